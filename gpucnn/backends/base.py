@@ -1,0 +1,35 @@
+"""The backend: all operations of a training step behind one interface."""
+
+from __future__ import annotations
+
+from gpucnn.backends.interface.activation import ActivationOperations
+from gpucnn.backends.interface.augmentation import AugmentationOperations
+from gpucnn.backends.interface.convolution import ConvolutionOperations
+from gpucnn.backends.interface.dropout import DropoutOperations
+from gpucnn.backends.interface.loss import LossOperations
+from gpucnn.backends.interface.matrix import MatrixOperations
+from gpucnn.backends.interface.normalisation import NormalisationOperations
+from gpucnn.backends.interface.optimizer import OptimizerOperations
+from gpucnn.backends.interface.pooling import PoolingOperations
+
+
+class Backend(
+    ConvolutionOperations,
+    PoolingOperations,
+    NormalisationOperations,
+    ActivationOperations,
+    DropoutOperations,
+    MatrixOperations,
+    LossOperations,
+    OptimizerOperations,
+    AugmentationOperations,
+):
+    """Every operation, with one signature and one set of checks on every backend.
+
+    Operations take and return the backend's own arrays; ``asarray`` and ``to_numpy`` are the
+    border. Results are deterministic: the same arguments give the same bits, run after run, on
+    one device. An array that an operation returns is new unless ``out`` was given.
+    """
+
+    def synchronise(self) -> None:
+        """Waits until all work handed to the device is done; nothing to do on a CPU."""

@@ -1,0 +1,81 @@
+"""Arrays of a backend, the border to NumPy, and the checks that all operations share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gpucnn.errors import ShapeError
+
+Array: TypeAlias = Any
+"""An array of the backend at hand: numpy.ndarray, or a device's own with the same attributes."""
+
+
+class ArrayOperations(ABC):
+    """Making arrays and moving them in and out.
+
+    Attributes:
+        name: the backend's name in ``get_backend``.
+        precision: "fp32", or another that the backend offers.
+        dtype: the dtype of activations, parameters and gradients.
+    """
+
+    name: str
+    precision: str
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array with undefined contents; ``dtype`` None is the backend's own."""
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array of zeros."""
+        array = self.empty(shape, dtype)
+        array.fill(0)
+        return array
+
+    @abstractmethod
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
+        """A host array on the backend, contiguous; floating ones in the backend's dtype.
+
+        Args:
+            array: anything numpy.asarray takes.
+            dtype: the wanted dtype; None keeps integers and converts floats to ``self.dtype``.
+        """
+
+    @abstractmethod
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """An array of the backend as a NumPy array of the caller's own (a copy)."""
+
+    def _result(self, out: Array | None, shape: tuple[int, ...]) -> Array:
+        """``out`` after a check, or a new array, for a floating result of this shape."""
+        if out is None:
+            return self.empty(shape)
+        self._check("out", out, shape)
+        return out
+
+    def _check(
+        self,
+        name: str,
+        array: Array,
+        shape: tuple[int, ...] | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        """Raises ShapeError unless the array is contiguous, of this shape and dtype.
+
+        ``dtype`` None stands for the backend's floating dtype, ``shape`` None for any.
+        """
+        wanted = self.dtype if dtype is None else np.dtype(dtype)
+        if getattr(array, "dtype", None) != wanted:
+            given = getattr(array, "dtype", type(array).__name__)
+            raise ShapeError(
+                f"{name} is {given}; the {self.name} backend at {self.precision} takes {wanted} "
+                f"here (use asarray)"
+            )
+        if shape is not None and array.shape != shape:
+            raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")
+        if not array.flags.c_contiguous:
+            raise ShapeError(f"{name} of shape {array.shape} is not contiguous (use asarray)")

@@ -1,0 +1,59 @@
+"""The operations in plain NumPy, threaded: the CPU fallback and the other half of every check."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.numpy_backend.activation import NumpyActivation
+from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
+from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
+from gpucnn.backends.numpy_backend.dropout import NumpyDropout
+from gpucnn.backends.numpy_backend.loss import NumpyLoss
+from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
+from gpucnn.backends.numpy_backend.memory import MemoryPool
+from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
+from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
+from gpucnn.backends.numpy_backend.pooling import NumpyPooling
+from gpucnn.backends.numpy_backend.workers import Workers
+from gpucnn.errors import BackendError
+
+_DTYPES = {"fp32": np.float32, "fp64": np.float64}
+
+
+class NumpyBackend(
+    NumpyConvolution,
+    NumpyPooling,
+    NumpyNormalisation,
+    NumpyActivation,
+    NumpyDropout,
+    NumpyMatrix,
+    NumpyLoss,
+    NumpyOptimizer,
+    NumpyAugmentation,
+    Backend,
+):
+    """NumPy on the CPU.
+
+    BLAS is held to one thread from here on, in the whole process: the backend's own threads use
+    the cores.
+
+    Args:
+        precision: "fp32", or "fp64" for gradient checks.
+        threads: how many; None for as many as the process has cores. Results do not depend on it.
+
+    Raises:
+        BackendError: another precision.
+    """
+
+    name = "numpy"
+
+    def __init__(self, precision: str = "fp32", threads: int | None = None) -> None:
+        if precision not in _DTYPES:
+            raise BackendError(
+                f'the numpy backend has no precision "{precision}"; it has {", ".join(_DTYPES)}'
+            )
+        self.precision = precision
+        self.dtype = np.dtype(_DTYPES[precision])
+        self.memory = MemoryPool()
+        self.workers = Workers(threads)

@@ -1,0 +1,124 @@
+"""NumPy arrays as the backend's arrays, and how the operations cut them into pieces.
+
+A piece is small enough that several elementwise passes over it stay in a core's cache, and
+depends on shapes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gpucnn.backends.interface.arrays import ArrayOperations
+from gpucnn.backends.numpy_backend.memory import MemoryPool
+from gpucnn.backends.numpy_backend.workers import Workers
+
+PIECE = 262144
+"""Elements of one piece of an elementwise operation (1 MiB in FP32)."""
+_ROW = 1024
+"""Elements that one inner loop of NumPy should run over, where channels are few."""
+
+
+class NumpyArrays(ArrayOperations):
+    """Allocation, threads and cutting, for all families of operations."""
+
+    memory: MemoryPool
+    workers: Workers
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """A contiguous array with undefined contents, from the pool."""
+        return self.memory.empty(shape, self.dtype if dtype is None else dtype)
+
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """A contiguous array; itself where it already fits, so not always a copy."""
+        host = np.asarray(array)
+        if dtype is None:
+            dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
+        return np.ascontiguousarray(host, dtype)
+
+    def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A copy."""
+        return array.copy()
+
+    def _elementwise(self, task: Callable[..., None], *arrays: NDArray[Any]) -> None:
+        """Calls ``task`` with matching pieces of contiguous arrays of one size."""
+        flat = [array.reshape(-1) for array in arrays]
+
+        def piece(number: int) -> None:
+            start = number * PIECE
+            task(*(array[start : start + PIECE] for array in flat))
+
+        self.workers.run(piece, -(-flat[0].size // PIECE))
+
+    def _rows(self, task: Callable[..., None], *arrays: NDArray[Any]) -> int:
+        """Calls ``task(number, *pieces)`` with matching pieces of rows, as matrices.
+
+        Arrays (…, C) are cut along all axes but the last. Returns the number of pieces.
+        """
+        C = arrays[0].shape[-1]
+        matrices = [array.reshape(-1, C) for array in arrays]
+        rows = matrices[0].shape[0]
+        fold = row_fold(rows, C)
+        length = max(1, PIECE // (C * fold)) * fold
+        count = -(-rows // length)
+
+        def piece(number: int) -> None:
+            start = number * length
+            task(number, *(matrix[start : start + length] for matrix in matrices))
+
+        self.workers.run(piece, count)
+        return count
+
+    def _row_pieces(self, array: NDArray[Any]) -> int:
+        """How many pieces ``_rows`` makes of an array."""
+        C = array.shape[-1]
+        rows = array.size // C
+        fold = row_fold(rows, C)
+        return -(-rows // (max(1, PIECE // (C * fold)) * fold))
+
+
+def keep_where(
+    value: NDArray[Any], keep: NDArray[np.bool_], out: NDArray[Any]
+) -> None:
+    """out = value where ``keep``, else 0, whatever the values are.
+
+    The bits are multiplied by 0 or 1 as integers: a tenth of the time of a masked copy, and exact
+    for infinities and NaN too.
+    """
+    bits = np.dtype(f"u{value.itemsize}")
+    np.multiply(
+        value.view(bits), keep.view(np.uint8), out=out.view(bits), dtype=bits, casting="unsafe"
+    )
+
+
+def row_fold(rows: int, channels: int) -> int:
+    """How many rows of a contiguous matrix to see as one, so that inner loops are long.
+
+    A power of two that divides ``rows``. Every piece of ``_rows`` is a multiple of it.
+    """
+    fold = 1
+    while fold * channels < _ROW and rows % (2 * fold) == 0:
+        fold *= 2
+    return fold
+
+
+def folded(matrix: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous matrix (rows, C) seen as (rows/fold, fold·C)."""
+    rows, channels = matrix.shape
+    fold = row_fold(rows, channels)
+    return matrix.reshape(rows // fold, fold * channels)
+
+
+def tiled(vector: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+    """A vector (C,) repeated to the row length of a folded matrix."""
+    return np.tile(vector, matrix.shape[1] // vector.size)
+
+
+def column_sums(matrix: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums over the rows of a contiguous matrix (rows, C), finished in float64."""
+    channels = matrix.shape[1]
+    partial = np.add.reduce(folded(matrix), axis=0)
+    return np.asarray(partial.reshape(-1, channels).sum(axis=0, dtype=np.float64))

@@ -1,0 +1,151 @@
+"""Convolution as matrix products, a few images a piece, pieces over threads.
+
+Forward multiplies the matrix of windows of x by the filters. The input gradient multiplies dy by
+the filters, tap by tap, and adds each product to the pixels that the tap had read; so no zero of
+a stride or a padding is ever multiplied. The filter gradient multiplies dy, transposed, by the
+windows of x, in a fixed order of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.interface.convolution import ConvolutionOperations
+from gpucnn.backends.numpy_backend import depthwise
+from gpucnn.backends.numpy_backend.arrays import NumpyArrays, folded, tiled
+from gpucnn.backends.numpy_backend.windows import (
+    canvas_size,
+    columns,
+    images_per_piece,
+    tap_of,
+)
+
+_FILTER_GRAD_ROWS = 512
+_PARTIAL_SUMS = 8
+
+
+class NumpyConvolution(NumpyArrays, ConvolutionOperations):
+    """The three passes; depthwise problems go to functions of their own."""
+
+    def _conv2d_forward(
+        self,
+        problem: Conv2dGeometry,
+        x: NDArray[Any],
+        w: NDArray[Any],
+        bias: NDArray[Any] | None,
+        y: NDArray[Any],
+    ) -> None:
+        if _depthwise(problem):
+            depthwise.forward(self.workers, problem, x, w, bias, y)
+            return
+        filters = w.reshape(problem.groups, problem.K // problem.groups, -1).transpose(0, 2, 1)
+        step = images_per_piece(problem, x.itemsize)
+
+        def piece(number: int) -> None:
+            images = slice(number * step, (number + 1) * step)
+            output = y[images].reshape(-1, problem.K)
+            for group, (inputs, outputs) in enumerate(_channels(problem)):
+                matrix = columns(self.workers, x[images, :, :, inputs], problem)
+                np.matmul(matrix, filters[group], out=output[:, outputs])
+            if bias is not None:
+                rows = folded(output)
+                rows += tiled(bias, rows)
+
+        self.workers.run(piece, -(-problem.N // step))
+
+    def _conv2d_input_grad(
+        self, problem: Conv2dGeometry, dy: NDArray[Any], w: NDArray[Any], dx: NDArray[Any]
+    ) -> None:
+        if _depthwise(problem):
+            depthwise.input_grad(self.workers, problem, dy, w, dx)
+            return
+        filters = _filters_by_tap(problem, w)
+        step = images_per_piece(problem, dy.itemsize)
+        height, width = canvas_size(problem)
+        top, left = problem.padding[0][0], problem.padding[1][0]
+        unpadded = (height, width) == (problem.H, problem.W)
+
+        def piece(number: int) -> None:
+            images = slice(number * step, (number + 1) * step)
+            n = dx[images].shape[0]
+            canvas = dx[images]
+            if not unpadded:
+                canvas = self.workers.scratch("padded", (n, height, width, problem.C), dx.dtype)
+            canvas[...] = 0
+            for group, (inputs, outputs) in enumerate(_channels(problem)):
+                gradient = dy[images].reshape(-1, problem.K)[:, outputs]
+                products = self.workers.scratch(
+                    "columns",
+                    (problem.R, problem.S, n, problem.P, problem.Q, filters.shape[-1]),
+                    dx.dtype,
+                )
+                np.matmul(
+                    gradient,
+                    filters[group],
+                    out=products.reshape(problem.R * problem.S, -1, filters.shape[-1]),
+                )
+                for r, s in np.ndindex(problem.R, problem.S):
+                    pixels = tap_of(canvas, problem, r, s)[..., inputs]
+                    pixels += products[r, s]
+            if not unpadded:
+                dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
+
+        self.workers.run(piece, -(-problem.N // step))
+
+    def _conv2d_filter_grad(
+        self, problem: Conv2dGeometry, x: NDArray[Any], dy: NDArray[Any], dw: NDArray[Any]
+    ) -> None:
+        if _depthwise(problem):
+            depthwise.filter_grad(self.workers, problem, x, dy, dw)
+            return
+        step = max(
+            images_per_piece(problem, x.itemsize),
+            -(-_FILTER_GRAD_ROWS // (problem.P * problem.Q)),
+        )
+        pieces = -(-problem.N // step)
+        sums = min(pieces, _PARTIAL_SUMS)
+        partial = self.empty((sums, *problem.w_shape))
+
+        def sum_pieces(part: int) -> None:
+            first = pieces * part // sums
+            for number in range(first, pieces * (part + 1) // sums):
+                images = slice(number * step, (number + 1) * step)
+                for inputs, outputs in _channels(problem):
+                    gradient = dy[images].reshape(-1, problem.K)[:, outputs]
+                    matrix = columns(self.workers, x[images, :, :, inputs], problem)
+                    total = partial[part, outputs].reshape(gradient.shape[1], -1)
+                    if number == first:
+                        np.matmul(gradient.T, matrix, out=total)
+                    else:
+                        product = self.workers.scratch("product", total.shape, total.dtype)
+                        total += np.matmul(gradient.T, matrix, out=product)
+
+        self.workers.run(sum_pieces, sums)
+        np.add.reduce(partial, axis=0, out=dw)
+
+
+def _depthwise(problem: Conv2dGeometry) -> bool:
+    """Whether each group has one input channel (and there are several)."""
+    return problem.groups == problem.C > 1
+
+
+def _channels(problem: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
+    """The input and output channels of each group."""
+    inputs, outputs = problem.C // problem.groups, problem.K // problem.groups
+    for group in range(problem.groups):
+        yield (
+            slice(group * inputs, (group + 1) * inputs),
+            slice(group * outputs, (group + 1) * outputs),
+        )
+
+
+def _filters_by_tap(problem: Conv2dGeometry, w: NDArray[Any]) -> NDArray[Any]:
+    """Filters as a matrix a tap: (groups, R·S, K/groups, C/groups)."""
+    K, channels = problem.K // problem.groups, problem.C // problem.groups
+    taps = w.reshape(problem.groups, K, problem.R * problem.S, channels)
+    return np.ascontiguousarray(taps.transpose(0, 2, 1, 3))

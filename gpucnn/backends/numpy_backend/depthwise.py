@@ -1,0 +1,113 @@
+"""Depthwise convolution (one input channel a group): a scaled sum of shifted images, per tap.
+
+A matrix product would have one column; here every tap is an elementwise pass over images that
+stay in the cache. With m = K/C filters a channel, filter c·m + j reads channel c.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.numpy_backend.arrays import PIECE
+from gpucnn.backends.numpy_backend.windows import canvas_size, padded, tap_of
+from gpucnn.backends.numpy_backend.workers import Workers
+
+_PARTIAL_SUMS = 8
+
+
+def _images_per_piece(problem: Conv2dGeometry) -> int:
+    return max(1, PIECE // (problem.H * problem.W * problem.C))
+
+
+def _by_channel(problem: Conv2dGeometry, array: NDArray[Any]) -> NDArray[Any]:
+    """(n, P, Q, K) as (n, P, Q, C, m)."""
+    return array.reshape(*array.shape[:3], problem.C, -1)
+
+
+def forward(
+    workers: Workers,
+    problem: Conv2dGeometry,
+    x: NDArray[Any],
+    w: NDArray[Any],
+    bias: NDArray[Any] | None,
+    y: NDArray[Any],
+) -> None:
+    """y[…, c·m + j] = Σ_{r,s} x shifted by (r, s)[…, c] · w[c·m + j, r, s] + bias."""
+    filters = w.reshape(problem.C, -1, problem.R, problem.S)
+    step = _images_per_piece(problem)
+
+    def piece(number: int) -> None:
+        images = slice(number * step, (number + 1) * step)
+        canvas = padded(workers, x[images], problem)
+        output = _by_channel(problem, y[images])
+        output[...] = 0 if bias is None else bias.reshape(problem.C, -1)
+        term = workers.scratch("term", output.shape[:4], y.dtype)
+        for r, s in np.ndindex(problem.R, problem.S):
+            for j in range(filters.shape[1]):
+                np.multiply(tap_of(canvas, problem, r, s), filters[:, j, r, s], out=term)
+                output[..., j] += term
+
+    workers.run(piece, -(-problem.N // step))
+
+
+def input_grad(
+    workers: Workers,
+    problem: Conv2dGeometry,
+    dy: NDArray[Any],
+    w: NDArray[Any],
+    dx: NDArray[Any],
+) -> None:
+    """Adds dy · w of each tap to the pixels the tap had read, and cuts dx out of its padding."""
+    filters = w.reshape(problem.C, -1, problem.R, problem.S)
+    step = _images_per_piece(problem)
+    top, left = problem.padding[0][0], problem.padding[1][0]
+
+    def piece(number: int) -> None:
+        images = slice(number * step, (number + 1) * step)
+        gradient = _by_channel(problem, dy[images])
+        shape = (gradient.shape[0], *canvas_size(problem), problem.C)
+        canvas = workers.scratch("padded", shape, dy.dtype)
+        canvas.fill(0)
+        term = workers.scratch("term", gradient.shape[:4], dy.dtype)
+        for r, s in np.ndindex(problem.R, problem.S):
+            pixels = tap_of(canvas, problem, r, s)
+            for j in range(filters.shape[1]):
+                pixels += np.multiply(gradient[..., j], filters[:, j, r, s], out=term)
+        dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
+
+    workers.run(piece, -(-problem.N // step))
+
+
+def filter_grad(
+    workers: Workers,
+    problem: Conv2dGeometry,
+    x: NDArray[Any],
+    dy: NDArray[Any],
+    dw: NDArray[Any],
+) -> None:
+    """dw[c·m + j, r, s] = Σ_{n,p,q} dy[…, c·m + j] · x shifted by (r, s)[…, c]."""
+    step = _images_per_piece(problem)
+    pieces = -(-problem.N // step)
+    sums = min(pieces, _PARTIAL_SUMS)
+    multiplier = problem.K // problem.C
+    partial = np.zeros((sums, problem.R, problem.S, multiplier, problem.C), np.float64)
+
+    def sum_pieces(part: int) -> None:
+        for number in range(pieces * part // sums, pieces * (part + 1) // sums):
+            images = slice(number * step, (number + 1) * step)
+            canvas = padded(workers, x[images], problem)
+            gradient = _by_channel(problem, dy[images])
+            term = workers.scratch("term", gradient.shape[:4], dy.dtype)
+            for r, s in np.ndindex(problem.R, problem.S):
+                pixels = tap_of(canvas, problem, r, s)
+                for j in range(multiplier):
+                    np.multiply(pixels, gradient[..., j], out=term)
+                    rows = term.reshape(-1, problem.C)
+                    partial[part, r, s, j] += np.add.reduce(rows, axis=0)
+
+    workers.run(sum_pieces, sums)
+    dw[...] = partial.sum(axis=0).transpose(3, 2, 0, 1).reshape(dw.shape)

@@ -1,0 +1,109 @@
+"""Sliding windows as matrices: im2col over a few images at a time.
+
+It is never made for a whole batch: a piece of a few images is a strided view copied into scratch
+memory that stays in the core's cache, then multiplied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from gpucnn.backends.geometry import Conv2dGeometry, Pair
+from gpucnn.backends.numpy_backend.workers import Workers
+
+_PIECE_BYTES = 768 * 1024
+_FEW_CHANNELS = 4
+
+
+def images_per_piece(problem: Conv2dGeometry, itemsize: int) -> int:
+    """How many images' windows fit the cache together."""
+    elements = problem.P * problem.Q * problem.R * problem.S * problem.C
+    return max(1, _PIECE_BYTES // (elements * itemsize))
+
+
+def canvas_size(problem: Conv2dGeometry) -> Pair:
+    """Rows and columns that hold the image behind its padding, and all that windows cover."""
+    sizes = []
+    for size, outputs, taps, stride, padding, dilation in (
+        (problem.H, problem.P, problem.R, problem.stride[0], problem.padding[0],
+         problem.dilation[0]),
+        (problem.W, problem.Q, problem.S, problem.stride[1], problem.padding[1],
+         problem.dilation[1]),
+    ):  # fmt: skip
+        covered = (outputs - 1) * stride + (taps - 1) * dilation + 1
+        sizes.append(max(padding[0] + size, covered))
+    return sizes[0], sizes[1]
+
+
+def padded(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:
+    """Images (n, H, W, C) with zeros around them, (n, *canvas_size, C), in scratch memory.
+
+    The images themselves where nothing is added.
+    """
+    n, H, W, C = images.shape
+    height, width = canvas_size(problem)
+    if (height, width) == (H, W):
+        return images
+    top, left = problem.padding[0][0], problem.padding[1][0]
+    canvas = workers.scratch("padded", (n, height, width, C), images.dtype)
+    canvas[:, :top] = 0
+    canvas[:, top + H :] = 0
+    canvas[:, top : top + H, :left] = 0
+    canvas[:, top : top + H, left + W :] = 0
+    canvas[:, top : top + H, left : left + W] = images
+    return canvas
+
+
+def window_view(canvas: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:
+    """The windows of padded images, without a copy: (n, P, Q, R, S, C)."""
+    image, row, column, channel = canvas.strides
+    return as_strided(
+        canvas,
+        (canvas.shape[0], problem.P, problem.Q, problem.R, problem.S, canvas.shape[3]),
+        (
+            image,
+            row * problem.stride[0],
+            column * problem.stride[1],
+            row * problem.dilation[0],
+            column * problem.dilation[1],
+            channel,
+        ),
+        writeable=False,
+    )
+
+
+def columns(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:
+    """The matrix of windows, (n·P·Q, R·S·C), of images (n, H, W, C).
+
+    C may be the channels of one group only. Where they are few the copy runs along rows of
+    pixels instead, and the matrix is the transposed view of what was copied; BLAS reads both
+    alike.
+    """
+    canvas = padded(workers, images, problem)
+    n, C = canvas.shape[0], canvas.shape[3]
+    count, length = n * problem.P * problem.Q, problem.R * problem.S * C
+    if length == C and problem.stride == (1, 1) and canvas.flags.c_contiguous:
+        return canvas.reshape(count, C)
+    view = window_view(canvas, problem)
+    if C <= _FEW_CHANNELS:
+        view = view.transpose(3, 4, 5, 0, 1, 2)
+        matrix = workers.scratch("columns", view.shape, images.dtype)
+        np.copyto(matrix, view)
+        return matrix.reshape(length, count).T
+    matrix = workers.scratch("columns", view.shape, images.dtype)
+    np.copyto(matrix, view)
+    return matrix.reshape(count, length)
+
+
+def tap_of(canvas: NDArray[Any], problem: Conv2dGeometry, r: int, s: int) -> NDArray[Any]:
+    """The pixels of padded images that tap (r, s) reads: a view (n, P, Q, C)."""
+    top, left = r * problem.dilation[0], s * problem.dilation[1]
+    return canvas[
+        :,
+        top : top + (problem.P - 1) * problem.stride[0] + 1 : problem.stride[0],
+        left : left + (problem.Q - 1) * problem.stride[1] + 1 : problem.stride[1],
+    ]

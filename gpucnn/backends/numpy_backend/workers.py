@@ -1,0 +1,73 @@
+"""Threads over independent pieces of an operation.
+
+NumPy's loops and BLAS products release the interpreter lock, so threads use all cores. BLAS
+itself is held to one thread, in the whole process: its own threads would compete with these, and
+would make the order of its sums depend on their number. How work is cut into pieces depends on
+shapes alone, so the results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import threadpool_limits
+
+
+def available_cores() -> int:
+    """The processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """The calling thread and ``threads - 1`` more, each with a scratch memory of its own."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or available_cores()
+        threadpool_limits(1, user_api="blas")
+        self._scratch = threading.local()
+        self._pool = (
+            ThreadPoolExecutor(self.threads - 1, thread_name_prefix="gpucnn")
+            if self.threads > 1
+            else None
+        )
+
+    def run(self, task: Callable[[int], None], count: int) -> None:
+        """Calls ``task(0) … task(count - 1)``, in any order, on all threads."""
+        if self._pool is None or count <= 1:
+            for number in range(count):
+                task(number)
+            return
+        numbers = iter(range(count))
+
+        def work() -> None:
+            for number in numbers:  # each number goes to one thread: the iterator is atomic
+                task(number)
+
+        futures = [self._pool.submit(work) for _ in range(min(self.threads, count) - 1)]
+        try:
+            work()
+        finally:
+            for future in futures:
+                future.result()
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array of the calling thread's own with undefined contents.
+
+        It is valid until the same thread asks for the same name again.
+        """
+        buffers: dict[str, NDArray[np.uint8]] = self._scratch.__dict__
+        dtype = np.dtype(dtype)
+        size = dtype.itemsize
+        for length in shape:
+            size *= length
+        if name not in buffers or buffers[name].nbytes < size:
+            buffers[name] = np.empty(size, np.uint8)
+        return buffers[name][:size].view(dtype).reshape(shape)

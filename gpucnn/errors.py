@@ -1,0 +1,32 @@
+"""The errors a user can cause. Each is one message: what is wrong, where, and what to do.
+
+The command line prints such an error without a traceback and ends with status 2.
+"""
+
+
+class GpucnnError(Exception):
+    """Base of every error that is explained by its message alone."""
+
+
+class ConfigError(GpucnnError, ValueError):
+    """A key, a type or a value in a config (or an argument of a layer) that cannot be."""
+
+
+class ShapeError(GpucnnError, ValueError):
+    """Shapes, strides or dtypes that do not fit together."""
+
+
+class DataError(GpucnnError):
+    """A data file that is missing, damaged, or not what it should be."""
+
+
+class CheckpointError(GpucnnError):
+    """A checkpoint or run folder that is missing, damaged, or of another model."""
+
+
+class BackendError(GpucnnError):
+    """A backend that cannot work here, or cannot do what was asked of it."""
+
+
+class NonFiniteError(GpucnnError):
+    """A loss or gradient that is infinite or not a number; the step was not taken."""

@@ -1,0 +1,98 @@
+"""Activation layers: elementwise, of any shape."""
+
+from __future__ import annotations
+
+import math
+
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import ConfigError
+from gpucnn.layers.base import Layer, Shape, layers
+
+
+class _Activation(Layer):
+    """An elementwise layer: the shape stays."""
+
+    def declare(self, input_shape: Shape) -> Shape:
+        """The shape stays."""
+        return input_shape
+
+
+@layers.register("relu")
+class ReLU(_Activation):
+    """y = max(x, 0).
+
+    Attributes:
+        in_place: whether x may be overwritten; set by the container that knows.
+    """
+
+    kind = "relu"
+    keeps_output = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_place = False
+
+    def forward(self, x: Array) -> Array:
+        """Keeps y: where it is positive, so was x."""
+        self._y = self.backend.relu_forward(x, out=x if self.in_place else None)
+        return self._y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy where y > 0, else 0."""
+        return self.backend.relu_input_grad(dy, self._y)
+
+
+@layers.register("leaky_relu")
+class LeakyReLU(_Activation):
+    """y = x where x > 0, else slope · x."""
+
+    kind = "leaky_relu"
+
+    def __init__(self, slope: float = 0.01) -> None:
+        super().__init__()
+        if not math.isfinite(slope):
+            raise ConfigError(f"leaky_relu slope is {slope}; it must be finite")
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        """Keeps x."""
+        self._x = x
+        return self.backend.leaky_relu_forward(x, self.slope)
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy where x > 0, else slope · dy."""
+        return self.backend.leaky_relu_input_grad(dy, self._x, self.slope)
+
+
+@layers.register("sigmoid")
+class Sigmoid(_Activation):
+    """y = 1 / (1 + exp(−x))."""
+
+    kind = "sigmoid"
+    keeps_output = True
+
+    def forward(self, x: Array) -> Array:
+        """Keeps y, for the derivative is y · (1 − y)."""
+        self._y = self.backend.sigmoid_forward(x)
+        return self._y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy · y · (1 − y)."""
+        return self.backend.sigmoid_input_grad(dy, self._y)
+
+
+@layers.register("tanh")
+class Tanh(_Activation):
+    """y = tanh(x)."""
+
+    kind = "tanh"
+    keeps_output = True
+
+    def forward(self, x: Array) -> Array:
+        """Keeps y, for the derivative is 1 − y²."""
+        self._y = self.backend.tanh_forward(x)
+        return self._y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy · (1 − y²)."""
+        return self.backend.tanh_input_grad(dy, self._y)

@@ -1,0 +1,165 @@
+"""What a layer is: parameters, a shape rule, forward and backward."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import ShapeError
+from gpucnn.registry import Registry
+
+Shape: TypeAlias = tuple[int, ...]
+"""The shape of one sample, without the batch: (H, W, C), or (features,)."""
+
+
+@dataclass
+class Context:
+    """What all layers of a network share.
+
+    Attributes:
+        backend: runs the operations.
+        seed: keys all randomness.
+        classes: the number of classes of the data.
+        training: whether layers that tell training from inference do training.
+        step: the training step, which dropout masks depend on.
+        first_sample: the place of the batch at hand in the global batch.
+    """
+
+    backend: Backend
+    seed: int
+    classes: int
+    training: bool = False
+    step: int = 0
+    first_sample: int = 0
+
+
+@dataclass
+class Parameter:
+    """Something the optimizer changes. Its value and gradient are views of the network's vectors.
+
+    Attributes:
+        initialiser: a name of ``gpucnn.init``, or a constant to fill with.
+        decay: whether weight decay is for it (weights: yes; biases and scales: no).
+    """
+
+    shape: Shape
+    initialiser: str | float
+    decay: bool
+    value: Array = None
+    gradient: Array = None
+
+    @property
+    def size(self) -> int:
+        """Its number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass
+class Buffer:
+    """State that is saved with the parameters but not trained: running statistics."""
+
+    shape: Shape
+    initial: float
+    value: Array = None
+
+
+class Layer(ABC):
+    """A step of the network. A subclass keeps in ``forward`` what its ``backward`` needs.
+
+    Attributes:
+        kind: the layer's name in configs.
+        keeps_output: whether ``backward`` reads this layer's output (or the output is the input
+            itself), so that the next layer must not overwrite it.
+        name: its path in the network.
+        context: set by ``attach``.
+        parameters, buffers: filled by ``declare``.
+        needs_input_grad: whether anything before it learns; else ``backward`` may return None.
+    """
+
+    kind: ClassVar[str]
+    keeps_output: bool = False
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.context: Context
+        self.parameters: dict[str, Parameter] = {}
+        self.buffers: dict[str, Buffer] = {}
+        self.needs_input_grad = True
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that runs the operations."""
+        return self.context.backend
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        """Layers within this one, with their names; none for a plain layer."""
+        return iter(())
+
+    def attach(self, context: Context, name: str) -> None:
+        """Gives the layer, and those within, their context and their names."""
+        self.context, self.name = context, name
+        for child_name, child in self.children():
+            child.attach(context, f"{name}.{child_name}" if name else child_name)
+
+    def walk(self) -> Iterator[Layer]:
+        """This layer and all within, in the order of the forward pass."""
+        yield self
+        for _, child in self.children():
+            yield from child.walk()
+
+    @abstractmethod
+    def declare(self, input_shape: Shape) -> Shape:
+        """Creates ``parameters`` and ``buffers`` for inputs of this shape; returns the output's.
+
+        Raises:
+            ShapeError: the layer cannot take such inputs, with its name and the shapes.
+        """
+
+    @abstractmethod
+    def forward(self, x: Array) -> Array:
+        """The layer's output for a batch x."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """Fills the parameters' gradients and returns the gradient of x.
+
+        ``dy``, the gradient of the last ``forward``'s output, is not changed.
+        """
+
+    def skip_input_grad(self) -> None:
+        """Called where nothing before this layer learns."""
+        self.needs_input_grad = False
+
+    def multiply_adds(self, input_shape: Shape) -> int:  # noqa: ARG002
+        """Multiply-adds of the forward pass of one sample; 0 where there are none to speak of."""
+        return 0
+
+    def refuse(self, shape: Shape, reason: str) -> ShapeError:
+        """The error for inputs of a shape that the layer cannot take."""
+        return ShapeError(f'layer "{self.name}" cannot take inputs of shape {shape}: {reason}')
+
+    def take_image(self, shape: Shape) -> tuple[int, int, int]:
+        """The input shape as (H, W, C); refuses another."""
+        if len(shape) != 3:
+            raise self.refuse(shape, "it needs images (H, W, C)")
+        return shape[0], shape[1], shape[2]
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """Nested layers of a config: a table, or a layer made already."""
+    if isinstance(value, kind):
+        return value
+    return layers.create(value, "layer")
+
+
+layers: Registry[Layer] = Registry("layer", key="type", decode=_decode)
+
+
+def as_pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """One number for both axes, or a pair."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

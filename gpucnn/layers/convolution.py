@@ -1,0 +1,145 @@
+"""The convolutional layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from gpucnn import init
+from gpucnn.backends.geometry import Sides, conv2d_geometry, same_padding
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import ConfigError, ShapeError
+from gpucnn.layers.base import Layer, Parameter, Shape, as_pair, layers
+
+
+@layers.register("conv2d")
+class Conv2d(Layer):
+    """Convolution (cross-correlation) with learned filters.
+
+    Args:
+        filters: K, the number of output channels.
+        kernel: the filters' height and width, one number or a pair.
+        stride: one number or a pair.
+        padding: one number, a pair (height, width), ((top, bottom), (left, right)), or "same" for
+            an output of ceil(input / stride).
+        dilation: one number or a pair.
+        groups: divides input channels and filters into as many independent groups.
+        bias: whether to add a learned number to each output channel.
+        initialiser: of the filters.
+    """
+
+    kind = "conv2d"
+
+    def __init__(
+        self,
+        filters: int,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | Literal["same"] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initialiser: init.Initialiser = "he",
+    ) -> None:
+        super().__init__()
+        self.filters, self.groups, self.bias = filters, groups, bias
+        self.kernel, self.stride = as_pair(kernel), as_pair(stride)
+        self.dilation = as_pair(dilation)
+        self._padding = padding
+        self.padding: Sides = ((0, 0), (0, 0))
+        self.initialiser = initialiser
+        if min(filters, groups, *self.kernel, *self.stride, *self.dilation) < 1:
+            raise ConfigError(
+                f"conv2d with filters={filters}, kernel={kernel}, stride={stride}, "
+                f"dilation={dilation}, groups={groups}: each must be 1 or more"
+            )
+        if isinstance(padding, str) and padding != "same":
+            raise ConfigError(f'conv2d padding is "{padding}"; give numbers, or "same"')
+        if not isinstance(padding, str) and _smallest(padding) < 0:
+            raise ConfigError(f"conv2d padding is {padding}; it must not be negative")
+        init.check(initialiser)
+
+    def declare(self, input_shape: Shape) -> Shape:
+        """(H, W, C) to (P, Q, K)."""
+        H, W, C = self.take_image(input_shape)
+        self.padding = self._sides(H, W)
+        if C % self.groups or self.filters % self.groups:
+            raise self.refuse(
+                input_shape, f"groups={self.groups} must divide C={C} and filters={self.filters}"
+            )
+        w_shape = (self.filters, *self.kernel, C // self.groups)
+        try:
+            problem = conv2d_geometry(
+                (1, H, W, C), w_shape, self.stride, self.padding, self.dilation, self.groups
+            )
+        except ShapeError as error:
+            raise self.refuse(input_shape, str(error)) from None
+        self.parameters["weight"] = Parameter(w_shape, self.initialiser, decay=True)
+        if self.bias:
+            self.parameters["bias"] = Parameter((self.filters,), 0.0, decay=False)
+        return problem.y_shape[1:]
+
+    def _sides(self, H: int, W: int) -> Sides:
+        if isinstance(self._padding, str):
+            return (
+                same_padding(H, self.kernel[0], self.stride[0], self.dilation[0]),
+                same_padding(W, self.kernel[1], self.stride[1], self.dilation[1]),
+            )
+        height, width = (
+            (self._padding, self._padding) if isinstance(self._padding, int) else self._padding
+        )
+        return as_pair(height), as_pair(width)
+
+    def forward(self, x: Array) -> Array:
+        """x (N, H, W, C) to y (N, P, Q, K)."""
+        self._x = x
+        return self.backend.conv2d_forward(
+            x,
+            self.parameters["weight"].value,
+            self.parameters["bias"].value if self.bias else None,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def backward(self, dy: Array) -> Array:
+        """dy (N, P, Q, K) to dx (N, H, W, C), the filter gradient and the bias gradient."""
+        x, weight = self._x, self.parameters["weight"]
+        self.backend.conv2d_filter_grad(
+            x,
+            dy,
+            weight.shape,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            out=weight.gradient,
+        )
+        if self.bias:
+            self.backend.channel_sum(dy, out=self.parameters["bias"].gradient)
+        if not self.needs_input_grad:
+            return None
+        return self.backend.conv2d_input_grad(
+            dy,
+            weight.value,
+            x.shape,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """P·Q·K·R·S·C/groups."""
+        H, W, C = self.take_image(input_shape)
+        w_shape = (self.filters, *self.kernel, C // self.groups)
+        return conv2d_geometry(
+            (1, H, W, C), w_shape, self.stride, self._sides(H, W), self.dilation, self.groups
+        ).multiply_adds
+
+
+def _smallest(padding: int | tuple[int, int] | Sides) -> int:
+    if isinstance(padding, int):
+        return padding
+    return min((_smallest(side) for side in padding), default=math.inf)  # type: ignore[return-value]

@@ -1,0 +1,94 @@
+"""The fully connected layer, and the layer that flattens images for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from gpucnn import init
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import ConfigError
+from gpucnn.layers.base import Layer, Parameter, Shape, layers
+
+
+@layers.register("linear")
+class Linear(Layer):
+    """y = x · weightᵀ + bias, weight (features, inputs).
+
+    Args:
+        features: the number of outputs; "classes" for as many as the data has classes.
+        bias: whether to add a learned number to each output.
+        initialiser: of the weight.
+    """
+
+    kind = "linear"
+
+    def __init__(
+        self,
+        features: int | Literal["classes"],
+        bias: bool = True,
+        initialiser: init.Initialiser = "he",
+    ) -> None:
+        super().__init__()
+        self.features, self.bias, self.initialiser = features, bias, initialiser
+        if features != "classes" and (isinstance(features, str) or features < 1):
+            raise ConfigError(f'linear features is {features!r}; give 1 or more, or "classes"')
+        init.check(initialiser)
+
+    def declare(self, input_shape: Shape) -> Shape:
+        """(inputs,) to (features,)."""
+        if len(input_shape) != 1:
+            raise self.refuse(input_shape, 'it needs vectors; put a "flatten" layer before it')
+        features = self.context.classes if self.features == "classes" else int(self.features)
+        self.parameters["weight"] = Parameter(
+            (features, input_shape[0]), self.initialiser, decay=True
+        )
+        if self.bias:
+            self.parameters["bias"] = Parameter((features,), 0.0, decay=False)
+        return (features,)
+
+    def forward(self, x: Array) -> Array:
+        """x (N, inputs) to y (N, features)."""
+        self._x = x
+        return self.backend.matmul(
+            x,
+            self.parameters["weight"].value,
+            transpose_b=True,
+            bias=self.parameters["bias"].value if self.bias else None,
+        )
+
+    def backward(self, dy: Array) -> Array:
+        """dweight = dyᵀ · x, dbias = Σ_n dy, dx = dy · weight."""
+        weight = self.parameters["weight"]
+        self.backend.matmul(dy, self._x, transpose_a=True, out=weight.gradient)
+        if self.bias:
+            self.backend.channel_sum(dy, out=self.parameters["bias"].gradient)
+        if not self.needs_input_grad:
+            return None
+        return self.backend.matmul(dy, weight.value)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """inputs · features."""
+        features = self.context.classes if self.features == "classes" else int(self.features)
+        return math.prod(input_shape) * features
+
+
+@layers.register("flatten")
+class Flatten(Layer):
+    """(N, …) to (N, features), without a copy."""
+
+    kind = "flatten"
+    keeps_output = True  # the output is a view of the input
+
+    def declare(self, input_shape: Shape) -> Shape:
+        """Any shape to its number of elements."""
+        return (math.prod(input_shape),)
+
+    def forward(self, x: Array) -> Array:
+        """Reshapes."""
+        self._shape = x.shape
+        return x.reshape(x.shape[0], -1)
+
+    def backward(self, dy: Array) -> Array:
+        """Reshapes back."""
+        return dy.reshape(self._shape)

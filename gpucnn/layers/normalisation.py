@@ -1,0 +1,67 @@
+"""Batch normalisation."""
+
+from __future__ import annotations
+
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import ConfigError
+from gpucnn.layers.base import Buffer, Layer, Parameter, Shape, layers
+
+
+@layers.register("batch_norm2d")
+class BatchNorm2d(Layer):
+    """Normalises each channel over the batch, then scales and shifts it.
+
+    In inference it normalises by running averages of what it saw in training.
+
+    Args:
+        momentum: the weight of the present batch in the running averages.
+        epsilon: added to the variance.
+    """
+
+    kind = "batch_norm2d"
+
+    def __init__(self, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        if not 0.0 < momentum <= 1.0 or epsilon <= 0.0:
+            raise ConfigError(
+                f"batch_norm2d with momentum={momentum}, epsilon={epsilon}: momentum must be "
+                f"above 0 and at most 1, epsilon above 0"
+            )
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def declare(self, input_shape: Shape) -> Shape:
+        """The shape stays."""
+        channels = (self.take_image(input_shape)[2],)
+        self.parameters["scale"] = Parameter(channels, 1.0, decay=False)
+        self.parameters["shift"] = Parameter(channels, 0.0, decay=False)
+        self.buffers["running_mean"] = Buffer(channels, 0.0)
+        self.buffers["running_variance"] = Buffer(channels, 1.0)
+        return input_shape
+
+    def forward(self, x: Array) -> Array:
+        """By the batch's statistics in training, by the running ones otherwise."""
+        scale, shift = self.parameters["scale"].value, self.parameters["shift"].value
+        mean, variance = self.buffers["running_mean"].value, self.buffers["running_variance"].value
+        if not self.context.training:
+            return self.backend.batch_norm_inference(
+                x, scale, shift, mean, variance, self.epsilon
+            )
+        self._x = x
+        y, self._mean, self._inverse_std = self.backend.batch_norm_forward(
+            x, scale, shift, mean, variance, self.momentum, self.epsilon
+        )
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient through the batch's own mean and variance too."""
+        scale, shift = self.parameters["scale"], self.parameters["shift"]
+        dx, _, _ = self.backend.batch_norm_gradients(
+            dy,
+            self._x,
+            scale.value,
+            self._mean,
+            self._inverse_std,
+            dscale=scale.gradient,
+            dshift=shift.gradient,
+        )
+        return dx

@@ -1,0 +1,159 @@
+"""Things a config chooses by name: models, layers, losses, optimizers, schedules, data sets.
+
+A registered constructor's own signature says which options it has, of which types and with
+which defaults; the config's tables are checked against it. So an option is written once, where
+it is used. Ranges are the constructor's to check, for Python callers have no config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from gpucnn.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
+    """A closing sentence for an error about ``word``: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(names)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a registered constructor, as ``gpucnn list`` shows it."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+
+
+class Registry(Generic[T]):
+    """Constructors of one kind, each under a name.
+
+    Args:
+        kind: what they make, for messages ("optimizer").
+        key: the key of a config table that holds the name ("name", or "type" for layers).
+        decode: turns a nested table into an object, for options that are such objects.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        key: str = "name",
+        decode: Callable[[type, Any], Any] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.key = key
+        self._decode = decode
+        self._constructors: dict[str, Callable[..., T]] = {}
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """A decorator that enters a class or function under ``name``."""
+
+        def enter(constructor: Any) -> Any:
+            self._constructors[name] = constructor
+            return constructor
+
+        return enter
+
+    def names(self) -> list[str]:
+        """The registered names, in the order of registration."""
+        return list(self._constructors)
+
+    def constructor(self, name: str) -> Callable[..., T]:
+        """The constructor under ``name``; raises ConfigError where there is none."""
+        if name not in self._constructors:
+            known = did_you_mean(name, self._constructors)
+            raise ConfigError(f'there is no {self.kind} "{name}"; {known}')
+        return self._constructors[name]
+
+    def summary(self, name: str) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.constructor(name)) or "").partition("\n")[0]
+
+    def options(self, name: str) -> list[Option]:
+        """The options of ``name``, in order."""
+        signature = inspect.signature(self.constructor(name))
+        return [
+            Option(
+                name=parameter.name,
+                type=str(parameter.annotation),
+                default=None if parameter.default is parameter.empty else parameter.default,
+                required=parameter.default is parameter.empty,
+            )
+            for parameter in signature.parameters.values()
+        ]
+
+    def check(self, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The options in a config table, typed and with the defaults filled in.
+
+        Args:
+            table: the key that holds the name, and any options.
+            where: the table's place in the config, for messages.
+
+        Raises:
+            ConfigError: no name or an unknown one; a key unknown, missing or of a wrong type.
+        """
+        given = dict(table)
+        name = given.pop(self.key, None)
+        if not isinstance(name, str):
+            raise ConfigError(f'{where}.{self.key}: say which {self.kind}, for example '
+                              f'{self.key} = "{self.names()[0]}"')  # fmt: skip
+        try:
+            constructor = self.constructor(name)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{self.key}: {error}") from None
+        options = {option.name: option for option in self.options(name)}
+        for key in given:
+            if key not in options:
+                raise ConfigError(
+                    f'{where}.{key}: the {self.kind} "{name}" has no such option; '
+                    + (did_you_mean(key, options) if options else "it has none")
+                )
+        for option in options.values():
+            if option.required and option.name not in given:
+                raise ConfigError(
+                    f'{where}.{option.name}: the {self.kind} "{name}" needs it ({option.type})'
+                )
+        hints = typing.get_type_hints(_signature_owner(constructor), include_extras=True)
+        return {
+            key: self._convert(given[key], hints[key], f"{where}.{key}")
+            if key in given
+            else option.default
+            for key, option in options.items()
+        }
+
+    def _convert(self, value: Any, annotation: Any, where: str) -> Any:
+        try:
+            return msgspec.convert(value, annotation, dec_hook=self._decode)
+        except msgspec.ValidationError as error:
+            reason = str(error).replace(" - at `$", " at `").replace("`$", "`")
+            raise ConfigError(f"{where} = {value!r}: {reason}") from None
+
+    def create(self, table: Mapping[str, Any], where: str) -> T:
+        """Constructs what a config table describes.
+
+        Raises:
+            ConfigError: as ``check``, and what the constructor itself refuses.
+        """
+        options = self.check(table, where)
+        try:
+            return self.constructor(table[self.key])(**options)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+def _signature_owner(constructor: Callable[..., Any]) -> Any:
+    """What holds the annotations: ``__init__`` for a class, else the function itself."""
+    return constructor.__init__ if inspect.isclass(constructor) else constructor
