@@ -53,6 +53,11 @@ def names() -> list[str]:
     return list(_INITIALISERS)
 
 
+def summary(name: str) -> str:
+    """What an initialiser draws, in a line."""
+    return (_INITIALISERS[name].__doc__ or "").partition("\n")[0]
+
+
 def check(name: str) -> None:
     """Raises ConfigError unless ``name`` is an initialiser."""
     if name not in _INITIALISERS:

@@ -117,9 +117,9 @@ class Registry(Generic[T]):
         options = {option.name: option for option in self.options(name)}
         for key in given:
             if key not in options:
+                known = did_you_mean(key, options) if options else "it has none"
                 raise ConfigError(
-                    f'{where}.{key}: the {self.kind} "{name}" has no such option; '
-                    + (did_you_mean(key, options) if options else "it has none")
+                    f'{where}.{key}: the {self.kind} "{name}" has no such option; {known}'
                 )
         for option in options.values():
             if option.required and option.name not in given:
@@ -128,18 +128,17 @@ class Registry(Generic[T]):
                 )
         hints = typing.get_type_hints(_signature_owner(constructor), include_extras=True)
         return {
-            key: self._convert(given[key], hints[key], f"{where}.{key}")
+            key: convert(given[key], hints[key], f"{where}.{key}", self._decode)
             if key in given
             else option.default
             for key, option in options.items()
         }
 
-    def _convert(self, value: Any, annotation: Any, where: str) -> Any:
-        try:
-            return msgspec.convert(value, annotation, dec_hook=self._decode)
-        except msgspec.ValidationError as error:
-            reason = str(error).replace(" - at `$", " at `").replace("`$", "`")
-            raise ConfigError(f"{where} = {value!r}: {reason}") from None
+    def resolve(self, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The table as it was given, after the checks of ``check``, with every default filled in."""
+        self.check(table, where)
+        defaults = {option.name: option.default for option in self.options(table[self.key])}
+        return {self.key: table[self.key], **defaults, **table}
 
     def create(self, table: Mapping[str, Any], where: str) -> T:
         """Constructs what a config table describes.
@@ -152,6 +151,25 @@ class Registry(Generic[T]):
             return self.constructor(table[self.key])(**options)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
+
+
+def convert(
+    value: Any,
+    annotation: Any,
+    where: str,
+    decode: Callable[[type, Any], Any] | None = None,
+) -> Any:
+    """A value of a config as the type that an annotation asks for.
+
+    Raises:
+        ConfigError: it is of another type; names ``where`` and the value.
+    """
+    try:
+        return msgspec.convert(value, annotation, dec_hook=decode)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        given = "" if path or isinstance(value, (dict, list)) else f" = {value!r}"
+        raise ConfigError(f"{where}{path.rstrip('`')}{given}: {reason}") from None
 
 
 def _signature_owner(constructor: Callable[..., Any]) -> Any:

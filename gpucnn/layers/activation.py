@@ -12,7 +12,7 @@ from gpucnn.layers.base import Layer, Shape, layers
 class _Activation(Layer):
     """An elementwise layer: the shape stays."""
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """The shape stays."""
         return input_shape
 

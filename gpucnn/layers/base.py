@@ -77,7 +77,7 @@ class Layer(ABC):
             itself), so that the next layer must not overwrite it.
         name: its path in the network.
         context: set by ``attach``.
-        parameters, buffers: filled by ``declare``.
+        input_shape, output_shape, parameters, buffers: set by ``declare``.
         needs_input_grad: whether anything before it learns; else ``backward`` may return None.
     """
 
@@ -87,6 +87,8 @@ class Layer(ABC):
     def __init__(self) -> None:
         self.name = ""
         self.context: Context
+        self.input_shape: Shape
+        self.output_shape: Shape
         self.parameters: dict[str, Parameter] = {}
         self.buffers: dict[str, Buffer] = {}
         self.needs_input_grad = True
@@ -112,13 +114,18 @@ class Layer(ABC):
         for _, child in self.children():
             yield from child.walk()
 
-    @abstractmethod
     def declare(self, input_shape: Shape) -> Shape:
         """Creates ``parameters`` and ``buffers`` for inputs of this shape; returns the output's.
 
         Raises:
             ShapeError: the layer cannot take such inputs, with its name and the shapes.
         """
+        self.input_shape = input_shape
+        self.output_shape = self._declare(input_shape)
+        return self.output_shape
+
+    @abstractmethod
+    def _declare(self, input_shape: Shape) -> Shape: ...
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -135,7 +142,7 @@ class Layer(ABC):
         """Called where nothing before this layer learns."""
         self.needs_input_grad = False
 
-    def multiply_adds(self, input_shape: Shape) -> int:  # noqa: ARG002
+    def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass of one sample; 0 where there are none to speak of."""
         return 0
 

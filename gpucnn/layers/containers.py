@@ -37,7 +37,7 @@ class Sequential(Layer):
             if isinstance(layer, ReLU):
                 layer.in_place = not before.keeps_output
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """Through all layers."""
         for layer in self.layers:
             input_shape = layer.declare(input_shape)
@@ -65,15 +65,6 @@ class Sequential(Layer):
             if any(part.parameters for part in layer.walk()):
                 break
 
-    def multiply_adds(self, input_shape: Shape) -> int:
-        """The layers' sum."""
-        return sum(
-            layer.multiply_adds(shape)
-            for layer, shape in zip(
-                self.layers, _shapes(self.layers, input_shape), strict=False
-            )
-        )
-
 
 @layers.register("residual")
 class Residual(Layer):
@@ -98,7 +89,7 @@ class Residual(Layer):
         if self.shortcut.layers:
             yield "shortcut", self.shortcut
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """Both branches must agree."""
         output = self.body.declare(input_shape)
         other = self.shortcut.declare(input_shape)
@@ -118,17 +109,4 @@ class Residual(Layer):
         """The same dy enters both branches; their gradients add."""
         through_body = self.body.backward(dy)
         through_shortcut = self.shortcut.backward(dy)
-        if through_body is None or through_shortcut is None:
-            return None
         return self.backend.add(through_body, through_shortcut)
-
-    def multiply_adds(self, input_shape: Shape) -> int:
-        """Both branches'."""
-        return self.body.multiply_adds(input_shape) + self.shortcut.multiply_adds(input_shape)
-
-
-def _shapes(layers: list[Layer], input_shape: Shape) -> Iterator[Shape]:
-    """The input shape of each layer."""
-    for layer in layers:
-        yield input_shape
-        input_shape = layer.declare(input_shape)

@@ -59,7 +59,7 @@ class Conv2d(Layer):
             raise ConfigError(f"conv2d padding is {padding}; it must not be negative")
         init.check(initialiser)
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """(H, W, C) to (P, Q, K)."""
         H, W, C = self.take_image(input_shape)
         self.padding = self._sides(H, W)
@@ -130,16 +130,10 @@ class Conv2d(Layer):
             groups=self.groups,
         )
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self) -> int:
         """P·Q·K·R·S·C/groups."""
-        H, W, C = self.take_image(input_shape)
-        w_shape = (self.filters, *self.kernel, C // self.groups)
-        return conv2d_geometry(
-            (1, H, W, C), w_shape, self.stride, self._sides(H, W), self.dilation, self.groups
-        ).multiply_adds
+        return math.prod(self.output_shape[:2]) * self.parameters["weight"].size
 
 
 def _smallest(padding: int | tuple[int, int] | Sides) -> int:
-    if isinstance(padding, int):
-        return padding
-    return min((_smallest(side) for side in padding), default=math.inf)  # type: ignore[return-value]
+    return padding if isinstance(padding, int) else min(_smallest(side) for side in padding)

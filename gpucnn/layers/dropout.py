@@ -31,7 +31,7 @@ class Dropout(Layer):
         self.rate = rate
         self.index = 0
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """The shape stays."""
         return input_shape
 

@@ -35,7 +35,7 @@ class Linear(Layer):
             raise ConfigError(f'linear features is {features!r}; give 1 or more, or "classes"')
         init.check(initialiser)
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """(inputs,) to (features,)."""
         if len(input_shape) != 1:
             raise self.refuse(input_shape, 'it needs vectors; put a "flatten" layer before it')
@@ -67,10 +67,9 @@ class Linear(Layer):
             return None
         return self.backend.matmul(dy, weight.value)
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self) -> int:
         """inputs · features."""
-        features = self.context.classes if self.features == "classes" else int(self.features)
-        return math.prod(input_shape) * features
+        return self.parameters["weight"].size
 
 
 @layers.register("flatten")
@@ -80,7 +79,7 @@ class Flatten(Layer):
     kind = "flatten"
     keeps_output = True  # the output is a view of the input
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """Any shape to its number of elements."""
         return (math.prod(input_shape),)
 

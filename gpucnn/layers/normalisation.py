@@ -29,7 +29,7 @@ class BatchNorm2d(Layer):
             )
         self.momentum, self.epsilon = momentum, epsilon
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """The shape stays."""
         channels = (self.take_image(input_shape)[2],)
         self.parameters["scale"] = Parameter(channels, 1.0, decay=False)

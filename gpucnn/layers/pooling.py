@@ -38,7 +38,7 @@ class _Pool2d(Layer):
                 f"and stride must be 1 or more, padding not negative"
             )
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """(H, W, C) to (P, Q, C)."""
         H, W, C = self.take_image(input_shape)
         if self._window == "global":
@@ -103,7 +103,7 @@ class GlobalAvgPool2d(Layer):
 
     kind = "global_avg_pool2d"
 
-    def declare(self, input_shape: Shape) -> Shape:
+    def _declare(self, input_shape: Shape) -> Shape:
         """(H, W, C) to (C,)."""
         return (self.take_image(input_shape)[2],)
 

@@ -144,8 +144,7 @@ def _max_of_tiles(
         number = where[:, :, r] + where.dtype.type(r * problem.S)
         np.maximum(argmax, greater * number, out=argmax)
         np.maximum(y, rows[:, :, r], out=y)
-    with np.errstate(invalid="ignore"):
-        return not np.isnan(np.add.reduce(y, axis=None))
+    return not np.isnan(np.add.reduce(y, axis=None))
 
 
 def _max_of_windows(

@@ -41,16 +41,17 @@ class Workers:
 
     def run(self, task: Callable[[int], None], count: int) -> None:
         """Calls ``task(0) … task(count - 1)``, in any order, on all threads."""
-        if self._pool is None or count <= 1:
-            for number in range(count):
-                task(number)
-            return
         numbers = iter(range(count))
 
         def work() -> None:
-            for number in numbers:  # each number goes to one thread: the iterator is atomic
-                task(number)
+            # Infinities and NaN pass silently, as on a GPU; the trainer checks for them.
+            with np.errstate(all="ignore"):
+                for number in numbers:  # each goes to one thread: the iterator is atomic
+                    task(number)
 
+        if self._pool is None or count <= 1:
+            work()
+            return
         futures = [self._pool.submit(work) for _ in range(min(self.threads, count) - 1)]
         try:
             work()

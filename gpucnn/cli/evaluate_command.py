@@ -1,0 +1,61 @@
+"""``gpucnn evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Which part of the data.",
+)
+@set_option
+@json_option
+@backend_option
+def command(
+    run: Path, split: str, overrides: tuple[str, ...], as_json: bool, backend: str | None
+) -> None:
+    """Evaluate the model of RUN, a run folder (its best checkpoint) or one checkpoint file.
+
+    \b
+    Example:
+      gpucnn evaluate runs/digits-1
+      gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
+    """
+    from gpucnn.inference import open_checkpoint
+    from gpucnn.training.trainer import Trainer
+
+    opened = open_checkpoint(run, overrides)
+    trainer = Trainer(opened.config, backend)
+    trainer.network.load_state(opened.checkpoint.group("network"))
+    result = trainer.evaluate(split)
+    if as_json:
+        print_json(
+            {
+                "split": split,
+                "step": opened.checkpoint.progress.step,
+                **result.as_json(trainer.classes),
+            }
+        )
+        return
+    rows = [
+        [name, *(int(count) for count in row), "-" if accuracy is None else f"{accuracy:.2%}"]
+        for name, row, accuracy in zip(
+            trainer.classes, result.confusion, result.class_accuracy(), strict=True
+        )
+    ]
+    click.echo(f"step {opened.checkpoint.progress.step}, rows: true class, columns: predicted")
+    click.echo(table(["", *trainer.classes, "accuracy"], rows))
+    click.echo(
+        f"\n{split} accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
+        f"loss {result.loss:.4f}"
+    )

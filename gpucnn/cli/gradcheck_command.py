@@ -1,0 +1,72 @@
+"""``gpucnn gradcheck``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from gpucnn.cli.output import json_option, print_json, set_option, table
+from gpucnn.cli.shape_options import shape_options
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@set_option
+@shape_options
+@click.option("--bound", default=1e-6, show_default=True, type=click.FloatRange(1e-9, 1.0),
+              help="The largest relative error allowed.")  # fmt: skip
+@click.option("--batch", default=3, show_default=True, type=click.IntRange(min=2),
+              help="Samples of the random inputs.")  # fmt: skip
+@json_option
+def command(
+    config: Path,
+    overrides: tuple[str, ...],
+    image_shape: tuple[int, int, int] | None,
+    classes: int | None,
+    bound: float,
+    batch: int,
+    as_json: bool,
+) -> int:
+    """Check every gradient of CONFIG's model against finite differences in float64.
+
+    Each layer alone, the loss, and the whole model, with random inputs. Ends with status 1 if a
+    relative error exceeds the bound.
+
+    \b
+    Example:
+      gpucnn gradcheck configs/tutorial.toml
+      gpucnn gradcheck configs/cifar10_resnet9.toml --set model.width=8 --input 32x32x3 --classes 10
+    """
+    from gpucnn.backends import get_backend
+    from gpucnn.cli.shape_options import data_shape
+    from gpucnn.config import load_config
+    from gpucnn.gradcheck import check_network
+    from gpucnn.layers import Network
+
+    loaded = load_config(config, overrides)
+    shape, count = data_shape(loaded, image_shape, classes)
+    backend = get_backend("numpy", "fp64")
+    network = Network(loaded.build_model(), shape, count, backend, loaded.seed)
+    checks = list(check_network(network, loaded.build_loss(), bound, batch, seed=loaded.seed))
+    worst = max(checks, key=lambda check: check.error)
+    passed = worst.error <= bound
+    if as_json:
+        print_json(
+            {
+                "passed": passed,
+                "bound": bound,
+                "worst": worst.error,
+                "checks": [asdict(check) for check in checks],
+            }
+        )
+        return 0 if passed else 1
+    rows = [
+        [c.name, c.kind, f"{c.error:.1e}", c.where, c.derivatives, c.redrawn] for c in checks
+    ]
+    header = ["layer", "kind", "worst relative error", "in", "derivatives", "redrawn"]
+    click.echo(table(header, rows, left=(0, 1, 3)))
+    verdict = "within" if passed else "OVER"
+    click.echo(f'\nworst: {worst.error:.1e} in "{worst.name}", {verdict} the bound of {bound:.0e}')
+    return 0 if passed else 1

@@ -1,0 +1,67 @@
+"""What commands share: options, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_BACKENDS = ("auto", "numpy", "emulator", "cuda")
+
+
+def backend_option(function: _F) -> _F:
+    """``--backend``; None where it is not given, for GPUCNN_BACKEND or "auto" to decide."""
+    return click.option(
+        "--backend",
+        type=click.Choice(_BACKENDS),
+        help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
+    )(function)
+
+
+def json_option(function: _F) -> _F:
+    """``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
+    )(function)
+
+
+def set_option(function: _F) -> _F:
+    """``--set key=value``, any number of times."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change a key of the config, for example training.epochs=3. May be repeated.",
+    )(function)
+
+
+def print_json(content: Any) -> None:
+    """Prints an object as JSON."""
+    click.echo(json.dumps(content, indent=1))
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], left: Sequence[int] = (0,)
+) -> str:
+    """Columns as wide as they need to be, numbers to the right.
+
+    Args:
+        header: the columns' titles.
+        rows: a value a column.
+        left: the columns to align to the left.
+    """
+    cells = [list(header), *([str(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])

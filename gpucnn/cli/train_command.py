@@ -1,0 +1,151 @@
+"""``gpucnn train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+
+if TYPE_CHECKING:
+    from gpucnn.training.display import Display
+    from gpucnn.training.evaluation import Evaluation
+    from gpucnn.training.trainer import Trainer
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@set_option
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run."
+)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The new run's folder. Default: runs/NAME-1, or the next free number.",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@json_option
+@backend_option
+def command(
+    config: Path | None,
+    overrides: tuple[str, ...],
+    resume: Path | None,
+    run_dir: Path | None,
+    quiet: bool,
+    as_json: bool,
+    backend: str | None,
+) -> int:
+    """Train the model of CONFIG and evaluate it on the test split.
+
+    Everything that is needed to repeat, resume or use the run is kept in its folder.
+
+    \b
+    Example:
+      gpucnn train configs/digits.toml
+      gpucnn train configs/mnist.toml --set data.root=FOLDER --set training.epochs=1
+      gpucnn train --resume runs/mnist-1
+    """
+    from gpucnn.training.display import Display
+    from gpucnn.training.signals import Interrupted
+
+    display = Display(quiet or as_json)
+    if resume is not None:
+        if run_dir is not None:
+            raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
+        trainer = _resumed(resume, config, overrides, backend, display)
+    elif config is not None:
+        trainer = _begun(config, overrides, run_dir, backend, display)
+    else:
+        raise click.UsageError("Give a CONFIG, or --resume RUN.")
+    assert trainer.run is not None
+    try:
+        result = trainer.fit()
+    except Interrupted as stop:
+        click.echo(
+            f"{stop}; a checkpoint was saved. Go on with: gpucnn train --resume "
+            f"{trainer.run.path}",
+            err=True,
+        )
+        return stop.status
+    if as_json:
+        print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
+    else:
+        _show_result(trainer, result, display)
+    return 0
+
+
+def _begun(
+    path: Path,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    backend: str | None,
+    display: Display,
+) -> Trainer:
+    from gpucnn.config import load_config
+    from gpucnn.training.run_folder import RunFolder
+    from gpucnn.training.trainer import Trainer
+
+    config = load_config(path, overrides)
+    folder = run_dir or RunFolder.next_free(Path("runs"), path.stem)
+    trainer = Trainer(config, backend, folder, display=display)
+    test = len(trainer.test)
+    held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
+    display.line(
+        f"{config.tables['model']['name']} with {trainer.network.parameter_count():,} parameters, "
+        f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing, "
+        f"{trainer.backend.name} backend, run folder {folder}"
+    )
+    return trainer
+
+
+def _resumed(
+    folder: Path,
+    path: Path | None,
+    overrides: tuple[str, ...],
+    backend: str | None,
+    display: Display,
+) -> Trainer:
+    from gpucnn.config import Config, apply_overrides, read_tables
+    from gpucnn.training.run_folder import RunFolder
+    from gpucnn.training.trainer import Trainer
+
+    tables = read_tables(path) if path else RunFolder.open(folder).read_json("config.json")
+    config = Config(apply_overrides(tables, overrides))
+    trainer = Trainer.resume(folder, backend, config, display)
+    progress = trainer.progress
+    display.line(
+        f"resumed {folder} at step {progress.step} of {trainer.total_steps} "
+        f"(epoch {progress.epoch + 1}, batch {progress.batch} of {trainer.steps_per_epoch})"
+    )
+    return trainer
+
+
+def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None:
+    confusion = result.confusion
+    rows = [
+        [name, int(confusion[i].sum()), "-" if accuracy is None else f"{accuracy:.2%}",
+         _most_frequent_error(trainer, result, i)]
+        for i, (name, accuracy) in enumerate(
+            zip(trainer.classes, result.class_accuracy(), strict=True)
+        )
+    ]  # fmt: skip
+    display.line()
+    display.line(table(["class", "images", "accuracy", "most often taken for"], rows))
+    display.line()
+    display.line(
+        f"test accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
+        f"loss {result.loss:.4f}"
+    )
+    assert trainer.run is not None
+    display.line(f"everything is in {trainer.run.path}")
+
+
+def _most_frequent_error(trainer: Trainer, result: Evaluation, true: int) -> str:
+    errors = result.confusion[true].copy()
+    errors[true] = 0
+    worst = int(errors.argmax())
+    return f"{trainer.classes[worst]} ({errors[worst]})" if errors[worst] else ""

@@ -1,0 +1,271 @@
+"""The config of a run: TOML tables to typed, validated values. The one place that knows every key.
+
+A config has the tables ``[data]``, ``[augment]``, ``[model]``, ``[loss]``, ``[optimizer]``,
+``[schedule]``, ``[training]``, ``[checkpoint]`` and the key ``seed``. Those that choose something
+by name have the options of what they name (``gpucnn list`` shows them).
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from gpucnn.data import Augmentation, DatasetPair, datasets
+from gpucnn.errors import ConfigError
+from gpucnn.layers import Layer
+from gpucnn.losses import Loss, losses
+from gpucnn.models import models
+from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
+from gpucnn.registry import convert, did_you_mean
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A table with fixed keys; another key is an error."""
+
+
+_T = TypeVar("_T", bound=_Table)
+
+
+class Augment(_Table):
+    """``[augment]``: changes drawn anew for each sample and epoch.
+
+    Attributes:
+        flip: mirror left and right, at random.
+        crop_padding: shift by up to so many pixels; what enters at the border is reflected.
+    """
+
+    flip: bool = False
+    crop_padding: int = 0
+
+
+class Training(_Table):
+    """``[training]``: how long, in what batches, and within which bounds.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: samples a step, over all processes.
+        clip_norm: the largest global norm of the gradient; None for no bound.
+        clip_value: the largest size of an element of the gradient; None for no bound.
+        evaluation_batch_size: samples at a time in evaluation.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    evaluation_batch_size: int = 500
+
+
+class Checkpoint(_Table):
+    """``[checkpoint]``: how often, besides at the end of each epoch.
+
+    Attributes:
+        every_steps: save after every so many steps; None for not.
+        every_seconds: save when so much time has passed since the last; None for not.
+    """
+
+    every_steps: int | None = None
+    every_seconds: float | None = 300.0
+
+
+class _CommonData(_Table):
+    """Keys of ``[data]`` that every data set has, besides its own options.
+
+    Attributes:
+        validation: the share of the training split to hold out, for choosing the best checkpoint.
+        normalise: whether to give each channel mean 0 and deviation 1 (of the training split).
+    """
+
+    validation: float = 0.0
+    normalise: bool = True
+
+
+_DEFAULT_NAMES = {"loss": "softmax_cross_entropy", "schedule": "constant"}
+_CHOSEN = {"model": models, "loss": losses, "optimizer": optimizers, "schedule": schedules}
+_FIXED = {"augment": Augment, "training": Training, "checkpoint": Checkpoint}
+_KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
+
+HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
+"""Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
+
+
+class Config:
+    """A checked config.
+
+    Args:
+        tables: the config as nested dictionaries; defaults are filled in.
+
+    Attributes:
+        tables: the resolved config, every default written out (those of layers in a list of
+            layers aside).
+
+    Raises:
+        ConfigError: a key that does not exist, is missing, or has a value that cannot be; with
+            the key and what is possible.
+    """
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        for key, value in tables.items():
+            if key not in _KEYS:
+                raise ConfigError(f"{key}: there is no such key; {did_you_mean(key, _KEYS)}")
+            if key != "seed" and not isinstance(value, Mapping):
+                raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
+        self.seed: int = convert(tables.get("seed", 0), int, "seed")
+        given = dict(tables.get("data", {}))
+        common = {key: given.pop(key) for key in _CommonData.__struct_fields__ if key in given}
+        self.data = _fixed_table(common, "data", _CommonData)
+        self.augment = _fixed_table(tables.get("augment", {}), "augment", Augment)
+        self.training = _fixed_table(tables.get("training", {}), "training", Training)
+        self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
+        self._check_ranges()
+        self.data_options: dict[str, Any] = datasets.resolve(given, "data")
+        self.tables: dict[str, Any] = {
+            "seed": self.seed,
+            "data": {**self.data_options, **msgspec.to_builtins(self.data)},
+            **{key: msgspec.to_builtins(getattr(self, key)) for key in _FIXED},
+        }
+        for key, registry in _CHOSEN.items():
+            default = {"name": _DEFAULT_NAMES[key]} if key in _DEFAULT_NAMES else {}
+            self.tables[key] = registry.resolve({**default, **tables.get(key, {})}, key)
+        self._build_all()
+
+    def _build_all(self) -> None:
+        """Constructs everything once, so that what constructors refuse is refused now."""
+        self.build_model()
+        self.build_loss()
+        self.build_optimizer()
+        self.build_schedule()
+        self.build_augmentation()
+
+    def _check_ranges(self) -> None:
+        training, checkpoint = self.training, self.checkpoint
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed = {self.seed}: it must be from 0 to 2**64 - 1")
+        if not 0.0 <= self.data.validation < 1.0:
+            raise ConfigError(
+                f"data.validation = {self.data.validation}: the share of the training split that "
+                f"is held out must be at least 0 and below 1"
+            )
+        for key, value, least in (
+            ("training.epochs", training.epochs, 1),
+            ("training.batch_size", training.batch_size, 1),
+            ("training.evaluation_batch_size", training.evaluation_batch_size, 1),
+            ("checkpoint.every_steps", checkpoint.every_steps, 1),
+        ):
+            if value is not None and value < least:
+                raise ConfigError(f"{key} = {value}: it must be {least} or more")
+        for key, bound in (
+            ("training.clip_norm", training.clip_norm),
+            ("training.clip_value", training.clip_value),
+            ("checkpoint.every_seconds", checkpoint.every_seconds),
+        ):
+            if bound is not None and not bound > 0.0:
+                raise ConfigError(f"{key} = {bound}: it must be above 0")
+
+    def build_model(self) -> list[Layer]:
+        """The layers of a new network."""
+        return models.create(self.tables["model"], "model")
+
+    def build_loss(self) -> Loss:
+        """A new loss."""
+        return losses.create(self.tables["loss"], "loss")
+
+    def build_optimizer(self) -> Optimizer:
+        """A new optimizer, without state."""
+        return optimizers.create(self.tables["optimizer"], "optimizer")
+
+    def build_schedule(self) -> Schedule:
+        """A new schedule."""
+        return schedules.create(self.tables["schedule"], "schedule")
+
+    def build_augmentation(self) -> Augmentation:
+        """What is drawn for each training sample."""
+        return Augmentation(self.augment.flip, self.augment.crop_padding)
+
+    def load_data(self) -> DatasetPair:
+        """Reads the data set.
+
+        Raises:
+            DataError: files that are missing or damaged.
+        """
+        return datasets.create(self.data_options, "data")
+
+
+def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
+    """A table with fixed keys, checked."""
+    hints = get_type_hints(kind)
+    for key in table:
+        if key not in kind.__struct_fields__:
+            known = did_you_mean(key, kind.__struct_fields__)
+            raise ConfigError(f"{where}.{key}: there is no such key; {known}")
+    for key, value in table.items():
+        convert(value, hints[key], f"{where}.{key}")
+    return msgspec.convert(table, kind)
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Reads a TOML file, with ``key=value`` overrides ("optimizer.learning_rate=0.1").
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or says what cannot be.
+    """
+    return Config(read_tables(path, overrides))
+
+
+def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The tables of a TOML file after overrides, unchecked; ConfigError as ``load_config``."""
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such config file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; give a config file (.toml)") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file; a config is TOML in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return apply_overrides(tables, overrides)
+
+
+def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """The tables with dotted keys set: "training.epochs=3". ConfigError where one cannot be."""
+    changed = copy.deepcopy(dict(tables))
+    for override in overrides:
+        _apply(changed, override)
+    return changed
+
+
+def _apply(tables: dict[str, Any], override: str) -> None:
+    """Sets one dotted key; the value is TOML, or a plain string where it is not."""
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f'--set {override}: write it as key=value, "training.epochs=3"')
+    table = tables
+    for name in path[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {name} is not a table")
+    try:
+        table[path[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[path[-1]] = text
+
+
+def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

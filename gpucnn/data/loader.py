@@ -1,0 +1,138 @@
+"""Batches of a data set, in an order that the seed and the epoch determine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn import random
+from gpucnn.data.augmentation import Augmentation, Draw
+from gpucnn.data.dataset import Dataset
+from gpucnn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n samples.
+
+    Attributes:
+        images: uint8 (n, H, W, C).
+        labels: int32 (n,).
+        indices: int64 (n,), the samples' places in the data set.
+        draw: how the images are to be augmented, or None.
+        epoch: the number of the pass over the data.
+        index: the batch's number in its epoch.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    indices: NDArray[np.int64]
+    draw: Draw | None
+    epoch: int
+    index: int
+
+
+class BatchLoader:
+    """Cuts a data set into batches, anew in each epoch.
+
+    The last batch of an epoch has what is left and may be smaller.
+
+    Args:
+        dataset: where samples come from. If it decodes on demand, the next batch is fetched in
+            a thread while the caller works on the present one.
+        batch_size: samples a batch.
+        seed: of the run.
+        augmentation: what to draw for each sample, or None.
+        shuffle: whether each epoch has an order of its own; if not, it is the data set's.
+
+    Raises:
+        ConfigError: a batch size below 1, or crops padded by as much as an image's side.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
+        H, W, _ = dataset.image_shape
+        if augmentation is not None and augmentation.crop_padding >= min(H, W):
+            raise ConfigError(
+                f"crop_padding is {augmentation.crop_padding}; it must be less than the sides "
+                f"of the images, which are {H}×{W}"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augmentation = augmentation
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The indices of all samples in the order of an epoch, int64 (N,)."""
+        if not self.shuffle:
+            return np.arange(len(self.dataset), dtype=np.int64)
+        return random.permutation(
+            self.seed, random.Stream.SAMPLE_ORDER, epoch, len(self.dataset)
+        )
+
+    def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
+        """The batches of an epoch, from number ``start`` on, in order.
+
+        Raises:
+            ConfigError: at the call, for a start that is not in [0, number of batches].
+            DataError: while iterating, for an image that cannot be read.
+        """
+        if not 0 <= start <= len(self):
+            raise ConfigError(f"batch {start} does not exist: an epoch has {len(self)} batches")
+        order = self.order(epoch)
+
+        def load(index: int) -> Batch:
+            first = index * self.batch_size
+            return self._load(order[first : first + self.batch_size], epoch, index)
+
+        numbers = range(start, len(self))
+        return _one_ahead(load, numbers) if self.dataset.on_demand else _each(load, numbers)
+
+    def _load(self, indices: NDArray[np.int64], epoch: int, index: int) -> Batch:
+        augmentation = self.augmentation
+        return Batch(
+            images=self.dataset.images(indices),
+            labels=self.dataset.labels[indices],
+            indices=indices,
+            draw=augmentation.draw(self.seed, epoch, indices) if augmentation else None,
+            epoch=epoch,
+            index=index,
+        )
+
+
+def _each(load: Callable[[int], Batch], numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    for number in numbers:
+        yield load(number)
+
+
+def _one_ahead(
+    load: Callable[[int], Batch], numbers: Iterable[int]
+) -> Generator[Batch, None, None]:
+    """As ``_each``, with the next batch being loaded by a thread meanwhile.
+
+    The thread ends with the generator: when it is exhausted or closed, or when loading fails.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="gpucnn-loader") as thread:
+        pending = None
+        for number in numbers:
+            loaded, pending = pending, thread.submit(load, number)
+            if loaded is not None:
+                yield loaded.result()
+        if pending is not None:
+            yield pending.result()

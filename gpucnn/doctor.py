@@ -1,0 +1,104 @@
+"""What works on this machine and what does not, each finding with its reason."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from gpucnn.backends import NAMES, why_unavailable
+from gpucnn.backends.numpy_backend.workers import available_cores
+from gpucnn.training.environment import packages, processor
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        subject: what was looked at.
+        works: None where there is nothing to work, only something to know.
+        text: what was found, or why it does not work and what to do.
+    """
+
+    subject: str
+    works: bool | None
+    text: str
+
+    @property
+    def mark(self) -> str:
+        """A tick, a cross, or nothing."""
+        return {True: "✓", False: "✗", None: " "}[self.works]
+
+    def as_json(self) -> dict[str, Any]:
+        """Without the subject, which is the key."""
+        return {"works": self.works, "text": self.text}
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order to read them in."""
+    return [
+        Finding("Python", None, f"{platform.python_version()} at {sys.executable}"),
+        Finding("processor", None, f"{processor()}, {available_cores()} cores for this process"),
+        Finding("packages", None, ", ".join(f"{k} {v}" for k, v in packages().items())),
+        _blas(),
+        _optional("Pillow", "PIL", 'image folders and predict need it: pip install "gpucnn[images]"'),
+        _optional("PyTorch", "torch", 'only for comparisons: pip install "gpucnn[peers]"'),
+        _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
+        _driver(),
+        _compiler(),
+        *(_backend(name) for name in NAMES if name != "auto"),
+    ]
+
+
+def _blas() -> Finding:
+    import numpy as np  # noqa: F401 - loads the library that is looked for
+    from threadpoolctl import threadpool_info
+
+    found = [
+        f"{pool['internal_api']} {pool.get('version') or ''} ({pool.get('architecture', '?')})"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    if not found:
+        return Finding("BLAS", False, "NumPy's BLAS is not one whose threads can be held to one")
+    return Finding("BLAS", True, ", ".join(found))
+
+
+def _optional(subject: str, module: str, advice: str) -> Finding:
+    if importlib.util.find_spec(module) is None:
+        return Finding(subject, False, f"not installed; {advice}")
+    return Finding(subject, True, "installed")
+
+
+def _driver() -> Finding:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Finding("NVIDIA driver", False, "libcuda.so.1 is not there; no GPU can be used")
+    count, status = ctypes.c_int(0), driver.cuInit(0)
+    if status == 0:
+        status = driver.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0:
+        return Finding("NVIDIA driver", False, f"the driver answers with error {status}")
+    return Finding("NVIDIA driver", count.value > 0, f"{count.value} GPU(s)")
+
+
+def _compiler() -> Finding:
+    for name in ("c++", "g++", "clang++"):
+        path = shutil.which(name)
+        if path:
+            command = [path, "--version"]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            return Finding("C++ compiler", True, result.stdout.partition("\n")[0])
+    return Finding("C++ compiler", False, "none of c++, g++, clang++ is on the PATH")
+
+
+def _backend(name: str) -> Finding:
+    reason = why_unavailable(name)
+    return Finding(f"backend {name}", not reason, reason or "works")

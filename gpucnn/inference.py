@@ -1,0 +1,115 @@
+"""Using a trained model: opening a checkpoint, and scores for images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends import get_backend
+from gpucnn.backends.base import Backend
+from gpucnn.config import Config, apply_overrides
+from gpucnn.data import Batch
+from gpucnn.errors import CheckpointError, ShapeError
+from gpucnn.layers import Network
+from gpucnn.training.checkpoint import Checkpoint, read_checkpoint
+from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.run_folder import ModelCard, RunFolder
+
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class OpenedCheckpoint:
+    """A verified checkpoint with the config and the model card of its run."""
+
+    checkpoint: Checkpoint
+    config: Config
+    card: ModelCard
+
+
+def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCheckpoint:
+    """Opens a run folder's best checkpoint, or a checkpoint file within a run folder.
+
+    Args:
+        path: the folder, or a ``.safetensors`` or ``.json`` file in its ``checkpoints``.
+        overrides: changes to the run's config, ``key=value``.
+
+    Raises:
+        CheckpointError: neither of them, or damaged.
+    """
+    path = Path(path)
+    if path.is_file():
+        if path.suffix not in (".safetensors", ".json"):
+            raise CheckpointError(f"{path} is no checkpoint (.safetensors) and no run folder")
+        checkpoint = read_checkpoint(path)
+        run = RunFolder.open(path.resolve().parent.parent)
+    else:
+        run = RunFolder.open(path, _to_stderr)
+        checkpoint = run.checkpoints.best()
+    config = Config(apply_overrides(run.read_json("config.json"), overrides))
+    return OpenedCheckpoint(checkpoint, config, run.card())
+
+
+def _to_stderr(text: str) -> None:
+    import sys
+
+    print(text, file=sys.stderr)
+
+
+class TrainedModel:
+    """A network in inference mode, with the names of its classes.
+
+    Args:
+        opened: what ``open_checkpoint`` returned.
+        backend: a backend, or the name of one; None as in ``get_backend``.
+    """
+
+    def __init__(self, opened: OpenedCheckpoint, backend: Backend | str | None = None) -> None:
+        self.card = opened.card
+        self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
+        self.network = Network(
+            opened.config.build_model(),
+            self.card.input_shape,
+            len(self.card.classes),
+            self.backend,
+        )
+        self.network.load_state(opened.checkpoint.group("network"))
+        self.network.infer()
+        self._pipeline = InputPipeline(self.backend, self.card.normalisation)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names, in the order of the probabilities."""
+        return self.card.classes
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """Probabilities (N, classes) of images, uint8 (N, H, W, C).
+
+        Raises:
+            ShapeError: images of another shape or dtype.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != self.card.input_shape:
+            raise ShapeError(
+                f"images are {images.dtype} of shape {images.shape}; this model takes uint8 (N, "
+                + ", ".join(map(str, self.card.input_shape))
+                + ")"
+            )
+        parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        indices = np.arange(len(images))
+        labels = np.zeros(len(images), np.int32)
+        batch = Batch(images, labels, indices, draw=None, epoch=0, index=0)
+        scores = self.network.forward(self._pipeline.inputs(batch))
+        return self.backend.to_numpy(self.backend.softmax(scores))
+
+
+def load(path: str | Path, backend: Backend | str | None = None) -> TrainedModel:
+    """The trained model of a run folder, or of one checkpoint in it, ready to predict."""
+    return TrainedModel(open_checkpoint(path), backend)

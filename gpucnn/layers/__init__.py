@@ -1,0 +1,33 @@
+"""Layers: eager and plain, each with a forward and a backward written out."""
+
+from gpucnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from gpucnn.layers.base import Context, Layer, Parameter, layers
+from gpucnn.layers.containers import Residual, Sequential
+from gpucnn.layers.convolution import Conv2d
+from gpucnn.layers.dropout import Dropout
+from gpucnn.layers.linear import Flatten, Linear
+from gpucnn.layers.network import Network
+from gpucnn.layers.normalisation import BatchNorm2d
+from gpucnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Context",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool2d",
+    "Network",
+    "Parameter",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "layers",
+]

@@ -1,0 +1,161 @@
+"""A network: layers bound to a backend, their parameters in two flat vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn import init
+from gpucnn.backends.base import Backend
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import CheckpointError, ShapeError
+from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
+from gpucnn.layers.containers import Sequential
+from gpucnn.layers.dropout import Dropout
+from gpucnn.random import Stream
+
+_ALIGNMENT = 32
+"""Every parameter starts at a multiple of so many elements, for vector loads."""
+
+
+class Network:
+    """Layers ready to run.
+
+    All parameters lie in ``values`` and their gradients in ``gradients``, vectors in the
+    backend's dtype, so that an optimizer steps over all of them at once; those with weight decay
+    come first, in ``[:decayed]``. The gaps that alignment leaves are zero and stay so.
+
+    Args:
+        layers: the layers in order; they belong to this network from now on.
+        input_shape: (H, W, C) of the images.
+        classes: how many the data has; the last layer must give as many scores.
+        backend: where it runs.
+        seed: of the initial weights and of dropout.
+
+    Raises:
+        ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
+    """
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        input_shape: Shape,
+        classes: int,
+        backend: Backend,
+        seed: int = 0,
+    ) -> None:
+        self.backend = backend
+        self.input_shape = input_shape
+        self.body = Sequential(layers)
+        self.context = Context(backend, seed, classes)
+        self.body.attach(self.context, "")
+        self.output_shape = self.body.declare(input_shape)
+        if self.output_shape != (classes,):
+            raise ShapeError(
+                f"the model gives outputs of shape {self.output_shape}, but the data has "
+                f'{classes} classes; end with a "linear" layer with features = "classes"'
+            )
+        self.body.skip_input_grad()
+        for index, dropout in enumerate(_of_kind(self.body, Dropout)):
+            dropout.index = index
+        self._allocate()
+        self._initialise(seed)
+
+    def _allocate(self) -> None:
+        parameters = list(self.parameters().values())
+        ordered = [p for p in parameters if p.decay] + [p for p in parameters if not p.decay]
+        starts, total = [], 0
+        self.decayed = 0
+        for parameter in ordered:
+            starts.append(total)
+            total += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
+            if parameter.decay:
+                self.decayed = total
+        self.values = self.backend.zeros((total,))
+        self.gradients = self.backend.zeros((total,))
+        for start, parameter in zip(starts, ordered, strict=True):
+            part = slice(start, start + parameter.size)
+            parameter.value = self.values[part].reshape(parameter.shape)
+            parameter.gradient = self.gradients[part].reshape(parameter.shape)
+
+    def _initialise(self, seed: int) -> None:
+        for index, parameter in enumerate(self.parameters().values()):
+            if isinstance(parameter.initialiser, str):
+                stream = Stream.INITIAL_WEIGHTS.of_layer(index)
+                drawn = init.draw(parameter.initialiser, parameter.shape, seed, stream)
+                parameter.value[...] = self.backend.asarray(drawn)
+            else:
+                parameter.value.fill(parameter.initialiser)
+        for buffer in self.buffers().values():
+            buffer.value = self.backend.empty(buffer.shape)
+            buffer.value.fill(buffer.initial)
+
+    def parameters(self) -> dict[str, Parameter]:
+        """All parameters by name ("0.conv2d.weight"), in the order of the forward pass."""
+        return {
+            f"{layer.name}.{name}": parameter
+            for layer in self.body.walk()
+            for name, parameter in layer.parameters.items()
+        }
+
+    def buffers(self) -> dict[str, Buffer]:
+        """All buffers by name."""
+        return {
+            f"{layer.name}.{name}": buffer
+            for layer in self.body.walk()
+            for name, buffer in layer.buffers.items()
+        }
+
+    def parameter_count(self) -> int:
+        """The number of trained values."""
+        return sum(parameter.size for parameter in self.parameters().values())
+
+    def train(self) -> None:
+        """Layers that tell training from inference do training from here on."""
+        self.context.training = True
+
+    def infer(self) -> None:
+        """Layers that tell training from inference do inference from here on."""
+        self.context.training = False
+
+    def begin_step(self, step: int, first_sample: int = 0) -> None:
+        """Sets what dropout masks depend on: the step, and the batch's place in the global one."""
+        self.context.step, self.context.first_sample = step, first_sample
+
+    def forward(self, x: Array) -> Array:
+        """Scores (N, classes) of a batch (N, H, W, C)."""
+        return self.body.forward(x)
+
+    def backward(self, dscores: Array) -> None:
+        """Fills all gradients, from the gradient of the scores."""
+        self.body.backward(dscores)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Parameters and buffers by name, on the host."""
+        arrays = {**self.parameters(), **self.buffers()}
+        return {name: self.backend.to_numpy(entry.value) for name, entry in arrays.items()}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets parameters and buffers from what ``state`` returned.
+
+        Raises:
+            CheckpointError: a name is missing or not of this model, or a shape differs.
+        """
+        own: dict[str, Parameter | Buffer] = {**self.parameters(), **self.buffers()}
+        for name in own.keys() ^ state.keys():
+            whose = "the model has no" if name in state else "the checkpoint lacks"
+            raise CheckpointError(f'{whose} "{name}"; it was made with another model')
+        for name, entry in own.items():
+            if state[name].shape != entry.shape:
+                raise CheckpointError(
+                    f'"{name}" has shape {state[name].shape} in the checkpoint and '
+                    f"{entry.shape} in the model"
+                )
+            entry.value[...] = self.backend.asarray(np.asarray(state[name]))
+
+
+def _of_kind(layer: Layer, kind: type[Dropout]) -> Iterator[Dropout]:
+    return (part for part in layer.walk() if isinstance(part, kind))

@@ -1,0 +1,155 @@
+"""Models by name: functions that return the layers of a network."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from gpucnn.errors import ConfigError
+from gpucnn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+)
+from gpucnn.registry import Registry
+
+Layers: TypeAlias = list[Layer]
+
+models: Registry[Layers] = Registry("model", decode=lambda _, value: _layer(value))
+
+
+def _layer(value: object) -> Layer:
+    from gpucnn.layers import layers
+
+    if isinstance(value, Layer):
+        return value
+    if not isinstance(value, dict):
+        raise ConfigError(f"a layer is a table with a type, not {value!r}")
+    return layers.create(value, "layer")
+
+
+@models.register("sequential")
+def sequential(layers: list[Layer]) -> Layers:
+    """The layers given, one after another: ``[[model.layers]]`` in a config."""
+    if not layers:
+        raise ConfigError("a model needs at least one layer")
+    return layers
+
+
+@models.register("lenet")
+def lenet(
+    filters: tuple[int, int] = (32, 64), kernel: int = 5, hidden: int = 128, dropout: float = 0.0
+) -> Layers:
+    """Two convolutions with pooling and two linear layers, after LeCun et al. (1998).
+
+    Pooling comes before ReLU: the result is the same, on a quarter of the values.
+    """
+    return [
+        Conv2d(filters[0], kernel),
+        MaxPool2d(2),
+        ReLU(),
+        Conv2d(filters[1], kernel),
+        MaxPool2d(2),
+        ReLU(),
+        Flatten(),
+        Linear(hidden),
+        ReLU(),
+        *([Dropout(dropout)] if dropout else []),
+        Linear("classes", initialiser="lecun"),
+    ]
+
+
+@models.register("vgg")
+def vgg(width: int = 32, stages: int = 3, convolutions: int = 2, dropout: float = 0.0) -> Layers:
+    """Stages of 3×3 convolutions, each stage twice as wide, then pooled (small VGG)."""
+    _at_least_one(width=width, stages=stages, convolutions=convolutions)
+    layers: Layers = []
+    for stage in range(stages):
+        for _ in range(convolutions):
+            layers += _convolution(width << stage)
+        layers.append(MaxPool2d(2))
+    return [
+        *layers,
+        GlobalAvgPool2d(),
+        *([Dropout(dropout)] if dropout else []),
+        Linear("classes", initialiser="lecun"),
+    ]
+
+
+@models.register("resnet9")
+def resnet9(width: int = 64, dropout: float = 0.0) -> Layers:
+    """Nine layers with two residual blocks, after David Page's "How to train your ResNet"."""
+    _at_least_one(width=width)
+    return [
+        *_convolution(width),
+        *_convolution(2 * width),
+        MaxPool2d(2),
+        Residual([*_convolution(2 * width), *_convolution(2 * width)]),
+        *_convolution(4 * width),
+        MaxPool2d(2),
+        *_convolution(8 * width),
+        MaxPool2d(2),
+        Residual([*_convolution(8 * width), *_convolution(8 * width)]),
+        MaxPool2d("global"),
+        Flatten(),
+        *([Dropout(dropout)] if dropout else []),
+        Linear("classes", initialiser="lecun"),
+    ]
+
+
+@models.register("resnet18")
+def resnet18(width: int = 64, small_images: bool = True, dropout: float = 0.0) -> Layers:
+    """Eighteen layers in four stages of two residual blocks (He, Zhang, Ren, Sun 2016).
+
+    ``small_images`` begins with a 3×3 convolution as is usual for 32×32 images, else with a
+    strided 7×7 one and a pooling.
+    """
+    _at_least_one(width=width)
+    if small_images:
+        layers = _convolution(width)
+    else:
+        layers = [
+            Conv2d(width, 7, stride=2, padding=3, bias=False),
+            BatchNorm2d(),
+            ReLU(),
+            MaxPool2d(3, stride=2, padding=1),
+        ]
+    for stage in range(4):
+        for block in range(2):
+            layers += _residual_block(width << stage, 2 if stage and not block else 1)
+    return [
+        *layers,
+        GlobalAvgPool2d(),
+        *([Dropout(dropout)] if dropout else []),
+        Linear("classes", initialiser="lecun"),
+    ]
+
+
+def _convolution(filters: int) -> Layers:
+    """A 3×3 convolution that keeps the size, batch normalisation, ReLU."""
+    return [Conv2d(filters, 3, padding=1, bias=False), BatchNorm2d(), ReLU()]
+
+
+def _residual_block(filters: int, stride: int) -> Layers:
+    """Two 3×3 convolutions around a shortcut, projected where the size changes."""
+    body = [
+        Conv2d(filters, 3, stride=stride, padding=1, bias=False),
+        BatchNorm2d(),
+        ReLU(),
+        Conv2d(filters, 3, padding=1, bias=False),
+        BatchNorm2d(),
+    ]
+    projection = [Conv2d(filters, 1, stride=stride, bias=False), BatchNorm2d()]
+    return [Residual(body, projection if stride > 1 else []), ReLU()]
+
+
+def _at_least_one(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; it must be 1 or more")

@@ -1,0 +1,246 @@
+"""Optimizers: the state they keep for a network, and one step over all its parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import CheckpointError, ConfigError
+from gpucnn.layers.network import Network
+from gpucnn.registry import Registry
+
+optimizers: Registry[Optimizer] = Registry("optimizer")
+
+
+class Optimizer(ABC):
+    """Steps over a network's flat vectors: the part with weight decay, then the part without.
+
+    Attributes:
+        learning_rate: the base rate, which a schedule multiplies.
+        weight_decay: of weights; biases, scales and shifts have none, unless decay_all.
+    """
+
+    state_names: tuple[str, ...] = ()
+
+    def __init__(self, learning_rate: float, weight_decay: float, decay_all: bool) -> None:
+        if learning_rate <= 0.0:
+            raise ConfigError(f"learning_rate is {learning_rate}; it must be above 0")
+        if weight_decay < 0.0:
+            raise ConfigError(f"weight_decay is {weight_decay}; it must not be negative")
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.decay_all = decay_all
+        self._state: dict[str, Array] = {}
+
+    def attach(self, network: Network) -> None:
+        """Makes the state for this network's parameters, all zero."""
+        self.network = network
+        self._state = {
+            name: network.backend.zeros(network.values.shape) for name in self.state_names
+        }
+
+    def step(self, number: int, factor: float = 1.0) -> None:
+        """Changes the parameters by their gradients.
+
+        Args:
+            number: of the step, from 1.
+            factor: what the schedule multiplies the learning rate by.
+        """
+        for part, weight_decay in self._parts():
+            self._step(
+                self.network.values[part],
+                self.network.gradients[part],
+                {name: vector[part] for name, vector in self._state.items()},
+                number,
+                self.learning_rate * factor,
+                weight_decay,
+            )
+
+    def _parts(self) -> Iterator[tuple[slice, float]]:
+        decayed, total = self.network.decayed, self.network.values.size
+        if self.decay_all or self.weight_decay == 0.0:
+            decayed = total
+        if decayed:
+            yield slice(0, decayed), self.weight_decay
+        if decayed < total:
+            yield slice(decayed, total), 0.0
+
+    @abstractmethod
+    def _step(
+        self,
+        values: Array,
+        gradients: Array,
+        state: Mapping[str, Array],
+        number: int,
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None: ...
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The state's vectors by name, on the host."""
+        return {
+            name: self.network.backend.to_numpy(vector) for name, vector in self._state.items()
+        }
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Sets the state from what ``state`` returned; CheckpointError where it does not fit."""
+        for name, vector in self._state.items():
+            if name not in state or state[name].shape != vector.shape:
+                raise CheckpointError(
+                    f'the checkpoint has no optimizer state "{name}" of {vector.size} values; it '
+                    f"was made with another optimizer or model"
+                )
+            vector[...] = self.network.backend.asarray(state[name])
+
+
+@optimizers.register("sgd")
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum.
+
+    Args:
+        learning_rate: the base rate.
+        momentum: the share of the velocity that is kept, at least 0 and below 1.
+        nesterov: whether to look ahead along the velocity.
+        weight_decay: added to the gradient, times the weight.
+        decay_all: whether biases, scales and shifts decay too.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, decay_all)
+        if not 0.0 <= momentum < 1.0:
+            raise ConfigError(f"momentum is {momentum}; it must be at least 0 and below 1")
+        if nesterov and momentum == 0.0:
+            raise ConfigError("nesterov needs a momentum above 0")
+        self.momentum, self.nesterov = momentum, nesterov
+        self.state_names = ("velocity",) if momentum else ()
+
+    def _step(
+        self,
+        values: Array,
+        gradients: Array,
+        state: Mapping[str, Array],
+        number: int,  # noqa: ARG002
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        self.network.backend.sgd_step(
+            values,
+            gradients,
+            state.get("velocity"),
+            learning_rate,
+            self.momentum,
+            self.nesterov,
+            weight_decay,
+        )
+
+
+@optimizers.register("adam")
+class Adam(Optimizer):
+    """Adam (Kingma, Ba 2015); weight decay is part of the gradient.
+
+    Args:
+        learning_rate: the base rate.
+        beta1: the share of the mean of gradients that is kept.
+        beta2: the share of the mean of squares that is kept.
+        epsilon: added to the root of the mean of squares.
+        weight_decay: added to the gradient, times the weight.
+        decay_all: whether biases, scales and shifts decay too.
+    """
+
+    state_names = ("mean", "square")
+
+    def __init__(
+        self,
+        learning_rate: float,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, decay_all)
+        if not (0.0 <= beta1 < 1.0 and 0.0 <= beta2 < 1.0 and epsilon > 0.0):
+            raise ConfigError(
+                f"beta1={beta1}, beta2={beta2}, epsilon={epsilon}: the betas must be at least 0 "
+                f"and below 1, epsilon above 0"
+            )
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+
+    def _step(
+        self,
+        values: Array,
+        gradients: Array,
+        state: Mapping[str, Array],
+        number: int,
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        self.network.backend.adam_step(
+            values,
+            gradients,
+            state["mean"],
+            state["square"],
+            number,
+            learning_rate,
+            self.beta1,
+            self.beta2,
+            self.epsilon,
+            weight_decay,
+        )
+
+
+@optimizers.register("adamw")
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov, Hutter 2019).
+
+    Args:
+        learning_rate: the base rate.
+        beta1: the share of the mean of gradients that is kept.
+        beta2: the share of the mean of squares that is kept.
+        epsilon: added to the root of the mean of squares.
+        weight_decay: times the learning rate, the share of each weight taken away in a step.
+        decay_all: whether biases, scales and shifts decay too.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon, weight_decay, decay_all)
+
+    def _step(
+        self,
+        values: Array,
+        gradients: Array,
+        state: Mapping[str, Array],
+        number: int,
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        self.network.backend.adamw_step(
+            values,
+            gradients,
+            state["mean"],
+            state["square"],
+            number,
+            learning_rate,
+            self.beta1,
+            self.beta2,
+            self.epsilon,
+            weight_decay,
+        )

@@ -1,0 +1,80 @@
+"""What a run shows: a bar on a terminal, a line an epoch, all of it in the run's log too."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpucnn.training.run_folder import RunFolder
+
+
+class Display:
+    """Prints to stdout, draws a bar on stderr where that is a terminal, and keeps a log.
+
+    Args:
+        quiet: print nothing; the log is still kept.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.run: RunFolder | None = None
+        self._bar: Any = None
+
+    def open_bar(self, images: int, done: int) -> Display:
+        """Starts the bar of a run over so many images; use as a context manager."""
+        if not self.quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=images,
+                initial=done,
+                unit=" images",
+                unit_scale=True,
+                dynamic_ncols=True,
+                leave=False,
+                mininterval=0.2,
+            )
+        return self
+
+    def __enter__(self) -> Display:
+        """The bar is open already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def line(self, text: str = "") -> None:
+        """Prints a line, above the bar if there is one."""
+        if self.run is not None:
+            self.run.append_log(text + "\n")
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stdout)
+        else:
+            print(text, flush=True)
+
+    @property
+    def wants_totals(self) -> bool:
+        """Whether it is time to show the loss: reading it from a device costs a wait."""
+        bar = self._bar
+        return bar is not None and bar._time() - bar.last_print_t >= bar.mininterval
+
+    def advance(self, images: int, label: str = "", shown: str = "") -> None:
+        """Moves the bar on; ``label`` stands before it and ``shown`` behind, if given."""
+        if self._bar is None:
+            return
+        if shown:
+            self._bar.set_description_str(label, refresh=False)
+            self._bar.set_postfix_str(shown, refresh=False)
+        self._bar.update(images)

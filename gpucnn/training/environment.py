@@ -1,0 +1,64 @@
+"""What a run ran on, for the run folder and for ``gpucnn doctor``."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.numpy_backend.workers import available_cores
+
+_PACKAGES = ("gpucnn", "numpy", "safetensors", "threadpoolctl", "msgspec", "pillow", "cupy")
+
+
+def describe(backend: Backend) -> dict[str, Any]:
+    """Versions, device and revision, as JSON can hold them."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": available_cores(),
+        "backend": backend.name,
+        "precision": backend.precision,
+        "packages": packages(),
+        "git_commit": git_commit(),
+        "command": sys.argv,
+    }
+
+
+def packages() -> dict[str, str]:
+    """The versions of the packages that matter, those that are installed."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def processor() -> str:
+    """The processor's name, as well as the system tells it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from, "-dirty" if changed; None elsewhere."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

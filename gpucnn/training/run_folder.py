@@ -1,0 +1,175 @@
+"""The run folder: all that is needed to repeat, resume, evaluate or use a run.
+
+    config.json        the resolved config
+    environment.json   versions, device, commit
+    model.json         input shape, classes, normalisation
+    metrics.jsonl      a line an epoch, and lines between
+    log.txt            what the run printed
+    checkpoints/       see ``checkpoint``
+    report.json        at the end: accuracy per class and confusion matrix
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from gpucnn.config import Config
+from gpucnn.data import Normalisation
+from gpucnn.errors import CheckpointError
+from gpucnn.training.checkpoint import CheckpointFolder
+from gpucnn.training.files import cannot_write, write_atomically
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a trained model needs to take images: part of the run folder.
+
+    Attributes:
+        input_shape: (H, W, C).
+        classes: their names, in the order of the scores.
+        normalisation: mean and deviation of each channel, of pixels in [0, 1].
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    normalisation: Normalisation
+
+
+class RunFolder:
+    """A run's folder on disk.
+
+    Args:
+        path: the folder.
+        report: is told of damaged checkpoints that are passed over.
+    """
+
+    def __init__(self, path: Path, report: Callable[[str], None] = print) -> None:
+        self.path = path
+        self.checkpoints = CheckpointFolder(path / "checkpoints", report)
+        self._lock: TextIO | None = None
+
+    @classmethod
+    def create(cls, path: Path, config: Config, environment: dict[str, Any]) -> RunFolder:
+        """A new folder with its config and environment.
+
+        Raises:
+            CheckpointError: the folder exists and is not empty, or cannot be made.
+        """
+        try:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise CheckpointError(
+                    f"{path} exists already and is not empty; choose another --run-dir, or "
+                    f"continue that run with --resume {path}"
+                )
+            run = cls(path)
+            run.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        run.write_json("config.json", config.tables)
+        run.write_json("environment.json", environment)
+        return run
+
+    @classmethod
+    def open(cls, path: Path, report: Callable[[str], None] = print) -> RunFolder:
+        """A folder that a run made.
+
+        Raises:
+            CheckpointError: it is none.
+        """
+        if not (path / "config.json").is_file():
+            what = "is not a run folder (it has no config.json)" if path.exists() else "is not there"
+            raise CheckpointError(f"{path} {what}; give a folder that gpucnn train made")
+        return cls(path, report)
+
+    @staticmethod
+    def next_free(parent: Path, name: str) -> Path:
+        """``parent/name-1``, or the next number that is free."""
+        number = 1
+        while (parent / f"{name}-{number}").exists():
+            number += 1
+        return parent / f"{name}-{number}"
+
+    def lock(self) -> None:
+        """Keeps other processes from training in this folder, until this one ends.
+
+        Raises:
+            CheckpointError: another one is doing so.
+        """
+        try:
+            self._lock = (self.path / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CheckpointError(f"{self.path}: another process is training there") from None
+        except OSError as error:
+            raise cannot_write(self.path / "lock", error) from None
+
+    def config(self) -> Config:
+        """The resolved config."""
+        return Config(self.read_json("config.json"))
+
+    def card(self) -> ModelCard:
+        """The model card."""
+        card = self.read_json("model.json")
+        try:
+            normalisation = card["normalisation"]
+            height, width, channels = card["input_shape"]
+            return ModelCard(
+                (height, width, channels),
+                tuple(card["classes"]),
+                Normalisation(tuple(normalisation["mean"]), tuple(normalisation["std"])),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise CheckpointError(f"{self.path / 'model.json'} is damaged") from None
+
+    def write_card(self, card: ModelCard) -> None:
+        """Writes the model card."""
+        self.write_json("model.json", asdict(card))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a JSON file, atomically."""
+        write_atomically(self.path / name, (json.dumps(content, indent=1) + "\n").encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads a JSON file; CheckpointError where it is missing or damaged."""
+        path = self.path / name
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(f"{path} is missing; the run folder is incomplete") from None
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValueError:
+            raise CheckpointError(f"{path} is damaged: it is not JSON") from None
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path} is damaged: it is not an object")
+        return content
+
+    def append_metrics(self, row: dict[str, Any]) -> int:
+        """Adds a line to metrics.jsonl and returns its length then, in bytes."""
+        return self._append("metrics.jsonl", json.dumps(row) + "\n")
+
+    def truncate_metrics(self, length: int) -> None:
+        """Cuts metrics.jsonl back to where a checkpoint was: what follows is about to be redone."""
+        path = self.path / "metrics.jsonl"
+        if path.exists() and path.stat().st_size > length:
+            os.truncate(path, length)
+
+    def append_log(self, text: str) -> None:
+        """Adds to log.txt."""
+        self._append("log.txt", text)
+
+    def _append(self, name: str, text: str) -> int:
+        path = self.path / name
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                return file.tell()
+        except OSError as error:
+            raise cannot_write(path, error) from None

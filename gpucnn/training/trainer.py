@@ -1,0 +1,334 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpucnn.backends import get_backend
+from gpucnn.backends.base import Backend
+from gpucnn.config import HARMLESS_KEYS, Config, flatten
+from gpucnn.data import (
+    Batch,
+    BatchLoader,
+    Dataset,
+    DatasetPair,
+    Normalisation,
+    channel_statistics,
+    validation_split,
+)
+from gpucnn.errors import ConfigError
+from gpucnn.layers import Network
+from gpucnn.training.checkpoint import Checkpoint, Progress
+from gpucnn.training.display import Display
+from gpucnn.training.environment import describe
+from gpucnn.training.evaluation import Evaluation, evaluate
+from gpucnn.training.finite import non_finite_error
+from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.run_folder import ModelCard, RunFolder
+from gpucnn.training.signals import Interrupted, StopOnSignal
+
+_LOG_STEPS = 50
+"""A line of metrics.jsonl every so many steps, besides those of epochs."""
+
+
+class Trainer:
+    """Trains the model of a config on its data.
+
+    Args:
+        config: what to train, on what, and how.
+        backend: a backend, or the name of one; None as in ``get_backend``.
+        run_dir: where to make the run folder; None to keep nothing on disk.
+        data: the data set; None to read the one that the config names.
+        display: where lines go; None prints nothing.
+
+    Raises:
+        GpucnnError: whatever is wrong with the data, the model or the folder, before training.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        backend: Backend | str | None = None,
+        run_dir: str | Path | None = None,
+        data: DatasetPair | None = None,
+        display: Display | None = None,
+    ) -> None:
+        self.config = config
+        self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
+        self.display = display or Display(quiet=True)
+        data = data or config.load_data()
+        self.classes = data.train.classes
+        train, validation = validation_split(data.train, config.data.validation, config.seed)
+        self.test = data.test
+        self.validation: Dataset | None = validation if len(validation) else None
+        self.normalisation = (
+            channel_statistics(train) if config.data.normalise else _identity(train)
+        )
+        self.loader = BatchLoader(
+            train, config.training.batch_size, config.seed, config.build_augmentation()
+        )
+        self.network = Network(
+            config.build_model(), train.image_shape, len(self.classes), self.backend, config.seed
+        )
+        self.network.train()
+        self.loss = config.build_loss()
+        self.optimizer = config.build_optimizer()
+        self.optimizer.attach(self.network)
+        self.schedule = config.build_schedule()
+        self.pipeline = InputPipeline(self.backend, self.normalisation)
+        self.progress = Progress()
+        self._totals = self.backend.zeros((2,), np.float64)
+        self.run: RunFolder | None = None
+        if run_dir is not None:
+            self._create_run(Path(run_dir))
+
+    @classmethod
+    def resume(
+        cls,
+        run_dir: str | Path,
+        backend: Backend | str | None = None,
+        config: Config | None = None,
+        display: Display | None = None,
+    ) -> Trainer:
+        """A trainer that goes on where a run stopped.
+
+        Args:
+            run_dir: the run folder.
+            backend: as in the constructor; on another one the bits may differ.
+            config: the run's own with changes; None for the run's own. Only keys that do not
+                change the numbers may differ.
+            display: as in the constructor.
+
+        Raises:
+            CheckpointError: no run folder, or no checkpoint in it can be used.
+            ConfigError: ``config`` differs in other keys.
+        """
+        display = display or Display(quiet=True)
+        run = RunFolder.open(Path(run_dir), display.line)
+        run.lock()
+        original = run.config()
+        if config is not None:
+            _refuse_differences(original, config)
+        trainer = cls(config or original, backend, display=display)
+        trainer.run = display.run = run
+        run.checkpoints.clean()
+        trainer._restore(run.checkpoints.newest())
+        run.truncate_metrics(trainer.progress.metrics_bytes)
+        return trainer
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches an epoch, the last and smaller one counted."""
+        return len(self.loader)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.training.epochs * self.steps_per_epoch
+
+    def fit(self) -> Evaluation:
+        """Trains to the end, then evaluates the best checkpoint on the test split.
+
+        Returns:
+            The evaluation on the test split.
+
+        Raises:
+            NonFiniteError: a loss or a gradient is not finite; the step was not taken.
+            Interrupted: a signal asked to stop; a checkpoint was saved.
+        """
+        progress = self.progress
+        images = self.config.training.epochs * len(self.loader.dataset)
+        done = progress.epoch * len(self.loader.dataset) + progress.batch * self.loader.batch_size
+        self._resumed_at, self._since = progress.seconds, time.perf_counter()
+        self._saved_at = time.perf_counter()
+        with StopOnSignal() as self._stop, self.display.open_bar(images, done):
+            if self.run is not None and progress.step == 0:
+                self.save()
+            while progress.epoch < self.config.training.epochs:
+                self._train_epoch()
+        return self._finish()
+
+    def _train_epoch(self) -> None:
+        """The rest of the epoch at hand, then its evaluation, its line and its checkpoint."""
+        progress = self.progress
+        for batch in self.loader.batches(progress.epoch, start=progress.batch):
+            self.train_step(batch)
+            progress.batch += 1
+            self._show(batch)
+            if progress.step % _LOG_STEPS == 0:
+                self._log({"step": progress.step, "learning_rate": self.learning_rate()})
+            self._save_if_due()
+            self._leave_if_asked()
+        seen = len(self.loader.dataset)
+        loss, correct = self._read_totals()
+        held_out = self.validation or self.test
+        result = evaluate(self.network, self.loss, self.pipeline, self._watched(held_out))
+        row = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "train_loss": loss / seen,
+            "train_accuracy": correct / seen,
+            ("validation" if self.validation else "test") + "_loss": result.loss,
+            ("validation" if self.validation else "test") + "_accuracy": result.accuracy,
+            "seconds": round(self._seconds(), 3),
+        }
+        self._log(row)
+        self.display.line(_epoch_line(row, self.config.training.epochs))
+        if self.validation and result.accuracy > progress.best_accuracy:
+            progress.best_accuracy, progress.best_step = result.accuracy, progress.step
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        self._totals.fill(0)
+        self.save()
+
+    def train_step(self, batch: Batch) -> None:
+        """One step: forward, loss, backward, the checks, the optimizer.
+
+        Raises:
+            NonFiniteError: the loss or the gradient is not finite; nothing was changed but
+                running statistics.
+        """
+        backend, network, training = self.backend, self.network, self.config.training
+        step, N = self.progress.step, batch.labels.size
+        network.begin_step(step)
+        x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
+        scores = network.forward(x)
+        losses = self.loss.forward(backend, scores, labels)
+        network.backward(self.loss.backward(backend, N))
+        norm = backend.global_norm(network.gradients)
+        loss = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
+        if not (np.isfinite(loss) and np.isfinite(backend.to_numpy(norm)[0])):
+            raise non_finite_error(network, x, step, loss)
+        if training.clip_value is not None:
+            backend.clip_by_value(network.gradients, training.clip_value)
+            norm = backend.global_norm(network.gradients)
+        if training.clip_norm is not None:
+            backend.clip_by_global_norm(network.gradients, norm, training.clip_norm)
+        backend.accumulate_metrics(self._totals, losses, scores, labels)
+        self.optimizer.step(step + 1, self._schedule_factor())
+        self.progress.step += 1
+
+    def evaluate(self, split: str = "test") -> Evaluation:
+        """Evaluates the network as it is, on "test", "validation" or "train" (not augmented)."""
+        datasets = {"test": self.test, "validation": self.validation, "train": self.loader.dataset}
+        dataset = datasets.get(split)
+        if dataset is None:
+            known = ", ".join(name for name, one in datasets.items() if one is not None)
+            raise ConfigError(f'there is no split "{split}"; this run has {known}')
+        return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
+
+    def save(self) -> None:
+        """Saves a checkpoint of the present state, if there is a run folder."""
+        if self.run is None:
+            return
+        self.progress.loss_sum, self.progress.correct = self._read_totals()
+        self.progress.seconds = self._seconds()
+        arrays = {f"network/{name}": array for name, array in self.network.state().items()}
+        arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.state().items()}
+        self.run.checkpoints.save(Checkpoint(arrays, self.progress))
+        self._saved_at = time.perf_counter()
+
+    def learning_rate(self) -> float:
+        """The learning rate of the step at hand."""
+        return self.optimizer.learning_rate * self._schedule_factor()
+
+    def _schedule_factor(self) -> float:
+        return self.schedule.factor(self.progress.step, self.total_steps, self.steps_per_epoch)
+
+    def _create_run(self, path: Path) -> None:
+        self.run = RunFolder.create(path, self.config, describe(self.backend))
+        self.display.run = self.run
+        self.run.lock()
+        self.run.write_card(
+            ModelCard(self.loader.dataset.image_shape, self.classes, self.normalisation)
+        )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.network.load_state(checkpoint.group("network"))
+        self.optimizer.load_state(checkpoint.group("optimizer"))
+        self.progress = checkpoint.progress
+        totals = np.array([self.progress.loss_sum, self.progress.correct])
+        self._totals[...] = self.backend.asarray(totals, np.float64)
+
+    def _finish(self) -> Evaluation:
+        """Evaluates the best checkpoint and writes the report; the network is that one then."""
+        if self.run is not None:
+            self._restore_network(self.run.checkpoints.best())
+        result = self.evaluate("test")
+        if self.run is not None:
+            self.run.write_json("report.json", result.as_json(self.classes))
+        return result
+
+    def _restore_network(self, checkpoint: Checkpoint) -> None:
+        self.network.load_state(checkpoint.group("network"))
+
+    def _batches(self, dataset: Dataset) -> Any:
+        size = self.config.training.evaluation_batch_size
+        return BatchLoader(dataset, size, self.config.seed, shuffle=False).batches(0)
+
+    def _watched(self, dataset: Dataset) -> Any:
+        """Batches for evaluation, between which a request to stop is heard."""
+        for batch in self._batches(dataset):
+            self._leave_if_asked()
+            yield batch
+
+    def _save_if_due(self) -> None:
+        every = self.config.checkpoint
+        by_steps = every.every_steps and self.progress.step % every.every_steps == 0
+        waited = time.perf_counter() - self._saved_at
+        if by_steps or (every.every_seconds is not None and waited >= every.every_seconds):
+            self.save()
+
+    def _leave_if_asked(self) -> None:
+        if self._stop.number is None:
+            return
+        self.network.train()
+        self.save()
+        raise Interrupted(self._stop.number)
+
+    def _read_totals(self) -> tuple[float, float]:
+        loss, correct = self.backend.to_numpy(self._totals)
+        return float(loss), float(correct)
+
+    def _seconds(self) -> float:
+        return self._resumed_at + time.perf_counter() - self._since
+
+    def _show(self, batch: Batch) -> None:
+        shown = ""
+        if self.display.wants_totals:
+            seen = self.progress.batch * self.loader.batch_size
+            loss, correct = self._read_totals()
+            shown = f"loss {loss / seen:.4f}, accuracy {correct / seen:.2%}"
+        label = f"epoch {self.progress.epoch + 1}/{self.config.training.epochs}"
+        self.display.advance(batch.labels.size, label, shown)
+
+    def _log(self, row: dict[str, Any]) -> None:
+        if self.run is not None:
+            self.progress.metrics_bytes = self.run.append_metrics(row)
+
+
+def _identity(dataset: Dataset) -> Normalisation:
+    channels = dataset.image_shape[2]
+    return Normalisation((0.0,) * channels, (1.0,) * channels)
+
+
+def _refuse_differences(original: Config, changed: Config) -> None:
+    before, after = flatten(original.tables), flatten(changed.tables)
+    for key in before.keys() | after.keys():
+        if before.get(key) != after.get(key) and not key.startswith(HARMLESS_KEYS):
+            raise ConfigError(
+                f"{key} was {before.get(key)!r} when the run began and cannot become "
+                f"{after.get(key)!r} in its middle; start a new run for that"
+            )
+
+
+def _epoch_line(row: dict[str, Any], epochs: int) -> str:
+    held_out = "validation" if "validation_loss" in row else "test"
+    return (
+        f"epoch {row['epoch']:>3}/{epochs}   train loss {row['train_loss']:.4f}  "
+        f"accuracy {row['train_accuracy']:7.2%}   {held_out} loss {row[held_out + '_loss']:.4f}  "
+        f"accuracy {row[held_out + '_accuracy']:7.2%}   {row['seconds']:.1f} s"
+    )
