@@ -21,7 +21,7 @@ from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
-from gpucnn.registry import convert, did_you_mean
+from gpucnn.registry import Registry, convert, did_you_mean
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -86,7 +86,12 @@ class _CommonData(_Table):
 
 
 _DEFAULT_NAMES = {"loss": "softmax_cross_entropy", "schedule": "constant"}
-_CHOSEN = {"model": models, "loss": losses, "optimizer": optimizers, "schedule": schedules}
+_CHOSEN: dict[str, Registry[Any]] = {
+    "model": models,
+    "loss": losses,
+    "optimizer": optimizers,
+    "schedule": schedules,
+}
 _FIXED = {"augment": Augment, "training": Training, "checkpoint": Checkpoint}
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
 

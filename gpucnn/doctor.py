@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpucnn.backends import NAMES, why_unavailable
-from gpucnn.backends.numpy_backend.workers import available_cores
-from gpucnn.training.environment import packages, processor
+from gpucnn.processor import available_cores, processor_name
+from gpucnn.training.environment import packages
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ def examine() -> list[Finding]:
     """All findings, in the order to read them in."""
     return [
         Finding("Python", None, f"{platform.python_version()} at {sys.executable}"),
-        Finding("processor", None, f"{processor()}, {available_cores()} cores for this process"),
+        Finding(
+            "processor", None, f"{processor_name()}, {available_cores()} cores for this process"
+        ),
         Finding("packages", None, ", ".join(f"{k} {v}" for k, v in packages().items())),
         _blas(),
-        _optional("Pillow", "PIL", 'image folders and predict need it: pip install "gpucnn[images]"'),
+        _optional("Pillow", "PIL", 'for image files: pip install "gpucnn[images]"'),
         _optional("PyTorch", "torch", 'only for comparisons: pip install "gpucnn[peers]"'),
         _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
         _driver(),

@@ -66,6 +66,4 @@ class MeanSquaredError(Loss):
 
     def backward(self, backend: Backend, global_batch: int) -> Array:
         """2 · (score − onehot) / classes / global_batch."""
-        return backend.mean_squared_error_input_grad(
-            self._scores, self._labels, 1.0 / global_batch
-        )
+        return backend.mean_squared_error_input_grad(self._scores, self._labels, 1.0 / global_batch)

@@ -84,9 +84,9 @@ def words_at(
     seed: int, stream: int, step: int, positions: NDArray[np.integer]
 ) -> NDArray[np.uint32]:
     """The uint32 words at any positions (n,), shape (n,): one for each sample, say."""
-    positions = positions.astype(np.uint64)
-    blocks = philox_4x32(_counters(positions // np.uint64(4), stream, step), seed)
-    return blocks[np.arange(positions.size), (positions % np.uint64(4)).astype(np.intp)]
+    place = positions.astype(np.uint64)
+    blocks = philox_4x32(_counters(place // np.uint64(4), stream, step), seed)
+    return blocks[np.arange(place.size), (place % np.uint64(4)).astype(np.intp)]
 
 
 def to_uniform(word: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -100,9 +100,7 @@ def to_integers(word: NDArray[np.uint32], low: int, high: int) -> NDArray[np.int
     return ((word.astype(np.uint64) * span) >> _SHIFT).astype(np.int32) + np.int32(low)
 
 
-def uniform(
-    seed: int, stream: int, step: int, count: int, offset: int = 0
-) -> NDArray[np.float32]:
+def uniform(seed: int, stream: int, step: int, count: int, offset: int = 0) -> NDArray[np.float32]:
     """``count`` float32 in [0, 1)."""
     return to_uniform(words(seed, stream, step, count, offset))
 

@@ -135,7 +135,7 @@ class Registry(Generic[T]):
         }
 
     def resolve(self, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The table as it was given, after the checks of ``check``, with every default filled in."""
+        """The table as it was given, checked, with every default filled in."""
         self.check(table, where)
         defaults = {option.name: option.default for option in self.options(table[self.key])}
         return {self.key: table[self.key], **defaults, **table}

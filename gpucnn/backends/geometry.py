@@ -7,10 +7,11 @@ Output size along one side, with dilated window extent E = (R − 1)·dilation +
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 from gpucnn.errors import ShapeError
 
@@ -34,25 +35,34 @@ def as_sides(padding: Padding) -> Sides:
     return sides
 
 
-def _two(value: Sequence[int | Pair], name: str) -> tuple[int | Pair, int | Pair]:
-    if not isinstance(value, Sequence) or len(value) != 2:
+def _two(value: object, name: str) -> tuple[object, object]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise ShapeError(f"{name} is {value!r}; give a pair (height, width)")
     return value[0], value[1]
 
 
-def _side(value: int | Pair) -> Pair:
-    if isinstance(value, int):
-        return value, value
-    before, after = value
-    return int(before), int(after)
+def _integer(value: object, name: str, given: object) -> int:
+    """``value`` as an int; the error shows what was ``given``, of which it may be a part."""
+    if not isinstance(value, SupportsIndex):
+        raise ShapeError(f"{name} is {given!r}; give integers")
+    return operator.index(value)
 
 
-def as_pair(value: Sequence[int], name: str) -> Pair:
+def _side(value: object) -> Pair:
+    if isinstance(value, Sequence):
+        before, after = _two(value, "padding")
+        return _integer(before, "padding", value), _integer(after, "padding", value)
+    both = _integer(value, "padding", value)
+    return both, both
+
+
+def as_pair(value: object, name: str) -> Pair:
     """A pair (height, width) of positive integers; ShapeError with ``name`` otherwise."""
     height, width = _two(value, name)
-    if not (isinstance(height, int) and isinstance(width, int)) or min(height, width) < 1:
-        raise ShapeError(f"{name} is {tuple(value)!r}; give two integers of 1 or more")
-    return height, width
+    pair = _integer(height, name, value), _integer(width, name, value)
+    if min(pair) < 1:
+        raise ShapeError(f"{name} is {value!r}; give two integers of 1 or more")
+    return pair
 
 
 def same_padding(size: int, window: int, stride: int, dilation: int) -> Pair:
@@ -111,7 +121,6 @@ class Conv2dGeometry:
         return self.N * self.P * self.Q * self.K * self.R * self.S * (self.C // self.groups)
 
 
-@lru_cache(maxsize=4096)
 def conv2d_geometry(
     x_shape: Shape,
     w_shape: Shape,
@@ -125,14 +134,26 @@ def conv2d_geometry(
     Raises:
         ShapeError: they do not fit, with the values.
     """
+    return _conv2d_geometry(
+        x_shape,
+        w_shape,
+        as_pair(stride, "stride"),
+        as_sides(padding),
+        as_pair(dilation, "dilation"),
+        _integer(groups, "groups", groups),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _conv2d_geometry(
+    x_shape: Shape, w_shape: Shape, stride: Pair, sides: Sides, dilation: Pair, groups: int
+) -> Conv2dGeometry:
     if len(x_shape) != 4 or min(x_shape) < 1:
         raise ShapeError(f"x has shape {x_shape}; a convolution takes (N, H, W, C), none empty")
     if len(w_shape) != 4 or min(w_shape) < 1:
         raise ShapeError(f"w has shape {w_shape}; filters are (K, R, S, C/groups), none empty")
     N, H, W, C = x_shape
     K, R, S, channels = w_shape
-    stride, dilation = as_pair(stride, "stride"), as_pair(dilation, "dilation")
-    sides = as_sides(padding)
     if groups < 1 or C % groups or K % groups:
         raise ShapeError(f"groups={groups} does not divide both C={C} and K={K}")
     if channels != C // groups:
@@ -181,21 +202,23 @@ class Pool2dGeometry:
         return self.stride[0] < self.R or self.stride[1] < self.S
 
 
-@lru_cache(maxsize=4096)
-def pool2d_geometry(
-    x_shape: Shape, window: Pair, stride: Pair, padding: Padding
-) -> Pool2dGeometry:
+def pool2d_geometry(x_shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Pool2dGeometry:
     """Checks the arguments of a pooling and works out its sizes.
 
     Raises:
         ShapeError: they do not fit, or a window would lie wholly in the padding.
     """
+    return _pool2d_geometry(
+        x_shape, as_pair(window, "window"), as_pair(stride, "stride"), as_sides(padding)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _pool2d_geometry(x_shape: Shape, window: Pair, stride: Pair, sides: Sides) -> Pool2dGeometry:
     if len(x_shape) != 4 or min(x_shape) < 1:
         raise ShapeError(f"x has shape {x_shape}; pooling takes (N, H, W, C), none empty")
     N, H, W, C = x_shape
-    R, S = as_pair(window, "window")
-    stride = as_pair(stride, "stride")
-    sides = as_sides(padding)
+    R, S = window
     P = output_size(H, R, stride[0], sides[0], 1)
     Q = output_size(W, S, stride[1], sides[1], 1)
     if P < 1 or Q < 1:

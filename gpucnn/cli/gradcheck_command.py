@@ -62,9 +62,7 @@ def command(
             }
         )
         return 0 if passed else 1
-    rows = [
-        [c.name, c.kind, f"{c.error:.1e}", c.where, c.derivatives, c.redrawn] for c in checks
-    ]
+    rows = [[c.name, c.kind, f"{c.error:.1e}", c.where, c.derivatives, c.redrawn] for c in checks]
     header = ["layer", "kind", "worst relative error", "in", "derivatives", "redrawn"]
     click.echo(table(header, rows, left=(0, 1, 3)))
     verdict = "within" if passed else "OVER"

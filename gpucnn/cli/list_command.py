@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpucnn.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from gpucnn.registry import Registry
 
 _KINDS = ("models", "layers", "losses", "optimizers", "schedules", "datasets", "initialisers")
 
@@ -50,14 +53,15 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         return [
             {"name": name, "summary": init.summary(name), "options": []} for name in init.names()
         ]
-    registry = {
+    registries: dict[str, Registry[Any]] = {
         "models": models,
         "layers": layers,
         "losses": losses,
         "optimizers": optimizers,
         "schedules": schedules,
         "datasets": datasets,
-    }[kind]
+    }
+    registry = registries[kind]
     return [
         {
             "name": name,

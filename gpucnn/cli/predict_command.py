@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gpucnn.cli.output import backend_option, json_option, print_json
 from gpucnn.errors import DataError
+
+if TYPE_CHECKING:
+    from gpucnn.data.image_files import Fit
 
 _CHUNK = 500
 
@@ -20,14 +24,16 @@ _CHUNK = 500
               help="How many classes to show.")  # fmt: skip
 @click.option("--fit", type=click.Choice(["crop", "stretch"]), default="crop", show_default=True,
               help="How an image of another size is made to fit.")  # fmt: skip
-@click.option("--invert", is_flag=True, help="Swap black and white first: for dark digits on paper.")
+@click.option(
+    "--invert", is_flag=True, help="Swap black and white first: for dark digits on paper."
+)
 @json_option
 @backend_option
 def command(
     run: Path,
     images: tuple[Path, ...],
     top: int,
-    fit: str,
+    fit: Fit,
     invert: bool,
     as_json: bool,
     backend: str | None,
@@ -52,8 +58,8 @@ def command(
         pixels = np.stack([load_image(path, model.card.input_shape, fit) for path in chunk])
         probabilities = model.predict(255 - pixels if invert else pixels)
         for path, row in zip(chunk, probabilities, strict=True):
-            best = np.argsort(-row, kind="stable")[:top]
-            answers.append((path, [(model.classes[i], float(row[i])) for i in best]))
+            order = np.argsort(-row, kind="stable")[:top]
+            answers.append((path, [(model.classes[i], float(row[i])) for i in order]))
     if as_json:
         print_json(
             [
@@ -67,8 +73,8 @@ def command(
             ]
         )
         return
-    for path, best in answers:
-        shown = "   ".join(f"{name} {probability:.2%}" for name, probability in best)
+    for path, top_classes in answers:
+        shown = "   ".join(f"{name} {probability:.2%}" for name, probability in top_classes)
         click.echo(f"{path}: {shown}")
 
 

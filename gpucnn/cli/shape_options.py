@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _ImageShape(click.ParamType):
+class _ImageShape(click.ParamType):  # type: ignore[type-arg]
     """HxWxC."""
 
     name = "HxWxC"

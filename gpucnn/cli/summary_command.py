@@ -56,9 +56,7 @@ def command(
         print_json({"input": shape, "classes": count, "layers": layers, "total": total})
         return
     rows = [["input", _shape(shape), "", "", ""]]
-    rows += [
-        [layer["name"], _shape(layer["output_shape"]), *_figures(layer)] for layer in layers
-    ]
+    rows += [[layer["name"], _shape(layer["output_shape"]), *_figures(layer)] for layer in layers]
     rows.append(["total", "", *_figures(total)])
     header = ["layer", "output", "parameters", "multiply-adds", "memory"]
     click.echo(table(header, rows, left=(0, 1)))

@@ -66,8 +66,7 @@ def command(
         result = trainer.fit()
     except Interrupted as stop:
         click.echo(
-            f"{stop}; a checkpoint was saved. Go on with: gpucnn train --resume "
-            f"{trainer.run.path}",
+            f"{stop}; a checkpoint was saved. Go on with: gpucnn train --resume {trainer.run.path}",
             err=True,
         )
         return stop.status

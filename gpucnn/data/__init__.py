@@ -1,8 +1,34 @@
-"""Data sets, splits, augmentation and batches."""
+"""Data sets, their splits and statistics, augmentation and batches."""
 
-from gpucnn.data import digits
 from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets
+from gpucnn.data.digits import digits
+from gpucnn.data.idx import fashion_mnist, mnist
+from gpucnn.data.image_files import is_image, load_image
+from gpucnn.data.image_folder import image_folder
 from gpucnn.data.loader import Batch, BatchLoader
+from gpucnn.data.shape import describe
 from gpucnn.data.split import validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics
+
+__all__ = [
+    "ArrayDataset",
+    "Augmentation",
+    "Batch",
+    "BatchLoader",
+    "Dataset",
+    "DatasetPair",
+    "Draw",
+    "Normalisation",
+    "Subset",
+    "channel_statistics",
+    "datasets",
+    "describe",
+    "digits",
+    "fashion_mnist",
+    "image_folder",
+    "is_image",
+    "load_image",
+    "mnist",
+    "validation_split",
+]

@@ -57,15 +57,11 @@ class Augmentation:
         shift = self._shifts(seed, epoch, indices) if self.crop_padding else None
         return Draw(flip, shift)
 
-    def _flips(
-        self, seed: int, epoch: int, indices: NDArray[np.integer]
-    ) -> NDArray[np.uint8]:
+    def _flips(self, seed: int, epoch: int, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
         words = random.words_at(seed, random.Stream.FLIP, epoch, indices)
         return (words >> np.uint32(31)).astype(np.uint8)
 
-    def _shifts(
-        self, seed: int, epoch: int, indices: NDArray[np.integer]
-    ) -> NDArray[np.int32]:
+    def _shifts(self, seed: int, epoch: int, indices: NDArray[np.integer]) -> NDArray[np.int32]:
         positions = (2 * indices.astype(np.int64)[:, None] + np.arange(2)).reshape(-1)
         words = random.words_at(seed, random.Stream.CROP, epoch, positions)
         shifts = random.to_integers(words, -self.crop_padding, self.crop_padding + 1)

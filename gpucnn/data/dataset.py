@@ -81,7 +81,7 @@ class ArrayDataset(Dataset):
 
     def images(self, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
         """A copy of the images at these indices."""
-        return self._images[indices]
+        return np.take(self._images, indices, axis=0)
 
 
 def _check_array(name: str, array: NDArray[Any], dtype: type, shape: str, ndim: int) -> None:

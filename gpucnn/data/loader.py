@@ -82,9 +82,7 @@ class BatchLoader:
         """The indices of all samples in the order of an epoch, int64 (N,)."""
         if not self.shuffle:
             return np.arange(len(self.dataset), dtype=np.int64)
-        return random.permutation(
-            self.seed, random.Stream.SAMPLE_ORDER, epoch, len(self.dataset)
-        )
+        return random.permutation(self.seed, random.Stream.SAMPLE_ORDER, epoch, len(self.dataset))
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, from number ``start`` on, in order.

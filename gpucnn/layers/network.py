@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import init
@@ -135,7 +134,7 @@ class Network:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Parameters and buffers by name, on the host."""
-        arrays = {**self.parameters(), **self.buffers()}
+        arrays: dict[str, Parameter | Buffer] = {**self.parameters(), **self.buffers()}
         return {name: self.backend.to_numpy(entry.value) for name, entry in arrays.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -145,7 +144,7 @@ class Network:
             CheckpointError: a name is missing or not of this model, or a shape differs.
         """
         own: dict[str, Parameter | Buffer] = {**self.parameters(), **self.buffers()}
-        for name in own.keys() ^ state.keys():
+        for name in sorted(own.keys() ^ state.keys()):
             whose = "the model has no" if name in state else "the checkpoint lacks"
             raise CheckpointError(f'{whose} "{name}"; it was made with another model')
         for name, entry in own.items():
@@ -154,7 +153,8 @@ class Network:
                     f'"{name}" has shape {state[name].shape} in the checkpoint and '
                     f"{entry.shape} in the model"
                 )
-            entry.value[...] = self.backend.asarray(np.asarray(state[name]))
+        for name, entry in own.items():
+            entry.value[...] = self.backend.asarray(state[name])
 
 
 def _of_kind(layer: Layer, kind: type[Dropout]) -> Iterator[Dropout]:

@@ -43,9 +43,7 @@ class BatchNorm2d(Layer):
         scale, shift = self.parameters["scale"].value, self.parameters["shift"].value
         mean, variance = self.buffers["running_mean"].value, self.buffers["running_variance"].value
         if not self.context.training:
-            return self.backend.batch_norm_inference(
-                x, scale, shift, mean, variance, self.epsilon
-            )
+            return self.backend.batch_norm_inference(x, scale, shift, mean, variance, self.epsilon)
         self._x = x
         y, self._mean, self._inverse_std = self.backend.batch_norm_forward(
             x, scale, shift, mean, variance, self.momentum, self.epsilon

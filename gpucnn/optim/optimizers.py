@@ -81,12 +81,15 @@ class Optimizer(ABC):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The state's vectors by name, on the host."""
-        return {
-            name: self.network.backend.to_numpy(vector) for name, vector in self._state.items()
-        }
+        return {name: self.network.backend.to_numpy(vector) for name, vector in self._state.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Sets the state from what ``state`` returned; CheckpointError where it does not fit."""
+        for name in sorted(state.keys() - self._state.keys()):
+            raise CheckpointError(
+                f'the checkpoint has optimizer state "{name}" that {type(self).__name__} has not; '
+                f"it was made with another optimizer"
+            )
         for name, vector in self._state.items():
             if name not in state or state[name].shape != vector.shape:
                 raise CheckpointError(

@@ -61,9 +61,7 @@ class Step(Schedule):
         warmup_epochs: length of the linear warm-up.
     """
 
-    def __init__(
-        self, every_epochs: float, decay: float = 0.1, warmup_epochs: float = 0.0
-    ) -> None:
+    def __init__(self, every_epochs: float, decay: float = 0.1, warmup_epochs: float = 0.0) -> None:
         super().__init__(warmup_epochs)
         if every_epochs <= 0.0 or not 0.0 < decay <= 1.0:
             raise ConfigError(

@@ -101,10 +101,11 @@ class CheckpointFolder:
         sealed = {**seal, "sha256": _checksum(seal)}
         write_atomically(self._path(step, ".json"), json.dumps(sealed, indent=1).encode())
         self.read(step)
-        self._delete_old(checkpoint.progress.best_step)
+        self._delete_old(step, checkpoint.progress.best_step)
 
-    def _delete_old(self, best_step: int) -> None:
-        for step in self.steps()[: -self.keep]:
+    def _delete_old(self, newest: int, best_step: int) -> None:
+        # Later ones than the newest are damaged and were passed over: they must not count.
+        for step in [step for step in self.steps() if step <= newest][: -self.keep]:
             if step != best_step:
                 self._path(step, ".json").unlink(missing_ok=True)
         sealed = set(self.steps())
@@ -187,7 +188,7 @@ def _read_seal(path: Path) -> dict[str, Any]:
         sealed = json.loads(_read(path))
         checksum = sealed.pop("sha256")
         intact = checksum == _checksum(sealed)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         intact = False
     if not intact:
         raise CheckpointError(f"{path} is damaged: its checksum does not match")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend.workers import available_cores
+from gpucnn.processor import available_cores, processor_name
 
 _PACKAGES = ("gpucnn", "numpy", "safetensors", "threadpoolctl", "msgspec", "pillow", "cupy")
 
@@ -20,7 +20,7 @@ def describe(backend: Backend) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": processor(),
+        "processor": processor_name(),
         "cores": available_cores(),
         "backend": backend.name,
         "precision": backend.precision,
@@ -39,16 +39,6 @@ def packages() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def processor() -> str:
-    """The processor's name, as well as the system tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def git_commit() -> str | None:

@@ -46,9 +46,7 @@ class Evaluation:
         """The share of each class that was right; None for a class without samples."""
         totals = self.confusion.sum(axis=1)
         right = np.diagonal(self.confusion)
-        return [
-            float(r / t) if t else None for r, t in zip(right, totals, strict=True)
-        ]
+        return [float(r / t) if t else None for r, t in zip(right, totals, strict=True)]
 
     def as_json(self, classes: Iterable[str]) -> dict[str, Any]:
         """Accuracy, loss and n, accuracy by class, and the confusion matrix."""
@@ -76,9 +74,7 @@ def evaluate(
     for batch in batches:
         labels = pipeline.labels(batch)
         scores = network.forward(pipeline.inputs(batch))
-        backend.accumulate_metrics(
-            totals, loss.forward(backend, scores, labels), scores, labels
-        )
+        backend.accumulate_metrics(totals, loss.forward(backend, scores, labels), scores, labels)
         host = backend.to_numpy(scores)
         predicted = np.where(
             np.isnan(host).any(axis=1), (batch.labels + 1) % classes, host.argmax(axis=1)

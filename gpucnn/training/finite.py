@@ -39,7 +39,7 @@ def _first_output(network: Network, x: Array) -> str:
     found: list[str] = []
     plain = [layer for layer in network.body.walk() if not any(True for _ in layer.children())]
     for layer in plain:
-        layer.forward = _watched(layer, layer.forward, found)  # type: ignore[method-assign]
+        layer.forward = _watched(layer, layer.forward, found)  # type: ignore[method-assign, assignment]
     try:
         with np.errstate(all="ignore"):
             network.forward(x)

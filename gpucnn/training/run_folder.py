@@ -1,12 +1,12 @@
 """The run folder: all that is needed to repeat, resume, evaluate or use a run.
 
-    config.json        the resolved config
-    environment.json   versions, device, commit
-    model.json         input shape, classes, normalisation
-    metrics.jsonl      a line an epoch, and lines between
-    log.txt            what the run printed
-    checkpoints/       see ``checkpoint``
-    report.json        at the end: accuracy per class and confusion matrix
+config.json        the resolved config
+environment.json   versions, device, commit
+model.json         input shape, classes, normalisation
+metrics.jsonl      a line an epoch, and lines between
+log.txt            what the run printed
+checkpoints/       see ``checkpoint``
+report.json        at the end: accuracy per class and confusion matrix
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class RunFolder:
             CheckpointError: it is none.
         """
         if not (path / "config.json").is_file():
-            what = "is not a run folder (it has no config.json)" if path.exists() else "is not there"
+            what = (
+                "is not a run folder (it has no config.json)" if path.exists() else "is not there"
+            )
             raise CheckpointError(f"{path} {what}; give a folder that gpucnn train made")
         return cls(path, report)
 
@@ -144,7 +146,7 @@ class RunFolder:
             raise CheckpointError(f"{path} is missing; the run folder is incomplete") from None
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CheckpointError(f"{path} is damaged: it is not JSON") from None
         if not isinstance(content, dict):
             raise CheckpointError(f"{path} is damaged: it is not an object")

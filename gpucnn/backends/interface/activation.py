@@ -44,7 +44,7 @@ class ActivationOperations(ArrayOperations):
         return dx
 
     def sigmoid_forward(self, x: Array) -> Array:
-        """y = 1 / (1 + exp(−x)), without overflow."""
+        """y = 1 / (1 + exp(−x)); 0 where exp(−x) is infinite."""
         self._check("x", x)
         y = self.empty(x.shape)
         self._sigmoid_forward(x, y)

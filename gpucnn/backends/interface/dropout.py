@@ -24,8 +24,7 @@ class DropoutOperations(ArrayOperations):
             ShapeError: a rate outside [0, 1).
         """
         self._check("x", x)
-        if not 0.0 <= rate < 1.0:
-            raise ShapeError(f"dropout rate is {rate}; it must be at least 0 and below 1")
+        _check_rate(rate)
         y, mask = self.empty(x.shape), self.empty(x.shape, "uint8")
         self._dropout_forward(x, rate, seed, stream, step, offset, y, mask)
         return y, mask
@@ -34,6 +33,7 @@ class DropoutOperations(ArrayOperations):
         """dx = dy · mask / (1 − rate)."""
         self._check("dy", dy)
         self._check("mask", mask, dy.shape, "uint8")
+        _check_rate(rate)
         dx = self.empty(dy.shape)
         self._dropout_input_grad(dy, mask, rate, dx)
         return dx
@@ -53,3 +53,8 @@ class DropoutOperations(ArrayOperations):
 
     @abstractmethod
     def _dropout_input_grad(self, dy: Array, mask: Array, rate: float, dx: Array) -> None: ...
+
+
+def _check_rate(rate: float) -> None:
+    if not 0.0 <= rate < 1.0:
+        raise ShapeError(f"dropout rate is {rate}; it must be at least 0 and below 1")

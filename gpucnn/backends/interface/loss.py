@@ -47,6 +47,8 @@ class LossOperations(ArrayOperations):
     def softmax(self, logits: Array) -> Array:
         """Probabilities of each row of logits (N, K)."""
         self._check("logits", logits)
+        if logits.ndim != 2:
+            raise ShapeError(f"logits have shape {logits.shape}; expected (N, K)")
         probabilities = self.empty(logits.shape)
         self._softmax(logits, probabilities)
         return probabilities

@@ -53,9 +53,9 @@ class OptimizerOperations(ArrayOperations):
     ) -> None:
         """Adam (Kingma, Ba 2015); ``step`` counts from 1; weight decay is part of the gradient.
 
-            g ← gradient + weight_decay · w
-            m ← β1 · m + (1 − β1) · g,   v ← β2 · v + (1 − β2) · g²
-            w ← w − learning_rate · m / (1 − β1^step) / (√(v / (1 − β2^step)) + ε)
+        g ← gradient + weight_decay · w
+        m ← β1 · m + (1 − β1) · g,   v ← β2 · v + (1 − β2) · g²
+        w ← w − learning_rate · m / (1 − β1^step) / (√(v / (1 − β2^step)) + ε)
         """
         self._check_vectors(parameters, gradients)
         self._check("mean", mean, parameters.shape)

@@ -53,7 +53,7 @@ class PoolingOperations(ArrayOperations):
         stride: Pair = (2, 2),
         padding: Padding = (0, 0),
     ) -> Array:
-        """Routes dy (N, P, Q, C) to the winners: dx of ``x_shape``, summed where windows overlap."""
+        """Routes dy (N, P, Q, C) to the winners: dx of ``x_shape``; overlaps add."""
         problem = pool2d_geometry(tuple(x_shape), window, stride, padding)
         self._check("dy", dy, problem.y_shape)
         self._check("argmax", argmax, problem.y_shape, argmax_dtype(problem))
@@ -97,6 +97,8 @@ class PoolingOperations(ArrayOperations):
 
     def global_avg_pool2d_input_grad(self, dy: Array, x_shape: Shape) -> Array:
         """Spreads dy (N, C) evenly over H and W: dx of ``x_shape``."""
+        if len(x_shape) != 4:
+            raise ShapeError(f"x_shape is {x_shape}; global pooling takes (N, H, W, C)")
         N, _, _, C = x_shape
         self._check("dy", dy, (N, C))
         dx = self.empty(tuple(x_shape))

@@ -41,11 +41,11 @@ class NumpyActivation(NumpyArrays, ActivationOperations):
 
     def _sigmoid_forward(self, x: NDArray[Any], y: NDArray[Any]) -> None:
         def piece(x: NDArray[Any], y: NDArray[Any]) -> None:
-            # (1 + tanh(x/2)) / 2 is the same function, and tanh cannot overflow.
-            np.multiply(x, 0.5, out=y)
-            np.tanh(y, out=y)
+            # Where exp(−x) is infinite, its reciprocal is the 0 that y is closest to.
+            np.negative(x, out=y)
+            np.exp(y, out=y)
             y += 1.0
-            y *= 0.5
+            np.reciprocal(y, out=y)
 
         self._elementwise(piece, x, y)
 

@@ -43,7 +43,7 @@ class NumpyArrays(ArrayOperations):
         """A copy."""
         return array.copy()
 
-    def _elementwise(self, task: Callable[..., None], *arrays: NDArray[Any]) -> None:
+    def _elementwise(self, task: Callable[..., object], *arrays: NDArray[Any]) -> None:
         """Calls ``task`` with matching pieces of contiguous arrays of one size."""
         flat = [array.reshape(-1) for array in arrays]
 
@@ -60,10 +60,8 @@ class NumpyArrays(ArrayOperations):
         """
         C = arrays[0].shape[-1]
         matrices = [array.reshape(-1, C) for array in arrays]
-        rows = matrices[0].shape[0]
-        fold = row_fold(rows, C)
-        length = max(1, PIECE // (C * fold)) * fold
-        count = -(-rows // length)
+        length = _piece_rows(matrices[0].shape[0], C)
+        count = self._row_pieces(arrays[0])
 
         def piece(number: int) -> None:
             start = number * length
@@ -74,15 +72,12 @@ class NumpyArrays(ArrayOperations):
 
     def _row_pieces(self, array: NDArray[Any]) -> int:
         """How many pieces ``_rows`` makes of an array."""
-        C = array.shape[-1]
+        C = int(array.shape[-1])
         rows = array.size // C
-        fold = row_fold(rows, C)
-        return -(-rows // (max(1, PIECE // (C * fold)) * fold))
+        return -(-rows // _piece_rows(rows, C))
 
 
-def keep_where(
-    value: NDArray[Any], keep: NDArray[np.bool_], out: NDArray[Any]
-) -> None:
+def keep_where(value: NDArray[Any], keep: NDArray[np.bool_], out: NDArray[Any]) -> None:
     """out = value where ``keep``, else 0, whatever the values are.
 
     The bits are multiplied by 0 or 1 as integers: a tenth of the time of a masked copy, and exact
@@ -92,6 +87,12 @@ def keep_where(
     np.multiply(
         value.view(bits), keep.view(np.uint8), out=out.view(bits), dtype=bits, casting="unsafe"
     )
+
+
+def _piece_rows(rows: int, channels: int) -> int:
+    """How many of a matrix' rows make a piece: a multiple of what ``row_fold`` joins."""
+    fold = row_fold(rows, channels)
+    return max(1, PIECE // (channels * fold)) * fold
 
 
 def row_fold(rows: int, channels: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class NumpyDropout(NumpyArrays, DropoutOperations):
         y: NDArray[Any],
         mask: NDArray[Any],
     ) -> None:
-        threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
+        threshold = math.ceil(rate * 2**32)
         flat = mask.reshape(-1)
 
         def piece(number: int) -> None:

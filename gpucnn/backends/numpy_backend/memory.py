@@ -40,9 +40,9 @@ class MemoryPool:
         size = -(-count * dtype.itemsize // _GRANULE) * _GRANULE
         block = self._take(size)
         start = -block.ctypes.data % _ALIGNMENT
-        # The base of every view is the array over the memoryview, so this weak reference dies
+        # The base of every view is the array over the block's buffer, so this weak reference dies
         # only with the last view. (Views of an ordinary view would refer to the block itself.)
-        flat = np.frombuffer(memoryview(block), dtype, count, start)
+        flat = np.frombuffer(block.data, dtype, count, start)
         key = id(block)
         self._loans[key] = (weakref.ref(flat, lambda _: self._return(key)), block)
         return flat.reshape(shape)

@@ -61,9 +61,7 @@ class NumpyOptimizer(NumpyArrays, OptimizerOperations):
         rate = learning_rate / (1.0 - beta1**step)
         correction = 1.0 / (1.0 - beta2**step)
 
-        def piece(
-            w: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any]
-        ) -> None:
+        def piece(w: NDArray[Any], g: NDArray[Any], m: NDArray[Any], v: NDArray[Any]) -> None:
             gradient = self._decayed(w, g, weight_decay)
             term = self._scratch("term", w)
             m *= beta1
@@ -98,9 +96,7 @@ class NumpyOptimizer(NumpyArrays, OptimizerOperations):
             parameters, gradients, mean, square, step, learning_rate, beta1, beta2, epsilon, 0.0
         )
 
-    def _decayed(
-        self, w: NDArray[Any], g: NDArray[Any], weight_decay: float
-    ) -> NDArray[Any]:
+    def _decayed(self, w: NDArray[Any], g: NDArray[Any], weight_decay: float) -> NDArray[Any]:
         """g + weight_decay · w, in scratch memory."""
         result = self._scratch("decayed", g)
         if weight_decay == 0.0:

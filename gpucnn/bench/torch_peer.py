@@ -1,0 +1,203 @@
+"""The same network in PyTorch, for comparisons: same layers, same weights, same training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.errors import BackendError, ConfigError
+from gpucnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    Network,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from gpucnn.losses import Loss, SoftmaxCrossEntropy
+from gpucnn.optim import SGD, Adam, AdamW, Optimizer
+
+
+def import_torch() -> Any:
+    """PyTorch; BackendError where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        raise BackendError(
+            "PyTorch is not installed, so there is nothing to compare with: pip install "
+            '"gpucnn[peers]"'
+        ) from None
+    return torch
+
+
+def to_torch(network: Network) -> Any:
+    """A torch.nn.Module with the layers and the weights of a network; it takes NCHW.
+
+    Raises:
+        ConfigError: PyTorch has no layer that computes the same.
+    """
+    import_torch()
+    return _module(network.body)
+
+
+def torch_optimizer(module: Any, optimizer: Optimizer) -> Any:
+    """The torch.optim optimizer that takes the same steps, weight decay on weights alone.
+
+    Raises:
+        ConfigError: PyTorch has none.
+    """
+    torch = import_torch()
+    decayed = [p for p in module.parameters() if p.ndim > 1 or optimizer.decay_all]
+    rest = [p for p in module.parameters() if p.ndim <= 1 and not optimizer.decay_all]
+    groups = [
+        {"params": decayed, "weight_decay": optimizer.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    if isinstance(optimizer, SGD):
+        return torch.optim.SGD(
+            groups, optimizer.learning_rate, optimizer.momentum, nesterov=optimizer.nesterov
+        )
+    if isinstance(optimizer, Adam):
+        kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+        betas = (optimizer.beta1, optimizer.beta2)
+        return kind(groups, optimizer.learning_rate, betas, optimizer.epsilon)
+    raise ConfigError(f"PyTorch has no optimizer like {type(optimizer).__name__}")
+
+
+def torch_loss(loss: Loss) -> Any:
+    """The torch.nn loss that computes the same mean; ConfigError where there is none."""
+    torch = import_torch()
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return torch.nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing)
+    raise ConfigError(f"there is no comparison for the loss {type(loss).__name__}")
+
+
+def _module(layer: Layer) -> Any:
+    for kind, convert in _CONVERTERS.items():
+        if type(layer) is kind:
+            return convert(layer)
+    raise ConfigError(f'PyTorch has no layer like "{layer.name}" ({layer.kind})')
+
+
+def _conv2d(layer: Conv2d) -> Any:
+    nn = import_torch().nn
+    (top, bottom), (left, right) = layer.padding
+    weight = layer.parameters["weight"]
+    channels = weight.shape[3] * layer.groups
+    symmetric = top == bottom and left == right
+    convolution = nn.Conv2d(
+        channels,
+        layer.filters,
+        layer.kernel,
+        layer.stride,
+        (top, left) if symmetric else 0,
+        layer.dilation,
+        layer.groups,
+        layer.bias,
+    )
+    _copy(convolution.weight, _host(layer, "weight").transpose(0, 3, 1, 2))
+    if layer.bias:
+        _copy(convolution.bias, _host(layer, "bias"))
+    if symmetric:
+        return convolution
+    return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), convolution)
+
+
+def _linear(layer: Linear) -> Any:
+    features, inputs = layer.parameters["weight"].shape
+    module = import_torch().nn.Linear(inputs, features, layer.bias)
+    _copy(module.weight, _host(layer, "weight"))
+    if layer.bias:
+        _copy(module.bias, _host(layer, "bias"))
+    return module
+
+
+def _batch_norm2d(layer: BatchNorm2d) -> Any:
+    channels = layer.parameters["scale"].shape[0]
+    module = import_torch().nn.BatchNorm2d(channels, layer.epsilon, layer.momentum)
+    _copy(module.weight, _host(layer, "scale"))
+    _copy(module.bias, _host(layer, "shift"))
+    return module
+
+
+def _max_pool2d(layer: MaxPool2d) -> Any:
+    return import_torch().nn.MaxPool2d(layer.window, layer.stride, layer.padding)
+
+
+def _avg_pool2d(layer: AvgPool2d) -> Any:
+    return import_torch().nn.AvgPool2d(layer.window, layer.stride, layer.padding)
+
+
+def _global_avg_pool2d(layer: GlobalAvgPool2d) -> Any:  # noqa: ARG001
+    nn = import_torch().nn
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _flatten(layer: Flatten) -> Any:
+    """Flattens in the order H, W, C, as NHWC does, so that the linear weights fit."""
+    torch = import_torch()
+
+    class FlattenChannelsLast(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return x.permute(0, 2, 3, 1).flatten(1) if x.ndim == 4 else x.flatten(1)
+
+    return FlattenChannelsLast() if len(layer.input_shape) == 3 else torch.nn.Flatten()
+
+
+def _sequential(layer: Sequential) -> Any:
+    return import_torch().nn.Sequential(*(_module(child) for child in layer.layers))
+
+
+def _residual(layer: Residual) -> Any:
+    torch = import_torch()
+
+    class ResidualSum(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.shortcut = _module(layer.body), _module(layer.shortcut)
+
+        def forward(self, x: Any) -> Any:
+            return self.body(x) + self.shortcut(x)
+
+    return ResidualSum()
+
+
+_CONVERTERS: dict[type[Layer], Callable[[Any], Any]] = {
+    Conv2d: _conv2d,
+    Linear: _linear,
+    BatchNorm2d: _batch_norm2d,
+    MaxPool2d: _max_pool2d,
+    AvgPool2d: _avg_pool2d,
+    GlobalAvgPool2d: _global_avg_pool2d,
+    Flatten: _flatten,
+    Sequential: _sequential,
+    Residual: _residual,
+    ReLU: lambda layer: import_torch().nn.ReLU(),  # noqa: ARG005
+    LeakyReLU: lambda layer: import_torch().nn.LeakyReLU(layer.slope),
+    Sigmoid: lambda layer: import_torch().nn.Sigmoid(),  # noqa: ARG005
+    Tanh: lambda layer: import_torch().nn.Tanh(),  # noqa: ARG005
+    Dropout: lambda layer: import_torch().nn.Dropout(layer.rate),
+}
+
+
+def _host(layer: Layer, name: str) -> NDArray[Any]:
+    return layer.backend.to_numpy(layer.parameters[name].value)
+
+
+def _copy(target: Any, values: NDArray[Any]) -> None:
+    torch = import_torch()
+    with torch.no_grad():
+        target.copy_(torch.from_numpy(np.ascontiguousarray(values)))

@@ -1,0 +1,101 @@
+"""Which image files a folder of class folders has, before any of them is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.errors import DataError
+
+_TRAIN = ("train",)
+_TEST = ("test", "val")
+_EXTENSIONS = frozenset(
+    (".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png")
+    + (".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a split.
+
+    Attributes:
+        folder: the split's folder.
+        files: their paths, by class and then by name.
+        labels: int32 (N,), the index of each file's class.
+        classes: the names of the class folders.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    labels: NDArray[np.int32]
+    classes: tuple[str, ...]
+
+    def only(self, places: Sequence[int]) -> Listing:
+        """The listing of the files at these places."""
+        files = tuple(self.files[place] for place in places)
+        return Listing(self.folder, files, self.labels[list(places)], self.classes)
+
+
+def scan(root: str) -> tuple[Listing, Listing]:
+    """The files to train on and to test on.
+
+    Raises:
+        DataError: a folder is missing or unreadable, a class is empty or in one split only.
+    """
+    folder = Path(root).expanduser()
+    try:
+        if not folder.is_dir():
+            problem = "is not a folder" if folder.exists() else "there is no such folder"
+            raise DataError(f"{folder}: {problem}; set data.root to where the images are")
+        train, test = _scan_split(folder, _TRAIN), _scan_split(folder, _TEST)
+    except OSError as error:
+        path = error.filename or folder
+        raise DataError(f"{path}: cannot be read ({error.strerror}); see to that") from None
+    for one, other in ((train, test), (test, train)):
+        lacking = sorted(set(one.classes) - set(other.classes))
+        if lacking:
+            raise DataError(
+                f"{other.folder}: lacks the class folders {', '.join(lacking)}, which are in "
+                f"{one.folder}; both splits need the same classes"
+            )
+    return train, test
+
+
+def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
+    folders = [root / name for name in names if (root / name).is_dir()]
+    if not folders:
+        raise DataError(f"{root}: has no folder {' or '.join(names)}; put class folders into one")
+    classes = [path for path in _visible(folders[0]) if path.is_dir()]
+    if not classes:
+        raise DataError(f"{folders[0]}: has no class folders; put one in it for each class")
+    files: list[str] = []
+    labels: list[int] = []
+    for label, path in enumerate(classes):
+        images = _images(path)
+        files += images
+        labels += [label] * len(images)
+    names_of_classes = tuple(path.name for path in classes)
+    return Listing(folders[0], tuple(files), np.array(labels, np.int32), names_of_classes)
+
+
+def _images(folder: Path) -> list[str]:
+    """The image files of a class."""
+    images = []
+    for path in _visible(folder):
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder in a class folder; images must lie in {folder}")
+        if path.suffix.lower() in _EXTENSIONS:
+            images.append(str(path))
+    if not images:
+        raise DataError(f"{folder}: has no image files; add some, or remove the class")
+    return images
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What a folder holds that is not hidden, by name."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

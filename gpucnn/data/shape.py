@@ -1,0 +1,29 @@
+"""The shape of a data set's images and its number of classes, without reading it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpucnn.data.dataset import datasets
+from gpucnn.data.image_folder import first_image_shape
+
+_KNOWN = {"mnist": ((28, 28, 1), 10), "fashion_mnist": ((28, 28, 1), 10)}
+
+
+def describe(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
+    """(H, W, C) and the number of classes.
+
+    Args:
+        options: the data set's table in a config: its name and its options.
+
+    Raises:
+        DataError: the data cannot be read, where it has to be.
+    """
+    if options["name"] in _KNOWN:
+        return _KNOWN[options["name"]]
+    if options["name"] == "image_folder":
+        checked = datasets.check(options, "data")
+        return first_image_shape(checked["root"], checked["size"], checked["colour"])
+    data = datasets.create(options, "data").train
+    return data.image_shape, len(data.classes)

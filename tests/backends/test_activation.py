@@ -1,0 +1,170 @@
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tolerance import ELEMENTARY_ULPS, assert_close, assert_tracked, track
+
+from gpucnn.errors import ShapeError
+
+INF, NAN = float("inf"), float("nan")
+SHAPES = [(1,), (2, 3), (2, 3, 4, 5), (1, 1, 1, 17)]
+SLOPE = 0.01
+
+
+def values(rng, backend, shape):
+    """With zeros of both signs among them, where activations have their corners."""
+    x = rng.standard_normal(shape) * rng.choice([0.0, -0.0, 1.0, 3.0], shape)
+    return x.astype(backend.dtype)
+
+
+def check(backend, shape, seed=0):
+    rng = np.random.default_rng(seed)
+    dtype = backend.dtype
+    x, dy = values(rng, backend, shape), values(rng, backend, shape)
+    tx, tdy, exact_x, exact_dy = backend.asarray(x), backend.asarray(dy), *map(np.float64, (x, dy))
+    tracked_x, tracked_dy = track(x, dtype), track(dy, dtype)
+
+    def exactly(result, expected):
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(backend.to_numpy(result), expected)
+
+    def close(result, tracked):
+        assert_tracked(backend.to_numpy(result), tracked, dtype)
+
+    y = backend.relu_forward(tx)
+    exactly(y, oracle.relu(exact_x))
+    exactly(backend.relu_input_grad(tdy, y), oracle.relu_input_grad(exact_dy, backend.to_numpy(y)))
+    close(backend.leaky_relu_forward(tx, SLOPE), oracle.leaky_relu(tracked_x, SLOPE))
+    close(
+        backend.leaky_relu_input_grad(tdy, tx, SLOPE),
+        oracle.leaky_relu_input_grad(tracked_dy, tracked_x, SLOPE),
+    )
+    y = backend.tanh_forward(tx)
+    close(y, oracle.tanh(tracked_x))
+    tracked_y = track(backend.to_numpy(y), dtype)
+    close(backend.tanh_input_grad(tdy, y), oracle.tanh_input_grad(tracked_dy, tracked_y))
+    y = backend.sigmoid_forward(tx)
+    # By exp or by tanh: either is within 4 units in the last place of a number of at most 1, and
+    # one more is for the addition and the division.
+    bound = (ELEMENTARY_ULPS + 1) * np.finfo(dtype).eps
+    assert_close(backend.to_numpy(y), oracle.sigmoid(exact_x), bound)
+    assert y.dtype == dtype
+    tracked_y = track(backend.to_numpy(y), dtype)
+    close(backend.sigmoid_input_grad(tdy, y), oracle.sigmoid_input_grad(tracked_dy, tracked_y))
+    close(backend.add(tx, tdy), np.add(tracked_x, tracked_dy))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes(backend, shape):
+    check(backend, shape)
+
+
+@given(
+    shape=st.lists(st.integers(1, 7), min_size=1, max_size=4).map(tuple), seed=st.integers(0, 99)
+)
+def test_random_shapes(backend, shape, seed):
+    check(backend, shape, seed)
+
+
+def run(backend, operation, *arrays, **options):
+    there = [backend.asarray(np.array(array, float)) for array in arrays]
+    return backend.to_numpy(getattr(backend, operation)(*there, **options))
+
+
+def test_special_values(backend):
+    x = [-INF, -1e30, -0.0, 0.0, 1e30, INF, NAN]
+    x = [float(backend.dtype.type(value)) for value in x]
+    expected = {
+        "relu_forward": [0, 0, 0, 0, x[4], INF, NAN],
+        "sigmoid_forward": [0, 0, 0.5, 0.5, 1, 1, NAN],
+        "tanh_forward": [-1, -1, 0, 0, 1, 1, NAN],
+    }
+    for operation, wanted in expected.items():
+        np.testing.assert_array_equal(run(backend, operation, x), wanted, err_msg=operation)
+    leaky = run(backend, "leaky_relu_forward", x, slope=0.5)
+    np.testing.assert_array_equal(leaky, [-INF, x[1] / 2, 0, 0, x[4], INF, NAN])
+
+
+def test_relu_gradient_is_zero_at_zero_and_a_choice_not_a_product(backend):
+    """An infinite or NaN dy must not leak out where y is 0."""
+    dy = [INF, NAN, -INF, 1, INF, NAN]
+    dx = run(backend, "relu_input_grad", dy, [0, 0, 0, 0, 1, 2])
+    np.testing.assert_array_equal(dx, [0, 0, 0, 0, INF, NAN])
+
+
+def test_leaky_relu_gradient_at_zero_is_the_slope(backend):
+    dx = run(backend, "leaky_relu_input_grad", [4, 4, 4, 4], [-1, -0.0, 0, 1], slope=0.25)
+    np.testing.assert_array_equal(dx, [1, 1, 1, 4])
+
+
+@pytest.mark.parametrize("slope", [-0.5, 0.0, 1.0, 2.0])
+def test_any_slope(backend, slope):
+    y = run(backend, "leaky_relu_forward", [-4, -2, 0, 2], slope=slope)
+    np.testing.assert_array_equal(y, [-4 * slope, -2 * slope, 0, 2])
+
+
+def test_relu_in_place(backend, rng):
+    x = values(rng, backend, (3, 5))
+    there = backend.asarray(x.copy())
+    assert backend.relu_forward(there, out=there) is there
+    np.testing.assert_array_equal(backend.to_numpy(there), np.where(x > 0, x, 0))
+
+
+def test_add_in_place(backend, rng):
+    a, b = values(rng, backend, (3, 5)), values(rng, backend, (3, 5))
+    there = backend.asarray(a.copy())
+    assert backend.add(there, backend.asarray(b), out=there) is there
+    np.testing.assert_array_equal(backend.to_numpy(there), a + b)
+
+
+def test_arguments_stay_as_they_are(backend, rng):
+    x, dy = values(rng, backend, (3, 5)), values(rng, backend, (3, 5))
+    tx, tdy = backend.asarray(x.copy()), backend.asarray(dy.copy())
+    backend.relu_forward(tx)
+    backend.leaky_relu_forward(tx, SLOPE)
+    backend.sigmoid_forward(tx)
+    backend.tanh_forward(tx)
+    backend.add(tx, tdy)
+    backend.relu_input_grad(tdy, tx)
+    backend.leaky_relu_input_grad(tdy, tx, SLOPE)
+    backend.sigmoid_input_grad(tdy, tx)
+    backend.tanh_input_grad(tdy, tx)
+    np.testing.assert_array_equal(backend.to_numpy(tx), x)
+    np.testing.assert_array_equal(backend.to_numpy(tdy), dy)
+
+
+def test_refuses(backend):
+    x = backend.zeros((2, 3))
+    other = backend.zeros((2, 3), np.float64 if backend.dtype == np.float32 else np.float32)
+    slanted, short = backend.zeros((2, 6))[:, ::2], backend.zeros((2, 2))
+    forward = {
+        "relu_forward": backend.relu_forward,
+        "leaky_relu_forward": lambda x: backend.leaky_relu_forward(x, SLOPE),
+        "sigmoid_forward": backend.sigmoid_forward,
+        "tanh_forward": backend.tanh_forward,
+    }
+    for call in forward.values():
+        with pytest.raises(ShapeError, match=f"x is {other.dtype}"):
+            call(other)
+        with pytest.raises(ShapeError, match=r"x of shape \(2, 3\) is not contiguous"):
+            call(slanted)
+    backward = (
+        backend.relu_input_grad,
+        lambda dy, x: backend.leaky_relu_input_grad(dy, x, SLOPE),
+        backend.sigmoid_input_grad,
+        backend.tanh_input_grad,
+    )
+    for call in backward:
+        with pytest.raises(ShapeError, match=r"dy has shape \(2, 2\), expected \(2, 3\)"):
+            call(short, x)
+        with pytest.raises(ShapeError, match=f"dy is {other.dtype}"):
+            call(other, x)
+        with pytest.raises(ShapeError, match=r"[xy] of shape .* is not contiguous"):
+            call(x, slanted)
+    with pytest.raises(ShapeError, match=r"b has shape \(2, 2\), expected \(2, 3\)"):
+        backend.add(x, short)
+    with pytest.raises(ShapeError, match=r"out has shape \(2, 2\), expected \(2, 3\)"):
+        backend.add(x, x, out=short)
+    with pytest.raises(ShapeError, match=f"out is {other.dtype}"):
+        backend.relu_forward(x, out=other)

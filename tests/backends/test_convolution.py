@@ -1,0 +1,281 @@
+from dataclasses import dataclass
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerance import assert_close, sum_bound
+
+from gpucnn.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Case:
+    x: tuple
+    w: tuple
+    stride: tuple = (1, 1)
+    padding: tuple = (0, 0)
+    dilation: tuple = (1, 1)
+    groups: int = 1
+
+    @property
+    def options(self):
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    @property
+    def y(self):
+        (top, bottom), (left, right) = oracle.sides(self.padding)
+        _, H, W, _ = self.x
+        K, R, S, _ = self.w
+        P = oracle.output_length(H, R, self.stride[0], top, bottom, self.dilation[0])
+        Q = oracle.output_length(W, S, self.stride[1], left, right, self.dilation[1])
+        return self.x[0], P, Q, K
+
+
+CASES = {
+    "one pixel, one tap": Case((1, 1, 1, 1), (1, 1, 1, 1)),
+    "1×1 with stride": Case((2, 5, 6, 3), (5, 1, 1, 3), stride=(2, 3)),
+    "1×1 with padding": Case((2, 3, 3, 3), (5, 1, 1, 3), padding=(1, 2)),
+    "1×1 groups": Case((2, 3, 4, 6), (9, 1, 1, 2), groups=3),
+    "3×3 same": Case((2, 6, 5, 3), (4, 3, 3, 3), padding=(1, 1)),
+    "one input channel": Case((3, 7, 7, 1), (6, 5, 5, 1)),
+    "image smaller than the filter": Case((2, 1, 2, 3), (2, 5, 7, 3), padding=((2, 3), (3, 3))),
+    "filter as large as the image": Case((2, 4, 3, 5), (3, 4, 3, 5)),
+    "even filter, one-sided padding": Case((1, 5, 5, 2), (3, 4, 2, 2), padding=((1, 2), (0, 1))),
+    "stride beyond the filter": Case((2, 9, 9, 3), (2, 2, 1, 3), stride=(4, 3)),
+    "rows no window reaches": Case((1, 6, 8, 3), (2, 2, 2, 3), stride=(3, 4)),
+    "padding no window reaches": Case((1, 4, 4, 3), (2, 3, 3, 3), (4, 4), ((0, 2), (0, 3))),
+    "windows wholly in the padding": Case((1, 2, 2, 2), (3, 2, 2, 2), padding=(4, 5)),
+    "dilated": Case((1, 9, 8, 3), (4, 3, 2, 3), padding=(2, 1), dilation=(3, 2)),
+    "dilated, strided, grouped": Case(
+        (2, 9, 9, 6), (4, 3, 3, 3), (2, 2), ((2, 1), (0, 3)), (2, 3), groups=2
+    ),
+    "groups of one filter": Case((2, 4, 4, 15), (3, 3, 3, 5), padding=(1, 1), groups=3),
+    "depthwise": Case((2, 5, 5, 17), (17, 3, 3, 1), padding=(1, 1), groups=17),
+    "depthwise, multiplier 3": Case((2, 5, 4, 5), (15, 3, 2, 1), (2, 1), (1, 1), (1, 2), groups=5),
+    "depthwise, unequal padding": Case(
+        (1, 3, 4, 3), (6, 4, 4, 1), (3, 2), ((3, 0), (1, 4)), groups=3
+    ),
+    "17 to 17": Case((1, 3, 3, 17), (17, 2, 2, 17)),
+}
+
+
+@st.composite
+def cases(draw):
+    def pair(low, high):
+        return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+    channels = st.sampled_from([1, 3, 5, 17])
+    groups = draw(st.sampled_from([1, 1, 2, 3, "depthwise"]))
+    if groups == "depthwise":
+        C = groups = draw(channels)
+        K = C * draw(st.integers(1, 3))
+    else:
+        C, K = groups * draw(channels), groups * draw(channels)
+    R, S = pair(1, 7)
+    stride, dilation = pair(1, 4), pair(1, 3)
+    sizes, padding = [], []
+    for window, spread in ((R, dilation[0]), (S, dilation[1])):
+        extent = (window - 1) * spread + 1
+        before, after = draw(st.integers(0, extent)), draw(st.integers(0, extent))
+        # At least one window fits, however small the image before padding.
+        sizes.append(max(1, extent - before - after) + draw(st.integers(0, 5)))
+        padding.append((before, after))
+    N = draw(st.sampled_from([1, 2, 3]))
+    return Case((N, *sizes, C), (K, R, S, C // groups), stride, tuple(padding), dilation, groups)
+
+
+def rounded(rng, backend, shape):
+    """Random values that the backend's dtype holds exactly."""
+    return rng.standard_normal(shape).astype(backend.dtype).astype(np.float64)
+
+
+def check(backend, case, seed=0):
+    """All three passes against the loops."""
+    rng = np.random.default_rng(seed)
+    x, w, b, dy = (rounded(rng, backend, s) for s in (case.x, case.w, case.w[0], case.y))
+    there = [backend.asarray(array) for array in (x, w, b, dy)]
+    settled = (case.stride, case.padding, case.dilation, case.groups)
+    N, P, Q, K = case.y
+    _, R, S, channels = case.w
+
+    def compare(result, expected, terms, n):
+        assert result.dtype == backend.dtype
+        assert_close(backend.to_numpy(result), expected, sum_bound(n, terms, backend.dtype))
+
+    compare(
+        backend.conv2d_forward(*there[:3], **case.options),
+        oracle.conv2d_forward(x, w, b, *settled),
+        oracle.conv2d_forward(abs(x), abs(w), abs(b), *settled),
+        R * S * channels + 1,
+    )
+    compare(
+        backend.conv2d_forward(*there[:2], **case.options),
+        oracle.conv2d_forward(x, w, None, *settled),
+        oracle.conv2d_forward(abs(x), abs(w), None, *settled),
+        R * S * channels,
+    )
+    compare(
+        backend.conv2d_input_grad(there[3], there[1], case.x, **case.options),
+        oracle.conv2d_input_grad(dy, w, case.x, *settled),
+        oracle.conv2d_input_grad(abs(dy), abs(w), case.x, *settled),
+        R * S * K // case.groups,
+    )
+    compare(
+        backend.conv2d_filter_grad(there[0], there[3], case.w, **case.options),
+        oracle.conv2d_filter_grad(x, dy, case.w, *settled),
+        oracle.conv2d_filter_grad(abs(x), abs(dy), case.w, *settled),
+        N * P * Q,
+    )
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_fixed_cases(backend, case):
+    check(backend, case)
+
+
+@given(case=cases(), seed=st.integers(0, 99))
+def test_random_cases(backend, case, seed):
+    check(backend, case, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(case=cases(), seed=st.integers(0, 99))
+def test_many_random_cases(backend, case, seed):
+    check(backend, case, seed)
+
+
+def test_small_integers_are_exact(backend):
+    """Products and sums of small integers round nowhere, so any wrong index shows as a digit."""
+    case = Case((2, 6, 7, 3), (4, 3, 2, 3), (2, 1), ((1, 2), (0, 1)), (1, 2))
+    rng = np.random.default_rng(1)
+    x, w, dy = (rng.integers(-4, 5, s).astype(float) for s in (case.x, case.w, case.y))
+    settled = (case.stride, case.padding, case.dilation, case.groups)
+    tx, tw, tdy = (backend.asarray(array) for array in (x, w, dy))
+    y = backend.conv2d_forward(tx, tw, **case.options)
+    dx = backend.conv2d_input_grad(tdy, tw, case.x, **case.options)
+    dw = backend.conv2d_filter_grad(tx, tdy, case.w, **case.options)
+    np.testing.assert_array_equal(backend.to_numpy(y), oracle.conv2d_forward(x, w, None, *settled))
+    np.testing.assert_array_equal(
+        backend.to_numpy(dx), oracle.conv2d_input_grad(dy, w, case.x, *settled)
+    )
+    np.testing.assert_array_equal(
+        backend.to_numpy(dw), oracle.conv2d_filter_grad(x, dy, case.w, *settled)
+    )
+
+
+def test_padding_as_a_pair_is_both_sides(backend, rng):
+    x = backend.asarray(rng.standard_normal((1, 4, 5, 2)))
+    w = backend.asarray(rng.standard_normal((3, 3, 3, 2)))
+    short = backend.conv2d_forward(x, w, padding=(1, 2))
+    long = backend.conv2d_forward(x, w, padding=((1, 1), (2, 2)))
+    np.testing.assert_array_equal(backend.to_numpy(short), backend.to_numpy(long))
+
+
+def test_filter_grad_writes_to_out(backend, rng):
+    x = backend.asarray(rng.standard_normal((2, 5, 5, 3)))
+    dy = backend.asarray(rng.standard_normal((2, 3, 3, 4)))
+    vector = backend.zeros((4 * 27 + 5,))
+    out = vector[: 4 * 27].reshape(4, 3, 3, 3)
+    assert backend.conv2d_filter_grad(x, dy, out.shape, out=out) is out
+    expected = backend.to_numpy(backend.conv2d_filter_grad(x, dy, out.shape))
+    np.testing.assert_array_equal(backend.to_numpy(out), expected)
+    assert not backend.to_numpy(vector[4 * 27 :]).any()
+
+
+def test_arguments_stay_as_they_are(backend, rng):
+    case = CASES["dilated, strided, grouped"]
+    there = [backend.asarray(rng.standard_normal(s)) for s in (case.x, case.w, case.y)]
+    before = [backend.to_numpy(array) for array in there]
+    x, w, dy = there
+    backend.conv2d_forward(x, w, **case.options)
+    backend.conv2d_input_grad(dy, w, case.x, **case.options)
+    backend.conv2d_filter_grad(x, dy, case.w, **case.options)
+    for array, copy in zip(there, before, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(array), copy)
+
+
+X, W, Y = (2, 6, 7, 4), (6, 3, 3, 4), (2, 4, 5, 6)
+
+REFUSED = {
+    "stride 0": ({"stride": (0, 1)}, r"stride is \(0, 1\)"),
+    "negative stride": ({"stride": (1, -2)}, r"stride is \(1, -2\)"),
+    "stride not a pair": ({"stride": (1, 1, 1)}, r"stride is \(1, 1, 1\)"),
+    "stride a number": ({"stride": 2}, "stride is 2"),
+    "fractional stride": ({"stride": (1.5, 1)}, r"stride is \(1\.5, 1\)"),
+    "dilation 0": ({"dilation": (1, 0)}, r"dilation is \(1, 0\)"),
+    "negative padding": ({"padding": (-1, 0)}, r"padding \(-1, 0\)"),
+    "negative side": ({"padding": ((0, 0), (0, -3))}, r"\(0, -3\)"),
+    "padding not a pair": ({"padding": (1,)}, r"padding is \(1,\)"),
+    "groups 0": ({"groups": 0}, "groups=0"),
+    "groups not a divisor": ({"groups": 5}, "groups=5.*C=4.*K=6"),
+    "groups unlike the filters": ({"groups": 2}, r"\(6, 3, 3, 4\).*groups=2"),
+    "filter too large": ({"dilation": (3, 4)}, r"3×3.*\(3, 4\).*6×7"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_refuses_options(backend, options, message):
+    x, w, dy = (backend.zeros(shape) for shape in (X, W, Y))
+    with pytest.raises(ShapeError, match=message):
+        backend.conv2d_forward(x, w, **options)
+    with pytest.raises(ShapeError, match=message):
+        backend.conv2d_input_grad(dy, w, X, **options)
+    with pytest.raises(ShapeError, match=message):
+        backend.conv2d_filter_grad(x, dy, W, **options)
+
+
+def wrong_arrays(backend, shape):
+    """Arrays that no operation takes in place of a good one of this shape, with what is said."""
+    other = np.float64 if backend.dtype == np.float32 else np.float32
+    wide = backend.zeros((*shape[:-1], 2 * shape[-1]))
+    return [
+        (backend.zeros(shape, other), f"{np.dtype(other)}.*{backend.dtype}"),
+        (backend.zeros(shape, np.int32), "int32"),
+        (wide[..., ::2], "not contiguous"),
+    ]
+
+
+def test_refuses_arrays(backend):
+    good = {name: backend.zeros(shape) for name, shape in (("x", X), ("w", W), ("dy", Y))}
+    good["bias"] = backend.zeros((6,))
+    for name, array in good.items():
+        for wrong, message in wrong_arrays(backend, array.shape):
+            given = {**good, name: wrong}
+            pattern = f"(?s)^{name} .*{message}"
+            if name in ("x", "w", "bias"):
+                with pytest.raises(ShapeError, match=pattern):
+                    backend.conv2d_forward(given["x"], given["w"], given["bias"])
+            if name in ("dy", "w"):
+                with pytest.raises(ShapeError, match=pattern):
+                    backend.conv2d_input_grad(given["dy"], given["w"], X)
+            if name in ("x", "dy"):
+                with pytest.raises(ShapeError, match=pattern):
+                    backend.conv2d_filter_grad(given["x"], given["dy"], W)
+
+
+def test_refuses_shapes(backend):
+    x, w, dy = (backend.zeros(shape) for shape in (X, W, Y))
+    with pytest.raises(ShapeError, match=r"x has shape \(2, 6, 7\)"):
+        backend.conv2d_forward(backend.zeros((2, 6, 7)), w)
+    with pytest.raises(ShapeError, match=r"x has shape \(0, 6, 7, 4\)"):
+        backend.conv2d_forward(backend.zeros((0, 6, 7, 4)), w)
+    with pytest.raises(ShapeError, match=r"w has shape \(6, 3, 3\)"):
+        backend.conv2d_forward(x, backend.zeros((6, 3, 3)))
+    with pytest.raises(ShapeError, match=r"\(6, 3, 3, 5\).*\(2, 6, 7, 4\)"):
+        backend.conv2d_forward(x, backend.zeros((6, 3, 3, 5)))
+    with pytest.raises(ShapeError, match=r"bias has shape \(4,\), expected \(6,\)"):
+        backend.conv2d_forward(x, w, backend.zeros((4,)))
+    with pytest.raises(ShapeError, match=r"dy has shape \(2, 4, 5, 6\), expected \(2, 5, 5, 6\)"):
+        backend.conv2d_input_grad(dy, w, (2, 7, 7, 4))
+    with pytest.raises(ShapeError, match=r"dy has shape .*expected \(2, 5, 6, 6\)"):
+        backend.conv2d_filter_grad(x, dy, (6, 2, 2, 4))
+    with pytest.raises(ShapeError, match=r"out has shape \(6, 3, 3, 5\), expected \(6, 3, 3, 4\)"):
+        backend.conv2d_filter_grad(x, dy, W, out=backend.zeros((6, 3, 3, 5)))

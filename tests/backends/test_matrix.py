@@ -1,0 +1,82 @@
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tolerance import assert_close, sum_bound
+
+from gpucnn.errors import ShapeError
+
+SIZES = st.sampled_from([1, 2, 3, 5, 17])
+
+
+def check(backend, M, K, N, transpose_a, transpose_b, bias, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = (K, M) if transpose_a else (M, K), (N, K) if transpose_b else (K, N), (N,)
+    a, b, c = (rng.standard_normal(s).astype(backend.dtype).astype(float) for s in shapes)
+    there = [backend.asarray(array) for array in (a, b, c)]
+    how = transpose_a, transpose_b
+    result = backend.matmul(*there[:2], *how, bias=there[2] if bias else None)
+    assert result.dtype == backend.dtype
+    expected = oracle.matmul(a, b, *how, c if bias else None)
+    magnitudes = oracle.matmul(abs(a), abs(b), *how, abs(c) if bias else None)
+    assert_close(backend.to_numpy(result), expected, sum_bound(K + bias, magnitudes, backend.dtype))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 17, 5), (6, 1, 3), (70, 5, 3), (3, 70, 2)])
+def test_shapes(backend, sizes, transpose_a, transpose_b, bias):
+    check(backend, *sizes, transpose_a, transpose_b, bias)
+
+
+@given(M=SIZES, K=SIZES, N=SIZES, a=st.booleans(), b=st.booleans(), bias=st.booleans())
+def test_random_shapes(backend, M, K, N, a, b, bias):
+    check(backend, M, K, N, a, b, bias, seed=M * K * N)
+
+
+def test_matmul_writes_to_out(backend, rng):
+    a, b = (backend.asarray(rng.standard_normal(s)) for s in ((3, 4), (4, 5)))
+    out = backend.zeros((3, 5))
+    assert backend.matmul(a, b, out=out) is out
+    np.testing.assert_array_equal(backend.to_numpy(out), backend.to_numpy(backend.matmul(a, b)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (2, 3, 4, 17), (3, 1, 1, 5), (7,)])
+def test_channel_sum(backend, rng, shape):
+    x = rng.standard_normal(shape).astype(backend.dtype)
+    total = backend.channel_sum(backend.asarray(x))
+    rows = x.astype(float).reshape(-1, shape[-1])
+    ones = np.ones((1, len(rows)))
+    assert total.dtype == backend.dtype
+    assert_close(
+        backend.to_numpy(total),
+        oracle.matmul(ones, rows)[0],
+        sum_bound(len(rows), oracle.matmul(ones, abs(rows))[0], backend.dtype),
+    )
+    out = backend.zeros((shape[-1],))
+    assert backend.channel_sum(backend.asarray(x), out=out) is out
+    np.testing.assert_array_equal(backend.to_numpy(out), backend.to_numpy(total))
+
+
+def test_refuses(backend):
+    a, b = backend.zeros((3, 4)), backend.zeros((4, 5))
+    other = np.float64 if backend.dtype == np.float32 else np.float32
+    for call, message in (
+        (lambda: backend.matmul(backend.zeros((3, 4), other), b), f"a is {np.dtype(other)}"),
+        (lambda: backend.matmul(a, backend.zeros((4, 5), np.int32)), "b is int32"),
+        (lambda: backend.matmul(a, backend.zeros((4, 10))[:, ::2]), "b of shape .* contiguous"),
+        (lambda: backend.matmul(b.T, b), "a of shape .* contiguous"),
+        (lambda: backend.matmul(a, backend.zeros((4,))), r"\(3, 4\) and \(4,\)"),
+        (lambda: backend.matmul(a, a), r"\(3, 4\) and \(3, 4\).*4 and 3 differ"),
+        (lambda: backend.matmul(a, b, transpose_a=True), "3 and 4 differ"),
+        (lambda: backend.matmul(a, b, transpose_b=True), "4 and 5 differ"),
+        (lambda: backend.matmul(a, b, bias=backend.zeros((3,))), r"bias .*expected \(5,\)"),
+        (lambda: backend.matmul(a, b, out=backend.zeros((5, 3))), r"out .*expected \(3, 5\)"),
+        (lambda: backend.channel_sum(backend.zeros((4, 6), other)), f"x is {np.dtype(other)}"),
+        (lambda: backend.channel_sum(backend.zeros((4, 6))[:, ::2]), "x of shape .* contiguous"),
+        (lambda: backend.channel_sum(b, out=backend.zeros((4,))), r"out .*expected \(5,\)"),
+    ):
+        with pytest.raises(ShapeError, match=f"(?s){message}"):
+            call()

@@ -1,0 +1,164 @@
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tolerance import assert_close, assert_tracked, track, values
+
+from gpucnn.errors import ShapeError
+
+MOMENTUM, EPSILON = 0.1, 1e-5
+
+
+def problem(rng, backend, shape, mean=0.0, spread=1.0):
+    """x, dy and four vectors a channel, exact in the backend's dtype."""
+    C = shape[-1]
+    x = mean + spread * rng.standard_normal(shape)
+    vectors = rng.standard_normal((3, C))
+    variance = rng.uniform(0.5, 2.0, (1, C))
+    arrays = (x, rng.standard_normal(shape), *vectors, *variance)
+    return [array.astype(backend.dtype) for array in arrays]
+
+
+def check(backend, shape, seed=0, mean=0.0, spread=1.0):
+    rng = np.random.default_rng(seed)
+    x, dy, scale, shift, running_mean, running_variance = problem(rng, backend, shape, mean, spread)
+    dtype = backend.dtype
+    rows = track(x, dtype).reshape(-1, shape[-1])
+    vectors = [track(v, dtype) for v in (scale, shift, running_mean, running_variance)]
+    moving_mean, moving_variance = backend.asarray(running_mean), backend.asarray(running_variance)
+    tx, tscale, tshift = (backend.asarray(array) for array in (x, scale, shift))
+
+    y = backend.batch_norm_inference(tx, tscale, tshift, moving_mean, moving_variance, EPSILON)
+    expected = oracle.batch_norm_inference(rows, *vectors, EPSILON)
+    assert_tracked(backend.to_numpy(y), expected.reshape(shape), dtype)
+
+    # A copy, for asarray may have kept the host's own array, and the statistics move.
+    moving_mean = backend.asarray(running_mean.copy())
+    moving_variance = backend.asarray(running_variance.copy())
+    y, batch_mean, inverse_std = backend.batch_norm_forward(
+        tx, tscale, tshift, moving_mean, moving_variance, MOMENTUM, EPSILON
+    )
+    expected = oracle.batch_norm_forward(rows, *vectors, MOMENTUM, EPSILON)
+    assert_tracked(backend.to_numpy(y), expected[0].reshape(shape), dtype)
+    results = (batch_mean, inverse_std, moving_mean, moving_variance)
+    for result, wanted in zip(results, expected[1:], strict=True):
+        assert_tracked(backend.to_numpy(result), wanted, dtype)
+
+    # The oracle works the statistics out of x, with an error bound that covers rounding them.
+    statistics = [values(wanted) for wanted in expected[1:3]]
+    results = backend.batch_norm_gradients(
+        backend.asarray(dy), tx, tscale, *(backend.asarray(s) for s in statistics)
+    )
+    gradients = oracle.batch_norm_gradients(
+        track(dy, dtype).reshape(rows.shape), rows, vectors[0], EPSILON
+    )
+    for result, wanted, form in zip(results, gradients, (shape, None, None), strict=True):
+        assert_tracked(backend.to_numpy(result), wanted.reshape(form or wanted.shape), dtype)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 1), (3, 5), (2, 1, 1, 3), (1, 1, 2, 17), (2, 3, 5, 1), (4, 5, 3, 3), (3, 4, 4, 16)],
+)
+def test_shapes(backend, shape):
+    check(backend, shape)
+
+
+@pytest.mark.parametrize("mean", [10.0, -1000.0])
+def test_a_large_mean_does_not_cancel(backend, mean):
+    """The mean of squares minus the square of the mean would lose all digits here."""
+    check(backend, (4, 4, 4, 3), mean=mean)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 100.0])
+def test_spreads(backend, spread):
+    check(backend, (3, 5, 4, 3), spread=spread)
+
+
+@given(
+    sizes=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(2, 5)),
+    C=st.sampled_from([1, 3, 5, 17]),
+    seed=st.integers(0, 99),
+)
+def test_random_shapes(backend, sizes, C, seed):
+    check(backend, (*sizes, C), seed)
+
+
+def test_a_constant_channel_becomes_the_shift(backend):
+    """Its variance is 0 exactly, as all values and their mean are small integers."""
+    x = np.full((2, 4, 4, 2), 3.0)
+    vectors = [backend.asarray(np.array(v)) for v in ([2.0, 3.0], [5.0, -1.0], [0, 0.0], [1, 1.0])]
+    y, mean, inverse_std = backend.batch_norm_forward(backend.asarray(x), *vectors, 1.0, 2.0**-10)
+    np.testing.assert_array_equal(backend.to_numpy(y), np.broadcast_to([5.0, -1.0], x.shape))
+    np.testing.assert_array_equal(backend.to_numpy(mean), [3, 3])
+    np.testing.assert_array_equal(backend.to_numpy(inverse_std), [32, 32])
+    np.testing.assert_array_equal(backend.to_numpy(vectors[2]), [3, 3])
+    np.testing.assert_array_equal(backend.to_numpy(vectors[3]), [0, 0])
+
+
+def test_gradients_go_to_the_arrays_given(backend, rng):
+    x, dy, scale, mean, _, inverse_std = problem(rng, backend, (3, 2, 2, 5))
+    given_arrays = [backend.asarray(a) for a in (dy, x, scale, mean, inverse_std)]
+    dscale, dshift = backend.empty((5,)), backend.empty((5,))
+    result = backend.batch_norm_gradients(*given_arrays, dscale=dscale, dshift=dshift)
+    assert result[1] is dscale
+    assert result[2] is dshift
+    for one, other in zip(result, backend.batch_norm_gradients(*given_arrays), strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+
+
+def test_inference_leaves_the_statistics_alone(backend, rng):
+    x, _, scale, shift, mean, variance = problem(rng, backend, (3, 2, 2, 5))
+    vectors = [backend.asarray(v) for v in (scale, shift, mean.copy(), variance.copy())]
+    backend.batch_norm_inference(backend.asarray(x), *vectors, EPSILON)
+    np.testing.assert_array_equal(backend.to_numpy(vectors[2]), mean)
+    np.testing.assert_array_equal(backend.to_numpy(vectors[3]), variance)
+
+
+def test_running_statistics_converge_to_the_batch(backend, rng):
+    """With momentum m, what is left of the first value after n steps is (1 − m)^n."""
+    x, _, scale, shift, *_ = problem(rng, backend, (4, 3, 3, 2), mean=2.0)
+    mean, variance = backend.zeros((2,)), backend.zeros((2,))
+    for _ in range(3):
+        backend.batch_norm_forward(
+            *(backend.asarray(a) for a in (x, scale, shift)), mean, variance, 0.5, EPSILON
+        )
+    wide = x.astype(np.float64).reshape(-1, 2)
+    # γ of the 36 values, and three more roundings a step.
+    bound = 2 * (36 + 9) * np.finfo(backend.dtype).eps * abs(wide).mean(axis=0)
+    assert_close(backend.to_numpy(mean), 0.875 * wide.mean(axis=0), bound)
+    squares = wide.var(axis=0, ddof=1) + wide.mean(axis=0) ** 2
+    bound = 2 * (36 + 12) * np.finfo(backend.dtype).eps * squares
+    assert_close(backend.to_numpy(variance), 0.875 * wide.var(axis=0, ddof=1), bound)
+
+
+def test_refuses(backend):
+    x, v = backend.zeros((2, 3, 3, 4)), backend.zeros((4,))
+    other = np.float64 if backend.dtype == np.float32 else np.float32
+    wide = backend.zeros((2, 3, 3, 8))[..., ::2]
+
+    def forward(x, *vectors):
+        return backend.batch_norm_forward(x, *vectors, MOMENTUM, EPSILON)
+
+    def inference(x, *vectors):
+        return backend.batch_norm_inference(x, *vectors, EPSILON)
+
+    for call in (forward, inference):
+        with pytest.raises(ShapeError, match=r"x of shape .* is not contiguous"):
+            call(wide, v, v, v, v)
+        with pytest.raises(ShapeError, match=f"x is {np.dtype(other)}"):
+            call(backend.zeros(x.shape, other), v, v, v, v)
+        for place, name in enumerate(("scale", "shift", "mean", "variance")):
+            vectors = [v] * 4
+            vectors[place] = backend.zeros((3,))
+            with pytest.raises(ShapeError, match=rf"{name} has shape \(3,\), expected \(4,\)"):
+                call(x, *vectors)
+    with pytest.raises(ShapeError, match=r"\(1, 1, 1, 4\) has one value a channel"):
+        forward(backend.zeros((1, 1, 1, 4)), v, v, v, v)
+    with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_gradients(backend.zeros((1, 3, 3, 4)), x, v, v, v)
+    with pytest.raises(ShapeError, match=r"inverse_std has shape \(3,\)"):
+        backend.batch_norm_gradients(x, x, v, v, backend.zeros((3,)))
+    with pytest.raises(ShapeError, match=r"out has shape \(3,\), expected \(4,\)"):
+        backend.batch_norm_gradients(x, x, v, v, v, dscale=backend.zeros((3,)))

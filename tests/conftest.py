@@ -1,0 +1,44 @@
+"""What all tests share: the backends they run on, and the settings of Hypothesis."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Test files are imported by path, so the folder of the oracle must be found another way.
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
+
+from gpucnn.backends import get_backend, why_unavailable
+
+BACKENDS = [("numpy", "fp32"), ("numpy", "fp64")]
+"""Name and precision: every test of an operation runs on each. Another backend is a line more."""
+
+settings.register_profile(
+    "default", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session", params=BACKENDS, ids="-".join)
+def backend(request):
+    name, precision = request.param
+    reason = why_unavailable(name)
+    if reason:
+        pytest.skip(reason)
+    return get_backend(name, precision)
+
+
+@pytest.fixture(scope="session")
+def exact():
+    """The reference in float64, for what does not depend on the precision."""
+    return get_backend("numpy", "fp64")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240229)
