@@ -12,7 +12,7 @@ from gpucnn.cli.output import backend_option, json_option, print_json
 from gpucnn.errors import DataError
 
 if TYPE_CHECKING:
-    from gpucnn.data.image_files import Fit
+    from gpucnn.data.decoding import Fit
 
 _CHUNK = 500
 

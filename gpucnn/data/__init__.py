@@ -2,10 +2,11 @@
 
 from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets
+from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
+from gpucnn.data.folder_scan import is_image
 from gpucnn.data.idx import fashion_mnist, mnist
-from gpucnn.data.image_files import is_image, load_image
-from gpucnn.data.image_folder import image_folder
+from gpucnn.data.image_folder import ImageFolderDataset, image_folder
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.shape import describe
 from gpucnn.data.split import validation_split
@@ -19,6 +20,7 @@ __all__ = [
     "Dataset",
     "DatasetPair",
     "Draw",
+    "ImageFolderDataset",
     "Normalisation",
     "Subset",
     "channel_statistics",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,9 @@ from gpucnn.errors import DataError
 
 _TRAIN = ("train",)
 _TEST = ("test", "val")
-_EXTENSIONS = frozenset(
-    (".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png")
-    + (".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+_EXTENSIONS = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 
 
@@ -39,6 +40,12 @@ class Listing:
         """The listing of the files at these places."""
         files = tuple(self.files[place] for place in places)
         return Listing(self.folder, files, self.labels[list(places)], self.classes)
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether a file's name says that it is an image, and not a hidden one."""
+    path = Path(path)
+    return path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
 
 
 def scan(root: str) -> tuple[Listing, Listing]:
@@ -70,7 +77,9 @@ def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
     folders = [root / name for name in names if (root / name).is_dir()]
     if not folders:
         raise DataError(f"{root}: has no folder {' or '.join(names)}; put class folders into one")
-    classes = [path for path in _visible(folders[0]) if path.is_dir()]
+    classes = sorted(
+        path for path in folders[0].iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     if not classes:
         raise DataError(f"{folders[0]}: has no class folders; put one in it for each class")
     files: list[str] = []
@@ -86,16 +95,14 @@ def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
 def _images(folder: Path) -> list[str]:
     """The image files of a class."""
     images = []
-    for path in _visible(folder):
-        if path.is_dir():
-            raise DataError(f"{path}: is a folder in a class folder; images must lie in {folder}")
-        if path.suffix.lower() in _EXTENSIONS:
-            images.append(str(path))
+    with os.scandir(folder) as entries:  # tells folders from files without a look at each
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir() and not entry.name.startswith("."):
+                raise DataError(
+                    f"{entry.path}: is a folder in a class folder; images must lie in {folder}"
+                )
+            if is_image(entry.name):
+                images.append(entry.path)
     if not images:
         raise DataError(f"{folder}: has no image files; add some, or remove the class")
     return images
-
-
-def _visible(folder: Path) -> list[Path]:
-    """What a folder holds that is not hidden, by name."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

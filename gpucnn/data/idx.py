@@ -1,12 +1,14 @@
-"""MNIST and Fashion-MNIST: files in the idx format, gzipped or not.
+"""MNIST and Fashion-MNIST from the four files that they are published as.
 
-An idx file is two zero bytes, a byte for the type (8: unsigned bytes), a byte for the number of
-axes, each axis' length as a big-endian 32-bit integer, then the values.
+An idx file is a header of big-endian 32-bit integers, a magic number and then the length of
+each dimension, followed by the bytes themselves. Here the magic number is 0x08 (unsigned bytes)
+times 256 plus the number of dimensions.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -17,103 +19,129 @@ from numpy.typing import NDArray
 from gpucnn.data.dataset import ArrayDataset, DatasetPair, datasets
 from gpucnn.errors import DataError
 
-_GZIP = b"\x1f\x8b"
-_UNSIGNED_BYTES = 8
+_GZIP_MAGIC = b"\x1f\x8b"
+_UNSIGNED_BYTES = 0x0800
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
-    "T-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
 )
 
 
 @datasets.register("mnist")
 def mnist(root: str) -> DatasetPair:
-    """Handwritten digits, 28×28 grey, from the four idx files in a folder."""
-    return _pair(Path(root), _DIGITS)
+    """MNIST, handwritten digits: 60,000 images to train on and 10,000 to test on, 28×28 grey.
+
+    Args:
+        root: the folder that holds train-images-idx3-ubyte, train-labels-idx1-ubyte,
+            t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not.
+
+    Raises:
+        DataError: a file is missing, damaged, or not what its name says.
+    """
+    return _read_pair(root, _DIGITS)
 
 
 @datasets.register("fashion_mnist")
 def fashion_mnist(root: str) -> DatasetPair:
-    """Articles of clothing, 28×28 grey, from the four idx files in a folder."""
-    return _pair(Path(root), _CLOTHES)
-
-
-def _pair(root: Path, classes: tuple[str, ...]) -> DatasetPair:
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "is not there"
-        raise DataError(
-            f"{root} {what}; set data.root to the folder with the idx files "
-            f"(train-images-idx3-ubyte.gz and the other three)"
-        )
-    return DatasetPair(_split(root, "train", classes), _split(root, "t10k", classes))
-
-
-def _split(root: Path, name: str, classes: tuple[str, ...]) -> ArrayDataset:
-    images_path = _find(root, f"{name}-images", 3)
-    labels_path = _find(root, f"{name}-labels", 1)
-    images, labels = read_idx(images_path, axes=3), read_idx(labels_path, axes=1)
-    if len(images) != len(labels):
-        raise DataError(
-            f"{images_path} has {len(images)} images but {labels_path} has {len(labels)} labels; "
-            f"they are not of one data set"
-        )
-    if not images.size:
-        raise DataError(f"{images_path} has no images")
-    if labels.max() >= len(classes):
-        raise DataError(
-            f"{labels_path} has the label {labels.max()}; there are only {len(classes)} classes"
-        )
-    return ArrayDataset(images[..., None], labels.astype(np.int32), classes)
-
-
-def _find(root: Path, name: str, axes: int) -> Path:
-    names = [f"{name}{mark}idx{axes}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    for candidate in names:
-        if (root / candidate).exists():
-            return root / candidate
-    raise DataError(f"{root}: none of {', '.join(names)} is there")
-
-
-def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    """The array of an idx file of unsigned bytes.
+    """Fashion-MNIST, pieces of clothing: the same numbers, sizes and file names as MNIST.
 
     Args:
-        path: the file; whether it is gzipped is seen from its first bytes.
-        axes: how many axes it must have.
+        root: the folder that holds the four files, gzipped or not.
 
     Raises:
-        DataError: it cannot be read, is damaged, or is not such a file.
+        DataError: a file is missing, damaged, or not what its name says.
     """
-    content = _content(path)
-    header = 4 + 4 * axes
-    if len(content) < header or content[:4] != bytes((0, 0, _UNSIGNED_BYTES, axes)):
-        raise DataError(
-            f"{path} is not an idx file of unsigned bytes with {axes} axes: it begins with "
-            f"{content[:4].hex(' ') or 'nothing'}"
-        )
-    shape = struct.unpack(f">{axes}I", content[4:header])
-    expected = int(np.prod(shape, dtype=np.uint64))
-    if len(content) - header != expected:
-        raise DataError(
-            f"{path} is damaged: its header promises {expected} values "
-            f"({'×'.join(map(str, shape))}), it has {len(content) - header}; fetch it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    return _read_pair(root, _CLOTHES)
 
 
-def _content(path: Path) -> bytes:
+def _read_pair(root: str, classes: tuple[str, ...]) -> DatasetPair:
+    folder = Path(root).expanduser()
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw.startswith(_GZIP) else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged ({error}); fetch it again") from None
+        if not folder.is_dir():
+            problem = "is not a folder" if folder.exists() else "there is no such folder"
+            raise DataError(f"{folder}: {problem}; set data.root to where the idx files are")
+        return DatasetPair(
+            train=_read_part(folder, "train", classes), test=_read_part(folder, "t10k", classes)
+        )
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        path = error.filename or folder
+        raise DataError(f"{path}: cannot be read ({error.strerror}); see to that") from None
+
+
+def _read_part(folder: Path, part: str, classes: tuple[str, ...]) -> ArrayDataset:
+    images_path = _find(folder, f"{part}-images-idx3-ubyte")
+    labels_path = _find(folder, f"{part}-labels-idx1-ubyte")
+    images, labels = _read_idx(images_path, ndim=3), _read_idx(labels_path, ndim=1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{labels_path}: has {len(labels)} labels, but {images_path.name} has "
+            f"{len(images)} images; take both from the same source"
+        )
+    if images.size == 0:
+        raise DataError(f"{images_path}: has no pixels (shape {images.shape}); get it again")
+    if labels.max() >= len(classes):
+        raise DataError(
+            f"{labels_path}: has the label {labels.max()}, but labels go from 0 to "
+            f"{len(classes) - 1}; is it the file of another data set?"
+        )
+    return ArrayDataset(images[..., np.newaxis], labels.astype(np.int32), classes)
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The file in any of the names that it goes by."""
+    dotted = name.replace("-idx", ".idx")
+    candidates = [folder / other for other in (name, f"{name}.gz", dotted, f"{dotted}.gz")]
+    for path in candidates:
+        if path.is_file():
+            return path
+    for path in candidates:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; expected the file itself there")
+    names = ", ".join(path.name for path in candidates)
+    raise DataError(f"{folder}: has none of {names}; put one there or correct data.root")
+
+
+def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
+    """The array in an idx file of unsigned bytes with so many dimensions."""
+    content = _unpacked(path)
+    header_size = 4 * (1 + ndim)
+    if len(content) < header_size:
+        raise DataError(
+            f"{path}: has {len(content)} bytes, too few for the {header_size} of an idx header; "
+            "get the file again"
+        )
+    magic, *shape = struct.unpack_from(f">{1 + ndim}I", content)
+    if magic != _UNSIGNED_BYTES + ndim:
+        raise DataError(
+            f"{path}: begins with {magic:#010x}, but an idx file of bytes in {ndim} dimensions "
+            f"begins with {_UNSIGNED_BYTES + ndim:#010x}; put the right file there"
+        )
+    expected = header_size + math.prod(shape)
+    if len(content) != expected:
+        raise DataError(
+            f"{path}: is {'shorter' if len(content) < expected else 'longer'} than its header "
+            f"says ({len(content)} bytes unpacked instead of {expected}); get the file again"
+        )
+    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+
+
+def _unpacked(path: Path) -> bytes:
+    """The file's bytes; unpacked if they are gzip's, whatever the file is called."""
+    content = path.read_bytes()
+    if not content.startswith(_GZIP_MAGIC):
+        return content
+    try:
+        return gzip.decompress(content)
+    except EOFError:
+        raise DataError(f"{path}: the gzip data end too early; get the file again") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip data ({error}); get the file again") from None

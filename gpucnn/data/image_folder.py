@@ -1,18 +1,61 @@
-"""A folder of images: ``train/CLASS/FILE`` and ``test/CLASS/FILE`` (or ``val``)."""
+"""Images in folders: one folder a split, in it one folder a class, in it the image files."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, datasets
-from gpucnn.data.image_files import Decoder, Fit, decode, is_image
+from gpucnn.data.decoding import DamagedImageError, image_size, require_pillow
+from gpucnn.data.decoding_pool import Chunk, ImageDecoder
+from gpucnn.data.folder_scan import Listing, scan
 from gpucnn.errors import ConfigError, DataError
+from gpucnn.processor import available_cores
+
+OnDamaged: TypeAlias = Literal["error", "skip"]
+
+_CHANNELS = {"rgb": 3, "grey": 1}
+_FEW_IMAGES = 256  # decoded sooner than worker processes start
+
+
+class ImageFolderDataset(Dataset):
+    """Images that are decoded when they are asked for.
+
+    Args:
+        listing: the files with their labels and classes.
+        decoder: what decodes them; data sets may share one.
+    """
+
+    on_demand = True
+
+    def __init__(self, listing: Listing, decoder: ImageDecoder) -> None:
+        self.image_shape = decoder.image_shape
+        self.classes = listing.classes
+        self.labels = listing.labels
+        self._files = listing.files
+        self._decoder = decoder
+
+    def images(self, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Decodes the images at these indices."""
+        files = [self._files[index] for index in indices]
+        images = np.empty((len(files), *self.image_shape), np.uint8)
+        done = 0
+        for chunk in self._decoder.decode(files):
+            _refuse(chunk, "error")
+            images[done : done + len(chunk.images)] = chunk.images
+            done += len(chunk.images)
+        return images
+
+    def close(self) -> None:
+        """Ends the decoder's worker processes."""
+        self._decoder.close()
 
 
 @datasets.register("image_folder")
@@ -20,167 +63,164 @@ def image_folder(
     root: str,
     size: int | tuple[int, int] | None = None,
     colour: Literal["rgb", "grey"] = "rgb",
-    fit: Fit = "crop",
+    fit: Literal["crop", "stretch"] = "crop",
     workers: int | None = None,
     memory_limit_mb: int = 2048,
     on_damaged: Literal["error", "skip"] = "error",
 ) -> DatasetPair:
-    """Images in a folder a class: train/CLASS/FILE and test/CLASS/FILE (or val/CLASS/FILE).
+    """Image files in root/train/CLASS/ and root/test/CLASS/ (or root/val/CLASS/).
+
+    The images are decoded once, into memory, where they fit; else batch by batch.
 
     Args:
-        root: the folder.
-        size: height and width that images are made to have; None where all have one size.
-        colour: "rgb" or "grey".
-        fit: "crop" scales an image to cover the size and cuts out the middle, "stretch" distorts.
-        workers: processes that decode; None for as many as there are cores, 0 for none.
-        memory_limit_mb: decode once and keep all in memory if that takes no more, else decode
-            each batch when it is due.
-        on_damaged: "error" stops at a file that cannot be decoded, "skip" leaves it out.
+        root: the folder of the two splits. Classes and files are taken in the order of their
+            names; hidden files and those that are no images by their extension are left out.
+        size: the side, or (height, width), that all images are brought to; None if they have
+            one size already.
+        colour: what the images are converted to: 3 channels or 1.
+        fit: "crop" scales an image to cover the size and cuts off what sticks out, equally at
+            both ends; "stretch" changes its proportions.
+        workers: processes that decode; 0 for none but this one, None for one a core, or none
+            where the images are few.
+        memory_limit_mb: how much all decoded images may take in memory, in 10⁶ bytes.
+        on_damaged: whether a damaged file is an error, or skipped and counted on stderr. To skip
+            files of a set that does not fit in memory, all are decoded once to find them.
+
+    Raises:
+        ConfigError: a value that is out of range.
+        DataError: a folder or file is missing, unreadable or damaged; a class has no images, or
+            is in one split only; the images differ in size and ``size`` is None.
     """
-    if workers is not None and workers < 0:
-        raise ConfigError(f"data.workers = {workers}: it must be 0 or more")
-    splits = _list_splits(root)
-    channels, fixed = _channels(colour), _fixed_size(size)
-    image_shape = _decode_first(splits[0].paths[0], fixed, channels)
-    decoder = Decoder(fixed, channels, fit, workers)
-    total = sum(len(split.paths) for split in splits) * math.prod(image_shape)
-    if total <= memory_limit_mb * 2**20:
-        return DatasetPair(*(_in_memory(s, decoder, image_shape, on_damaged) for s in splits))
-    return DatasetPair(*(_OnDemand(s, decoder, image_shape) for s in splits))
+    _check_at_least_0("workers", workers)
+    _check_at_least_0("memory_limit_mb", memory_limit_mb)
+    _check_choice("fit", fit, ("crop", "stretch"))
+    _check_choice("on_damaged", on_damaged, ("error", "skip"))
+    sides, channels = _sides(size), _channels(colour)
+    require_pillow()
+    train, test = scan(root)
+    H, W = sides or _first_size(train.files, on_damaged)
+    image_shape = (H, W, channels)
+    count = len(train.files) + len(test.files)
+    if workers is None:
+        workers = available_cores() if count >= _FEW_IMAGES else 0
+    with ExitStack() as stack:
+        decoder = ImageDecoder(image_shape, fit if sides else None, workers)
+        stack.callback(decoder.close)
+        if count * math.prod(image_shape) <= memory_limit_mb * 10**6:
+            return DatasetPair(
+                _in_memory(train, decoder, on_damaged), _in_memory(test, decoder, on_damaged)
+            )
+        if on_damaged == "skip":
+            train = _decode_all(train, decoder, on_damaged)
+            test = _decode_all(test, decoder, on_damaged)
+        stack.pop_all()  # the data sets go on decoding
+        return DatasetPair(ImageFolderDataset(train, decoder), ImageFolderDataset(test, decoder))
 
 
 def first_image_shape(
     root: str, size: int | tuple[int, int] | None, colour: str
 ) -> tuple[tuple[int, int, int], int]:
-    """(H, W, C) and the number of classes, from the names of files and the first image."""
-    train, _ = _list_splits(root)
-    shape = _decode_first(train.paths[0], _fixed_size(size), _channels(colour))
-    return shape, len(train.classes)
+    """(H, W, C) and the number of classes, with one image decoded at most.
+
+    Raises:
+        ConfigError, DataError: as ``image_folder``.
+    """
+    sides, channels = _sides(size), _channels(colour)
+    require_pillow()
+    train, _ = scan(root)
+    H, W = sides or _first_size(train.files, "skip")
+    return (H, W, channels), len(train.classes)
+
+
+def _check_at_least_0(name: str, value: int | None) -> None:
+    if value is not None and value < 0:
+        raise ConfigError(f"{name} is {value}; it must be 0 or more")
+
+
+def _check_choice(name: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise ConfigError(f'{name} is "{value}"; it must be one of {", ".join(known)}')
 
 
 def _channels(colour: str) -> int:
-    return 1 if colour == "grey" else 3
+    _check_choice("colour", colour, _CHANNELS)
+    return _CHANNELS[colour]
 
 
-def _fixed_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    fixed = (size, size) if isinstance(size, int) else size
-    if fixed is not None and min(fixed) < 1:
-        raise ConfigError(f"data.size = {size}: it must be 1 or more")
-    return fixed
+def _sides(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """``size`` as (H, W)."""
+    if size is None:
+        return None
+    H, W = (size, size) if isinstance(size, int) else size
+    if H < 1 or W < 1:
+        raise ConfigError(f"size is {size}; both sides must be 1 or more")
+    return H, W
 
 
-def _decode_first(
-    path: Path, size: tuple[int, int] | None, channels: int
-) -> tuple[int, int, int]:
-    H, W, C = decode(path, size, channels, "stretch").shape
-    return H, W, C
+def _first_size(files: tuple[str, ...], on_damaged: OnDamaged) -> tuple[int, int]:
+    """The size (H, W) of the first image, or the first intact one if others are skipped."""
+    for path in files:
+        try:
+            return image_size(path)
+        except DamagedImageError:
+            if on_damaged == "error":
+                raise
+    raise DataError(f"{Path(files[0]).parent.parent}: all images are damaged; replace them")
 
 
-class _Split:
-    """The files of a split, by class and name, and their labels."""
-
-    def __init__(self, name: str, classes: list[str], paths: list[Path], labels: list[int]) -> None:
-        self.name, self.classes, self.paths = name, tuple(classes), paths
-        self.labels = np.array(labels, np.int32)
-
-
-def _list_splits(root: str) -> tuple[_Split, _Split]:
-    folder = Path(root)
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "is not there"
-        raise DataError(f"{folder} {what}; set data.root to the folder with train/ and test/")
-    train, test = _list_split(folder, "train"), _list_split(folder, "test", "val")
-    if train.classes != test.classes:
-        differing = set(train.classes) ^ set(test.classes)
-        raise DataError(f"{folder}: only one of train and test has {', '.join(sorted(differing))}")
-    return train, test
+def _in_memory(listing: Listing, decoder: ImageDecoder, on_damaged: OnDamaged) -> ArrayDataset:
+    """All images of a split, decoded."""
+    images = np.empty((len(listing.files), *decoder.image_shape), np.uint8)
+    intact = _decode_all(listing, decoder, on_damaged, images)
+    return ArrayDataset(images[: len(intact.files)], intact.labels, intact.classes)
 
 
-def _list_split(root: Path, *names: str) -> _Split:
-    folder = next((root / name for name in names if (root / name).is_dir()), None)
-    if folder is None:
-        raise DataError(f"{root} has no folder {' or '.join(names)}; see gpucnn list datasets")
-    try:
-        classes = sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
-        )
-        if not classes:
-            raise DataError(f"{folder} has no folders; there must be one for each class")
-        paths: list[Path] = []
-        labels: list[int] = []
-        for label, name in enumerate(classes):
-            files = sorted(file for file in (folder / name).iterdir() if is_image(file))
-            if not files:
-                raise DataError(f"{folder / name} has no images")
-            paths += files
-            labels += [label] * len(files)
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    return _Split(folder.name, classes, paths, labels)
+def _decode_all(
+    listing: Listing,
+    decoder: ImageDecoder,
+    on_damaged: OnDamaged,
+    images: NDArray[np.uint8] | None = None,
+) -> Listing:
+    """Decodes a split, with a progress bar on a terminal, and lists what is intact.
 
-
-def _wrong_size(path: Path, shape: tuple[int, ...], wanted: tuple[int, ...]) -> DataError:
-    return DataError(
-        f"{path} is {shape[0]}×{shape[1]} but the first image is {wanted[0]}×{wanted[1]}; set "
-        f"data.size to give all one size"
-    )
-
-
-def _in_memory(
-    split: _Split, decoder: Decoder, image_shape: tuple[int, int, int], on_damaged: str
-) -> ArrayDataset:
-    """Decodes a whole split, with a bar on a terminal."""
+    The images go one after another into ``images`` (N, H, W, C), if there is such an array.
+    """
     from tqdm import tqdm
 
-    images = np.empty((len(split.paths), *image_shape), np.uint8)
-    kept = np.ones(len(split.paths), bool)
-    number = 0
-    hidden = not sys.stderr.isatty()
+    intact: list[int] = []
+    done = 0
     with tqdm(
-        total=len(images), unit=" images", desc=f"decoding {split.name}", leave=False, disable=hidden
+        total=len(listing.files), desc=f"decoding {listing.folder.name}", unit="image", disable=None
     ) as bar:
-        for chunk in decoder(split.paths):
-            for pixels in chunk:
-                if isinstance(pixels, DataError):
-                    if on_damaged == "error":
-                        raise pixels
-                    kept[number] = False
-                elif pixels.shape != image_shape:
-                    raise _wrong_size(split.paths[number], pixels.shape, image_shape)
-                else:
-                    images[number] = pixels
-                number += 1
-            bar.update(len(chunk))
-    if not kept.all():
-        print(
-            f"{split.name}: left out {np.count_nonzero(~kept)} images that cannot be decoded",
-            file=sys.stderr,
-        )
-        images = images[kept]
-    return ArrayDataset(images, split.labels[kept], split.classes)
+        for chunk in decoder.decode(listing.files):
+            _refuse(chunk, on_damaged)
+            kept = [place for place in range(len(chunk.images)) if place not in chunk.errors]
+            if images is not None:
+                images[len(intact) : len(intact) + len(kept)] = chunk.images[kept]
+            intact += [done + place for place in kept]
+            done += len(chunk.images)
+            bar.update(len(chunk.images))
+    return listing if len(intact) == done else _without_damaged(listing, intact)
 
 
-class _OnDemand(Dataset):
-    """Decodes images when they are asked for; a damaged one is an error."""
+def _refuse(chunk: Chunk, on_damaged: OnDamaged) -> None:
+    """Raises a chunk's first error, other than damage that may be skipped."""
+    for error in chunk.errors.values():
+        if on_damaged == "error" or not isinstance(error, DamagedImageError):
+            raise error
 
-    on_demand = True
 
-    def __init__(self, split: _Split, decoder: Decoder, image_shape: tuple[int, int, int]) -> None:
-        self.image_shape = image_shape
-        self.classes, self.labels = split.classes, split.labels
-        self._paths, self._decoder = split.paths, decoder
-
-    def images(self, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Decodes these images."""
-        paths = [self._paths[index] for index in indices]
-        images = np.empty((len(paths), *self.image_shape), np.uint8)
-        decoded = (pixels for chunk in self._decoder(paths) for pixels in chunk)
-        for number, pixels in enumerate(decoded):
-            if isinstance(pixels, DataError):
-                raise pixels
-            if pixels.shape != self.image_shape:
-                raise _wrong_size(paths[number], pixels.shape, self.image_shape)
-            images[number] = pixels
-        return images
+def _without_damaged(listing: Listing, intact: list[int]) -> Listing:
+    """The intact files, with a line on stderr about the others."""
+    remaining = listing.only(intact)
+    empty = np.flatnonzero(np.bincount(remaining.labels, minlength=len(listing.classes)) == 0)
+    if empty.size:
+        folder = listing.folder / listing.classes[empty[0]]
+        raise DataError(f"{folder}: all images are damaged; replace them, or remove the class")
+    damaged = sorted(set(listing.files) - set(remaining.files))
+    print(
+        f"{listing.folder}: skipped {len(damaged)} of {len(listing.files)} images, "
+        f"which are damaged; the first is {damaged[0]}",
+        file=sys.stderr,
+    )
+    return remaining

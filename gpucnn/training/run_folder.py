@@ -14,10 +14,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import msgspec
 
 from gpucnn.config import Config
 from gpucnn.data import Normalisation
@@ -52,7 +55,7 @@ class RunFolder:
     def __init__(self, path: Path, report: Callable[[str], None] = print) -> None:
         self.path = path
         self.checkpoints = CheckpointFolder(path / "checkpoints", report)
-        self._lock: TextIO | None = None
+        self._unlock: weakref.finalize[..., RunFolder] | None = None
 
     @classmethod
     def create(cls, path: Path, config: Config, environment: dict[str, Any]) -> RunFolder:
@@ -98,18 +101,28 @@ class RunFolder:
         return parent / f"{name}-{number}"
 
     def lock(self) -> None:
-        """Keeps other processes from training in this folder, until this one ends.
+        """Keeps all others from training in this folder, until ``unlock`` or the process' end.
 
         Raises:
             CheckpointError: another one is doing so.
         """
         try:
-            self._lock = (self.path / "lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"{self.path}: another process is training there") from None
+            file = (self.path / "lock").open("a")
         except OSError as error:
             raise cannot_write(self.path / "lock", error) from None
+        self._unlock = weakref.finalize(self, file.close)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.unlock()
+            if not isinstance(error, BlockingIOError):
+                raise cannot_write(self.path / "lock", error) from None
+            raise CheckpointError(f"{self.path}: another process is training there") from None
+
+    def unlock(self) -> None:
+        """Lets others train in this folder; nothing to do where it was not locked."""
+        if self._unlock is not None:
+            self._unlock()
 
     def config(self) -> Config:
         """The resolved config."""
@@ -117,17 +130,15 @@ class RunFolder:
 
     def card(self) -> ModelCard:
         """The model card."""
-        card = self.read_json("model.json")
+        path = self.path / "model.json"
         try:
-            normalisation = card["normalisation"]
-            height, width, channels = card["input_shape"]
-            return ModelCard(
-                (height, width, channels),
-                tuple(card["classes"]),
-                Normalisation(tuple(normalisation["mean"]), tuple(normalisation["std"])),
-            )
-        except (KeyError, TypeError, ValueError):
-            raise CheckpointError(f"{self.path / 'model.json'} is damaged") from None
+            card = msgspec.convert(self.read_json("model.json"), ModelCard)
+        except msgspec.ValidationError as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from None
+        normalisation = card.normalisation
+        if not len(normalisation.mean) == len(normalisation.std) == card.input_shape[2]:
+            raise CheckpointError(f"{path} is damaged: its normalisation is not of its channels")
+        return card
 
     def write_card(self, card: ModelCard) -> None:
         """Writes the model card."""

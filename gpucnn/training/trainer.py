@@ -145,12 +145,16 @@ class Trainer:
         done = progress.epoch * len(self.loader.dataset) + progress.batch * self.loader.batch_size
         self._resumed_at, self._since = progress.seconds, time.perf_counter()
         self._saved_at = time.perf_counter()
-        with StopOnSignal() as self._stop, self.display.open_bar(images, done):
-            if self.run is not None and progress.step == 0:
-                self.save()
-            while progress.epoch < self.config.training.epochs:
-                self._train_epoch()
-        return self._finish()
+        try:
+            with StopOnSignal() as self._stop, self.display.open_bar(images, done):
+                if self.run is not None and progress.step == 0:
+                    self.save()
+                while progress.epoch < self.config.training.epochs:
+                    self._train_epoch()
+            return self._finish()
+        finally:
+            if self.run is not None:
+                self.run.unlock()
 
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, then its evaluation, its line and its checkpoint."""

@@ -25,6 +25,8 @@ from gpucnn.backends.numpy_backend.windows import (
     tap_of,
 )
 
+_TAP_BYTES = 256 * 1024
+"""What one tap's product may take, so that it is still in the cache when it is added."""
 _FILTER_GRAD_ROWS = 512
 _PARTIAL_SUMS = 8
 
@@ -65,33 +67,26 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             depthwise.input_grad(self.workers, problem, dy, w, dx)
             return
         filters = _filters_by_tap(problem, w)
-        step = images_per_piece(problem, dy.itemsize)
+        channels = problem.C // problem.groups
+        step = max(1, _TAP_BYTES // (problem.P * problem.Q * channels * dy.itemsize))
         height, width = canvas_size(problem)
         top, left = problem.padding[0][0], problem.padding[1][0]
         unpadded = (height, width) == (problem.H, problem.W)
 
         def piece(number: int) -> None:
             images = slice(number * step, (number + 1) * step)
-            n = dx[images].shape[0]
-            canvas = dx[images]
+            gradient, canvas = dy[images], dx[images]
             if not unpadded:
-                canvas = self.workers.scratch("padded", (n, height, width, problem.C), dx.dtype)
+                shape = (gradient.shape[0], height, width, problem.C)
+                canvas = self.workers.scratch("padded", shape, dx.dtype)
             canvas[...] = 0
+            product = self.workers.scratch("product", (*gradient.shape[:3], channels), dx.dtype)
             for group, (inputs, outputs) in enumerate(_channels(problem)):
-                gradient = dy[images].reshape(-1, problem.K)[:, outputs]
-                products = self.workers.scratch(
-                    "columns",
-                    (problem.R, problem.S, n, problem.P, problem.Q, filters.shape[-1]),
-                    dx.dtype,
-                )
-                np.matmul(
-                    gradient,
-                    filters[group],
-                    out=products.reshape(problem.R * problem.S, -1, filters.shape[-1]),
-                )
-                for r, s in np.ndindex(problem.R, problem.S):
+                rows = gradient.reshape(-1, problem.K)[:, outputs]
+                for tap, (r, s) in enumerate(np.ndindex(problem.R, problem.S)):
+                    np.matmul(rows, filters[group, tap], out=product.reshape(-1, channels))
                     pixels = tap_of(canvas, problem, r, s)[..., inputs]
-                    pixels += products[r, s]
+                    pixels += product
             if not unpadded:
                 dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.geometry import Conv2dGeometry, Pair
 from gpucnn.backends.numpy_backend.workers import Workers
 
-_PIECE_BYTES = 768 * 1024
+_PIECE_BYTES = 1536 * 1024
 _FEW_CHANNELS = 4
 
 

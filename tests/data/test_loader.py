@@ -1,0 +1,154 @@
+"""Batches: each sample once an epoch, resumable, and fetched ahead where that takes time."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpucnn.data import ArrayDataset, Augmentation, BatchLoader, Dataset
+from gpucnn.errors import ConfigError, DataError
+
+COUNTS = st.integers(1, 60)
+SIZES = st.integers(1, 20)
+AUGMENTATION = Augmentation(flip=True, crop_padding=1)
+
+
+def _numbered(count):
+    """Image i is i everywhere, and so is its label."""
+    numbers = np.arange(count)
+    images = np.broadcast_to(numbers.astype(np.uint8).reshape(-1, 1, 1, 1), (count, 2, 3, 1))
+    return ArrayDataset(images, numbers.astype(np.int32), [str(number) for number in numbers])
+
+
+class OnDemand(Dataset):
+    """Notes which thread asks for images, and fails on the image numbered ``broken``."""
+
+    on_demand = True
+
+    def __init__(self, count, broken=None):
+        self._source = _numbered(count)
+        self.image_shape, self.classes = self._source.image_shape, self._source.classes
+        self.labels = self._source.labels
+        self.broken = broken
+        self.asked = []
+
+    def images(self, indices):
+        self.asked.append((threading.current_thread(), indices.tolist()))
+        if self.broken in indices:
+            raise DataError(f"{self.broken}.png is damaged")
+        return self._source.images(indices)
+
+
+def _threads():
+    return [thread for thread in threading.enumerate() if "loader" in thread.name]
+
+
+def _facts(batch):
+    flips, shifts = batch.draw.flip.tolist(), batch.draw.shift.tolist()
+    return batch.epoch, batch.index, batch.indices.tolist(), batch.labels.tolist(), flips, shifts
+
+
+@given(COUNTS, SIZES, st.integers(0, 2**63), st.integers(0, 5), st.booleans())
+def test_an_epoch_has_each_sample_once(count, size, seed, epoch, shuffle):
+    loader = BatchLoader(_numbered(count), size, seed, shuffle=shuffle)
+    batches = list(loader.batches(epoch))
+    assert len(batches) == len(loader)
+    assert [batch.index for batch in batches] == list(range(len(loader)))
+    assert {batch.epoch for batch in batches} == {epoch}
+    assert all(len(batch.indices) == size for batch in batches[:-1])
+    order = np.concatenate([batch.indices for batch in batches])
+    assert order.dtype == np.int64
+    assert np.array_equal(order, loader.order(epoch))
+    assert np.array_equal(np.sort(order), np.arange(count))
+    for batch in batches:
+        assert batch.labels.tolist() == batch.indices.tolist()
+        assert batch.images[:, 0, 0, 0].tolist() == batch.indices.tolist()
+        assert batch.draw is None
+
+
+@given(COUNTS, SIZES, st.integers(0, 2**63), st.integers(0, 5), st.data())
+def test_an_epoch_resumed_anywhere_has_the_same_batches(count, size, seed, epoch, data):
+    loader = BatchLoader(_numbered(count), size, seed, AUGMENTATION)
+    start = data.draw(st.integers(0, len(loader)))
+    whole = [_facts(batch) for batch in loader.batches(epoch)]
+    assert [_facts(batch) for batch in loader.batches(epoch, start)] == whole[start:]
+
+
+def test_each_epoch_and_seed_has_its_order():
+    loader = BatchLoader(_numbered(50), 10, seed=1)
+    assert loader.order(0).tolist() == loader.order(0).tolist()
+    assert loader.order(0).tolist() != loader.order(1).tolist()
+    assert loader.order(0).tolist() != BatchLoader(_numbered(50), 10, seed=2).order(0).tolist()
+    assert BatchLoader(_numbered(5), 2, 1, shuffle=False).order(3).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_batch_size_does_not_change_order_or_draws():
+    small = BatchLoader(_numbered(50), 7, 1, AUGMENTATION)
+    large = BatchLoader(_numbered(50), 20, 1, AUGMENTATION)
+    for field in (lambda draw: draw.flip, lambda draw: draw.shift):
+        one, other = (
+            np.concatenate([field(batch.draw) for batch in loader.batches(2)])
+            for loader in (small, large)
+        )
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("size", [1, 4, 10, 11])
+def test_fetching_ahead_changes_nothing(size):
+    direct = BatchLoader(_numbered(10), size, 1, AUGMENTATION)
+    ahead = BatchLoader(OnDemand(10), size, 1, AUGMENTATION)
+    assert [_facts(b) for b in ahead.batches(0)] == [_facts(b) for b in direct.batches(0)]
+    assert not _threads()
+
+
+def test_the_next_batch_is_fetched_by_another_thread_meanwhile():
+    dataset = OnDemand(10)
+    batches = BatchLoader(dataset, 2, 1, shuffle=False).batches(0)
+    next(batches)
+    with_next = threading.Event()
+    for _ in range(500):
+        if len(dataset.asked) == 2:
+            break
+        with_next.wait(0.01)
+    assert [indices for _, indices in dataset.asked] == [[0, 1], [2, 3]]
+    assert threading.current_thread() not in {thread for thread, _ in dataset.asked}
+    batches.close()
+
+
+def test_closing_early_leaves_no_thread_and_no_work():
+    dataset = OnDemand(100)
+    batches = BatchLoader(dataset, 2, 1).batches(0)
+    next(batches)
+    assert _threads()
+    batches.close()
+    assert not _threads()
+    assert len(dataset.asked) <= 3
+
+
+def test_an_error_while_fetching_reaches_the_caller_in_its_turn():
+    batches = BatchLoader(OnDemand(10, broken=5), 2, 1, shuffle=False).batches(0)
+    assert next(batches).index == 0
+    assert next(batches).index == 1
+    with pytest.raises(DataError, match=r"5\.png"):
+        next(batches)
+    assert not _threads()
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_batch_size_below_1_is_refused(size):
+    with pytest.raises(ConfigError, match=str(size)):
+        BatchLoader(_numbered(3), size, 1)
+
+
+def test_crops_wider_than_the_image_are_refused():
+    BatchLoader(_numbered(3), 1, 1, Augmentation(crop_padding=1))
+    with pytest.raises(ConfigError, match=r"crop_padding is 2.*2×3"):
+        BatchLoader(_numbered(3), 1, 1, Augmentation(crop_padding=2))
+
+
+@pytest.mark.parametrize("start", [-1, 3])
+def test_a_batch_that_does_not_exist_is_refused_at_the_call(start):
+    with pytest.raises(ConfigError, match=str(start)):
+        BatchLoader(_numbered(4), 2, 1).batches(0, start)
