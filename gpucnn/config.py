@@ -235,7 +235,7 @@ def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file; a config is TOML in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return apply_overrides(tables, overrides)
 

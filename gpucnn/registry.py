@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ class Registry(Generic[T]):
         Raises:
             ConfigError: no name or an unknown one; a key unknown, missing or of a wrong type.
         """
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"a {self.kind} is a table with a {self.key}, not {table!r}")
         given = dict(table)
         name = given.pop(self.key, None)
         if not isinstance(name, str):
@@ -162,8 +165,10 @@ def convert(
     """A value of a config as the type that an annotation asks for.
 
     Raises:
-        ConfigError: it is of another type; names ``where`` and the value.
+        ConfigError: it is of another type, or infinite or NaN; names ``where`` and the value.
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where} = {value!r}: it must be a finite number")
     try:
         return msgspec.convert(value, annotation, dec_hook=decode)
     except msgspec.ValidationError as error:

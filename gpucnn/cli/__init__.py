@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NoReturn
 
@@ -43,7 +44,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0, 1 where a check failed, 2 for a mistake, 130, 143."""
+    """Runs the command line and exits: 0, 1 where a check failed, 2 for a mistake, 130, 141, 143."""
     from gpucnn.errors import GpucnnError
 
     debug = "--debug" in sys.argv
@@ -58,11 +59,30 @@ def main() -> NoReturn:
         click.echo("stopped", err=True)
         status = 130
     except BrokenPipeError:  # the reader of a pipe has left: nothing more to say to it
-        sys.stderr.close()
+        _give_up_stdout()
         status = 141
-    except GpucnnError as error:
+    except (GpucnnError, OSError, MemoryError) as error:
         if debug:
             raise
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_explain(error)}", err=True)
+        if isinstance(error, OSError):
+            _give_up_stdout()
         status = 2
     sys.exit(status)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error}); make the model or the batch smaller"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    return str(error)
+
+
+def _give_up_stdout() -> None:
+    """Lets what cannot be written go nowhere, or Python would try again at its exit and fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,7 +39,7 @@ class ReLU(_Activation):
 
     def backward(self, dy: Array) -> Array:
         """dx = dy where y > 0, else 0."""
-        return self.backend.relu_input_grad(dy, self._y)
+        return self.backend.relu_input_grad(dy, self._y, out=dy if self.owns_gradient else None)
 
 
 @layers.register("leaky_relu")

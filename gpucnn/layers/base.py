@@ -75,14 +75,19 @@ class Layer(ABC):
         kind: the layer's name in configs.
         keeps_output: whether ``backward`` reads this layer's output (or the output is the input
             itself), so that the next layer must not overwrite it.
+        passes_gradient: whether ``backward`` may return dy itself, or a view of it, so that the
+            layer before must not overwrite it.
         name: its path in the network.
         context: set by ``attach``.
         input_shape, output_shape, parameters, buffers: set by ``declare``.
         needs_input_grad: whether anything before it learns; else ``backward`` may return None.
+        owns_gradient: whether ``backward`` may overwrite the dy it is given, for no one else
+            reads it; set by the container that knows.
     """
 
     kind: ClassVar[str]
     keeps_output: bool = False
+    passes_gradient: bool = False
 
     def __init__(self) -> None:
         self.name = ""
@@ -92,6 +97,7 @@ class Layer(ABC):
         self.parameters: dict[str, Parameter] = {}
         self.buffers: dict[str, Buffer] = {}
         self.needs_input_grad = True
+        self.owns_gradient = False
 
     @property
     def backend(self) -> Backend:
@@ -135,7 +141,8 @@ class Layer(ABC):
     def backward(self, dy: Array) -> Array:
         """Fills the parameters' gradients and returns the gradient of x.
 
-        ``dy``, the gradient of the last ``forward``'s output, is not changed.
+        ``dy``, the gradient of the last ``forward``'s output, is changed only where the layer
+        ``owns_gradient``.
         """
 
     def skip_input_grad(self) -> None:

@@ -24,6 +24,7 @@ class Sequential(Layer):
         super().__init__()
         self.layers = list(layers)
         self.keeps_output = not self.layers or self.layers[-1].keeps_output
+        self.passes_gradient = not self.layers or self.layers[0].passes_gradient
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Named by place and kind: "0.conv2d"."""
@@ -31,9 +32,10 @@ class Sequential(Layer):
             yield f"{index}.{layer.kind}", layer
 
     def attach(self, context: Context, name: str) -> None:
-        """Also lets a ReLU overwrite its input where no one reads it again."""
+        """Also lets layers overwrite what no one reads again: inputs, and gradients."""
         super().attach(context, name)
         for before, layer in zip(self.layers, self.layers[1:], strict=False):
+            before.owns_gradient = not layer.passes_gradient
             if isinstance(layer, ReLU):
                 layer.in_place = not before.keeps_output
 

@@ -22,7 +22,7 @@ class Dropout(Layer):
     """
 
     kind = "dropout"
-    keeps_output = True  # in inference the output is the input itself
+    keeps_output = passes_gradient = True  # in inference both are the input itself
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()

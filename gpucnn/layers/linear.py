@@ -77,7 +77,7 @@ class Flatten(Layer):
     """(N, …) to (N, features), without a copy."""
 
     kind = "flatten"
-    keeps_output = True  # the output is a view of the input
+    keeps_output = passes_gradient = True  # both are views
 
     def _declare(self, input_shape: Shape) -> Shape:
         """Any shape to its number of elements."""

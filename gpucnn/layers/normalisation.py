@@ -61,5 +61,6 @@ class BatchNorm2d(Layer):
             self._inverse_std,
             dscale=scale.gradient,
             dshift=shift.gradient,
+            dx=dy if self.owns_gradient else None,
         )
         return dx

@@ -20,11 +20,11 @@ class ActivationOperations(ArrayOperations):
         self._relu_forward(x, y)
         return y
 
-    def relu_input_grad(self, dy: Array, y: Array) -> Array:
+    def relu_input_grad(self, dy: Array, y: Array, out: Array | None = None) -> Array:
         """dx = dy where y > 0, else 0 (so the derivative at 0 is 0)."""
         self._check("y", y)
         self._check("dy", dy, y.shape)
-        dx = self.empty(y.shape)
+        dx = self._result(out, y.shape)
         self._relu_input_grad(dy, y, dx)
         return dx
 

@@ -88,10 +88,11 @@ class NormalisationOperations(ArrayOperations):
         inverse_std: Array,
         dscale: Array | None = None,
         dshift: Array | None = None,
+        dx: Array | None = None,
     ) -> tuple[Array, Array, Array]:
         """All three gradients of ``batch_norm_forward``: dx like x, dscale (C,), dshift (C,).
 
-        The latter two are written to the arrays given, where they are.
+        They are written to the arrays given, where they are; dx may be dy itself.
         """
         C = x.shape[-1]
         self._check("x", x)
@@ -99,7 +100,7 @@ class NormalisationOperations(ArrayOperations):
         for name, vector in (("scale", scale), ("mean", mean), ("inverse_std", inverse_std)):
             self._check(name, vector, (C,))
         dscale, dshift = self._result(dscale, (C,)), self._result(dshift, (C,))
-        dx = self.empty(x.shape)
+        dx = self._result(dx, x.shape)
         self._batch_norm_gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift)
         return dx, dscale, dshift
 

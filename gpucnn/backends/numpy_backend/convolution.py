@@ -24,6 +24,7 @@ from gpucnn.backends.numpy_backend.windows import (
     images_per_piece,
     tap_of,
 )
+from gpucnn.backends.numpy_backend.workers import cut
 
 _TAP_BYTES = 256 * 1024
 """What one tap's product may take, so that it is still in the cache when it is added."""
@@ -46,10 +47,10 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             depthwise.forward(self.workers, problem, x, w, bias, y)
             return
         filters = w.reshape(problem.groups, problem.K // problem.groups, -1).transpose(0, 2, 1)
-        step = images_per_piece(problem, x.itemsize)
+        pieces = cut(problem.N, images_per_piece(problem, x.itemsize))
 
         def piece(number: int) -> None:
-            images = slice(number * step, (number + 1) * step)
+            images = pieces[number]
             output = y[images].reshape(-1, problem.K)
             for group, (inputs, outputs) in enumerate(_channels(problem)):
                 matrix = columns(self.workers, x[images, :, :, inputs], problem)
@@ -58,7 +59,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
                 rows = folded(output)
                 rows += tiled(bias, rows)
 
-        self.workers.run(piece, -(-problem.N // step))
+        self.workers.run(piece, len(pieces))
 
     def _conv2d_input_grad(
         self, problem: Conv2dGeometry, dy: NDArray[Any], w: NDArray[Any], dx: NDArray[Any]
@@ -68,13 +69,14 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             return
         filters = _filters_by_tap(problem, w)
         channels = problem.C // problem.groups
-        step = max(1, _TAP_BYTES // (problem.P * problem.Q * channels * dy.itemsize))
+        product_bytes = problem.P * problem.Q * channels * dy.itemsize
+        pieces = cut(problem.N, _TAP_BYTES // product_bytes)
         height, width = canvas_size(problem)
         top, left = problem.padding[0][0], problem.padding[1][0]
         unpadded = (height, width) == (problem.H, problem.W)
 
         def piece(number: int) -> None:
-            images = slice(number * step, (number + 1) * step)
+            images = pieces[number]
             gradient, canvas = dy[images], dx[images]
             if not unpadded:
                 shape = (gradient.shape[0], height, width, problem.C)
@@ -90,7 +92,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             if not unpadded:
                 dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
 
-        self.workers.run(piece, -(-problem.N // step))
+        self.workers.run(piece, len(pieces))
 
     def _conv2d_filter_grad(
         self, problem: Conv2dGeometry, x: NDArray[Any], dy: NDArray[Any], dw: NDArray[Any]
@@ -98,29 +100,24 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         if _depthwise(problem):
             depthwise.filter_grad(self.workers, problem, x, dy, dw)
             return
-        step = max(
-            images_per_piece(problem, x.itemsize),
-            -(-_FILTER_GRAD_ROWS // (problem.P * problem.Q)),
-        )
-        pieces = -(-problem.N // step)
-        sums = min(pieces, _PARTIAL_SUMS)
-        partial = self.empty((sums, *problem.w_shape))
+        enough_rows = -(-_FILTER_GRAD_ROWS // (problem.P * problem.Q))
+        pieces = cut(problem.N, max(images_per_piece(problem, x.itemsize), enough_rows))
+        sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
+        partial = self.empty((len(sums), *problem.w_shape))
 
         def sum_pieces(part: int) -> None:
-            first = pieces * part // sums
-            for number in range(first, pieces * (part + 1) // sums):
-                images = slice(number * step, (number + 1) * step)
+            for number, images in enumerate(pieces[sums[part]]):
                 for inputs, outputs in _channels(problem):
                     gradient = dy[images].reshape(-1, problem.K)[:, outputs]
                     matrix = columns(self.workers, x[images, :, :, inputs], problem)
                     total = partial[part, outputs].reshape(gradient.shape[1], -1)
-                    if number == first:
+                    if number == 0:
                         np.matmul(gradient.T, matrix, out=total)
                     else:
                         product = self.workers.scratch("product", total.shape, total.dtype)
                         total += np.matmul(gradient.T, matrix, out=product)
 
-        self.workers.run(sum_pieces, sums)
+        self.workers.run(sum_pieces, len(sums))
         np.add.reduce(partial, axis=0, out=dw)
 
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.numpy_backend.arrays import PIECE
 from gpucnn.backends.numpy_backend.windows import canvas_size, padded, tap_of
-from gpucnn.backends.numpy_backend.workers import Workers
+from gpucnn.backends.numpy_backend.workers import Workers, cut
 
 _PARTIAL_SUMS = 8
 
 
-def _images_per_piece(problem: Conv2dGeometry) -> int:
-    return max(1, PIECE // (problem.H * problem.W * problem.C))
+def _pieces(problem: Conv2dGeometry) -> list[slice]:
+    return cut(problem.N, PIECE // (problem.H * problem.W * problem.C))
 
 
 def _by_channel(problem: Conv2dGeometry, array: NDArray[Any]) -> NDArray[Any]:
@@ -38,10 +38,10 @@ def forward(
 ) -> None:
     """y[…, c·m + j] = Σ_{r,s} x shifted by (r, s)[…, c] · w[c·m + j, r, s] + bias."""
     filters = w.reshape(problem.C, -1, problem.R, problem.S)
-    step = _images_per_piece(problem)
+    pieces = _pieces(problem)
 
     def piece(number: int) -> None:
-        images = slice(number * step, (number + 1) * step)
+        images = pieces[number]
         canvas = padded(workers, x[images], problem)
         output = _by_channel(problem, y[images])
         output[...] = 0 if bias is None else bias.reshape(problem.C, -1)
@@ -51,7 +51,7 @@ def forward(
                 np.multiply(tap_of(canvas, problem, r, s), filters[:, j, r, s], out=term)
                 output[..., j] += term
 
-    workers.run(piece, -(-problem.N // step))
+    workers.run(piece, len(pieces))
 
 
 def input_grad(
@@ -63,11 +63,11 @@ def input_grad(
 ) -> None:
     """Adds dy · w of each tap to the pixels the tap had read, and cuts dx out of its padding."""
     filters = w.reshape(problem.C, -1, problem.R, problem.S)
-    step = _images_per_piece(problem)
+    pieces = _pieces(problem)
     top, left = problem.padding[0][0], problem.padding[1][0]
 
     def piece(number: int) -> None:
-        images = slice(number * step, (number + 1) * step)
+        images = pieces[number]
         gradient = _by_channel(problem, dy[images])
         shape = (gradient.shape[0], *canvas_size(problem), problem.C)
         canvas = workers.scratch("padded", shape, dy.dtype)
@@ -79,7 +79,7 @@ def input_grad(
                 pixels += np.multiply(gradient[..., j], filters[:, j, r, s], out=term)
         dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
 
-    workers.run(piece, -(-problem.N // step))
+    workers.run(piece, len(pieces))
 
 
 def filter_grad(
@@ -90,15 +90,13 @@ def filter_grad(
     dw: NDArray[Any],
 ) -> None:
     """dw[c·m + j, r, s] = Σ_{n,p,q} dy[…, c·m + j] · x shifted by (r, s)[…, c]."""
-    step = _images_per_piece(problem)
-    pieces = -(-problem.N // step)
-    sums = min(pieces, _PARTIAL_SUMS)
+    pieces = _pieces(problem)
+    sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
     multiplier = problem.K // problem.C
-    partial = np.zeros((sums, problem.R, problem.S, multiplier, problem.C), np.float64)
+    partial = np.zeros((len(sums), problem.R, problem.S, multiplier, problem.C), np.float64)
 
     def sum_pieces(part: int) -> None:
-        for number in range(pieces * part // sums, pieces * (part + 1) // sums):
-            images = slice(number * step, (number + 1) * step)
+        for images in pieces[sums[part]]:
             canvas = padded(workers, x[images], problem)
             gradient = _by_channel(problem, dy[images])
             term = workers.scratch("term", gradient.shape[:4], dy.dtype)
@@ -109,5 +107,5 @@ def filter_grad(
                     rows = term.reshape(-1, problem.C)
                     partial[part, r, s, j] += np.add.reduce(rows, axis=0)
 
-    workers.run(sum_pieces, sums)
+    workers.run(sum_pieces, len(sums))
     dw[...] = partial.sum(axis=0).transpose(3, 2, 0, 1).reshape(dw.shape)

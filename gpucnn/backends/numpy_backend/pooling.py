@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.geometry import Pool2dGeometry
 from gpucnn.backends.interface.pooling import PoolingOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, keep_where
+from gpucnn.backends.numpy_backend.workers import cut
 
 
 class NumpyPooling(NumpyArrays, PoolingOperations):
@@ -18,10 +19,8 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
 
     def _images(self, elements: int, count: int, task: Callable[[slice], None]) -> None:
         """Calls ``task`` with slices of a batch whose images have ``elements`` elements."""
-        step = max(1, PIECE // elements)
-        self.workers.run(
-            lambda number: task(slice(number * step, (number + 1) * step)), -(-count // step)
-        )
+        pieces = cut(count, PIECE // elements)
+        self.workers.run(lambda number: task(pieces[number]), len(pieces))
 
     def _max_pool2d_forward(
         self, problem: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any], argmax: NDArray[Any]
