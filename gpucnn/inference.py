@@ -102,6 +102,7 @@ class TrainedModel:
         parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
 
+    @np.errstate(all="ignore")
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         indices = np.arange(len(images))
         labels = np.zeros(len(images), np.int32)

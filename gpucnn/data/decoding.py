@@ -100,7 +100,9 @@ def _open(path: str, C: int) -> Image:
         raise DamagedImageError(f"{path}: {problem}; remove or replace it") from None
     except OSError as error:
         if error.errno is not None:  # the operating system's, while Pillow's own have no number
-            raise DataError(f"{path}: cannot be read ({error.strerror}); see to that") from None
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+            ) from None
         raise _damaged(path, error) from None
     except (SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
         raise _damaged(path, error) from None

@@ -62,7 +62,9 @@ def scan(root: str) -> tuple[Listing, Listing]:
         train, test = _scan_split(folder, _TRAIN), _scan_split(folder, _TEST)
     except OSError as error:
         path = error.filename or folder
-        raise DataError(f"{path}: cannot be read ({error.strerror}); see to that") from None
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from None
     for one, other in ((train, test), (test, train)):
         lacking = sorted(set(one.classes) - set(other.classes))
         if lacking:

@@ -74,7 +74,9 @@ def _read_pair(root: str, classes: tuple[str, ...]) -> DatasetPair:
         )
     except OSError as error:
         path = error.filename or folder
-        raise DataError(f"{path}: cannot be read ({error.strerror}); see to that") from None
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from None
 
 
 def _read_part(folder: Path, part: str, classes: tuple[str, ...]) -> ArrayDataset:

@@ -59,6 +59,7 @@ class Evaluation:
         }
 
 
+@np.errstate(all="ignore")
 def evaluate(
     network: Network, loss: Loss, pipeline: InputPipeline, batches: Iterable[Batch]
 ) -> Evaluation:

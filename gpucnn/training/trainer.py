@@ -164,7 +164,7 @@ class Trainer:
             progress.batch += 1
             self._show(batch)
             if progress.step % _LOG_STEPS == 0:
-                self._log({"step": progress.step, "learning_rate": self.learning_rate()})
+                self._log_step()
             self._save_if_due()
             self._leave_if_asked()
         seen = len(self.loader.dataset)
@@ -188,6 +188,7 @@ class Trainer:
         self._totals.fill(0)
         self.save()
 
+    @np.errstate(all="ignore")  # what is not finite is found by the checks, not by warnings
     def train_step(self, batch: Batch) -> None:
         """One step: forward, loss, backward, the checks, the optimizer.
 
@@ -297,17 +298,31 @@ class Trainer:
         loss, correct = self.backend.to_numpy(self._totals)
         return float(loss), float(correct)
 
+    def _seen(self) -> int:
+        """Samples taken in the epoch at hand."""
+        return min(self.progress.batch * self.loader.batch_size, len(self.loader.dataset))
+
     def _seconds(self) -> float:
         return self._resumed_at + time.perf_counter() - self._since
 
     def _show(self, batch: Batch) -> None:
         shown = ""
         if self.display.wants_totals:
-            seen = self.progress.batch * self.loader.batch_size
             loss, correct = self._read_totals()
-            shown = f"loss {loss / seen:.4f}, accuracy {correct / seen:.2%}"
+            shown = f"loss {loss / self._seen():.4f}, accuracy {correct / self._seen():.2%}"
         label = f"epoch {self.progress.epoch + 1}/{self.config.training.epochs}"
         self.display.advance(batch.labels.size, label, shown)
+
+    def _log_step(self) -> None:
+        """A line between those of epochs, with the mean loss of the epoch so far."""
+        loss, _ = self._read_totals()
+        self._log(
+            {
+                "step": self.progress.step,
+                "train_loss": loss / self._seen(),
+                "learning_rate": self.learning_rate(),
+            }
+        )
 
     def _log(self, row: dict[str, Any]) -> None:
         if self.run is not None:

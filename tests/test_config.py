@@ -1,0 +1,141 @@
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from gpucnn.config import Config, apply_overrides, flatten, load_config, read_tables
+from gpucnn.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+SMALLEST = {
+    "data": {"name": "digits"},
+    "model": {"name": "lenet"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    """A config is checked without reading the data."""
+
+    def refuse(_self):
+        raise AssertionError("the data was read")
+
+    monkeypatch.setattr(Config, "load_data", refuse)
+
+
+def test_there_are_configs():
+    assert {path.stem for path in CONFIGS} >= {"digits", "mnist", "tutorial", "cifar10_resnet9"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_loads_and_comes_back_from_json(path):
+    config = load_config(path)
+    again = Config(json.loads(json.dumps(config.tables)))
+    assert again.tables == config.tables
+    assert Config(copy.deepcopy(config.tables)).tables == config.tables
+    assert [type(layer) for layer in again.build_model()] == [
+        type(layer) for layer in config.build_model()
+    ]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_what_it_says_is_kept(path):
+    """Every key of the file is in the resolved config, with its value."""
+    resolved = flatten(load_config(path).tables)
+    for key, value in flatten(read_tables(path)).items():
+        assert resolved[key] == value, key
+
+
+def test_defaults_are_written_out():
+    assert Config(SMALLEST).tables == {
+        "seed": 0,
+        "data": {"name": "digits", "validation": 0.0, "normalise": True},
+        "augment": {"flip": False, "crop_padding": 0},
+        "model": {
+            "name": "lenet", "filters": (32, 64), "kernel": 5, "hidden": 128, "dropout": 0.0,
+        },
+        "loss": {"name": "softmax_cross_entropy", "label_smoothing": 0.0},
+        "optimizer": {
+            "name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
+            "weight_decay": 0.0, "decay_all": False,
+        },
+        "schedule": {"name": "constant", "warmup_epochs": 0.0},
+        "training": {
+            "epochs": 10, "batch_size": 128, "clip_norm": None, "clip_value": None,
+            "evaluation_batch_size": 500,
+        },
+        "checkpoint": {"every_steps": None, "every_seconds": 300.0},
+    }  # fmt: skip
+
+
+def test_a_default_that_is_no_json_type_comes_back_from_json_as_the_same():
+    """Tuples become lists in JSON: a resumed run must not see a difference in that."""
+    config = Config(SMALLEST)
+    again = Config(json.loads(json.dumps(config.tables)))
+    assert json.dumps(again.tables) == json.dumps(config.tables)
+    assert again.tables == config.tables
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("training.epochs=3", "training.epochs", 3),
+        ("training.clip_norm=2.5", "training.clip_norm", 2.5),
+        ("optimizer.nesterov=true", "optimizer.nesterov", True),
+        ("model.filters=[8, 16]", "model.filters", [8, 16]),
+        ("data.root=my folder/x", "data.root", "my folder/x"),
+        ('data.root="3"', "data.root", "3"),
+        ("data.root=/a=b", "data.root", "/a=b"),
+        (" seed =4", "seed", 4),
+        ("new.table.key=1", "new.table.key", 1),
+        ("seed=1 # a comment", "seed", 1),
+    ],
+)
+def test_overrides_are_typed(override, key, value):
+    changed = flatten(apply_overrides(SMALLEST, [override]))[key]
+    assert changed == value
+    assert type(changed) is type(value)
+
+
+def test_overrides_leave_the_original():
+    before = copy.deepcopy(SMALLEST)
+    assert apply_overrides(SMALLEST, ["optimizer.learning_rate=9.0", "seed=2"]) != before
+    assert before == SMALLEST
+
+
+def test_the_last_override_wins():
+    assert apply_overrides(SMALLEST, ["seed=1", "seed=2"])["seed"] == 2
+
+
+@pytest.mark.parametrize("override", ["seed", "=1", ".=1", "a..b=1", "seed.x=1", ""])
+def test_overrides_that_are_none(override):
+    with pytest.raises(ConfigError, match="--set"):
+        apply_overrides({"seed": 1}, [override])
+
+
+def test_whole_numbers_are_taken_for_fractions_but_not_the_other_way():
+    config = Config(apply_overrides(SMALLEST, ["optimizer.learning_rate=1", "training.clip_norm=2"]))
+    assert config.build_optimizer().learning_rate == 1
+    with pytest.raises(ConfigError, match=r"training\.epochs = 2\.5"):
+        Config(apply_overrides(SMALLEST, ["training.epochs=2.5"]))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("key", ["optimizer.learning_rate", "training.clip_norm", "data.validation"])
+def test_numbers_that_are_not_finite_are_refused(key, value):
+    with pytest.raises(ConfigError, match=rf"^{key} = .*finite"):
+        Config(apply_overrides(SMALLEST, [f"{key}={value}"]))
+
+
+@pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])
+def test_seeds_of_64_bits(seed):
+    assert Config({**SMALLEST, "seed": seed}).seed == seed
+
+
+def test_python_callers_get_the_same_errors():
+    with pytest.raises(ConfigError, match='did you mean "optimizer"'):
+        Config({**SMALLEST, "optimiser": {}})
+    with pytest.raises(ValueError, match="below 1"):
+        Config({**SMALLEST, "data": {"name": "digits", "validation": 1.5}})
