@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
-from gpucnn.config import Config, apply_overrides
+from gpucnn.config import Config
 from gpucnn.data import Batch
 from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers import Network
@@ -51,8 +51,7 @@ def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCh
     else:
         run = RunFolder.open(path, _to_stderr)
         checkpoint = run.checkpoints.best()
-    config = Config(apply_overrides(run.read_json("config.json"), overrides))
-    return OpenedCheckpoint(checkpoint, config, run.card())
+    return OpenedCheckpoint(checkpoint, run.config(overrides), run.card())
 
 
 def _to_stderr(text: str) -> None:

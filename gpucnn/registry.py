@@ -138,10 +138,11 @@ class Registry(Generic[T]):
         }
 
     def resolve(self, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The table as it was given, checked, with every default filled in."""
+        """The table as it was given, checked, with every default filled in, as JSON has it."""
         self.check(table, where)
         defaults = {option.name: option.default for option in self.options(table[self.key])}
-        return {self.key: table[self.key], **defaults, **table}
+        filled = {self.key: table[self.key], **defaults, **table}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in filled.items()}
 
     def create(self, table: Mapping[str, Any], where: str) -> T:
         """Constructs what a config table describes.

@@ -44,7 +44,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0, 1 where a check failed, 2 for a mistake, 130, 141, 143."""
+    """Runs the command line and exits: 0, 1 if a check failed, 2 for a mistake, 130, 141, 143."""
     from gpucnn.errors import GpucnnError
 
     debug = "--debug" in sys.argv

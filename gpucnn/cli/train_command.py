@@ -108,12 +108,11 @@ def _resumed(
     backend: str | None,
     display: Display,
 ) -> Trainer:
-    from gpucnn.config import Config, apply_overrides, read_tables
+    from gpucnn.config import load_config
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
-    tables = read_tables(path) if path else RunFolder.open(folder).read_json("config.json")
-    config = Config(apply_overrides(tables, overrides))
+    config = load_config(path, overrides) if path else RunFolder.open(folder).config(overrides)
     trainer = Trainer.resume(folder, backend, config, display)
     progress = trainer.progress
     display.line(

@@ -15,16 +15,16 @@ import fcntl
 import json
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gpucnn.config import Config
+from gpucnn.config import Config, apply_overrides
 from gpucnn.data import Normalisation
-from gpucnn.errors import CheckpointError
+from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.training.checkpoint import CheckpointFolder
 from gpucnn.training.files import cannot_write, write_atomically
 
@@ -124,9 +124,19 @@ class RunFolder:
         if self._unlock is not None:
             self._unlock()
 
-    def config(self) -> Config:
-        """The resolved config."""
-        return Config(self.read_json("config.json"))
+    def config(self, overrides: Iterable[str] = ()) -> Config:
+        """The resolved config, with ``key=value`` overrides.
+
+        Raises:
+            CheckpointError: config.json is missing or damaged.
+            ConfigError: an override cannot be.
+        """
+        tables = self.read_json("config.json")
+        try:
+            Config(tables)
+        except ConfigError as error:
+            raise CheckpointError(f"{self.path / 'config.json'} is damaged: {error}") from None
+        return Config(apply_overrides(tables, overrides))
 
     def card(self) -> ModelCard:
         """The model card."""

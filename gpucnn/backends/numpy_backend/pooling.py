@@ -37,13 +37,20 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
     def _max_pool2d_input_grad(
         self, problem: Pool2dGeometry, dy: NDArray[Any], argmax: NDArray[Any], dx: NDArray[Any]
     ) -> None:
+        whole = (problem.P * problem.R, problem.Q * problem.S) == (problem.H, problem.W)
+        covers = whole and _windows_tile(problem)
+
         def piece(images: slice) -> None:
-            dx[images] = 0
+            if not covers:
+                dx[images] = 0
             routed = self.workers.scratch("routed", dy[images].shape, dy.dtype)
             for tap, outputs, inputs in _taps(problem):
                 keep_where(dy[images], argmax[images] == tap, routed)
                 target = dx[images][inputs]
-                target += routed[outputs]
+                if covers:  # each element of dx lies in one window: nothing to add to
+                    target[...] = routed
+                else:
+                    target += routed[outputs]
 
         self._images(problem.H * problem.W * problem.C, problem.N, piece)
 
