@@ -9,6 +9,7 @@ choice looks at differences alone, never at the gradient under test.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,7 @@ def _check_layer(
         return float(np.vdot(layer.forward(x.copy()), weights))
 
     objective()
-    gradients = {"x": (x, layer.backward(weights).copy())}
+    gradients = {"x": (x, layer.backward(weights.copy()).copy())}
     layer.needs_input_grad = needed
     for name, parameter in layer.parameters.items():
         gradients[name] = (parameter.value, parameter.gradient.copy())
@@ -205,7 +206,7 @@ def _compare(
     error = abs(estimate - analytic) / max(abs(estimate), abs(analytic), floor)
     check.derivatives += 1
     if not error <= check.error:
-        check.error, check.where = error, name
+        check.error, check.where = (error if error >= 0.0 else math.inf), name  # NaN is worst
 
 
 def _derivative(

@@ -54,7 +54,7 @@ def test_defaults_are_written_out():
         "data": {"name": "digits", "validation": 0.0, "normalise": True},
         "augment": {"flip": False, "crop_padding": 0},
         "model": {
-            "name": "lenet", "filters": (32, 64), "kernel": 5, "hidden": 128, "dropout": 0.0,
+            "name": "lenet", "filters": [32, 64], "kernel": 5, "hidden": 128, "dropout": 0.0,
         },
         "loss": {"name": "softmax_cross_entropy", "label_smoothing": 0.0},
         "optimizer": {
@@ -116,14 +116,18 @@ def test_overrides_that_are_none(override):
 
 
 def test_whole_numbers_are_taken_for_fractions_but_not_the_other_way():
-    config = Config(apply_overrides(SMALLEST, ["optimizer.learning_rate=1", "training.clip_norm=2"]))
+    config = Config(
+        apply_overrides(SMALLEST, ["optimizer.learning_rate=1", "training.clip_norm=2"])
+    )
     assert config.build_optimizer().learning_rate == 1
     with pytest.raises(ConfigError, match=r"training\.epochs = 2\.5"):
         Config(apply_overrides(SMALLEST, ["training.epochs=2.5"]))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("key", ["optimizer.learning_rate", "training.clip_norm", "data.validation"])
+@pytest.mark.parametrize(
+    "key", ["optimizer.learning_rate", "training.clip_norm", "data.validation"]
+)
 def test_numbers_that_are_not_finite_are_refused(key, value):
     with pytest.raises(ConfigError, match=rf"^{key} = .*finite"):
         Config(apply_overrides(SMALLEST, [f"{key}={value}"]))

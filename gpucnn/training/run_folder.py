@@ -58,7 +58,13 @@ class RunFolder:
         self._unlock: weakref.finalize[..., RunFolder] | None = None
 
     @classmethod
-    def create(cls, path: Path, config: Config, environment: dict[str, Any]) -> RunFolder:
+    def create(
+        cls,
+        path: Path,
+        config: Config,
+        environment: dict[str, Any],
+        report: Callable[[str], None] = print,
+    ) -> RunFolder:
         """A new folder with its config and environment.
 
         Raises:
@@ -70,7 +76,7 @@ class RunFolder:
                     f"{path} exists already and is not empty; choose another --run-dir, or "
                     f"continue that run with --resume {path}"
                 )
-            run = cls(path)
+            run = cls(path, report)
             run.checkpoints.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from None

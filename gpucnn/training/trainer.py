@@ -244,7 +244,7 @@ class Trainer:
         return self.schedule.factor(self.progress.step, self.total_steps, self.steps_per_epoch)
 
     def _create_run(self, path: Path) -> None:
-        self.run = RunFolder.create(path, self.config, describe(self.backend))
+        self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
         self.display.run = self.run
         self.run.lock()
         self.run.write_card(

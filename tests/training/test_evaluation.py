@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+
+from gpucnn.data import ArrayDataset, BatchLoader, Normalisation
+from gpucnn.layers import Flatten, Linear, Network
+from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
+from gpucnn.training.evaluation import Evaluation, evaluate
+from gpucnn.training.input_pipeline import InputPipeline
+
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture
+def dataset(rng):
+    images = rng.integers(0, 256, (23, 2, 3, 1), dtype=np.uint8)
+    return ArrayDataset(images, rng.integers(0, 3, 23).astype(np.int32), CLASSES)
+
+
+@pytest.fixture
+def network(exact):
+    return Network([Flatten(), Linear("classes")], (2, 3, 1), 3, exact, seed=3)
+
+
+def run(network, dataset, loss, size=5):
+    pipeline = InputPipeline(network.backend, Normalisation((0.4,), (0.25,)))
+    batches = BatchLoader(dataset, size, 0, shuffle=False).batches(0)
+    return evaluate(network, loss, pipeline, batches)
+
+
+def scores_of(network, dataset):
+    pixels = dataset.images(np.arange(len(dataset))).reshape(len(dataset), -1) / 255.0
+    parameters = network.parameters()
+    weight, bias = (parameters[f"1.linear.{name}"].value for name in ("weight", "bias"))
+    return (pixels - 0.4) / 0.25 @ weight.T + bias
+
+
+def direct(scores, labels):
+    """Confusion matrix and accuracy, image by image."""
+    confusion = np.zeros((3, 3), int)
+    for row, label in zip(scores, labels, strict=True):
+        confusion[label, max(range(3), key=lambda k: row[k])] += 1
+    return confusion
+
+
+def cross_entropy(scores, labels):
+    return [
+        np.log(sum(np.exp(row - row[label]))) for row, label in zip(scores, labels, strict=True)
+    ]
+
+
+def squared_error(scores, labels):
+    return [
+        sum((row - np.eye(3)[label]) ** 2) / 3 for row, label in zip(scores, labels, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 5, 23, 500])
+@pytest.mark.parametrize(
+    ("loss", "by_hand"),
+    [(SoftmaxCrossEntropy(), cross_entropy), (MeanSquaredError(), squared_error)],
+    ids=["softmax_cross_entropy", "mean_squared_error"],
+)
+def test_against_a_direct_computation(loss, by_hand, size, network, dataset):
+    result = run(network, dataset, loss, size)
+    scores, labels = scores_of(network, dataset), dataset.labels
+    confusion = direct(scores, labels)
+    np.testing.assert_array_equal(result.confusion, confusion)
+    assert result.n == 23
+    assert result.correct == int((scores.argmax(1) == labels).sum())
+    assert result.accuracy == result.correct / 23
+    assert result.loss == pytest.approx(np.mean(by_hand(scores, labels)), rel=1e-12)
+    for k, share in enumerate(result.class_accuracy()):
+        assert share == pytest.approx((scores.argmax(1)[labels == k] == k).mean())
+
+
+def test_rows_with_a_nan_count_as_wrong(network, dataset):
+    network.parameters()["1.linear.weight"].value[...] = np.nan
+    result = run(network, dataset, SoftmaxCrossEntropy())
+    assert (result.n, result.correct) == (23, 0)
+    assert np.isnan(result.loss)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_nan_among_the_scores_is_enough(place, network, dataset):
+    network.parameters()["1.linear.bias"].value[place] = np.nan
+    assert run(network, dataset, SoftmaxCrossEntropy()).correct == 0
+
+
+def test_the_first_of_equal_scores_is_the_prediction(network, dataset):
+    for parameter in network.parameters().values():
+        parameter.value.fill(0.0)
+    result = run(network, dataset, SoftmaxCrossEntropy())
+    np.testing.assert_array_equal(result.confusion[:, 0], np.bincount(dataset.labels, minlength=3))
+    assert result.loss == pytest.approx(np.log(3.0))
+
+
+def test_it_is_put_back_into_training(network, dataset):
+    network.train()
+    run(network, dataset, SoftmaxCrossEntropy())
+    assert network.context.training
+
+
+def test_a_class_without_samples_has_no_accuracy():
+    result = Evaluation(np.array([[3, 1, 0], [0, 0, 0], [0, 1, 1]]), 0.5)
+    assert result.class_accuracy() == [0.75, None, 0.5]
+    assert result.accuracy == 4 / 6
+    answer = json.loads(json.dumps(result.as_json(CLASSES)))
+    assert answer == {
+        "accuracy": 4 / 6,
+        "loss": 0.5,
+        "n": 6,
+        "class_accuracy": {"a": 0.75, "b": None, "c": 0.5},
+        "confusion": [[3, 1, 0], [0, 0, 0], [0, 1, 1]],
+    }
