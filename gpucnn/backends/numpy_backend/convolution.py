@@ -21,12 +21,12 @@ from gpucnn.backends.numpy_backend.arrays import NumpyArrays, folded, tiled
 from gpucnn.backends.numpy_backend.windows import (
     canvas_size,
     columns,
-    images_per_piece,
     tap_of,
+    window_pieces,
 )
 from gpucnn.backends.numpy_backend.workers import cut
 
-_TAP_BYTES = 256 * 1024
+_TAP_BYTES = 512 * 1024
 """What one tap's product may take, so that it is still in the cache when it is added."""
 _FILTER_GRAD_ROWS = 512
 _PARTIAL_SUMS = 8
@@ -47,7 +47,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             depthwise.forward(self.workers, problem, x, w, bias, y)
             return
         filters = w.reshape(problem.groups, problem.K // problem.groups, -1).transpose(0, 2, 1)
-        pieces = cut(problem.N, images_per_piece(problem, x.itemsize))
+        pieces = window_pieces(problem, x.itemsize)
 
         def piece(number: int) -> None:
             images = pieces[number]
@@ -101,7 +101,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             depthwise.filter_grad(self.workers, problem, x, dy, dw)
             return
         enough_rows = -(-_FILTER_GRAD_ROWS // (problem.P * problem.Q))
-        pieces = cut(problem.N, max(images_per_piece(problem, x.itemsize), enough_rows))
+        pieces = window_pieces(problem, x.itemsize, enough_rows)
         sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
         partial = self.empty((len(sums), *problem.w_shape))
 

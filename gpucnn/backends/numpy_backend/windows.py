@@ -13,16 +13,18 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gpucnn.backends.geometry import Conv2dGeometry, Pair
-from gpucnn.backends.numpy_backend.workers import Workers
+from gpucnn.backends.numpy_backend.workers import Workers, cut
 
-_PIECE_BYTES = 1536 * 1024
+_PIECE_BYTES = 3 * 1024 * 1024
+"""What the windows of a piece may take: more than a core's nearest cache holds, but with smaller
+pieces threads wait for each other's hold of the interpreter more than they save."""
 _FEW_CHANNELS = 4
 
 
-def images_per_piece(problem: Conv2dGeometry, itemsize: int) -> int:
-    """How many images' windows fit the cache together."""
+def window_pieces(problem: Conv2dGeometry, itemsize: int, least: int = 1) -> list[slice]:
+    """The batch in pieces of at least ``least`` images, whose windows fit the cache if possible."""
     elements = problem.P * problem.Q * problem.R * problem.S * problem.C
-    return max(1, _PIECE_BYTES // (elements * itemsize))
+    return cut(problem.N, max(least, _PIECE_BYTES // (elements * itemsize)))
 
 
 def canvas_size(problem: Conv2dGeometry) -> Pair:

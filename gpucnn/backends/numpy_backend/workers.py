@@ -25,12 +25,11 @@ _MULTIPLE = 4
 def cut(count: int, largest: int) -> list[slice]:
     """Cuts ``range(count)`` into even slices, none longer than ``largest`` (or 1).
 
-    Where there are several, their number is a multiple of 4 if possible, so that threads end at
-    the same time. It depends on the arguments alone.
+    Their number is a multiple of 4 if possible, so that threads end at the same time. It depends
+    on the arguments alone.
     """
     pieces = -(-count // max(1, largest))
-    if pieces > 1:
-        pieces = min(count, -(-pieces // _MULTIPLE) * _MULTIPLE)
+    pieces = min(count, -(-pieces // _MULTIPLE) * _MULTIPLE)
     return [slice(count * n // pieces, count * (n + 1) // pieces) for n in range(pieces)]
 
 
