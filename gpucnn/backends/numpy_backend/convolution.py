@@ -18,10 +18,9 @@ from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.numpy_backend import depthwise
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays, folded, tiled
+from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.windows import (
-    canvas_size,
     columns,
-    tap_of,
     window_pieces,
 )
 from gpucnn.backends.numpy_backend.workers import cut
@@ -71,26 +70,25 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         channels = problem.C // problem.groups
         product_bytes = problem.P * problem.Q * channels * dy.itemsize
         pieces = cut(problem.N, _TAP_BYTES // product_bytes)
-        height, width = canvas_size(problem)
-        top, left = problem.padding[0][0], problem.padding[1][0]
-        unpadded = (height, width) == (problem.H, problem.W)
+        # A tap that reaches every pixel comes first: it sets dx, and the others add to it.
+        in_order = sorted(taps(problem), key=lambda tap: not tap.everywhere)
+        first_sets = bool(in_order) and in_order[0].everywhere
 
         def piece(number: int) -> None:
-            images = pieces[number]
-            gradient, canvas = dy[images], dx[images]
-            if not unpadded:
-                shape = (gradient.shape[0], height, width, problem.C)
-                canvas = self.workers.scratch("padded", shape, dx.dtype)
-            canvas[...] = 0
+            gradient, target = dy[pieces[number]], dx[pieces[number]]
+            if not first_sets:
+                target[...] = 0
             product = self.workers.scratch("product", (*gradient.shape[:3], channels), dx.dtype)
             for group, (inputs, outputs) in enumerate(_channels(problem)):
                 rows = gradient.reshape(-1, problem.K)[:, outputs]
-                for tap, (r, s) in enumerate(np.ndindex(problem.R, problem.S)):
-                    np.matmul(rows, filters[group, tap], out=product.reshape(-1, channels))
-                    pixels = tap_of(canvas, problem, r, s)[..., inputs]
-                    pixels += product
-            if not unpadded:
-                dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
+                for place, tap in enumerate(in_order):
+                    by_tap = filters[group, tap.number]
+                    np.matmul(rows, by_tap, out=product.reshape(-1, channels))
+                    pixels = target[tap.pixels][..., inputs]
+                    if place == 0 and first_sets:
+                        pixels[...] = product
+                    else:
+                        pixels += product[tap.outputs]
 
         self.workers.run(piece, len(pieces))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gpucnn.backends.geometry import Pool2dGeometry
 from gpucnn.backends.interface.pooling import PoolingOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, keep_where
-from gpucnn.backends.numpy_backend.workers import cut
+from gpucnn.backends.numpy_backend.taps import taps
+from gpucnn.backends.numpy_backend.workers import Workers, cut
 
 
 class NumpyPooling(NumpyArrays, PoolingOperations):
@@ -28,7 +29,9 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
         tiling = _windows_tile(problem)
 
         def piece(images: slice) -> None:
-            if tiling and _max_of_tiles(problem, x[images], y[images], argmax[images]):
+            if tiling and _max_of_tiles(
+                self.workers, problem, x[images], y[images], argmax[images]
+            ):
                 return
             _max_of_windows(problem, x[images], y[images], argmax[images])
 
@@ -44,13 +47,13 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
             if not covers:
                 dx[images] = 0
             routed = self.workers.scratch("routed", dy[images].shape, dy.dtype)
-            for tap, outputs, inputs in _taps(problem):
-                keep_where(dy[images], argmax[images] == tap, routed)
-                target = dx[images][inputs]
+            for tap in taps(problem):
+                keep_where(dy[images], argmax[images] == tap.number, routed)
+                target = dx[images][tap.pixels]
                 if covers:  # each element of dx lies in one window: nothing to add to
                     target[...] = routed
                 else:
-                    target += routed[outputs]
+                    target += routed[tap.outputs]
 
         self._images(problem.H * problem.W * problem.C, problem.N, piece)
 
@@ -60,8 +63,8 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
         def piece(images: slice) -> None:
             total = y[images]
             total[...] = 0
-            for _, outputs, inputs in _taps(problem):
-                total[outputs] += x[images][inputs]
+            for tap in taps(problem):
+                total[tap.outputs] += x[images][tap.pixels]
             total *= y.dtype.type(1.0 / (problem.R * problem.S))
 
         self._images(problem.H * problem.W * problem.C, problem.N, piece)
@@ -74,9 +77,9 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
         def piece(images: slice) -> None:
             dx[images] = 0
             scaled = dy[images] * share
-            for _, outputs, inputs in _taps(problem):
-                target = dx[images][inputs]
-                target += scaled[outputs]
+            for tap in taps(problem):
+                target = dx[images][tap.pixels]
+                target += scaled[tap.outputs]
 
         self._images(problem.H * problem.W * problem.C, problem.N, piece)
 
@@ -88,44 +91,17 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
         dx[...] = (dy * dx.dtype.type(1.0 / (H * W)))[:, None, None, :]
 
 
-def _taps(
-    problem: Pool2dGeometry,
-) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-    """Each element of the window: its number, the outputs that have it, and where it lies in x.
-
-    Both are slices of (n, P, Q, C) and (n, H, W, C); outputs whose element is padding are left
-    out, so nothing is ever padded.
-    """
-    (top, _), (left, _) = problem.padding
-    for r in range(problem.R):
-        rows = _valid(r - top, problem.stride[0], problem.P, problem.H)
-        for s in range(problem.S):
-            columns = _valid(s - left, problem.stride[1], problem.Q, problem.W)
-            if rows is not None and columns is not None:
-                yield (
-                    r * problem.S + s,
-                    (slice(None), rows[0], columns[0]),
-                    (slice(None), rows[1], columns[1]),
-                )
-
-
-def _valid(offset: int, stride: int, outputs: int, size: int) -> tuple[slice, slice] | None:
-    """The outputs p with 0 ≤ p·stride + offset < size, and those positions; None if none."""
-    first = max(0, -(offset // stride))
-    last = min(outputs - 1, (size - 1 - offset) // stride)
-    if last < first:
-        return None
-    start = first * stride + offset
-    return slice(first, last + 1), slice(start, last * stride + offset + 1, stride)
-
-
 def _windows_tile(problem: Pool2dGeometry) -> bool:
     """Whether windows neither overlap nor leave gaps nor touch padding."""
     return problem.stride == (problem.R, problem.S) and problem.padding == ((0, 0), (0, 0))
 
 
 def _max_of_tiles(
-    problem: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any], argmax: NDArray[Any]
+    workers: Workers,
+    problem: Pool2dGeometry,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    argmax: NDArray[Any],
 ) -> bool:
     """Maximum along each row of the window, then over the rows. False where x has a NaN.
 
@@ -134,12 +110,16 @@ def _max_of_tiles(
     n, C = x.shape[0], problem.C
     inside = x[:, : problem.P * problem.R, : problem.Q * problem.S]
     tiles = inside.reshape(n, problem.P * problem.R, problem.Q, problem.S, C)
-    best = tiles[:, :, :, 0]
-    where = np.zeros(best.shape, argmax.dtype)
+    shape = tiles[:, :, :, 0].shape
+    best = workers.scratch("best", shape, x.dtype)
+    where = workers.scratch("where", shape, argmax.dtype)
+    greater = workers.scratch("greater", shape, np.bool_)
+    best[...] = tiles[:, :, :, 0]
+    where[...] = 0
     for s in range(1, problem.S):
-        greater = tiles[:, :, :, s] > best
-        np.maximum(where, greater * where.dtype.type(s), out=where)
-        best = np.maximum(best, tiles[:, :, :, s])
+        np.greater(tiles[:, :, :, s], best, out=greater)
+        np.maximum(where, np.multiply(greater, where.dtype.type(s)), out=where)
+        np.maximum(best, tiles[:, :, :, s], out=best)
     rows = best.reshape(n, problem.P, problem.R, problem.Q, C)
     where = where.reshape(rows.shape)
     y[...] = rows[:, :, 0]
@@ -162,8 +142,8 @@ def _max_of_windows(
     first_column = np.maximum(left - np.arange(problem.Q) * problem.stride[1], 0)
     argmax[...] = (first_row[:, None] * problem.S + first_column)[:, :, None]
     y[...] = -np.inf
-    for tap, outputs, inputs in _taps(problem):
-        value, best = x[inputs], y[outputs]
+    for tap in taps(problem):
+        value, best = x[tap.pixels], y[tap.outputs]
         wins = (value > best) | (np.isnan(value) & ~np.isnan(best))
         np.copyto(best, value, where=wins)
-        np.copyto(argmax[outputs], argmax.dtype.type(tap), where=wins)
+        np.copyto(argmax[tap.outputs], argmax.dtype.type(tap.number), where=wins)
