@@ -15,11 +15,11 @@ _COMMANDS = ("train", "evaluate", "predict", "summary", "gradcheck", "bench", "d
 class _Commands(click.Group):
     """Finds a command's module by its name."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order a newcomer needs them."""
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Imports the command's module."""
         if name not in _COMMANDS:
             return None

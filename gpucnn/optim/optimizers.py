@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ class SGD(Optimizer):
         values: Array,
         gradients: Array,
         state: Mapping[str, Array],
-        number: int,  # noqa: ARG002
+        number: int,
         learning_rate: float,
         weight_decay: float,
     ) -> None:
@@ -188,7 +188,7 @@ class Adam(Optimizer):
         learning_rate: float,
         weight_decay: float,
     ) -> None:
-        self.network.backend.adam_step(
+        self._operation()(
             values,
             gradients,
             state["mean"],
@@ -200,6 +200,9 @@ class Adam(Optimizer):
             self.epsilon,
             weight_decay,
         )
+
+    def _operation(self) -> Callable[..., None]:
+        return self.network.backend.adam_step
 
 
 @optimizers.register("adamw")
@@ -226,24 +229,5 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(learning_rate, beta1, beta2, epsilon, weight_decay, decay_all)
 
-    def _step(
-        self,
-        values: Array,
-        gradients: Array,
-        state: Mapping[str, Array],
-        number: int,
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
-        self.network.backend.adamw_step(
-            values,
-            gradients,
-            state["mean"],
-            state["square"],
-            number,
-            learning_rate,
-            self.beta1,
-            self.beta2,
-            self.epsilon,
-            weight_decay,
-        )
+    def _operation(self) -> Callable[..., None]:
+        return self.network.backend.adamw_step

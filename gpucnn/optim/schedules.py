@@ -47,7 +47,7 @@ class Constant(Schedule):
     def __init__(self, warmup_epochs: float = 0.0) -> None:
         super().__init__(warmup_epochs)
 
-    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:  # noqa: ARG002
+    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         return 1.0
 
 
@@ -70,7 +70,7 @@ class Step(Schedule):
             )
         self.every_epochs, self.decay = every_epochs, decay
 
-    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:  # noqa: ARG002
+    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         return float(self.decay ** (step // max(1, round(self.every_epochs * steps_per_epoch))))
 
 
@@ -89,7 +89,7 @@ class Cosine(Schedule):
             raise ConfigError(f"final is {final}; it must be from 0 to 1")
         self.final = final
 
-    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:  # noqa: ARG002
+    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         return _half_cosine(1.0, self.final, step / total_steps)
 
 
@@ -118,7 +118,7 @@ class OneCycle(Schedule):
             )
         self.peak, self.initial, self.final = peak, initial, final
 
-    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:  # noqa: ARG002
+    def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         top, last = self.peak * total_steps - 1.0, total_steps - 1.0
         if step < top:
             return _half_cosine(self.initial, 1.0, step / top)
