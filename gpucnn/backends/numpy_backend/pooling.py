@@ -18,8 +18,12 @@ from gpucnn.backends.numpy_backend.workers import Workers, cut
 class NumpyPooling(NumpyArrays, PoolingOperations):
     """Max pooling has a faster way where windows tile the image."""
 
+    @np.errstate(all="ignore")
     def _images(self, elements: int, count: int, task: Callable[[slice], None]) -> None:
         """Calls ``task`` with slices of a batch whose images have ``elements`` elements."""
+        if count * elements <= 2 * PIECE:  # less work than waking the other threads
+            task(slice(0, count))
+            return
         pieces = cut(count, PIECE // elements)
         self.workers.run(lambda number: task(pieces[number]), len(pieces))
 
@@ -110,26 +114,27 @@ def _max_of_tiles(
     n, C = x.shape[0], problem.C
     inside = x[:, : problem.P * problem.R, : problem.Q * problem.S]
     tiles = inside.reshape(n, problem.P * problem.R, problem.Q, problem.S, C)
-    shape = tiles[:, :, :, 0].shape
-    best = workers.scratch("best", shape, x.dtype)
-    where = workers.scratch("where", shape, argmax.dtype)
-    greater = workers.scratch("greater", shape, np.bool_)
-    best[...] = tiles[:, :, :, 0]
+    best: NDArray[Any] = tiles[:, :, :, 0]
+    running = workers.scratch("best", best.shape, x.dtype)
+    where = workers.scratch("where", best.shape, argmax.dtype)
+    greater = workers.scratch("greater", best.shape, np.bool_)
     where[...] = 0
     for s in range(1, problem.S):
         np.greater(tiles[:, :, :, s], best, out=greater)
-        np.maximum(where, np.multiply(greater, where.dtype.type(s)), out=where)
-        np.maximum(best, tiles[:, :, :, s], out=best)
-    rows = best.reshape(n, problem.P, problem.R, problem.Q, C)
-    where = where.reshape(rows.shape)
-    y[...] = rows[:, :, 0]
-    argmax[...] = where[:, :, 0]
-    for r in range(1, problem.R):
-        greater = rows[:, :, r] > y
         # A later element has the larger number, so the maximum of numbers is the last to win.
-        number = where[:, :, r] + where.dtype.type(r * problem.S)
-        np.maximum(argmax, greater * number, out=argmax)
-        np.maximum(y, rows[:, :, r], out=y)
+        np.maximum(where, greater * where.dtype.type(s), out=where)
+        best = np.maximum(best, tiles[:, :, :, s], out=running)
+    rows = best.reshape(n, problem.P, problem.R, problem.Q, C)
+    numbers = where.reshape(rows.shape)
+    highest: NDArray[Any] = rows[:, :, 0]
+    argmax[...] = numbers[:, :, 0]
+    for r in range(1, problem.R):
+        won = rows[:, :, r] > highest
+        number = numbers[:, :, r] + where.dtype.type(r * problem.S)
+        np.maximum(argmax, won * number, out=argmax)
+        highest = np.maximum(highest, rows[:, :, r], out=y)
+    if problem.R == 1:
+        y[...] = highest
     return not np.isnan(np.add.reduce(y, axis=None))
 
 
