@@ -82,6 +82,8 @@ class Trainer:
         self.pipeline = InputPipeline(self.backend, self.normalisation)
         self.progress = Progress()
         self._totals = self.backend.zeros((2,), np.float64)
+        self._resumed_at, self._since = 0.0, time.perf_counter()
+        self._saved_at = self._since
         self.run: RunFolder | None = None
         if run_dir is not None:
             self._create_run(Path(run_dir))
@@ -144,7 +146,7 @@ class Trainer:
         images = self.config.training.epochs * len(self.loader.dataset)
         done = progress.epoch * len(self.loader.dataset) + progress.batch * self.loader.batch_size
         self._resumed_at, self._since = progress.seconds, time.perf_counter()
-        self._saved_at = time.perf_counter()
+        self._saved_at = self._since
         try:
             with StopOnSignal() as self._stop, self.display.open_bar(images, done):
                 if self.run is not None and progress.step == 0:
@@ -157,7 +159,7 @@ class Trainer:
                 self.run.unlock()
 
     def _train_epoch(self) -> None:
-        """The rest of the epoch at hand, then its evaluation, its line and its checkpoint."""
+        """The rest of the epoch at hand, and its end."""
         progress = self.progress
         for batch in self.loader.batches(progress.epoch, start=progress.batch):
             self.train_step(batch)
@@ -167,8 +169,13 @@ class Trainer:
                 self._log_step()
             self._save_if_due()
             self._leave_if_asked()
-        seen = len(self.loader.dataset)
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        """Evaluation, a line, a checkpoint. Without a validation split the test split is shown."""
+        progress, seen = self.progress, len(self.loader.dataset)
         loss, correct = self._read_totals()
+        split = "validation" if self.validation else "test"
         held_out = self.validation or self.test
         result = evaluate(self.network, self.loss, self.pipeline, self._watched(held_out))
         row = {
@@ -176,12 +183,12 @@ class Trainer:
             "step": progress.step,
             "train_loss": loss / seen,
             "train_accuracy": correct / seen,
-            ("validation" if self.validation else "test") + "_loss": result.loss,
-            ("validation" if self.validation else "test") + "_accuracy": result.accuracy,
+            f"{split}_loss": result.loss,
+            f"{split}_accuracy": result.accuracy,
             "seconds": round(self._seconds(), 3),
         }
         self._log(row)
-        self.display.line(_epoch_line(row, self.config.training.epochs))
+        self.display.line(_epoch_line(row, split, self.config.training.epochs))
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -344,10 +351,9 @@ def _refuse_differences(original: Config, changed: Config) -> None:
             )
 
 
-def _epoch_line(row: dict[str, Any], epochs: int) -> str:
-    held_out = "validation" if "validation_loss" in row else "test"
+def _epoch_line(row: dict[str, Any], split: str, epochs: int) -> str:
     return (
         f"epoch {row['epoch']:>3}/{epochs}   train loss {row['train_loss']:.4f}  "
-        f"accuracy {row['train_accuracy']:7.2%}   {held_out} loss {row[held_out + '_loss']:.4f}  "
-        f"accuracy {row[held_out + '_accuracy']:7.2%}   {row['seconds']:.1f} s"
+        f"accuracy {row['train_accuracy']:7.2%}   {split} loss {row[f'{split}_loss']:.4f}  "
+        f"accuracy {row[f'{split}_accuracy']:7.2%}   {row['seconds']:.1f} s"
     )
