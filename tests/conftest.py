@@ -1,6 +1,7 @@
 """What all tests share: the backends they run on, and the settings of Hypothesis."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,3 +43,27 @@ def exact():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def mount_disk(tmp_path):
+    """Mounts a file system of so many KiB, where the system lets one be mounted."""
+    mounted = []
+
+    def mount(kibibytes):
+        place = tmp_path / "disk"
+        place.mkdir()
+        options = f"size={kibibytes}k"
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except OSError:
+            done = False
+        if not done:
+            pytest.skip("no file system can be mounted here")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)

@@ -79,7 +79,7 @@ def compare_steps(
     against_torch: bool,
     repetitions: int = 30,
 ) -> Comparison:
-    """Times training steps on random data: forward, loss, backward, clipping check, optimizer.
+    """Times training steps on random data: forward, loss, backward, optimizer.
 
     All contestants get the same network, batch and number of threads, and take turns.
 

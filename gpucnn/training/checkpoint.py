@@ -70,7 +70,7 @@ class CheckpointFolder:
     """The checkpoints of a run: the newest two, and the best.
 
     Args:
-        folder: made if it does not exist.
+        folder: where they are.
         report: is told, in a sentence, of each damaged checkpoint that is passed over.
     """
 

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import struct
-import subprocess
 
 import numpy as np
 import pytest
@@ -348,22 +347,9 @@ def test_predict(name, cli, place, snapshot):
     assert snapshot(place) == before
 
 
-@pytest.fixture
-def small_disk(place):
-    disk = place / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("no file system can be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_full_disk(cli, small_disk):
+@pytest.mark.usefixtures("place")
+def test_full_disk(cli, mount_disk):
+    small_disk = mount_disk(16)
     answer = cli(*train("digits"), "--run-dir", small_disk / "run", "--quiet",
                  "--set", "training.epochs=50")  # fmt: skip
     refused(answer, "cannot be written (No space left on device); free some space")

@@ -284,23 +284,8 @@ def test_arrays_that_do_not_read_back_are_noticed_before_anything_is_deleted(fol
     assert folder.steps()[:2] == [1, 2]
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB, where the system lets one be mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_disk_that_is_full(small_disk):
+def test_a_disk_that_is_full(mount_disk):
+    small_disk = mount_disk(64)
     folder = CheckpointFolder(small_disk, print)
     folder.save(make(1))
     before = contents(small_disk)
