@@ -1,0 +1,132 @@
+"""What all families of launches share: arrays of the device, kernels by name, grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gpucnn.backends.devices.device import Argument, Device, Grid, Module, is_aligned
+from gpucnn.backends.devices.source import Constant, KernelSource
+from gpucnn.backends.interface.arrays import Array, ArrayOperations
+from gpucnn.errors import ShapeError
+
+THREADS = 256
+"""Threads a block, where a kernel does not ask for another number."""
+VECTOR = 4
+"""Neighbouring elements that a thread of an elementwise kernel takes (include/elementwise.cuh)."""
+
+_LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
+_LARGEST_INT = 2**31 - 1
+
+
+class KernelArrays(ArrayOperations):
+    """Allocation, compilation and launching, for all families of operations."""
+
+    device: Device
+    _modules: dict[KernelSource, Module]
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array with undefined contents."""
+        return self.device.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
+
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array of the device with a host array's contents."""
+        host = np.asarray(array)
+        if dtype is None:
+            dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
+        return self.device.asarray(np.ascontiguousarray(host, dtype))
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """A copy on the host."""
+        return self.device.to_numpy(array)
+
+    def synchronise(self) -> None:
+        """Waits until all work handed to the device is done."""
+        self.device.synchronise()
+
+    def _check(
+        self,
+        name: str,
+        array: Array,
+        shape: tuple[int, ...] | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        """As on every backend; and kernels read several elements at once, so memory is aligned."""
+        super()._check(name, array, shape, dtype)
+        if array.size and not is_aligned(array):
+            raise ShapeError(f"{name} does not begin on a boundary of 16 bytes (use asarray)")
+
+    def _launch(
+        self,
+        file: str,
+        function: str,
+        grid: Sequence[int],
+        arguments: Sequence[Argument],
+        block: Sequence[int] = (THREADS,),
+        shared_bytes: int = 0,
+        **constants: Constant,
+    ) -> None:
+        """Launches a kernel, compiled if it is new; an empty grid launches nothing.
+
+        Grid and block are filled up with ones. ``constants`` are the compilation's.
+
+        Raises:
+            ShapeError: more blocks along an axis than a GPU has.
+        """
+        blocks = _filled(grid)
+        if min(blocks) < 1:
+            return
+        if any(count > most for count, most in zip(blocks, _LARGEST_GRID, strict=True)):
+            raise ShapeError(
+                f"{function} would need a grid of {blocks} blocks, a GPU has at most "
+                f"{_LARGEST_GRID}; use smaller batches"
+            )
+        source = KernelSource(file, tuple(constants.items()))
+        module = self._modules.get(source)
+        if module is None:
+            module = self._modules[source] = self.device.compile(source)
+        self.device.launch(module[function], blocks, _filled(block), shared_bytes, arguments)
+
+    def _launch_elements(
+        self,
+        file: str,
+        function: str,
+        count: int,
+        arguments: Sequence[Argument],
+        **constants: Constant,
+    ) -> None:
+        """Launches an elementwise kernel over ``count`` elements, VECTOR of them a thread.
+
+        The count, as a long long, is passed behind the other arguments.
+        """
+        blocks = ceil_divide(count, THREADS * VECTOR)
+        self._launch(file, function, (blocks,), (*arguments, np.int64(count)), **constants)
+
+
+def ceil_divide(a: int, b: int) -> int:
+    """⌈a / b⌉ of positive integers."""
+    return -(-a // b)
+
+
+def as_int(value: int, name: str) -> np.int32:
+    """A size as a kernel's int.
+
+    Raises:
+        ShapeError: it does not fit.
+    """
+    if value > _LARGEST_INT:
+        raise ShapeError(f"{name} is {value}, and a kernel counts it in 31 bits; make it smaller")
+    return np.int32(value)
+
+
+def image_grid(elements: int, images: int) -> tuple[int, int]:
+    """Blocks for a thread an element of an image, as include/image_grid.cuh expects them."""
+    return ceil_divide(elements, THREADS), min(images, _LARGEST_GRID[1])
+
+
+def _filled(sizes: Sequence[int]) -> Grid:
+    x, y, z = (*sizes, 1, 1)[:3]
+    return x, y, z

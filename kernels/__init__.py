@@ -1,0 +1,1 @@
+"""The CUDA sources, installed as the data of this package: ``gpucnn.kernels``."""
