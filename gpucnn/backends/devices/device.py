@@ -101,4 +101,3 @@ def is_aligned(array: Array, boundary: int = 16) -> bool:
     if interface is None:
         interface = array.__array_interface__
     return bool(interface["data"][0] % boundary == 0)
-

@@ -1,0 +1,291 @@
+"""From kernel sources to libraries of the host: the translation unit, the compiler, the cache."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from gpucnn.backends.devices.cache import Cache, cache_key
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.errors import BackendError
+
+_FOLDER = Path(__file__).parent
+_INCLUDE = _FOLDER / "include"
+_RUNTIME = _FOLDER / "runtime"
+
+_BATCH = 8
+"""Sources of one translation unit at most: its headers are parsed once for all of them."""
+
+# binutils before 2.41 mix up the names of files in DWARF 5.
+_COMMON = ("-std=c++20", "-fPIC", "-pthread", "-g1", "-gdwarf-4")
+# A product and a sum are never joined into one operation, so that results are the same on every
+# machine; errno and traps are nobody's business here.
+_ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+_MODULE = (
+    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-extern-tls-init",
+)  # fmt: skip
+_SANITIZERS = (
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How kernels and the runtime are compiled.
+
+    Attributes:
+        name: as the user writes it.
+        kernel_options: for modules of kernels.
+        runtime_options: for the emulator's runtime.
+    """
+
+    name: str
+    kernel_options: tuple[str, ...]
+    runtime_options: tuple[str, ...] = ("-O2",)
+
+    @property
+    def checked(self) -> bool:
+        """Whether each access of memory is checked by the runtime."""
+        return self.name == "race"
+
+    @property
+    def sanitized(self) -> bool:
+        """Whether kernels run under the compiler's sanitizers, in a process of their own."""
+        return self.name == "sanitize"
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("fast", ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "@native")),
+        Mode("race", ("-O1", "-fsanitize=thread")),
+        Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
+    )
+}
+
+
+@cache
+def compiler() -> str:
+    """The C++ compiler: CXX, g++ or clang++.
+
+    Raises:
+        BackendError: there is none.
+    """
+    for name in (os.environ.get("CXX"), "g++", "clang++"):
+        if name and shutil.which(name):
+            return name
+    raise BackendError(
+        "the emulator compiles kernels with the host's C++ compiler, and there is none; "
+        "install g++ (Debian and Ubuntu: apt install g++), or name one in CXX"
+    )
+
+
+@cache
+def _compiler_version() -> str:
+    return subprocess.run(
+        [compiler(), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@cache
+def _native() -> str:
+    """The option that lets the compiler use all that this processor has."""
+    return "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
+
+
+@cache
+def _processor() -> str:
+    """What distinguishes processors for ``-march=native``."""
+    command = [compiler(), _native(), "-E", "-v", "-x", "c++", os.devnull]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return next((line for line in report.splitlines() if "cc1plus" in line), report)
+
+
+@cache
+def _emulator_text() -> str:
+    files = sorted([*_INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*")])
+    return "".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def _key(mode: Mode, *parts: str) -> str:
+    options = repr((mode, _COMMON, _MODULE))
+    return cache_key(_compiler_version(), _processor(), _emulator_text(), options, *parts)
+
+
+def symbol_prefix(source: KernelSource) -> str:
+    """What the names that a source's module exports begin with."""
+    return f"gpucnn_{source.digest()[:24]}"
+
+
+class Builder:
+    """Compiles modules of kernels and the runtime for one mode.
+
+    Args:
+        mode: how.
+        cache: where the libraries are kept.
+    """
+
+    def __init__(self, mode: Mode, cache: Cache) -> None:
+        self.mode = mode
+        self.cache = cache
+
+    def runtime(self) -> Path:
+        """The runtime: a library, or for sanitized kernels a program that loads them."""
+        key = _key(self.mode, "runtime")
+        path = self.cache.path_of(key)
+        if path is None:
+            self.cache.put(key, self._compile_runtime())
+            path = self._path(key)
+        return path
+
+    def libraries(self, sources: Iterable[KernelSource]) -> dict[KernelSource, Path]:
+        """The library of each source; those that are not in the cache are compiled, in parallel.
+
+        Raises:
+            BackendError: one does not compile.
+        """
+        sources = list(dict.fromkeys(sources))
+        missing = [source for source in sources if self._known(source) is None]
+        share = -(-len(missing) // (os.cpu_count() or 1))
+        size = max(1, min(_BATCH, share))
+        batches = [missing[i : i + size] for i in range(0, len(missing), size)]
+        if batches:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(self._build, batches))
+        return {source: self._found(source) for source in sources}
+
+    def _known(self, source: KernelSource) -> Path | None:
+        """A source's key leads to the key of the library that it was compiled into."""
+        library = self.cache.get(_key(self.mode, source.digest()))
+        return None if library is None else self.cache.path_of(library.decode())
+
+    def _found(self, source: KernelSource) -> Path:
+        path = self._known(source)
+        if path is None:
+            raise BackendError(f"the compiled {source} has gone from the cache; try again")
+        return path
+
+    def _path(self, key: str) -> Path:
+        path = self.cache.path_of(key)
+        if path is None:
+            raise BackendError("the compiled emulator has gone from the cache; try again")
+        return path
+
+    def _build(self, batch: Sequence[KernelSource]) -> None:
+        try:
+            library = self._compile_module(batch)
+        except BackendError:
+            if len(batch) == 1:
+                raise
+            for source in batch:  # To name the one that does not compile.
+                self._build([source])
+            return
+        key = _key(self.mode, "library", *(source.digest() for source in batch))
+        self.cache.put(key, library)
+        for source in batch:
+            self.cache.put(_key(self.mode, source.digest()), key.encode())
+
+    def _compile_runtime(self) -> bytes:
+        files = [str(file) for file in sorted(_RUNTIME.glob("*.cpp"))]
+        linking = ("-rdynamic",) if self.mode.sanitized else ("-shared",)
+        if not self.mode.sanitized:
+            files = [file for file in files if not file.endswith("sanitize_main.cpp")]
+        return _compile([*_COMMON, *self.mode.runtime_options, *files, *linking, "-ldl"])
+
+    def _compile_module(self, sources: Sequence[KernelSource]) -> bytes:
+        options = [_native() if o == "@native" else o for o in self.mode.kernel_options]
+        common = [*_COMMON, *_MODULE]
+        with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
+            unit, compiled = Path(folder) / "module.cpp", Path(folder) / "module.o"
+            unit.write_text(translation_unit(sources), encoding="utf-8")
+            described = "; ".join(str(source) for source in sources)
+            _run([*common, *options, f"-I{_INCLUDE}", "-c", str(unit), "-o", str(compiled)],
+                 described)  # fmt: skip
+            # Not linked with the thread sanitizer, whose functions the runtime supplies.
+            linking = [o for o in options if o != "-fsanitize=thread"]
+            return _compile([*common, *linking, str(compiled), "-shared"])
+
+
+def _compile(arguments: Sequence[str]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
+        output = Path(folder) / "output"
+        _run([*arguments, "-o", str(output)], "the emulator")
+        return output.read_bytes()
+
+
+def _run(arguments: Sequence[str], described: str) -> None:
+    done = subprocess.run([compiler(), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BackendError(f"{described} does not compile:\n{done.stderr.strip()[:4000]}")
+
+
+_INCLUDE_LINE = re.compile(r'^(\s*#include\s+".*|\s*#pragma\s+once.*)$', re.MULTILINE)
+_DYNAMIC = re.compile(r"extern\s+__shared__[^;\[]*?(\w+)\s*\[\s*\]\s*;")
+
+
+def translation_unit(sources: Sequence[KernelSource]) -> str:
+    """The C++ text of a library: each source in a namespace of its own, and its exports."""
+    parts = ['#include "emulator.h"\n']
+    headers = dict.fromkeys(header for source in sources for header in source.headers())
+    parts += [_embedded(_replacement(header)) for header in headers]
+    for source in sources:
+        parts += _module(source)
+    return "".join(parts)
+
+
+def _replacement(header: Path) -> Path:
+    """The emulator's version of a header that wraps instructions of a GPU, or the header."""
+    own = _INCLUDE / header.parent.name / header.name
+    return own if own.exists() else header
+
+
+def _embedded(path: Path) -> str:
+    """A file's text for a translation unit that has its headers already."""
+    text = _INCLUDE_LINE.sub("", path.read_text(encoding="utf-8"))
+    return f'#line 1 "{path.name}"\n{_with_dynamic_shared(text)}\n'
+
+
+def _with_dynamic_shared(text: str) -> str:
+    """Marks arrays of dynamic shared memory, which qualifiers.h must tell from static ones."""
+    return re.sub(r"extern(\s+)__shared__", r"extern\1__dynamic_shared__", text)
+
+
+def _module(source: KernelSource) -> list[str]:
+    prefix = symbol_prefix(source)
+    text = source.text()
+    dynamic = _DYNAMIC.search(text)
+    parts = [
+        f"namespace {prefix} {{\n#line 1 \"constants\"\n{source.prologue}",
+        _embedded(source.path),
+        "}\n",
+    ]
+    if dynamic:
+        parts.append(_dynamic_definition(f"_ZN{len(prefix)}{prefix}{len(dynamic[1])}{dynamic[1]}E"))
+    for function in source.functions():
+        entry = f"::emulator::Entry<&{prefix}::{function}>"
+        parts.append(
+            f"EMULATOR_EXPORT const ::emulator::KernelEntry {prefix}_{function} = "
+            f"{{{entry}::call, {entry}::parameters}};\n"
+        )
+    array = f"{prefix}_dynamic_array" if dynamic else "nullptr"
+    if dynamic:
+        symbol = f"_ZN{len(prefix)}{prefix}{len(dynamic[1])}{dynamic[1]}E"
+        parts.append(f'extern __dynamic_shared__ char {array}[] __asm__("{symbol}");\n')
+    parts.append(f"EMULATOR_EXPORT_SHARED_MEMORY({prefix}, {array})\n")
+    return parts
+
+
+def _dynamic_definition(symbol: str) -> str:
+    """An array under the name by which the compiler refers to a kernel's dynamic shared memory."""
+    return f'EMULATOR_DYNAMIC_ARRAY("{symbol}")\n'

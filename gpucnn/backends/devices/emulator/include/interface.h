@@ -1,0 +1,63 @@
+// What kernels and the runtime say to each other.
+//
+// A thread of a kernel is a fiber. It runs until it reaches a collective (a barrier, a shuffle, a
+// vote, ...), where it waits for the others that take part.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+struct uint3 {
+    unsigned x, y, z;
+};
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+// For functions of the emulator's own in a module, which race mode is not to check.
+#define EMULATOR_UNCHECKED __attribute__((no_sanitize_thread))
+
+namespace emulator {
+
+// Which thread of which block is running on this thread of the host.
+struct Place {
+    uint3 thread;
+    uint3 block;
+    dim3 block_size;
+    dim3 grid_size;
+};
+extern thread_local Place place;
+
+// One place in the source where threads meet.
+struct Call {
+    const char* name;
+    const char* file;
+    int line;
+};
+
+// Waits for all threads of the block at this call. `operands` is this thread's; once all are
+// there, `combine` sees every thread's, in order.
+using Combine = void (*)(void** operands, unsigned count);
+void block_collective(const Call& call, void* operands = nullptr, Combine combine = nullptr);
+
+// Waits for the lanes of `mask` at this call, all with the same mask. `combine` sees 32 operands,
+// null for lanes outside the mask.
+using CombineLanes = void (*)(void** lanes);
+void warp_collective(
+    const Call& call, unsigned mask, void* operands = nullptr, CombineLanes combine = nullptr);
+
+// This thread's lane of its warp, 0 to 31.
+unsigned lane();
+
+// Ends the launch with an error at the running thread's place.
+[[noreturn]] void fail(const Call& call, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+// An access of `size` bytes that the compiler does not see: its address must be a multiple of its
+// size, and race mode holds it against all others.
+enum class Use { READ, WRITE, ATOMIC };
+void check_access(const Call& call, const void* address, size_t size, Use use);
+
+}  // namespace emulator

@@ -1,0 +1,44 @@
+// What a module of kernels exports besides the kernels: its shared memory.
+#pragma once
+
+#include "interface.h"
+#include "qualifiers.h"
+
+namespace emulator {
+
+struct SharedMemory {
+    // Any variable of its static shared memory.
+    void* (*anchor)();
+    // The array of its dynamic shared memory, or null.
+    void* (*dynamic)();
+};
+
+// The dynamic shared memory that the largest GPU gives a block: 227 KiB.
+constexpr size_t DYNAMIC_SHARED_BYTES = 232448;
+
+}  // namespace emulator
+
+#define EMULATOR_EXPORT extern "C" __attribute__((visibility("default"), used))
+
+// A kernel declares its dynamic shared memory as an array that is defined elsewhere, of whatever
+// type. It is defined here, in assembly, under the name that the compiler gives it.
+#if defined(__SANITIZE_ADDRESS__)
+#define EMULATOR_DYNAMIC_SECTION ".section .bss,\"aw\",%nobits\n"
+#define EMULATOR_DYNAMIC_TYPE "%object\n"
+#else
+#define EMULATOR_DYNAMIC_SECTION ".section .tbss,\"awT\",%nobits\n"
+#define EMULATOR_DYNAMIC_TYPE "%tls_object\n"
+#endif
+#define EMULATOR_DYNAMIC_ARRAY(symbol)                                                      \
+    asm(EMULATOR_DYNAMIC_SECTION ".balign 128\n.hidden " symbol "\n.globl " symbol          \
+        "\n.type " symbol ", " EMULATOR_DYNAMIC_TYPE symbol ":\n.zero 232448\n.size " symbol \
+        ", 232448\n.previous\n");
+
+#define EMULATOR_EXPORT_SHARED_MEMORY(prefix, array)                               \
+    static void* prefix##_anchor() {                                               \
+        __shared__ char anchor;                                                    \
+        return &anchor;                                                            \
+    }                                                                              \
+    static void* prefix##_dynamic() { return array; }                              \
+    EMULATOR_EXPORT const ::emulator::SharedMemory prefix##_shared_memory = {      \
+        prefix##_anchor, prefix##_dynamic};

@@ -1,0 +1,30 @@
+// The words that CUDA adds to C++, and the variables that every kernel has.
+#pragma once
+
+#include "interface.h"
+
+#define __global__ static
+#define __device__
+#define __host__
+#define __constant__ static const
+#define __forceinline__ inline __attribute__((always_inline))
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+
+// Shared memory is a copy for each thread of the host, each of which runs one block at a time.
+// (The builder writes __dynamic_shared__ for the __shared__ of an extern array.) Under the address
+// sanitizer one thread runs all blocks, so that shared arrays can have red zones.
+#if defined(__SANITIZE_ADDRESS__)
+#define __shared__ static
+#define __dynamic_shared__
+#else
+#define __shared__ static thread_local
+#define __dynamic_shared__ thread_local
+#endif
+
+#define threadIdx (::emulator::place.thread)
+#define blockIdx (::emulator::place.block)
+#define blockDim (::emulator::place.block_size)
+#define gridDim (::emulator::place.grid_size)
+constexpr int warpSize = 32;

@@ -1,0 +1,308 @@
+#include "block.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+namespace emulator {
+
+thread_local Place place;
+
+BlockRunner& this_runner() {
+    static thread_local BlockRunner runner;
+    return runner;
+}
+
+uint64_t Shuffle::next() {
+    state_ += 0x9e3779b97f4a7c15u;
+    uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+unsigned Shuffle::below(unsigned count) {
+    return static_cast<unsigned>(((next() >> 32) * count) >> 32);
+}
+
+BlockRunner::BlockRunner() : main_(context_of_this_thread()) {}
+
+namespace {
+
+uint3 thread_index(unsigned number, dim3 size) {
+    return {number % size.x, number / size.x % size.y, number / (size.x * size.y)};
+}
+
+bool same(const Call& a, const Call& b) {
+    return a.line == b.line && strcmp(a.name, b.name) == 0 && strcmp(a.file, b.file) == 0;
+}
+
+// Takes a random element out of a list.
+unsigned take(std::vector<unsigned>& list, Shuffle& shuffle) {
+    unsigned& chosen = list[shuffle.below(static_cast<unsigned>(list.size()))];
+    const unsigned value = chosen;
+    chosen = list.back();
+    list.pop_back();
+    return value;
+}
+
+}  // namespace
+
+bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, uint64_t seed) {
+    const unsigned count = size.x * size.y * size.z;
+    kernel_ = &kernel;
+    place = {{0, 0, 0}, index, size, grid};
+    shuffle_ = Shuffle(seed);
+    threads_.assign(count, Thread{State::UNSTARTED, nullptr, nullptr, 0, nullptr, 0});
+    unstarted_.resize(count);
+    for (unsigned i = 0; i < count; ++i) {
+        unstarted_[i] = i;
+    }
+    ready_.clear();
+    in_block_collective_.clear();
+    free_.clear();
+    for (auto& fiber : fibers_) {
+        free_.push_back(fiber.get());
+    }
+    failure.instruction = nullptr;
+    failure.other_instruction = nullptr;
+    exited_ = 0;
+    interval_ = 0;
+    failed_ = false;
+    running_ = true;
+    fiber_ = &free_fiber();
+    switch_context(main_, fiber_->context);
+    running_ = false;
+    return !failed_;
+}
+
+Fiber& BlockRunner::free_fiber() {
+    if (free_.empty()) {
+        fibers_.push_back(std::make_unique<Fiber>());
+        free_.push_back(fibers_.back().get());
+    }
+    Fiber* fiber = free_.back();
+    free_.pop_back();
+    fiber->prepare(fiber_main);
+    return *fiber;
+}
+
+void BlockRunner::fiber_main() {
+    entered_fiber();
+    this_runner().run_threads();
+}
+
+// Runs threads to their ends on one fiber, as long as there are any that have not begun: only a
+// thread that waits keeps a fiber.
+void BlockRunner::run_threads() {
+    for (;;) {
+        if (!unstarted_.empty()) {
+            start(take(unstarted_, shuffle_));
+            kernel_->entry(kernel_->arguments);
+            threads_[current_].state = State::EXITED;
+            ++exited_;
+            continue;
+        }
+        free_.push_back(fiber_);
+        go_on();
+    }
+}
+
+void BlockRunner::start(unsigned number) {
+    current_ = number;
+    threads_[number].state = State::RUNNING;
+    threads_[number].fiber = fiber_;
+    place.thread = thread_index(number, place.block_size);
+}
+
+// Gives the host's thread to another thread of the block; returns when this one may go on.
+void BlockRunner::go_on() {
+    Fiber* from = fiber_;
+    const auto choices = static_cast<unsigned>(ready_.size() + unstarted_.size());
+    if (choices == 0) {
+        if (exited_ < count()) {
+            report_stuck();
+        }
+        fiber_ = nullptr;
+        switch_context(from->context, main_);
+        return;
+    }
+    if (shuffle_.below(choices) < ready_.size()) {
+        const unsigned number = take(ready_, shuffle_);
+        Thread& thread = threads_[number];
+        current_ = number;
+        thread.state = State::RUNNING;
+        place.thread = thread_index(number, place.block_size);
+        fiber_ = thread.fiber;
+    } else {
+        fiber_ = &free_fiber();
+    }
+    if (fiber_ != from) {
+        switch_context(from->context, fiber_->context);
+    }
+}
+
+void BlockRunner::block_collective(const Call& call, void* operands, Combine combine) {
+    Thread& thread = threads_[current_];
+    if (!in_block_collective_.empty()) {
+        const unsigned other = in_block_collective_.front();
+        if (!same(*threads_[other].call, call)) {
+            const uint3 index = thread_index(other, place.block_size);
+            emulator::fail(call, "divergent barrier: this thread is at %s, thread (%u, %u, %u) at "
+                           "%s of %s:%d", call.name, index.x, index.y, index.z,
+                           threads_[other].call->name, threads_[other].call->file,
+                           threads_[other].call->line);
+        }
+    }
+    thread.call = &call;
+    thread.operands = operands;
+    thread.state = State::IN_BLOCK_COLLECTIVE;
+    in_block_collective_.push_back(current_);
+    if (in_block_collective_.size() == threads_.size()) {
+        if (combine != nullptr) {
+            operands_.clear();
+            for (const Thread& each : threads_) {
+                operands_.push_back(each.operands);
+            }
+            combine(operands_.data(), count());
+        }
+        for (const unsigned number : in_block_collective_) {
+            threads_[number].state = State::READY;
+        }
+        ready_.insert(ready_.end(), in_block_collective_.begin(), in_block_collective_.end());
+        in_block_collective_.clear();
+        ++interval_;
+    }
+    go_on();
+}
+
+void BlockRunner::warp_collective(
+    const Call& call, unsigned mask, void* operands, CombineLanes combine) {
+    const unsigned first = current_ / WARP * WARP;
+    const unsigned own = current_ - first;
+    if ((mask >> own & 1) == 0) {
+        emulator::fail(call, "%s with mask 0x%08x, which does not name the calling lane %u",
+                       call.name, mask, own);
+    }
+    Thread& thread = threads_[current_];
+    thread.call = &call;
+    thread.mask = mask;
+    thread.operands = operands;
+    thread.state = State::IN_WARP_COLLECTIVE;
+    void* lanes[WARP] = {};
+    bool complete = true;
+    uint32_t clock = 0;
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        if ((mask >> lane & 1) == 0) {
+            continue;
+        }
+        if (first + lane >= count()) {
+            // Lanes beyond the block's last thread do not exist, and nobody waits for them.
+            continue;
+        }
+        const Thread& other = threads_[first + lane];
+        if (other.state == State::EXITED) {
+            emulator::fail(call, "%s with mask 0x%08x names lane %u, which has left the kernel",
+                           call.name, mask, lane);
+        }
+        if (other.state == State::IN_WARP_COLLECTIVE) {
+            if (!same(*other.call, call) || other.mask != mask) {
+                emulator::fail(call, "%s with mask 0x%08x, but lane %u waits at %s with mask "
+                               "0x%08x at %s:%d", call.name, mask, lane, other.call->name,
+                               other.mask, other.call->file, other.call->line);
+            }
+            lanes[lane] = other.operands;
+            clock = other.warp_clock > clock ? other.warp_clock : clock;
+        } else {
+            complete = false;
+        }
+    }
+    if (complete) {
+        if (combine != nullptr) {
+            combine(lanes);
+        }
+        for (unsigned lane = 0; lane < WARP; ++lane) {
+            if ((mask >> lane & 1) != 0 && first + lane < count()) {
+                threads_[first + lane].state = State::READY;
+                threads_[first + lane].warp_clock = clock + 1;
+                ready_.push_back(first + lane);
+            }
+        }
+    }
+    go_on();
+}
+
+// Nothing can move on, and not all have left: say who waits where.
+void BlockRunner::report_stuck() {
+    unsigned waiting = 0;
+    unsigned first = 0;
+    for (unsigned i = count(); i-- > 0;) {
+        if (threads_[i].state != State::EXITED) {
+            first = i;
+            ++waiting;
+        }
+    }
+    current_ = first;
+    place.thread = thread_index(first, place.block_size);
+    const Call& call = *threads_[first].call;
+    for (unsigned i = 0; i < count(); ++i) {
+        const Thread& other = threads_[i];
+        if (other.state == State::EXITED) {
+            const uint3 index = thread_index(i, place.block_size);
+            emulator::fail(call, "%u of %u threads wait at %s for others that never come: thread "
+                           "(%u, %u, %u) has left the kernel", waiting, count(), call.name,
+                           index.x, index.y, index.z);
+        }
+        if (!same(*other.call, call)) {
+            const uint3 index = thread_index(i, place.block_size);
+            emulator::fail(call, "this thread waits at %s, thread (%u, %u, %u) at %s of %s:%d: "
+                           "neither can go on", call.name, index.x, index.y, index.z,
+                           other.call->name, other.call->file, other.call->line);
+        }
+    }
+    emulator::fail(call, "threads wait at %s with masks that never come together", call.name);
+}
+
+void BlockRunner::fail(const char* file, int line, const char* message) {
+    const uint3 thread = place.thread;
+    const uint3 block = place.block;
+    char where[512] = "";
+    if (file != nullptr) {
+        snprintf(where, sizeof where, "%s:%d: ", file, line);
+    }
+    snprintf(failure.message, sizeof failure.message,
+             "kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s%s", kernel_->name, block.x,
+             block.y, block.z, thread.x, thread.y, thread.z, where, message);
+    failed_ = true;
+    Context lost;
+    fiber_ = nullptr;
+    switch_context(lost, main_);
+    __builtin_unreachable();
+}
+
+bool BlockRunner::on_stack(const void* address) const {
+    return fiber_ != nullptr && fiber_->holds(address);
+}
+
+void block_collective(const Call& call, void* operands, Combine combine) {
+    this_runner().block_collective(call, operands, combine);
+}
+
+void warp_collective(const Call& call, unsigned mask, void* operands, CombineLanes combine) {
+    this_runner().warp_collective(call, mask, operands, combine);
+}
+
+unsigned lane() {
+    return this_runner().current() % WARP;
+}
+
+void fail(const Call& call, const char* format, ...) {
+    char message[1536];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    this_runner().fail(call.file, call.line, message);
+}
+
+}  // namespace emulator

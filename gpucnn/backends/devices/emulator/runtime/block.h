@@ -1,0 +1,107 @@
+// One block of threads: who runs, who waits for whom, and what is wrong with that.
+#pragma once
+
+#include <csetjmp>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "../include/interface.h"
+#include "fiber.h"
+
+namespace emulator {
+
+constexpr unsigned WARP = 32;
+
+// A sequence that a seed decides (splitmix64: Steele, Lea, Flood 2014).
+class Shuffle {
+public:
+    explicit Shuffle(uint64_t seed = 0) : state_(seed) {}
+    uint64_t next();
+    // A number below `count`.
+    unsigned below(unsigned count);
+
+private:
+    uint64_t state_;
+};
+
+enum class State : uint8_t { UNSTARTED, READY, RUNNING, IN_BLOCK_COLLECTIVE, IN_WARP_COLLECTIVE, EXITED };
+
+struct Thread {
+    State state;
+    Fiber* fiber;
+    const Call* call;
+    unsigned mask;
+    void* operands;
+    // How many warp collectives this thread has seen; two accesses of one warp's threads are
+    // ordered if the count grew between them.
+    uint32_t warp_clock;
+};
+
+// What a block does at each thread.
+struct Kernel {
+    const char* name;
+    void (*entry)(void** arguments);
+    void** arguments;
+};
+
+// Runs blocks one after another on one thread of the host.
+class BlockRunner {
+public:
+    BlockRunner();
+
+    // Runs a whole block; false if it failed (`failure` then says why).
+    bool run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, uint64_t seed);
+
+    void block_collective(const Call& call, void* operands, Combine combine);
+    void warp_collective(
+        const Call& call, unsigned mask, void* operands, CombineLanes combine);
+    // Leaves the block for good; the message is prefixed with the running thread's place.
+    [[noreturn]] void fail(const char* file, int line, const char* message);
+
+    unsigned current() const { return current_; }
+    unsigned count() const { return static_cast<unsigned>(threads_.size()); }
+    const Thread& thread(unsigned number) const { return threads_[number]; }
+    // Barriers that the whole block has passed.
+    uint32_t interval() const { return interval_; }
+    bool on_stack(const void* address) const;
+    bool running() const { return running_; }
+
+    struct Failure {
+        char message[2048];
+        // As in LaunchFailure.
+        const void* instruction = nullptr;
+        const void* other_instruction = nullptr;
+    };
+    Failure failure;
+
+private:
+    static void fiber_main();
+    void run_threads();
+    void go_on();
+    void start(unsigned number);
+    Fiber& free_fiber();
+    void report_stuck();
+
+    const Kernel* kernel_ = nullptr;
+    std::vector<Thread> threads_;
+    std::vector<unsigned> ready_;
+    std::vector<unsigned> unstarted_;
+    std::vector<unsigned> in_block_collective_;
+    std::vector<void*> operands_;
+    std::vector<std::unique_ptr<Fiber>> fibers_;
+    std::vector<Fiber*> free_;
+    Fiber* fiber_ = nullptr;
+    Context main_;
+    Shuffle shuffle_;
+    unsigned current_ = 0;
+    unsigned exited_ = 0;
+    uint32_t interval_ = 0;
+    bool running_ = false;
+    bool failed_ = false;
+};
+
+// The runner of this thread of the host.
+BlockRunner& this_runner();
+
+}  // namespace emulator

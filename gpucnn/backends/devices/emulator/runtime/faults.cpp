@@ -1,0 +1,86 @@
+// Faults of the processor inside a kernel: the launch fails, the process lives on.
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "launch.h"
+
+namespace emulator {
+
+namespace {
+
+constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE};
+constexpr size_t SIGNAL_STACK_BYTES = 64 * 1024;
+struct sigaction earlier[NSIG];
+
+const void* instruction(void* context) {
+#if defined(__x86_64__)
+    const auto* state = static_cast<ucontext_t*>(context);
+    return reinterpret_cast<const void*>(state->uc_mcontext.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+    const auto* state = static_cast<ucontext_t*>(context);
+    return reinterpret_cast<const void*>(state->uc_mcontext.pc);
+#else
+    (void)context;
+    return nullptr;
+#endif
+}
+
+void handle(int signal, siginfo_t* information, void* context) {
+    BlockRunner& runner = this_runner();
+    if (!runner.running()) {
+        // Not ours: as if this handler were not there, when the instruction is tried again.
+        sigaction(signal, &earlier[signal], nullptr);
+        return;
+    }
+    char message[256];
+    if (signal == SIGFPE) {
+        snprintf(message, sizeof message, "division by zero");
+    } else {
+        snprintf(message, sizeof message,
+                 "access to address %p, which is out of bounds or not aligned as its type needs",
+                 information->si_addr);
+    }
+    runner.failure.instruction = instruction(context);
+    runner.fail(nullptr, 0, message);
+}
+
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__)
+
+void catch_faults() {}  // The sanitizer reports them itself.
+
+#else
+
+void catch_faults() {
+    static const bool installed = [] {
+        for (const int signal : SIGNALS) {
+            struct sigaction action = {};
+            action.sa_sigaction = handle;
+            // The handler leaves by a switch of stacks, so the signal must not stay blocked.
+            action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+            sigaction(signal, &action, &earlier[signal]);
+        }
+        return true;
+    }();
+    (void)installed;
+}
+
+#endif
+
+void use_signal_stack() {
+    static thread_local const auto memory = std::make_unique<char[]>(SIGNAL_STACK_BYTES);
+    static thread_local bool used = false;
+    if (!used) {
+        stack_t stack = {};
+        stack.ss_sp = memory.get();
+        stack.ss_size = SIGNAL_STACK_BYTES;
+        sigaltstack(&stack, nullptr);
+        used = true;
+    }
+}
+
+}  // namespace emulator

@@ -1,0 +1,209 @@
+#include "fiber.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#include <ucontext.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace emulator {
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t STACK_BYTES = 256 * 1024;  // The sanitizer puts red zones around every variable.
+#else
+constexpr size_t STACK_BYTES = 64 * 1024;
+#endif
+
+}  // namespace
+
+// swap_stacks(save, load): pushes the registers that a function must preserve, stores the stack
+// pointer to *save, takes `load` for it, and pops them again.
+#if defined(__x86_64__)
+
+asm(R"(
+.text
+.hidden emulator_swap_stacks
+.globl emulator_swap_stacks
+.type emulator_swap_stacks, @function
+emulator_swap_stacks:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+.size emulator_swap_stacks, . - emulator_swap_stacks
+)");
+
+namespace {
+
+// The function finds the stack as after a call: its return address lies 8 bytes off a multiple
+// of 16.
+void* first_frame(char* top, void (*function)()) {
+    auto* frame = reinterpret_cast<uintptr_t*>(top) - 8;
+    for (int i = 0; i < 6; ++i) {
+        frame[i] = 0;
+    }
+    frame[6] = reinterpret_cast<uintptr_t>(function);
+    frame[7] = 0;
+    return frame;
+}
+
+}  // namespace
+
+#elif defined(__aarch64__)
+
+asm(R"(
+.text
+.hidden emulator_swap_stacks
+.globl emulator_swap_stacks
+.type emulator_swap_stacks, %function
+emulator_swap_stacks:
+    sub sp, sp, #160
+    stp x19, x20, [sp, #0]
+    stp x21, x22, [sp, #16]
+    stp x23, x24, [sp, #32]
+    stp x25, x26, [sp, #48]
+    stp x27, x28, [sp, #64]
+    stp x29, x30, [sp, #80]
+    stp d8, d9, [sp, #96]
+    stp d10, d11, [sp, #112]
+    stp d12, d13, [sp, #128]
+    stp d14, d15, [sp, #144]
+    mov x9, sp
+    str x9, [x0]
+    mov sp, x1
+    ldp x19, x20, [sp, #0]
+    ldp x21, x22, [sp, #16]
+    ldp x23, x24, [sp, #32]
+    ldp x25, x26, [sp, #48]
+    ldp x27, x28, [sp, #64]
+    ldp x29, x30, [sp, #80]
+    ldp d8, d9, [sp, #96]
+    ldp d10, d11, [sp, #112]
+    ldp d12, d13, [sp, #128]
+    ldp d14, d15, [sp, #144]
+    add sp, sp, #160
+    ret
+.size emulator_swap_stacks, . - emulator_swap_stacks
+)");
+
+namespace {
+
+void* first_frame(char* top, void (*function)()) {
+    auto* frame = reinterpret_cast<uintptr_t*>(top) - 20;
+    for (int i = 0; i < 20; ++i) {
+        frame[i] = 0;
+    }
+    frame[11] = reinterpret_cast<uintptr_t>(function);
+    return frame;
+}
+
+}  // namespace
+
+#else
+
+// Any other machine: the C library's contexts, some ten times slower.
+namespace {
+
+void* first_frame(char* top, void (*function)()) {
+    auto* context = new (std::nothrow) ucontext_t;
+    if (context == nullptr || getcontext(context) != 0) {
+        abort();
+    }
+    context->uc_stack.ss_sp = top - STACK_BYTES;
+    context->uc_stack.ss_size = STACK_BYTES;
+    context->uc_link = nullptr;
+    makecontext(context, function, 0);
+    return context;
+}
+
+void emulator_swap_stacks(void** save, void* load) {
+    ucontext_t here;
+    *save = &here;
+    swapcontext(&here, static_cast<ucontext_t*>(load));
+}
+
+}  // namespace
+
+#endif
+
+#if defined(__x86_64__) || defined(__aarch64__)
+extern "C" void emulator_swap_stacks(void** save, void* load);
+#endif
+
+Context context_of_this_thread() {
+    Context context;
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstack(&attributes, &context.stack, &context.size);
+        pthread_attr_destroy(&attributes);
+    }
+    return context;
+}
+
+void entered_fiber() {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+}
+
+void switch_context(Context& from, Context& to) {
+#if defined(__SANITIZE_ADDRESS__)
+    void* fake_stack = nullptr;
+    __sanitizer_start_switch_fiber(&fake_stack, to.stack, to.size);
+    emulator_swap_stacks(&from.stack_pointer, to.stack_pointer);
+    __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#else
+    emulator_swap_stacks(&from.stack_pointer, to.stack_pointer);
+#endif
+}
+
+Fiber::Fiber() {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    mapping_size_ = STACK_BYTES + page;
+    mapping_ = mmap(nullptr, mapping_size_, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping_ == MAP_FAILED || mprotect(mapping_, page, PROT_NONE) != 0) {
+        throw std::bad_alloc();
+    }
+    context.stack = static_cast<char*>(mapping_) + page;
+    context.size = STACK_BYTES;
+}
+
+Fiber::~Fiber() {
+    munmap(mapping_, mapping_size_);
+}
+
+void Fiber::prepare(void (*function)()) {
+    context.stack_pointer = first_frame(static_cast<char*>(context.stack) + STACK_BYTES, function);
+}
+
+bool Fiber::holds(const void* address) const {
+    const auto offset = reinterpret_cast<uintptr_t>(address) -
+                        reinterpret_cast<uintptr_t>(context.stack);
+    return offset < context.size;
+}
+
+}  // namespace emulator

@@ -1,0 +1,169 @@
+#include "launch.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <thread>
+
+namespace emulator {
+
+namespace {
+
+constexpr char POISON = '\xff';  // NaN as a float, −1 as an int.
+
+// Visits 0 … count − 1 in an order that a seed decides: a walk with a stride that has no factor in
+// common with the count.
+class Order {
+public:
+    Order(uint64_t count, uint64_t seed) : count_(count) {
+        Shuffle shuffle(seed);
+        start_ = shuffle.next() % count;
+        do {
+            step_ = shuffle.next() % count + 1;
+        } while (common_factor(step_, count) != 1);
+    }
+    uint64_t at(uint64_t i) const {
+        return static_cast<uint64_t>((static_cast<unsigned __int128>(i) * step_ + start_) % count_);
+    }
+
+private:
+    static uint64_t common_factor(uint64_t a, uint64_t b) {
+        while (b != 0) {
+            const uint64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        return a;
+    }
+
+    uint64_t count_, start_, step_;
+};
+
+// One launch, shared by the threads of the host that work on it.
+class Work {
+public:
+    Work(const LaunchRequest& request, LaunchFailure* failure)
+        : request_(request),
+          failure_(failure),
+          blocks_(static_cast<uint64_t>(request.grid[0]) * request.grid[1] * request.grid[2]),
+          order_(blocks_, request.seed),
+          chunk_(blocks_ / (16 * request.workers) + 1) {}
+
+    // Takes blocks until there are none left.
+    void run() {
+        use_signal_stack();
+        const SharedRanges ranges = shared_ranges(*request_.shared, request_.shared_bytes);
+        BlockRunner& runner = this_runner();
+        const Kernel kernel = {request_.kernel, request_.entry, request_.arguments};
+        const dim3 grid(request_.grid[0], request_.grid[1], request_.grid[2]);
+        const dim3 size(request_.block[0], request_.block[1], request_.block[2]);
+        for (;;) {
+            const uint64_t first = next_.fetch_add(chunk_);
+            if (first >= blocks_) {
+                return;
+            }
+            const uint64_t end = first + chunk_ < blocks_ ? first + chunk_ : blocks_;
+            for (uint64_t i = first; i < end && !failed_.load(); ++i) {
+                const uint64_t number = order_.at(i);
+                const uint3 index = {
+                    static_cast<unsigned>(number % grid.x),
+                    static_cast<unsigned>(number / grid.x % grid.y),
+                    static_cast<unsigned>(number / (static_cast<uint64_t>(grid.x) * grid.y))};
+                for (int part = 0; part < 3; ++part) {
+                    std::fill_n(ranges.begin[part], ranges.bytes[part], POISON);
+                }
+                begin_block_checks(ranges);
+                if (!runner.run(kernel, grid, size, index, request_.seed + 1 + number)) {
+                    fail(runner.failure);
+                }
+            }
+        }
+    }
+
+    bool open() const { return next_.load() < blocks_ && !failed_.load(); }
+    bool failed() const { return failed_.load(); }
+
+private:
+    void fail(const BlockRunner::Failure& failure) {
+        if (!failed_.exchange(true)) {
+            memcpy(failure_->message, failure.message, sizeof failure_->message);
+            failure_->instruction = failure.instruction;
+            failure_->other_instruction = failure.other_instruction;
+        }
+    }
+
+    const LaunchRequest& request_;
+    LaunchFailure* failure_;
+    const uint64_t blocks_;
+    const Order order_;
+    const uint64_t chunk_;
+    std::atomic<uint64_t> next_{0};
+    std::atomic<bool> failed_{false};
+};
+
+// Threads of the host that help with a launch while it has blocks left. Whoever launches begins at
+// once and does not wait for a helper that comes too late.
+class Helpers {
+public:
+    void run(Work& work, unsigned helpers) {
+        {
+            const std::lock_guard lock(mutex_);
+            while (threads_ < helpers) {
+                std::thread(&Helpers::help, this, threads_++).detach();
+            }
+            work_ = &work;
+            wanted_ = helpers;
+        }
+        wake_.notify_all();
+        work.run();
+        std::unique_lock lock(mutex_);
+        work_ = nullptr;
+        done_.wait(lock, [this] { return busy_ == 0; });
+    }
+
+private:
+    [[noreturn]] void help(unsigned number) {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            wake_.wait(lock, [&] { return work_ != nullptr && number < wanted_ && work_->open(); });
+            Work& work = *work_;
+            ++busy_;
+            lock.unlock();
+            work.run();
+            lock.lock();
+            if (--busy_ == 0) {
+                done_.notify_all();
+            }
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable wake_, done_;
+    Work* work_ = nullptr;
+    unsigned threads_ = 0;
+    unsigned wanted_ = 0;
+    unsigned busy_ = 0;
+};
+
+}  // namespace
+
+}  // namespace emulator
+
+int emulator_launch(const LaunchRequest* request, LaunchFailure* failure) {
+    using namespace emulator;
+    // Never destroyed: its threads sleep until the process ends.
+    static auto* const helpers = new Helpers;
+    static std::mutex one_at_a_time;
+    const std::lock_guard lock(one_at_a_time);
+    catch_faults();
+    begin_launch_checks(*request);
+    Work work(*request, failure);
+    if (request->workers > 1) {
+        helpers->run(work, request->workers - 1);
+    } else {
+        work.run();
+    }
+    return work.failed() ? 1 : 0;
+}
