@@ -192,7 +192,10 @@ def _words(parameter: tuple[str, int]) -> str:
 
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
     message = failure.message.decode(errors="replace")
-    for words, address in ((" at", failure.instruction), ("; the other at", failure.other_instruction)):
+    for words, address in (
+        (" at", failure.instruction),
+        ("; the other at", failure.other_instruction),
+    ):
         if address:
             message += f"{words} {source_line(kernel.library, address)}"
     return message
