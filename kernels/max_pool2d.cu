@@ -6,14 +6,23 @@
 //     dx[n,h,w,c]     = Σ dy[n,p,q,c] over the windows that hold (h, w) and whose winner it is
 //
 // x and dx are (N, H, W, C), y, dy and argmax (N, P, Q, C); argmax is an unsigned char where
-// R·S ≤ 256, else an unsigned short. The gradient is gathered, a thread an element of dx, so there
-// are no atomics and the order of the sum is fixed.
+// R·S ≤ 256, else an unsigned short. The gradient is gathered, so there are no atomics and the
+// order of the sum is fixed.
 //
-// Constants: H, W, C, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W. The blocks of one image lie
-// along x, the images along y (image_grid.cuh); N is a run-time argument.
-// Within an image every offset fits an int.
+// A thread computes WIDTH neighbouring channels of a pixel of the result. The blocks of one image
+// lie along x, the images along y (image_grid.cuh); N is a run-time argument. Within an image
+// every offset fits an int.
+//
+// Constants: H, W, C, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W; WIDTH (channels.cuh).
 
+#include "channels.cuh"
 #include "image_grid.cuh"
+#include "pool_axis.cuh"
+
+using Vertical = PoolAxis<H, R, STRIDE_H, PAD_H, P>;
+using Horizontal = PoolAxis<W, S, STRIDE_W, PAD_W, Q>;
+using Vector = Channels<float, WIDTH>;
+constexpr unsigned VECTORS = C / WIDTH;
 
 template <bool fits>
 struct ArgmaxOf {
@@ -26,63 +35,77 @@ struct ArgmaxOf<false> {
 using Argmax = ArgmaxOf<(R * S <= 256)>::Type;
 
 __global__ void max_pool2d_forward(const float* x, float* y, Argmax* argmax, int N) {
-    const int element = blockIdx.x * blockDim.x + threadIdx.x;
-    if (element >= P * Q * C) {
+    const unsigned element = element_of_image();
+    if (element >= P * Q * VECTORS) {
         return;
     }
-    const int c = element % C;
-    const int q = element / C % Q;
-    const int p = element / (C * Q);
+    const int c = element % VECTORS * WIDTH;
+    const int q = element / VECTORS % Q;
+    const int p = element / (VECTORS * Q);
     for (int n = first_image(); n < N; n += image_stride()) {
         const float* image = x + static_cast<long long>(n) * (H * W * C);
-        float best = 0.0f;
-        int winner = -1;
+        Vector best = {};
+        int winner[WIDTH];
+        for (int i = 0; i < WIDTH; ++i) {
+            winner[i] = -1;
+        }
         for (int r = 0; r < R; ++r) {
             for (int s = 0; s < S; ++s) {
-                const int h = p * STRIDE_H - PAD_H + r;
-                const int w = q * STRIDE_W - PAD_W + s;
-                if (h < 0 || h >= H || w < 0 || w >= W) {
+                const int h = Vertical::pixel(p, r);
+                const int w = Horizontal::pixel(q, s);
+                if (!Vertical::in_image(h) || !Horizontal::in_image(w)) {
                     continue;
                 }
-                const float value = image[(h * W + w) * C + c];
-                // A NaN is greater than none and none is greater than it: it wins once.
-                if (winner < 0 || value > best || (value != value && best == best)) {
-                    best = value;
-                    winner = r * S + s;
+                const Vector value = load_channels<WIDTH>(image + (h * W + w) * C + c);
+                for (int i = 0; i < WIDTH; ++i) {
+                    const float v = value.of[i];
+                    const float b = best.of[i];
+                    // A NaN is greater than none and none is greater than it: it wins once.
+                    if (winner[i] < 0 || v > b || (v != v && b == b)) {
+                        best.of[i] = v;
+                        winner[i] = r * S + s;
+                    }
                 }
             }
         }
-        const long long place = static_cast<long long>(n) * (P * Q * C) + element;
-        y[place] = best;
-        argmax[place] = static_cast<Argmax>(winner);
+        Channels<Argmax, WIDTH> place;
+        for (int i = 0; i < WIDTH; ++i) {
+            place.of[i] = static_cast<Argmax>(winner[i]);
+        }
+        const long long output = static_cast<long long>(n) * (P * Q * C) + element * WIDTH;
+        store_channels(y + output, best);
+        store_channels(argmax + output, place);
     }
 }
 
 __global__ void max_pool2d_input_grad(const float* dy, const Argmax* argmax, float* dx, int N) {
-    const int element = blockIdx.x * blockDim.x + threadIdx.x;
-    if (element >= H * W * C) {
+    const unsigned element = element_of_image();
+    if (element >= H * W * VECTORS) {
         return;
     }
-    const int c = element % C;
-    const int w = element / C % W;
-    const int h = element / (C * W);
-    // The windows that hold row h begin at rows p·STRIDE_H − PAD_H from h − R + 1 to h.
-    const int last_p = min((h + PAD_H) / STRIDE_H, P - 1);
-    const int last_q = min((w + PAD_W) / STRIDE_W, Q - 1);
-    const int first_p = h + PAD_H < R ? 0 : (h + PAD_H - R) / STRIDE_H + 1;
-    const int first_q = w + PAD_W < S ? 0 : (w + PAD_W - S) / STRIDE_W + 1;
+    const int c = element % VECTORS * WIDTH;
+    const int w = element / VECTORS % W;
+    const int h = element / (VECTORS * W);
+    const int first_p = Vertical::first_window(h);
+    const int last_p = Vertical::last_window(h);
+    const int first_q = Horizontal::first_window(w);
+    const int last_q = Horizontal::last_window(w);
     for (int n = first_image(); n < N; n += image_stride()) {
-        const long long base = static_cast<long long>(n) * (P * Q * C);
-        float sum = 0.0f;
+        const long long base = static_cast<long long>(n) * (P * Q * C) + c;
+        Vector sum = {};
         for (int p = first_p; p <= last_p; ++p) {
             for (int q = first_q; q <= last_q; ++q) {
-                const int here = (h + PAD_H - p * STRIDE_H) * S + (w + PAD_W - q * STRIDE_W);
-                const long long place = base + (p * Q + q) * C + c;
-                if (argmax[place] == here) {
-                    sum += dy[place];
+                const int here = Vertical::tap(p, h) * S + Horizontal::tap(q, w);
+                const long long place = base + (p * Q + q) * C;
+                const Channels<Argmax, WIDTH> winner = load_channels<WIDTH>(argmax + place);
+                const Vector gradient = load_channels<WIDTH>(dy + place);
+                for (int i = 0; i < WIDTH; ++i) {
+                    if (winner.of[i] == here) {
+                        sum.of[i] += gradient.of[i];
+                    }
                 }
             }
         }
-        dx[static_cast<long long>(n) * (H * W * C) + element] = sum;
+        store_channels(dx + static_cast<long long>(n) * (H * W * C) + element * WIDTH, sum);
     }
 }

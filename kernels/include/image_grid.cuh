@@ -10,3 +10,9 @@ __device__ __forceinline__ int first_image() {
 __device__ __forceinline__ int image_stride() {
     return gridDim.y;
 }
+
+// Which element of its image, or which vector of elements, is this thread's. The last block goes
+// beyond the image, and in an image of nearly 2³¹ elements beyond the ints.
+__device__ __forceinline__ unsigned element_of_image() {
+    return blockIdx.x * blockDim.x + threadIdx.x;
+}

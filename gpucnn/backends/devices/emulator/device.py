@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Module
-from gpucnn.backends.devices.emulator.builder import MODES, Builder
+from gpucnn.backends.devices.emulator.builder import MODES, Builder, compiler
 from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
+from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 
@@ -44,8 +46,13 @@ class EmulatorDevice(Device):
         self.mode = MODES[mode]
         self.seed = seed
         self.workers = 1 if self.mode.checked else workers or _cores()
-        self._builder = Builder(self.mode, Cache())
-        self._runtime = Runtime(self._builder.runtime())
+        cache = Cache()
+        self._builder = Builder(self.mode, cache)
+        # A sanitized library cannot be loaded here: kernels and their parameters are then known
+        # from a fast one.
+        self._loaded = Builder(MODES["fast"], cache) if self.mode.sanitized else self._builder
+        self._runtime = Runtime(self._loaded.runtime())
+        self._sanitizer = SanitizerRunner(self._builder.runtime()) if self.mode.sanitized else None
         self._modules: dict[KernelSource, Module] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -73,10 +80,12 @@ class EmulatorDevice(Device):
     def compile_all(self, sources: Iterable[KernelSource]) -> None:
         """Compiles what has not been compiled, several sources at a time, on all cores."""
         wanted = [source for source in sources if source not in self._modules]
-        for source, path in self._builder.libraries(wanted).items():
+        built = self._builder.libraries(wanted)
+        for source, path in self._loaded.libraries(wanted).items():
             library = Library(path)
             self._modules[source] = {
-                function: library.kernel(source, function) for function in source.functions()
+                function: replace(library.kernel(source, function), library=built[source])
+                for function in source.functions()
             }
 
     def launch(
@@ -106,9 +115,13 @@ class EmulatorDevice(Device):
                 f"{self.limits.dynamic_shared_bytes}"
             )
         self.seed += 1
-        self._runtime.launch(
-            kernel, grid, block, shared_bytes, arguments, self.seed, self.workers, self.mode.checked
-        )
+        if self._sanitizer:
+            self._sanitizer.launch(kernel, grid, block, shared_bytes, arguments, self.seed)
+        else:
+            self._runtime.launch(
+                kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
+                self.mode.checked,
+            )  # fmt: skip
 
     def synchronise(self) -> None:
         """Nothing to wait for."""
@@ -116,8 +129,6 @@ class EmulatorDevice(Device):
 
 def why_unavailable() -> str:
     """One sentence on why the emulator cannot work here; empty where it can."""
-    from gpucnn.backends.devices.emulator.builder import compiler
-
     if sys.platform != "linux":
         return "the emulator works on Linux only so far"
     try:

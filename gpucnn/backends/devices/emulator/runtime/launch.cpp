@@ -1,5 +1,6 @@
 #include "launch.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
@@ -10,7 +11,7 @@ namespace emulator {
 
 namespace {
 
-constexpr int POISON = 0xff;  // NaN as a float, −1 as an int.
+constexpr char POISON = '\xff';  // NaN as a float, −1 as an int.
 
 // Visits 0 … count − 1 in an order that a seed decides: a walk with a stride that has no factor in
 // common with the count.
@@ -71,7 +72,7 @@ public:
                     static_cast<unsigned>(number / grid.x % grid.y),
                     static_cast<unsigned>(number / (static_cast<uint64_t>(grid.x) * grid.y))};
                 for (int part = 0; part < 3; ++part) {
-                    memset(ranges.begin[part], POISON, ranges.bytes[part]);
+                    std::fill_n(ranges.begin[part], ranges.bytes[part], POISON);
                 }
                 begin_block_checks(ranges);
                 if (!runner.run(kernel, grid, size, index, request_.seed + 1 + number)) {

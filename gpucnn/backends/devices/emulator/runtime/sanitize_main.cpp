@@ -1,0 +1,157 @@
+// The program that runs one launch under the sanitizers: sanitize_main REQUEST RESULT.
+//
+// The request holds lines of text, ended by an empty one, and then the bytes of each buffer:
+//
+//     library PATH            kernel NAME             symbols PREFIX
+//     grid X Y Z              block X Y Z             shared_bytes COUNT      seed NUMBER
+//     buffer BYTES            in order; each gets memory of exactly that size
+//     pointer BUFFER OFFSET   an argument that points into a buffer
+//     value NUMBER            an argument of up to 8 bytes
+//
+// The result is the bytes of all buffers after the launch. Exit status 1: the emulator refused
+// something, and says on stderr what; any other is a sanitizer's.
+#include <dlfcn.h>
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "../include/entry.h"
+#include "launch.h"
+
+namespace {
+
+struct Buffer {
+    size_t bytes;
+    std::unique_ptr<char[]> memory;
+};
+
+struct Job {
+    std::string library, kernel, symbols;
+    uint32_t grid[3], block[3];
+    uint64_t shared_bytes = 0, seed = 0;
+    std::vector<Buffer> buffers;
+    struct Argument {
+        int buffer;
+        uint64_t value;
+    };
+    std::vector<Argument> arguments;
+};
+
+Job read_job(const char* path) {
+    std::ifstream file(path, std::ios::binary);
+    Job job;
+    std::string line, word;
+    while (std::getline(file, line) && !line.empty()) {
+        std::istringstream fields(line);
+        fields >> word;
+        if (word == "library") {
+            std::getline(fields >> std::ws, job.library);
+        } else if (word == "kernel") {
+            fields >> job.kernel;
+        } else if (word == "symbols") {
+            fields >> job.symbols;
+        } else if (word == "grid") {
+            fields >> job.grid[0] >> job.grid[1] >> job.grid[2];
+        } else if (word == "block") {
+            fields >> job.block[0] >> job.block[1] >> job.block[2];
+        } else if (word == "shared_bytes") {
+            fields >> job.shared_bytes;
+        } else if (word == "seed") {
+            fields >> job.seed;
+        } else if (word == "buffer") {
+            size_t bytes = 0;
+            fields >> bytes;
+            job.buffers.push_back({bytes, std::unique_ptr<char[]>(new char[bytes])});
+        } else if (word == "pointer") {
+            Job::Argument argument = {};
+            fields >> argument.buffer >> argument.value;
+            job.arguments.push_back(argument);
+        } else if (word == "value") {
+            Job::Argument argument = {-1, 0};
+            fields >> argument.value;
+            job.arguments.push_back(argument);
+        }
+    }
+    for (Buffer& buffer : job.buffers) {
+        file.read(buffer.memory.get(), static_cast<std::streamsize>(buffer.bytes));
+    }
+    return job;
+}
+
+const char* kernel_name = "";
+
+void say_where() {
+    const emulator::Place& place = emulator::place;
+    fprintf(stderr, "emulator: kernel %s, block (%u, %u, %u), thread (%u, %u, %u)\n", kernel_name,
+            place.block.x, place.block.y, place.block.z, place.thread.x, place.thread.y,
+            place.thread.z);
+}
+
+void* symbol(void* library, const std::string& name) {
+    void* found = dlsym(library, name.c_str());
+    if (found == nullptr) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(2);
+    }
+    return found;
+}
+
+}  // namespace
+
+// Called by the undefined-behaviour sanitizer, which knows no death callback.
+extern "C" void __ubsan_on_report() {
+    say_where();
+}
+
+int main(int, char** arguments) {
+    Job job = read_job(arguments[1]);
+    void* library = dlopen(job.library.c_str(), RTLD_NOW);
+    if (library == nullptr) {
+        fprintf(stderr, "%s\n", dlerror());
+        return 2;
+    }
+    const auto* entry = static_cast<const emulator::KernelEntry*>(
+        symbol(library, job.symbols + "_" + job.kernel));
+    const auto* shared = static_cast<const emulator::SharedMemory*>(
+        symbol(library, job.symbols + "_shared_memory"));
+    std::vector<uint64_t> values;
+    for (const Job::Argument& argument : job.arguments) {
+        const bool points = argument.buffer >= 0;
+        values.push_back(points ? reinterpret_cast<uint64_t>(
+                                      job.buffers[argument.buffer].memory.get() + argument.value)
+                                : argument.value);
+    }
+    std::vector<void*> pointers;
+    for (uint64_t& value : values) {
+        pointers.push_back(&value);
+    }
+    auto* dynamic = static_cast<char*>(shared->dynamic());
+    if (dynamic != nullptr) {
+        __asan_poison_memory_region(
+            dynamic + job.shared_bytes, emulator::DYNAMIC_SHARED_BYTES - job.shared_bytes);
+    }
+    kernel_name = job.kernel.c_str();
+    __sanitizer_set_death_callback(say_where);
+    const LaunchRequest request = {
+        kernel_name, entry->call, shared, pointers.data(), nullptr, 0,
+        {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
+        job.shared_bytes, job.seed, 1, 0};
+    LaunchFailure failure = {};
+    if (emulator_launch(&request, &failure) != 0) {
+        fprintf(stderr, "%s\n", failure.message);
+        return 1;
+    }
+    std::ofstream result(arguments[2], std::ios::binary);
+    for (const Buffer& buffer : job.buffers) {
+        result.write(buffer.memory.get(), static_cast<std::streamsize>(buffer.bytes));
+    }
+    return result.good() ? 0 : 2;
+}

@@ -1,0 +1,95 @@
+"""How a matrix of rows × C is divided over blocks, as include/channel_rows.cuh expects it.
+
+Everything here depends on shapes alone, and so does the order of every sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from gpucnn.backends.kernel_backend.arrays import THREADS, VECTOR, ceil_divide
+
+_LANES = 32
+"""The most vectors of channels side by side in a block: a warp's."""
+_ROWS_A_THREAD = 8
+"""The fewest rows a thread should go down, where there are as many: two turns of its loop."""
+_BLOCKS = 1024
+"""Blocks of a sum over rows: enough for the largest GPU, few enough to be joined quickly."""
+_CHUNKS = 65535
+"""The most chunks: the length of a grid's axis."""
+_WARP = 32
+
+
+def channel_width(C: int) -> int:
+    """How many neighbouring channels a thread takes, as one vector; every row begins with one."""
+    return VECTOR if C % VECTOR == 0 else 1
+
+
+@dataclass(frozen=True)
+class ChannelBlock:
+    """A block of ``lanes`` × ``rows`` threads; each takes ``width`` channels of a row at once."""
+
+    C: int
+    width: int
+    lanes: int
+    rows: int
+
+    @property
+    def columns(self) -> int:
+        """How many blocks side by side hold all channels."""
+        return ceil_divide(self.C, self.lanes * self.width)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Threads along x and y."""
+        return self.lanes, self.rows
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """What kernels know at compile time."""
+        return {"C": self.C, "WIDTH": self.width, "LANES": self.lanes, "ROWS": self.rows}
+
+    @property
+    def join_threads(self) -> int:
+        """Threads for joining a channel's chunks, four each where there are as many as can be."""
+        warps = ceil_divide(_BLOCKS, self.columns * 4 * _WARP)
+        return min(warps * _WARP, THREADS)
+
+    def chunks_to_sum(self, rows: int) -> Chunks:
+        """For a sum over the rows, whose chunks must be joined."""
+        return self._chunks(rows, ceil_divide(_BLOCKS, self.columns))
+
+    def chunks_to_map(self, rows: int) -> Chunks:
+        """For a result that is a matrix too."""
+        return self._chunks(rows, _CHUNKS)
+
+    def _chunks(self, rows: int, most: int) -> Chunks:
+        length = max(_ROWS_A_THREAD * self.rows, ceil_divide(rows, most))
+        length = ceil_divide(length, self.rows) * self.rows
+        return Chunks(rows, length, ceil_divide(rows, length))
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """``rows`` rows in ``count`` chunks of ``length``; the last may be shorter."""
+
+    rows: int
+    length: int
+    count: int
+
+    @property
+    def arguments(self) -> tuple[np.int64, np.int64]:
+        """``rows`` and ``chunk`` of a kernel."""
+        return np.int64(self.rows), np.int64(self.length)
+
+
+@lru_cache(maxsize=1024)
+def channel_block(C: int) -> ChannelBlock:
+    """The block for rows of C channels: whole warps along many channels, rows along few."""
+    width = channel_width(C)
+    vectors = C // width
+    lanes = ceil_divide(vectors, ceil_divide(vectors, _LANES))
+    return ChannelBlock(C, width, lanes, THREADS // lanes)

@@ -1,0 +1,44 @@
+"""Sums that are cut into slices: the workspace and the second pass that adds the slices up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int, ceil_divide
+from gpucnn.backends.variants import Slices
+
+
+class KernelSlices(KernelArrays):
+    """For the families whose large sums run through a workspace."""
+
+    def _partial_sums(self, slices: Slices, result: Array) -> Array:
+        """Where the first pass writes: the result itself, if the sums are whole."""
+        return result if slices.count == 1 else self.empty((slices.count, *result.shape))
+
+    def _sum_slices(
+        self, slices: Slices, partial: Array, result: Array, bias: Array | None = None
+    ) -> None:
+        """Adds the slices up, in order, with a bias along the last axis; nothing if there is one.
+
+        Where the sums are whole, the first pass has added the bias.
+        """
+        if slices.count == 1:
+            return
+        self._launch(
+            "sum_slices.cu",
+            "sum_slices",
+            (ceil_divide(result.size, THREADS),),
+            (
+                partial,
+                bias,
+                None,
+                result,
+                as_int(slices.count, "slices"),
+                as_int(result.shape[-1], "channels"),
+                np.int64(result.size),
+            ),
+            HAS_BIAS=bias is not None,
+            HAS_RESIDUAL=False,
+            RELU=False,
+        )

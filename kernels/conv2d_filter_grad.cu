@@ -1,0 +1,48 @@
+// Convolution, filter gradient, as its formula says: a thread an element of dw.
+//
+//     dw[k,r,s,c] = Σ_{n,p,q} dy[n,p,q,k] · x[n, p·STRIDE_H − PAD_H + r·DILATION_H,
+//                                                q·STRIDE_W − PAD_W + s·DILATION_W, g·C/GROUPS + c]
+//
+// with g = k / (K/GROUPS) the group of filter k. x is (N, H, W, C), dy (N, P, Q, K), dw
+// (K, R, S, C/GROUPS).
+//
+// The N·P rows of dy are cut into slices of `slice_rows`, one a block along y; each block writes
+// its sums to partial[slice], of dw's shape, and sum_slices.cu adds them up, so the order of the
+// sum is fixed. With one slice, `partial` is dw itself.
+//
+// Constants: as in conv2d_forward.cu, without those of the epilogue. N, as `rows` = N·P, is a
+// run-time argument. Within an image every offset fits an int.
+
+constexpr int CHANNELS = C / GROUPS;
+constexpr int ELEMENTS = K * R * S * CHANNELS;
+
+__global__ void conv2d_filter_grad_direct(
+    const float* x, const float* dy, float* partial, long long rows, long long slice_rows) {
+    const int element = blockIdx.x * blockDim.x + threadIdx.x;
+    if (element >= ELEMENTS) {
+        return;
+    }
+    const int s = element / CHANNELS % S;
+    const int r = element / (CHANNELS * S) % R;
+    const int k = element / (CHANNELS * S * R);
+    const int c = k / (K / GROUPS) * CHANNELS + element % CHANNELS;
+    const long long first = blockIdx.y * slice_rows;
+    const long long last = min(first + slice_rows, rows);
+    float sum = 0.0f;
+    for (long long position = first; position < last; ++position) {
+        const int p = static_cast<int>(position % P);
+        const int row = p * STRIDE_H - PAD_H + r * DILATION_H;
+        if (row < 0 || row >= H) {
+            continue;
+        }
+        const float* pixels = x + position / P * (H * W * C) + row * (W * C) + c;
+        const float* gradient = dy + position * (Q * K) + k;
+        for (int q = 0; q < Q; ++q) {
+            const int column = q * STRIDE_W - PAD_W + s * DILATION_W;
+            if (column >= 0 && column < W) {
+                sum += gradient[q * K] * pixels[column * C];
+            }
+        }
+    }
+    partial[static_cast<long long>(blockIdx.y) * ELEMENTS + element] = sum;
+}
