@@ -65,6 +65,12 @@ def test_shapes(backend, shape):
     check(backend, shape)
 
 
+@pytest.mark.parametrize("shape", [(2100, 1), (700, 3), (2, 125, 17), (17, 20, 8), (130, 132)])
+def test_more_rows_and_channels_than_a_block_takes(backend, shape):
+    """The last block of rows or of channels is a small one."""
+    check(backend, shape, mean=2.0)
+
+
 @pytest.mark.parametrize("mean", [10.0, -1000.0])
 def test_a_large_mean_does_not_cancel(backend, mean):
     """The mean of squares minus the square of the mean would lose all digits here."""
@@ -78,7 +84,7 @@ def test_spreads(backend, spread):
 
 @given(
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(2, 5)),
-    C=st.sampled_from([1, 3, 5, 17]),
+    C=st.sampled_from([1, 3, 5, 8, 17]),
     seed=st.integers(0, 99),
 )
 def test_random_shapes(backend, sizes, C, seed):
@@ -106,6 +112,15 @@ def test_gradients_go_to_the_arrays_given(backend, rng):
     assert result[2] is dshift
     for one, other in zip(result, backend.batch_norm_gradients(*given_arrays), strict=True):
         np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+
+
+def test_the_input_gradient_may_overwrite_dy(backend, rng):
+    x, dy, scale, mean, _, inverse_std = problem(rng, backend, (9, 40, 8))
+    given_arrays = [backend.asarray(a.copy()) for a in (dy, x, scale, mean, inverse_std)]
+    expected = backend.to_numpy(backend.batch_norm_gradients(*given_arrays)[0])
+    dx, *_ = backend.batch_norm_gradients(*given_arrays, dx=given_arrays[0])
+    assert dx is given_arrays[0]
+    np.testing.assert_array_equal(backend.to_numpy(dx), expected)
 
 
 def test_inference_leaves_the_statistics_alone(backend, rng):
