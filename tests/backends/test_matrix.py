@@ -61,7 +61,7 @@ def test_channel_sum(backend, rng, shape):
 
 
 @pytest.mark.parametrize(
-    "shape", [(2100, 1), (1400, 3), (270, 17), (40, 17, 48), (20000, 128), (70, 2048)]
+    "shape", [(2100, 1), (1400, 3), (270, 17), (40, 17, 48), (300, 132), (20000, 128), (70, 2048)]
 )
 def test_channel_sum_over_many_rows_and_channels(backend, rng, shape):
     """Integers, all sums of which are exact: nothing may be left out or taken twice."""
