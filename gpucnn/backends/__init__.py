@@ -32,6 +32,11 @@ def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
         from gpucnn.backends.numpy_backend import NumpyBackend
 
         return NumpyBackend(precision)
+    if name == "emulator":
+        from gpucnn.backends.devices.emulator.device import EmulatorDevice
+        from gpucnn.backends.kernel_backend import KernelBackend
+
+        return KernelBackend(EmulatorDevice(), precision)
     if name in NAMES:
         raise BackendError(why_unavailable(name))
     raise BackendError(f'there is no backend "{name}"; {did_you_mean(name, NAMES)}')
@@ -41,6 +46,10 @@ def why_unavailable(name: str) -> str:
     """One sentence on why a backend cannot be used here; empty where it can."""
     if name == "numpy":
         return ""
+    if name == "emulator":
+        from gpucnn.backends.devices.emulator.device import why_unavailable
+
+        return why_unavailable()
     return f"the {name} backend is not part of this version of gpucnn; use --backend numpy"
 
 
