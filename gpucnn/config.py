@@ -52,6 +52,7 @@ class Training(_Table):
         clip_norm: the largest global norm of the gradient; None for no bound.
         clip_value: the largest size of an element of the gradient; None for no bound.
         evaluation_batch_size: samples at a time in evaluation.
+        fuse: compute neighbouring layers in one operation where there is one; for speed alone.
     """
 
     epochs: int = 10
@@ -59,6 +60,7 @@ class Training(_Table):
     clip_norm: float | None = None
     clip_value: float | None = None
     evaluation_batch_size: int = 500
+    fuse: bool = True
 
 
 class Checkpoint(_Table):

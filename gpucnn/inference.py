@@ -76,6 +76,7 @@ class TrainedModel:
             self.card.input_shape,
             len(self.card.classes),
             self.backend,
+            fuse=opened.config.training.fuse,
         )
         self.network.load_state(opened.checkpoint.group("network"))
         self.network.infer()

@@ -133,7 +133,9 @@ def _batch(config: Config, image_shape: tuple[int, int, int], classes: int) -> t
 def _our_step(
     config: Config, image_shape: tuple[int, int, int], classes: int, backend: Backend
 ) -> Callable[[], object]:
-    network = Network(config.build_model(), image_shape, classes, backend, config.seed)
+    network = Network(
+        config.build_model(), image_shape, classes, backend, config.seed, config.training.fuse
+    )
     network.train()
     optimizer, loss = config.build_optimizer(), config.build_loss()
     optimizer.attach(network)

@@ -9,7 +9,17 @@ from typing import NoReturn
 
 import click
 
-_COMMANDS = ("train", "evaluate", "predict", "summary", "gradcheck", "bench", "doctor", "list")
+_COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "summary",
+    "gradcheck",
+    "bench",
+    "kernels",
+    "doctor",
+    "list",
+)
 
 
 class _Commands(click.Group):

@@ -48,7 +48,9 @@ def command(
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
     backend = get_backend("numpy", "fp64")
-    network = Network(loaded.build_model(), shape, count, backend, loaded.seed)
+    network = Network(
+        loaded.build_model(), shape, count, backend, loaded.seed, loaded.training.fuse
+    )
     checks = list(check_network(network, loaded.build_loss(), bound, batch, seed=loaded.seed))
     worst = max(checks, key=lambda check: check.error)
     passed = worst.error <= bound

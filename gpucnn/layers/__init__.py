@@ -5,6 +5,7 @@ from gpucnn.layers.base import Context, Layer, Parameter, layers
 from gpucnn.layers.containers import Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
 from gpucnn.layers.dropout import Dropout
+from gpucnn.layers.fusion import BatchNormReLU2d, fuse_layers, unfused
 from gpucnn.layers.linear import Flatten, Linear
 from gpucnn.layers.network import Network
 from gpucnn.layers.normalisation import BatchNorm2d
@@ -13,6 +14,7 @@ from gpucnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
+    "BatchNormReLU2d",
     "Context",
     "Conv2d",
     "Dropout",
@@ -29,5 +31,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "fuse_layers",
     "layers",
+    "unfused",
 ]

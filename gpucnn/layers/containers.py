@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ShapeError
@@ -16,6 +17,10 @@ class Sequential(Layer):
 
     Args:
         layers: in the order of the forward pass.
+
+    Attributes:
+        layers: as they were given; they have the names, the parameters and the shapes.
+        steps: what runs: the layers themselves, or fused ones in the place of some of them.
     """
 
     kind = "sequential"
@@ -23,6 +28,7 @@ class Sequential(Layer):
     def __init__(self, layers: list[Layer]) -> None:
         super().__init__()
         self.layers = list(layers)
+        self.steps = self.layers
         self.keeps_output = not self.layers or self.layers[-1].keeps_output
         self.passes_gradient = not self.layers or self.layers[0].passes_gradient
 
@@ -32,12 +38,17 @@ class Sequential(Layer):
             yield f"{index}.{layer.kind}", layer
 
     def attach(self, context: Context, name: str) -> None:
-        """Also lets layers overwrite what no one reads again: inputs, and gradients."""
+        """Also runs the layers one by one, until ``run`` says otherwise."""
         super().attach(context, name)
-        for before, layer in zip(self.layers, self.layers[1:], strict=False):
-            before.owns_gradient = not layer.passes_gradient
-            if isinstance(layer, ReLU):
-                layer.in_place = not before.keeps_output
+        self.run(self.layers)
+
+    def run(self, steps: list[Layer]) -> None:
+        """Sets ``steps``, and lets them overwrite what no one reads again: inputs, gradients."""
+        self.steps = steps
+        for before, step in pairwise(steps):
+            before.owns_gradient = not step.passes_gradient
+            if isinstance(step, ReLU):
+                step.in_place = not before.keeps_output
 
     def _declare(self, input_shape: Shape) -> Shape:
         """Through all layers."""
@@ -47,14 +58,14 @@ class Sequential(Layer):
 
     def forward(self, x: Array) -> Array:
         """First to last."""
-        for layer in self.layers:
-            x = layer.forward(x)
+        for step in self.steps:
+            x = step.forward(x)
         return x
 
     def backward(self, dy: Array) -> Array:
         """Last to first: the chain rule. Ends where nothing earlier learns."""
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
+        for step in reversed(self.steps):
+            dy = step.backward(dy)
             if dy is None:
                 break
         return dy

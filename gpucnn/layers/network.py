@@ -14,6 +14,7 @@ from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
 from gpucnn.layers.containers import Sequential
 from gpucnn.layers.dropout import Dropout
+from gpucnn.layers.fusion import fuse_layers
 from gpucnn.random import Stream
 
 _ALIGNMENT = 32
@@ -33,6 +34,8 @@ class Network:
         classes: how many the data has; the last layer must give as many scores.
         backend: where it runs.
         seed: of the initial weights and of dropout.
+        fuse: whether fused layers take the place of their parts. It changes neither names nor
+            initial weights.
 
     Raises:
         ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
@@ -45,6 +48,7 @@ class Network:
         classes: int,
         backend: Backend,
         seed: int = 0,
+        fuse: bool = True,
     ) -> None:
         self.backend = backend
         self.input_shape = input_shape
@@ -57,6 +61,8 @@ class Network:
                 f"the model gives outputs of shape {self.output_shape}, but the data has "
                 f'{classes} classes; end with a "linear" layer with features = "classes"'
             )
+        if fuse:
+            fuse_layers(self.body)
         self.body.skip_input_grad()
         for index, dropout in enumerate(_of_kind(self.body, Dropout)):
             dropout.index = index

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import NonFiniteError
-from gpucnn.layers import Layer, Network
+from gpucnn.layers import Layer, Network, unfused
 
 
 def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonFiniteError:
@@ -41,7 +41,7 @@ def _first_output(network: Network, x: Array) -> str:
     for layer in plain:
         layer.forward = _watched(layer, layer.forward, found)  # type: ignore[method-assign, assignment]
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), unfused(network.body):
             network.forward(x)
     finally:
         for layer in plain:

@@ -72,7 +72,12 @@ class Trainer:
             train, config.training.batch_size, config.seed, config.build_augmentation()
         )
         self.network = Network(
-            config.build_model(), train.image_shape, len(self.classes), self.backend, config.seed
+            config.build_model(),
+            train.image_shape,
+            len(self.classes),
+            self.backend,
+            config.seed,
+            config.training.fuse,
         )
         self.network.train()
         self.loss = config.build_loss()

@@ -60,6 +60,17 @@ def test_channel_sum(backend, rng, shape):
     np.testing.assert_array_equal(backend.to_numpy(out), backend.to_numpy(total))
 
 
+@pytest.mark.parametrize(
+    "shape", [(2100, 1), (1400, 3), (270, 17), (40, 17, 48), (300, 132), (20000, 128), (70, 2048)]
+)
+def test_channel_sum_over_many_rows_and_channels(backend, rng, shape):
+    """Integers, all sums of which are exact: nothing may be left out or taken twice."""
+    x = rng.integers(-9, 10, shape)
+    total = backend.channel_sum(backend.asarray(x.astype(backend.dtype)))
+    expected = x.reshape(-1, shape[-1]).sum(axis=0)
+    np.testing.assert_array_equal(backend.to_numpy(total), expected)
+
+
 def test_refuses(backend):
     a, b = backend.zeros((3, 4)), backend.zeros((4, 5))
     other = np.float64 if backend.dtype == np.float32 else np.float32

@@ -3,7 +3,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerance import assert_close, assert_tracked, track, values
+from tolerance import assert_close, assert_tracked, bounds, track, values
 
 from gpucnn.errors import ShapeError
 
@@ -50,11 +50,47 @@ def check(backend, shape, seed=0, mean=0.0, spread=1.0):
     results = backend.batch_norm_gradients(
         backend.asarray(dy), tx, tscale, *(backend.asarray(s) for s in statistics)
     )
-    gradients = oracle.batch_norm_gradients(
-        track(dy, dtype).reshape(rows.shape), rows, vectors[0], EPSILON
-    )
-    for result, wanted, form in zip(results, gradients, (shape, None, None), strict=True):
+    check_gradients(backend, results, dy, x, scale)
+
+
+def check_gradients(backend, results, dy, x, scale):
+    """(dx, dscale, dshift) against the oracle's, which knows no statistics."""
+    dtype, C = backend.dtype, x.shape[-1]
+    tracked = (track(array, dtype).reshape(-1, C) for array in (dy, x))
+    expected = oracle.batch_norm_gradients(*tracked, track(scale, dtype), EPSILON)
+    for result, wanted, form in zip(results, expected, (x.shape, None, None), strict=True):
         assert_tracked(backend.to_numpy(result), wanted.reshape(form or wanted.shape), dtype)
+
+
+def check_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
+    """The operations with ReLU: y's bound is that before it, for it brings no two values apart.
+
+    The gradient is taken where this backend's own y is above 0, to the last element.
+    """
+    rng = np.random.default_rng(seed)
+    x, dy, scale, shift, running_mean, running_variance = problem(rng, backend, shape, mean, spread)
+    dtype = backend.dtype
+    tracked = [track(v, dtype) for v in (scale, shift, running_mean, running_variance)]
+    rows = track(x, dtype).reshape(-1, shape[-1])
+    tx, tscale, tshift = (backend.asarray(array) for array in (x, scale, shift))
+    moving = [backend.asarray(v.copy()) for v in (running_mean, running_variance)]
+
+    def agree(y, before):
+        above = np.maximum(values(before), 0.0).reshape(shape)
+        assert_close(backend.to_numpy(y), above, bounds(before, dtype).reshape(shape))
+
+    y = backend.batch_norm_relu_inference(tx, tscale, tshift, *moving, EPSILON)
+    agree(y, oracle.batch_norm_inference(rows, *tracked, EPSILON))
+    y, *statistics = backend.batch_norm_relu_forward(tx, tscale, tshift, *moving, MOMENTUM, EPSILON)
+    expected = oracle.batch_norm_forward(rows, *tracked, MOMENTUM, EPSILON)
+    agree(y, expected[0])
+    for result, wanted in zip((*statistics, *moving), expected[1:], strict=True):
+        assert_tracked(backend.to_numpy(result), wanted, dtype)
+    results = backend.batch_norm_relu_gradients(
+        backend.asarray(dy), tx, tscale, tshift, *statistics
+    )
+    passed = oracle.relu_input_grad(dy, backend.to_numpy(y)).astype(dtype)
+    check_gradients(backend, results, passed, x, scale)
 
 
 @pytest.mark.parametrize(
@@ -63,26 +99,37 @@ def check(backend, shape, seed=0, mean=0.0, spread=1.0):
 )
 def test_shapes(backend, shape):
     check(backend, shape)
+    check_relu(backend, shape)
+
+
+@pytest.mark.parametrize("shape", [(2100, 1), (700, 3), (2, 125, 17), (12, 32, 8), (130, 132)])
+def test_more_rows_and_channels_than_a_block_takes(backend, shape):
+    """The last block of rows or of channels is a small one."""
+    check(backend, shape, mean=2.0)
+    check_relu(backend, shape, mean=2.0)
 
 
 @pytest.mark.parametrize("mean", [10.0, -1000.0])
 def test_a_large_mean_does_not_cancel(backend, mean):
     """The mean of squares minus the square of the mean would lose all digits here."""
     check(backend, (4, 4, 4, 3), mean=mean)
+    check_relu(backend, (4, 4, 4, 3), mean=mean)
 
 
 @pytest.mark.parametrize("spread", [1e-3, 100.0])
 def test_spreads(backend, spread):
     check(backend, (3, 5, 4, 3), spread=spread)
+    check_relu(backend, (3, 5, 4, 3), spread=spread)
 
 
 @given(
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(2, 5)),
-    C=st.sampled_from([1, 3, 5, 17]),
+    C=st.sampled_from([1, 3, 5, 8, 17]),
     seed=st.integers(0, 99),
 )
 def test_random_shapes(backend, sizes, C, seed):
     check(backend, (*sizes, C), seed)
+    check_relu(backend, (*sizes, C), seed)
 
 
 def test_a_constant_channel_becomes_the_shift(backend):
@@ -106,6 +153,52 @@ def test_gradients_go_to_the_arrays_given(backend, rng):
     assert result[2] is dshift
     for one, other in zip(result, backend.batch_norm_gradients(*given_arrays), strict=True):
         np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+
+
+def test_the_input_gradient_may_overwrite_dy(backend, rng):
+    x, dy, scale, mean, _, inverse_std = problem(rng, backend, (9, 40, 8))
+    given_arrays = [backend.asarray(a.copy()) for a in (dy, x, scale, mean, inverse_std)]
+    expected = backend.to_numpy(backend.batch_norm_gradients(*given_arrays)[0])
+    dx, *_ = backend.batch_norm_gradients(*given_arrays, dx=given_arrays[0])
+    assert dx is given_arrays[0]
+    np.testing.assert_array_equal(backend.to_numpy(dx), expected)
+
+
+def test_relu_gradients_in_place(backend, rng):
+    """dx may be dy; the results are the same to the bit, and x stays."""
+    x, dy, scale, shift, mean, inverse_std = problem(rng, backend, (3, 2, 2, 5))
+    vectors = [backend.asarray(v) for v in (scale, shift, mean, inverse_std)]
+    there, gradient = backend.asarray(x.copy()), backend.asarray(dy.copy())
+    expected = backend.batch_norm_relu_gradients(backend.asarray(dy), there, *vectors)
+    dscale, dshift = backend.empty((5,)), backend.empty((5,))
+    results = backend.batch_norm_relu_gradients(
+        gradient, there, *vectors, dscale=dscale, dshift=dshift, dx=gradient
+    )
+    for result, given_array in zip(results, (gradient, dscale, dshift), strict=True):
+        assert result is given_array
+    for one, other in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+    np.testing.assert_array_equal(backend.to_numpy(there), x)
+
+
+def test_relu_at_zero_and_beside_nan(backend):
+    """y = 0 passes no gradient; a NaN stays NaN, in its own channel only."""
+    x = np.array([[1.0, np.nan], [-1.0, 1.0], [1.0, 0.0], [-1.0, 2.0]])
+    one, zero = np.ones(2), np.zeros(2)
+    vectors = [backend.asarray(v.copy()) for v in (one, zero, zero, one)]
+    y = backend.to_numpy(backend.batch_norm_relu_inference(backend.asarray(x), *vectors, 1e-30))
+    np.testing.assert_array_equal(y, [[1, np.nan], [0, 1], [1, 0], [0, 2]])
+    y, *_ = backend.batch_norm_relu_forward(backend.asarray(x), *vectors, 0.1, 1e-30)
+    y = backend.to_numpy(y)
+    np.testing.assert_array_equal(np.isnan(y), np.broadcast_to([False, True], y.shape))
+
+    constant = backend.asarray(np.full((4, 2), 3.0))
+    y, *statistics = backend.batch_norm_relu_forward(constant, *vectors, 0.1, 1.0)
+    np.testing.assert_array_equal(backend.to_numpy(y), np.zeros((4, 2)))
+    dy = backend.asarray(np.ones((4, 2)))
+    results = backend.batch_norm_relu_gradients(dy, constant, *vectors[:2], *statistics)
+    for result in results:
+        np.testing.assert_array_equal(backend.to_numpy(result), np.zeros(result.shape))
 
 
 def test_inference_leaves_the_statistics_alone(backend, rng):
@@ -141,10 +234,16 @@ def test_refuses(backend):
     def forward(x, *vectors):
         return backend.batch_norm_forward(x, *vectors, MOMENTUM, EPSILON)
 
+    def relu_forward(x, *vectors):
+        return backend.batch_norm_relu_forward(x, *vectors, MOMENTUM, EPSILON)
+
     def inference(x, *vectors):
         return backend.batch_norm_inference(x, *vectors, EPSILON)
 
-    for call in (forward, inference):
+    def relu_inference(x, *vectors):
+        return backend.batch_norm_relu_inference(x, *vectors, EPSILON)
+
+    for call in (forward, relu_forward, inference, relu_inference):
         with pytest.raises(ShapeError, match=r"x of shape .* is not contiguous"):
             call(wide, v, v, v, v)
         with pytest.raises(ShapeError, match=f"x is {np.dtype(other)}"):
@@ -154,11 +253,18 @@ def test_refuses(backend):
             vectors[place] = backend.zeros((3,))
             with pytest.raises(ShapeError, match=rf"{name} has shape \(3,\), expected \(4,\)"):
                 call(x, *vectors)
-    with pytest.raises(ShapeError, match=r"\(1, 1, 1, 4\) has one value a channel"):
-        forward(backend.zeros((1, 1, 1, 4)), v, v, v, v)
+    for call in (forward, relu_forward):
+        with pytest.raises(ShapeError, match=r"\(1, 1, 1, 4\) has one value a channel"):
+            call(backend.zeros((1, 1, 1, 4)), v, v, v, v)
     with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
         backend.batch_norm_gradients(backend.zeros((1, 3, 3, 4)), x, v, v, v)
     with pytest.raises(ShapeError, match=r"inverse_std has shape \(3,\)"):
         backend.batch_norm_gradients(x, x, v, v, backend.zeros((3,)))
     with pytest.raises(ShapeError, match=r"out has shape \(3,\), expected \(4,\)"):
         backend.batch_norm_gradients(x, x, v, v, v, dscale=backend.zeros((3,)))
+    with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_relu_gradients(backend.zeros((1, 3, 3, 4)), x, v, v, v, v)
+    with pytest.raises(ShapeError, match=r"shift has shape \(3,\)"):
+        backend.batch_norm_relu_gradients(x, x, v, backend.zeros((3,)), v, v)
+    with pytest.raises(ShapeError, match=r"out has shape \(3,\), expected \(4,\)"):
+        backend.batch_norm_relu_gradients(x, x, v, v, v, v, dshift=backend.zeros((3,)))

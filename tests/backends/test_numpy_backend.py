@@ -69,6 +69,12 @@ def every_operation(be, sizes):
     yield "batch_norm_forward", [y, *statistics, mean, variance]
     yield "batch_norm_inference", [be.batch_norm_inference(x, scale, shift, mean, variance, 1e-5)]
     yield "batch_norm_gradients", be.batch_norm_gradients(dx, x, scale, *statistics)
+    y, *statistics = be.batch_norm_relu_forward(x, scale, shift, mean, variance, 0.1, 1e-5)
+    yield "batch_norm_relu_forward", [y, *statistics, mean, variance]
+    y = be.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
+    yield "batch_norm_relu_inference", [y]
+    results = be.batch_norm_relu_gradients(dx, x, scale, shift, *statistics)
+    yield "batch_norm_relu_gradients", results
     for name, arrays in {
         "relu_forward": (x,), "relu_input_grad": (dx, x), "leaky_relu_forward": (x, 0.1),
         "leaky_relu_input_grad": (dx, x, 0.1), "sigmoid_forward": (x,), "tanh_forward": (x,),
@@ -224,6 +230,28 @@ def test_batch_norm_over_pieces(be, C):
     expected = escale * einverse * (edy - edshift / M - normal * edscale / M)
     terms = abs(edy) + sums[0] / M + size * spread * sums[1] / M
     assert_close(dx, expected, 8 * e * abs(escale * einverse) * terms)
+
+
+@pytest.mark.parametrize("C", CHANNELS)
+def test_batch_norm_relu_over_pieces(be, C):
+    """The very bits of batch normalisation and ReLU one after the other."""
+    rng = np.random.default_rng(C)
+    x, dy = rng.standard_normal((2, rows_for(C), C)).astype(be.dtype)
+    vectors = rng.standard_normal((2, C)).astype(be.dtype)
+    apart, fused = ((be.zeros((C,)), be.zeros((C,))) for _ in range(2))
+    y, *statistics = be.batch_norm_forward(x, *vectors, *apart, 1.0, 1e-5)
+    y = be.relu_forward(y)
+    both = be.batch_norm_relu_forward(x, *vectors, *fused, 1.0, 1e-5)
+    for one, other in zip((y, *statistics, *apart), (*both, *fused), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(
+        be.relu_forward(be.batch_norm_inference(x, *vectors, *apart, 1e-5)),
+        be.batch_norm_relu_inference(x, *vectors, *apart, 1e-5),
+    )
+    gradients = be.batch_norm_gradients(be.relu_input_grad(dy, y), x, vectors[0], *statistics)
+    both = be.batch_norm_relu_gradients(dy, x, *vectors, *statistics)
+    for one, other in zip(gradients, both, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("size", [262143, 262144, 262145, 3 * 262144 + 17])

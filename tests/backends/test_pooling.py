@@ -3,7 +3,7 @@ import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerance import assert_tracked, track
+from tolerance import assert_close, assert_tracked, sum_bound, track
 
 from gpucnn.errors import ShapeError
 
@@ -13,6 +13,7 @@ CASES = {
     "2×2 tiles": ((2, 4, 6, 3), (2, 2), (2, 2), (0, 0)),
     "tiles with a rest": ((2, 5, 7, 3), (2, 3), (2, 3), (0, 0)),
     "overlapping": ((2, 6, 5, 3), (3, 3), (2, 1), (1, 1)),
+    "overlapping, four channels at a time": ((2, 6, 5, 8), (3, 3), (2, 1), (1, 1)),
     "gaps between windows": ((1, 9, 9, 5), (2, 1), (4, 3), (0, 0)),
     "unequal padding": ((1, 4, 5, 2), (3, 4), (2, 2), ((0, 2), (3, 1))),
     "the whole image": ((2, 3, 5, 4), (3, 5), (3, 5), (0, 0)),
@@ -22,6 +23,7 @@ CASES = {
     "padding no window reaches": ((1, 4, 4, 3), (2, 2), (3, 3), ((0, 1), (0, 1))),
     "256 elements": ((1, 16, 17, 2), (16, 16), (1, 1), (0, 0)),
     "over 256 elements": ((2, 18, 17, 2), (17, 16), (1, 1), (0, 0)),
+    "over 256 elements, four channels": ((1, 18, 17, 4), (17, 16), (1, 1), (0, 0)),
     "over 256 elements, tiles": ((1, 34, 16, 2), (17, 16), (17, 16), (0, 0)),
 }
 
@@ -41,7 +43,7 @@ def cases(draw):
         window.append(extent)
         stride.append(step)
         padding.append((before, after))
-    C = draw(st.sampled_from([1, 3, 5, 17]))
+    C = draw(st.sampled_from([1, 3, 5, 8, 17]))
     shape = (draw(st.integers(1, 3)), *sizes, C)
     return shape, tuple(window), tuple(stride), tuple(padding)
 
@@ -174,6 +176,46 @@ def test_global_average(backend, shape, rng):
     dx = backend.global_avg_pool2d_input_grad(backend.asarray(dy), shape)
     tracked = oracle.global_avg_pool2d_input_grad(track(dy, backend.dtype), shape)
     assert_tracked(backend.to_numpy(dx), tracked, backend.dtype)
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 60, 70, 1), (2, 40, 40, 5), (2, 17, 20, 32), (1, 1, 1, 2048)]
+)
+def test_global_average_of_large_images(backend, rng, shape):
+    """Integers, all sums of which are exact: nothing may be left out or taken twice."""
+    x = rng.integers(-9, 10, shape)
+    y = backend.to_numpy(backend.global_avg_pool2d_forward(backend.asarray(x.astype(float))))
+    pixels = shape[1] * shape[2]
+    total = x.sum(axis=(1, 2)).astype(float)
+    # A division, or a multiplication by the rounded inverse.
+    assert_close(y, total / pixels, sum_bound(2, abs(total) / pixels, backend.dtype))
+    dy = backend.asarray(total)
+    dx = backend.to_numpy(backend.global_avg_pool2d_input_grad(dy, shape))
+    wanted = np.broadcast_to(total[:, None, None] / pixels, shape)
+    assert_close(dx, wanted, sum_bound(2, abs(wanted), backend.dtype))
+
+
+@pytest.mark.slow
+def test_more_images_than_a_grid_has_blocks(backend, rng):
+    """A grid's second axis ends at 65,535."""
+    x = rng.integers(-9, 10, (66000, 1, 2, 1))
+    there, window = backend.asarray(x.astype(backend.dtype)), {"window": (1, 2), "stride": (1, 2)}
+    y, argmax = backend.max_pool2d_forward(there, **window)
+    first = x[:, :, :1] >= x[:, :, 1:]
+    left = backend.asarray(x[:, :, :1].astype(backend.dtype))
+    np.testing.assert_array_equal(backend.to_numpy(y), x.max(axis=2, keepdims=True))
+    np.testing.assert_array_equal(backend.to_numpy(argmax), ~first)
+    routed = backend.to_numpy(backend.max_pool2d_input_grad(left, argmax, x.shape, **window))
+    np.testing.assert_array_equal(routed, np.concatenate([first, ~first], 2) * x[:, :, :1])
+    mean = x.mean(axis=2, keepdims=True)  # exact: halves of integers
+    y = backend.avg_pool2d_forward(there, **window)
+    np.testing.assert_array_equal(backend.to_numpy(y), mean)
+    dx = backend.avg_pool2d_input_grad(y, x.shape, **window)
+    np.testing.assert_array_equal(backend.to_numpy(dx), np.repeat(mean / 2, 2, axis=2))
+    y = backend.global_avg_pool2d_forward(there)
+    np.testing.assert_array_equal(backend.to_numpy(y), mean[:, 0, 0])
+    dx = backend.global_avg_pool2d_input_grad(y, x.shape)
+    np.testing.assert_array_equal(backend.to_numpy(dx), np.repeat(mean / 2, 2, axis=2))
 
 
 X, Y = (2, 6, 7, 3), (2, 3, 3, 3)

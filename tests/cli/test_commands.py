@@ -9,7 +9,17 @@ import pytest
 
 from gpucnn.layers import Conv2d, MaxPool2d
 
-COMMANDS = ("train", "evaluate", "predict", "summary", "gradcheck", "bench", "doctor", "list")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "summary",
+    "gradcheck",
+    "bench",
+    "kernels",
+    "doctor",
+    "list",
+)
 
 CONFIG = """
 seed = 1

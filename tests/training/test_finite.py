@@ -49,9 +49,17 @@ def test_the_first_layer_that_is_not_finite_is_named(make_trainer):
     assert trainer.progress.step == 0
 
 
+def test_the_part_of_a_fused_layer_is_named(make_trainer):
+    """A ReLU would make 0 of the −∞ that its normalisation gives."""
+    trainer = make_trainer()
+    trainer.network.parameters()["1.batch_norm2d.shift"].value[0] = -np.inf
+    trainer.network.parameters()["6.linear.weight"].value[0, 0] = np.nan
+    assert 'layer "1.batch_norm2d" is the first' in take_steps(trainer, 1)
+
+
 def test_a_gradient_alone(make_trainer):
     trainer = make_trainer()
-    layer = trainer.network.body.layers[1]
+    layer = trainer.network.body.steps[1]
     backward = layer.backward
 
     def broken(dy):

@@ -1,0 +1,55 @@
+"""The operations as launches of kernels, on whatever device runs them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.devices.device import Device, Module
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.kernel_backend.activation import KernelActivation
+from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
+from gpucnn.backends.kernel_backend.convolution import KernelConvolution
+from gpucnn.backends.kernel_backend.dropout import KernelDropout
+from gpucnn.backends.kernel_backend.loss import KernelLoss
+from gpucnn.backends.kernel_backend.matrix import KernelMatrix
+from gpucnn.backends.kernel_backend.matrix_product import KernelMatrixProduct
+from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
+from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
+from gpucnn.backends.kernel_backend.pooling import KernelPooling
+from gpucnn.errors import BackendError
+
+
+class KernelBackend(
+    KernelConvolution,
+    KernelPooling,
+    KernelNormalisation,
+    KernelActivation,
+    KernelDropout,
+    KernelMatrixProduct,
+    KernelMatrix,
+    KernelLoss,
+    KernelOptimizer,
+    KernelAugmentation,
+    Backend,
+):
+    """Our own CUDA, on a device: an NVIDIA GPU, or the emulator.
+
+    Args:
+        device: what runs the kernels; the backend has its name.
+        precision: "fp32".
+
+    Raises:
+        BackendError: another precision.
+    """
+
+    def __init__(self, device: Device, precision: str = "fp32") -> None:
+        if precision != "fp32":
+            raise BackendError(
+                f'the {device.name} backend has no precision "{precision}"; it has fp32'
+            )
+        self.device = device
+        self.name = device.name
+        self.precision = precision
+        self.dtype = np.dtype(np.float32)
+        self._modules: dict[KernelSource, Module] = {}

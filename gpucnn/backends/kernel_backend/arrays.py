@@ -103,7 +103,8 @@ class KernelArrays(ArrayOperations):
         The count, as a long long, is passed behind the other arguments.
         """
         blocks = ceil_divide(count, THREADS * VECTOR)
-        self._launch(file, function, (blocks,), (*arguments, np.int64(count)), **constants)
+        counted = (*arguments, np.int64(count))
+        self._launch(file, function, (blocks,), counted, (THREADS,), 0, **constants)
 
 
 def ceil_divide(a: int, b: int) -> int:

@@ -18,8 +18,10 @@ from gpucnn.backends.numpy_backend.workers import Workers
 
 PIECE = 262144
 """Elements of one piece of an elementwise operation (1 MiB in FP32)."""
-_ROW = 1024
+_ROW = 8192
 """Elements that one inner loop of NumPy should run over, where channels are few."""
+_SUM_ROW = 1024
+"""The same for sums over rows: a longer one would leave more to add up at the end."""
 
 
 class NumpyArrays(ArrayOperations):
@@ -95,21 +97,21 @@ def _piece_rows(rows: int, channels: int) -> int:
     return max(1, PIECE // (channels * fold)) * fold
 
 
-def row_fold(rows: int, channels: int) -> int:
-    """How many rows of a contiguous matrix to see as one, so that inner loops are long.
+def row_fold(rows: int, channels: int, length: int = _ROW) -> int:
+    """How many rows of a contiguous matrix to see as one of ``length``, for long inner loops.
 
     A power of two that divides ``rows``. Every piece of ``_rows`` is a multiple of it.
     """
     fold = 1
-    while fold * channels < _ROW and rows % (2 * fold) == 0:
+    while fold * channels < length and rows % (2 * fold) == 0:
         fold *= 2
     return fold
 
 
-def folded(matrix: NDArray[Any]) -> NDArray[Any]:
+def folded(matrix: NDArray[Any], length: int = _ROW) -> NDArray[Any]:
     """A contiguous matrix (rows, C) seen as (rows/fold, fold·C)."""
     rows, channels = matrix.shape
-    fold = row_fold(rows, channels)
+    fold = row_fold(rows, channels, length)
     return matrix.reshape(rows // fold, fold * channels)
 
 
@@ -120,6 +122,15 @@ def tiled(vector: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
 
 def column_sums(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """Sums over the rows of a contiguous matrix (rows, C), finished in float64."""
-    channels = matrix.shape[1]
-    partial = np.add.reduce(folded(matrix), axis=0)
+    return _finished(np.add.reduce(folded(matrix, _SUM_ROW), axis=0), matrix.shape[1])
+
+
+def column_products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums over the rows of a · b, both contiguous (rows, C), finished in float64."""
+    partial = np.einsum("rc,rc->c", folded(a, _SUM_ROW), folded(b, _SUM_ROW))
+    return _finished(partial, a.shape[1])
+
+
+def _finished(partial: NDArray[Any], channels: int) -> NDArray[np.float64]:
+    """Sums of folded columns (fold·C,), added up to (C,)."""
     return np.asarray(partial.reshape(-1, channels).sum(axis=0, dtype=np.float64))

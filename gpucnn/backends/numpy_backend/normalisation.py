@@ -1,4 +1,7 @@
-"""Batch normalisation in two passes over memory: statistics, then values, piece by piece."""
+"""Batch normalisation in two passes over memory: statistics, then values, piece by piece.
+
+With ReLU it takes no more passes over memory, only more over a piece.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.interface.normalisation import NormalisationOperations
-from gpucnn.backends.numpy_backend.arrays import NumpyArrays, column_sums, folded, tiled
+from gpucnn.backends.numpy_backend.arrays import (
+    NumpyArrays,
+    column_products,
+    column_sums,
+    folded,
+    keep_where,
+    tiled,
+)
 
 
 class NumpyNormalisation(NumpyArrays, NormalisationOperations):
@@ -27,6 +37,40 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         mean: NDArray[Any],
         inverse_std: NDArray[Any],
     ) -> None:
+        self._set_statistics(
+            x, running_mean, running_variance, momentum, epsilon, mean, inverse_std
+        )
+        self._normalise(x, mean, scale * inverse_std, shift, y)
+
+    def _batch_norm_relu_forward(
+        self,
+        x: NDArray[Any],
+        scale: NDArray[Any],
+        shift: NDArray[Any],
+        running_mean: NDArray[Any],
+        running_variance: NDArray[Any],
+        momentum: float,
+        epsilon: float,
+        y: NDArray[Any],
+        mean: NDArray[Any],
+        inverse_std: NDArray[Any],
+    ) -> None:
+        self._set_statistics(
+            x, running_mean, running_variance, momentum, epsilon, mean, inverse_std
+        )
+        self._normalise(x, mean, scale * inverse_std, shift, y, relu=True)
+
+    def _set_statistics(
+        self,
+        x: NDArray[Any],
+        running_mean: NDArray[Any],
+        running_variance: NDArray[Any],
+        momentum: float,
+        epsilon: float,
+        mean: NDArray[Any],
+        inverse_std: NDArray[Any],
+    ) -> None:
+        """Those of the batch, and the running ones moved towards them."""
         count = x.size // x.shape[-1]
         exact_mean, variance = self._statistics(x)
         mean[...] = exact_mean
@@ -34,8 +78,7 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         running_mean *= 1.0 - momentum
         running_mean += momentum * mean
         running_variance *= 1.0 - momentum
-        running_variance += (momentum * variance * (count / (count - 1))).astype(y.dtype)
-        self._normalise(x, mean, scale * inverse_std, shift, y)
+        running_variance += (momentum * variance * (count / (count - 1))).astype(x.dtype)
 
     def _statistics(self, x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and (biased) variance of each channel, each (C,).
@@ -51,20 +94,25 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         def piece(number: int, rows: NDArray[Any]) -> None:
             counts[number] = rows.shape[0]
             means[number] = column_sums(rows) / rows.shape[0]
-            deviation = self.workers.scratch("deviation", rows.shape, x.dtype)
-            wide = folded(rows)
             centre = means[number].astype(x.dtype)
-            np.subtract(wide, tiled(centre, wide), out=deviation.reshape(wide.shape))
-            np.multiply(deviation, deviation, out=deviation)
+            deviation = self._deviation(rows, centre)
             # The centre was rounded to the dtype of x: the squares are about the rounded one.
             error = means[number] - centre
-            squares[number] = column_sums(deviation) - rows.shape[0] * error * error
+            squares[number] = column_products(deviation, deviation)
+            squares[number] -= rows.shape[0] * error * error
 
         self._rows(piece, x)
         total = counts.sum()
         mean = (counts * means).sum(axis=0) / total
         variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
         return mean, np.maximum(variance, 0.0)
+
+    def _deviation(self, rows: NDArray[Any], mean: NDArray[Any]) -> NDArray[Any]:
+        """x − mean, of a piece, in scratch memory."""
+        deviation = self.workers.scratch("deviation", rows.shape, rows.dtype)
+        wide = folded(rows)
+        np.subtract(wide, tiled(mean, wide), out=deviation.reshape(wide.shape))
+        return deviation
 
     def _normalise(
         self,
@@ -73,14 +121,18 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         factor: NDArray[Any],
         shift: NDArray[Any],
         y: NDArray[Any],
+        relu: bool = False,
     ) -> None:
         """y = (x − mean) · factor + shift; the mean first, or its digits would cancel."""
+        zero = np.zeros_like(shift)
 
         def piece(_: int, source: NDArray[Any], target: NDArray[Any]) -> None:
             wide, result = folded(source), folded(target)
             np.subtract(wide, tiled(mean, wide), out=result)
             result *= tiled(factor, wide)
             result += tiled(shift, wide)
+            if relu:  # not against a scalar, for which NumPy has no vectorised loop
+                np.maximum(result, tiled(zero, wide), out=result)
 
         self._rows(piece, x, y)
 
@@ -94,8 +146,19 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         epsilon: float,
         y: NDArray[Any],
     ) -> None:
-        factor = scale / np.sqrt(variance + x.dtype.type(epsilon))
-        self._normalise(x, mean, factor, shift, y)
+        self._normalise(x, mean, _inference_factor(scale, variance, epsilon), shift, y)
+
+    def _batch_norm_relu_inference(
+        self,
+        x: NDArray[Any],
+        scale: NDArray[Any],
+        shift: NDArray[Any],
+        mean: NDArray[Any],
+        variance: NDArray[Any],
+        epsilon: float,
+        y: NDArray[Any],
+    ) -> None:
+        self._normalise(x, mean, _inference_factor(scale, variance, epsilon), shift, y, relu=True)
 
     def _batch_norm_gradients(
         self,
@@ -108,38 +171,97 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         dscale: NDArray[Any],
         dshift: NDArray[Any],
     ) -> None:
-        C = x.shape[-1]
-        count = x.size // C
-        pieces = self._row_pieces(x)
-        sums, products = np.empty((pieces, C)), np.empty((pieces, C))
+        self._gradients(dy, x, scale, None, mean, inverse_std, dx, dscale, dshift)
 
-        def reduce_piece(number: int, gradient: NDArray[Any], source: NDArray[Any]) -> None:
-            deviation = self.workers.scratch("deviation", source.shape, x.dtype)
-            wide = deviation.reshape(folded(source).shape)
-            np.subtract(folded(source), tiled(mean, wide), out=wide)
-            np.multiply(deviation, gradient, out=deviation)
+    def _batch_norm_relu_gradients(
+        self,
+        dy: NDArray[Any],
+        x: NDArray[Any],
+        scale: NDArray[Any],
+        shift: NDArray[Any],
+        mean: NDArray[Any],
+        inverse_std: NDArray[Any],
+        dx: NDArray[Any],
+        dscale: NDArray[Any],
+        dshift: NDArray[Any],
+    ) -> None:
+        self._gradients(dy, x, scale, shift, mean, inverse_std, dx, dscale, dshift)
+
+    def _gradients(
+        self,
+        dy: NDArray[Any],
+        x: NDArray[Any],
+        scale: NDArray[Any],
+        relu_shift: NDArray[Any] | None,
+        mean: NDArray[Any],
+        inverse_std: NDArray[Any],
+        dx: NDArray[Any],
+        dscale: NDArray[Any],
+        dshift: NDArray[Any],
+    ) -> None:
+        """With ``relu_shift``, the shift, where a ReLU comes after; it leaves its dx in dx."""
+        sums = np.empty((self._row_pieces(x), x.shape[-1]))
+        products = np.empty_like(sums)
+        factor = scale * inverse_std
+
+        def piece(
+            number: int, gradient: NDArray[Any], source: NDArray[Any], target: NDArray[Any]
+        ) -> None:
+            deviation = self._deviation(source, mean)
+            if relu_shift is not None:
+                positive = self._positive(deviation, factor, relu_shift)
+                keep_where(folded(gradient), positive, folded(target))
+                gradient = target
             sums[number] = column_sums(gradient)
-            products[number] = column_sums(deviation)
+            products[number] = column_products(deviation, gradient)
 
-        self._rows(reduce_piece, dy, x)
-        total = sums.sum(axis=0)
-        scaled = products.sum(axis=0) * inverse_std
-        dshift[...] = total
-        dscale[...] = scaled
-        # dx = a · dy + b · (x − mean) + c
-        a = (scale * inverse_std).astype(x.dtype)
-        b = (-a * inverse_std * (scaled / count)).astype(x.dtype)
-        c = (-a * (total / count)).astype(x.dtype)
+        self._rows(piece, dy, x, dx)
+        total, scaled = sums.sum(axis=0), products.sum(axis=0) * inverse_std
+        dshift[...], dscale[...] = total, scaled
+        count = x.size // x.shape[-1]
+        b = -factor * inverse_std * (scaled / count)
+        c = -factor * (total / count)
+        normalised = dy if relu_shift is None else dx
+        self._combine(normalised, x, mean, factor, b.astype(x.dtype), c.astype(x.dtype), dx)
 
-        def gradient_piece(
+    def _positive(
+        self, deviation: NDArray[Any], factor: NDArray[Any], shift: NDArray[Any]
+    ) -> NDArray[np.bool_]:
+        """Where deviation · factor + shift, rounded as ``_normalise`` does, is above 0; folded.
+
+        A sum of two floats has the sign of the exact sum, so it need not be made.
+        """
+        wide = folded(deviation)
+        scaled = self.workers.scratch("scaled", wide.shape, wide.dtype)
+        np.multiply(wide, tiled(factor, wide), out=scaled)
+        positive = self.workers.scratch("positive", wide.shape, np.bool_)
+        np.greater(scaled, tiled(-shift, wide), out=positive)
+        return positive
+
+    def _combine(
+        self,
+        dy: NDArray[Any],
+        x: NDArray[Any],
+        mean: NDArray[Any],
+        a: NDArray[Any],
+        b: NDArray[Any],
+        c: NDArray[Any],
+        dx: NDArray[Any],
+    ) -> None:
+        """dx = a · dy + b · (x − mean) + c, where dx may be dy."""
+
+        def piece(
             _: int, gradient: NDArray[Any], source: NDArray[Any], target: NDArray[Any]
         ) -> None:
-            wide, result = folded(source), folded(target)
-            term = self.workers.scratch("deviation", wide.shape, x.dtype)
-            np.subtract(wide, tiled(mean, wide), out=term)
-            term *= tiled(b, wide)
-            np.multiply(folded(gradient), tiled(a, wide), out=result)
+            term, result = folded(self._deviation(source, mean)), folded(target)
+            term *= tiled(b, term)
+            np.multiply(folded(gradient), tiled(a, term), out=result)
             result += term
-            result += tiled(c, wide)
+            result += tiled(c, term)
 
-        self._rows(gradient_piece, dy, x, dx)
+        self._rows(piece, dy, x, dx)
+
+
+def _inference_factor(scale: NDArray[Any], variance: NDArray[Any], epsilon: float) -> NDArray[Any]:
+    factor: NDArray[Any] = scale / np.sqrt(variance + variance.dtype.type(epsilon))
+    return factor

@@ -266,7 +266,7 @@ def _module(source: KernelSource) -> list[str]:
     text = source.text()
     dynamic = _DYNAMIC.search(text)
     parts = [
-        f"namespace {prefix} {{\n#line 1 \"constants\"\n{source.prologue}",
+        f'namespace {prefix} {{\n#line 1 "constants"\n{source.prologue}',
         _embedded(source.path),
         "}\n",
     ]

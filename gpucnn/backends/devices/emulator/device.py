@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Module
-from gpucnn.backends.devices.emulator.builder import MODES, Builder
+from gpucnn.backends.devices.emulator.builder import MODES, Builder, compiler
 from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.source import KernelSource
@@ -129,8 +129,6 @@ class EmulatorDevice(Device):
 
 def why_unavailable() -> str:
     """One sentence on why the emulator cannot work here; empty where it can."""
-    from gpucnn.backends.devices.emulator.builder import compiler
-
     if sys.platform != "linux":
         return "the emulator works on Linux only so far"
     try:
@@ -142,5 +140,3 @@ def why_unavailable() -> str:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-

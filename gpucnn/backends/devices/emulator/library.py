@@ -94,7 +94,7 @@ class Library:
         prefix = symbol_prefix(source)
         entry = _KernelEntry.in_dll(self._library, f"{prefix}_{function}")
         shared = ctypes.c_char.in_dll(self._library, f"{prefix}_shared_memory")
-        parameters = []
+        parameters: list[tuple[str, int]] = []
         while entry.parameters[len(parameters)].kind != b"\0":
             parameter = entry.parameters[len(parameters)]
             parameters.append((parameter.kind.decode(), parameter.bytes))
@@ -126,7 +126,7 @@ class Runtime:
         # Arguments lie in slots of 8 bytes; the kernel gets a pointer to each.
         first = slots.ctypes.data
         pointers = np.arange(first, first + slots.nbytes, 8, dtype=np.uint64)
-        array_regions = (_Region * len(regions))(*regions)
+        array_regions = (_Region * len(regions))(*(_Region(*region) for region in regions))
         request = _LaunchRequest(
             kernel.name.encode(),
             kernel.entry,
@@ -191,8 +191,11 @@ def _words(parameter: tuple[str, int]) -> str:
 
 
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
-    message = failure.message.decode(errors="replace")
-    for words, address in ((" at", failure.instruction), ("; the other at", failure.other_instruction)):
+    message = str(failure.message, errors="replace")
+    for words, address in (
+        (" at", failure.instruction),
+        ("; the other at", failure.other_instruction),
+    ):
         if address:
             message += f"{words} {source_line(kernel.library, address)}"
     return message

@@ -71,7 +71,8 @@ class SanitizerRunner:
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
                 *(_argument_line(argument, buffers) for argument in arguments),
             ]
-            request.write_bytes("\n".join(text).encode() + b"\n\n" + b"".join(buffer.tobytes() for buffer in buffers))
+            content = b"".join(buffer.tobytes() for buffer in buffers)
+            request.write_bytes("\n".join(text).encode() + b"\n\n" + content)
             done = subprocess.run(
                 [str(self._program), str(request), str(result)],
                 capture_output=True,
@@ -81,10 +82,10 @@ class SanitizerRunner:
             )
             if done.returncode:
                 raise BackendError(_described(kernel, done.returncode, done.stderr))
-            content = np.fromfile(result, np.uint8)
+            written = np.fromfile(result, np.uint8)
         start = 0
         for buffer in buffers:
-            buffer[...] = content[start : start + buffer.nbytes]
+            buffer[...] = written[start : start + buffer.nbytes]
             start += buffer.nbytes
 
 

@@ -1,0 +1,88 @@
+"""Whether a GPU can be used here, and if not, what is missing and what to do."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import Any
+
+from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
+from gpucnn.errors import BackendError
+
+_INSUFFICIENT_DRIVER = 35
+"""cudaErrorInsufficientDriver: also where there is no driver at all."""
+
+
+def why_unavailable(ordinal: int = 0) -> str:
+    """One sentence on why a GPU cannot be used here; empty where it can.
+
+    Args:
+        ordinal: which GPU.
+    """
+    if importlib.util.find_spec("cupy") is None:
+        return (
+            'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
+            "NVIDIA driver is 580 or newer"
+        )
+    try:
+        cupy = importlib.import_module("cupy")
+    except Exception as error:
+        return f"CuPy is installed but does not import ({_one_line(error)}); install it again"
+    return _driver(cupy) or _gpu(cupy, ordinal)
+
+
+def _driver(cupy: Any) -> str:
+    runtime = cupy.cuda.runtime
+    if runtime.is_hip:
+        return "this CuPy is made for AMD's GPUs; gpucnn needs cupy-cuda12x or cupy-cuda13x"
+    version = runtime.driverGetVersion()
+    if version == 0:
+        return (
+            "there is no NVIDIA driver on this machine, so no GPU can be used; install one, or "
+            "use --backend numpy"
+        )
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        if error.status == _INSUFFICIENT_DRIVER:
+            return (
+                f"the NVIDIA driver is for CUDA {_version(version)} and CuPy for "
+                f"{_version(runtime.runtimeGetVersion())}; update the driver, or install the "
+                'CuPy that fits it ("gpucnn[cuda12]")'
+            )
+        return f"the NVIDIA driver finds no GPU ({_one_line(error)})" + _hidden()
+    return "" if count else "the NVIDIA driver finds no GPU" + _hidden()
+
+
+def _gpu(cupy: Any, ordinal: int) -> str:
+    count = cupy.cuda.runtime.getDeviceCount()
+    if not 0 <= ordinal < count:
+        only = "the only one is 0" if count == 1 else f"they are numbered from 0 to {count - 1}"
+        return f"there is no GPU {ordinal}; {only}"
+    capability = int(cupy.cuda.Device(ordinal).compute_capability)
+    if capability < OLDEST:
+        return (
+            f"GPU {ordinal} is of compute capability {capability // 10}.{capability % 10}; gpucnn "
+            f"needs {OLDEST // 10}.{OLDEST % 10} (Volta) or newer, or --backend numpy"
+        )
+    try:
+        check_architecture(architecture_of(capability))
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
+def _hidden() -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return "; use --backend numpy"
+    return f'; CUDA_VISIBLE_DEVICES is "{visible}", which may hide it'
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,137 @@
+"""Every kernel and variant, compiled for every architecture, and what each of them takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpucnn.backends.devices.cuda.nvrtc import Usage
+from gpucnn.backends.devices.cuda.store import ProgramStore
+from gpucnn.backends.devices.disassembly import by_kind, can_disassemble, instructions
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.errors import BackendError
+from gpucnn.processor import available_cores
+
+
+@dataclass(frozen=True)
+class KernelReport:
+    """One kernel of one variant for one architecture.
+
+    Attributes:
+        source: the file and its constants.
+        name: the kernel.
+        architecture: what it was compiled for.
+        usage: registers and memory.
+        instructions: how many of each kind; None where there is no disassembler for them.
+    """
+
+    source: KernelSource
+    name: str
+    architecture: str
+    usage: Usage
+    instructions: Mapping[str, int] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "file": self.source.file,
+            "kernel": self.name,
+            "constants": dict(self.source.constants),
+            "architecture": self.architecture,
+            **vars(self.usage),
+            "instructions": None if self.instructions is None else dict(self.instructions),
+        }
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file, compiled with one set of constants for one architecture.
+
+    Attributes:
+        source: the file and its constants.
+        architecture: what it was compiled for.
+        kernels: its kernels; none where it does not compile.
+        error: why it does not.
+    """
+
+    source: KernelSource
+    architecture: str
+    kernels: tuple[KernelReport, ...]
+    error: str = ""
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What is wrong: it does not compile, or kernels of it spill."""
+        if self.error:
+            return (self.error,)
+        return tuple(
+            f"{self.source}: {kernel.name} spills {kernel.usage.spill_bytes} bytes on "
+            f"{self.architecture}, with {kernel.usage.registers} registers"
+            for kernel in self.kernels
+            if kernel.usage.spill_bytes
+        )
+
+
+def planned_sources(folder: Path = KERNELS) -> tuple[KernelSource, ...]:
+    """What the operations launch at representative shapes, by file.
+
+    Args:
+        folder: of kernels. A file in it that no operation launches is compiled as it is.
+
+    Raises:
+        BackendError: there are no kernels in the folder.
+    """
+    from gpucnn.backends.kernel_backend import KernelBackend
+    from gpucnn.backends.representative import run_all
+
+    files = {path.name for path in folder.glob("*.cu")}
+    if not files:
+        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+    device = PlanningDevice()
+    run_all(KernelBackend(device))
+    planned = [replace(source, folder=folder) for source in device.sources if source.file in files]
+    others = files - {source.file for source in planned}
+    return tuple(
+        sorted(
+            [*planned, *(KernelSource(file, folder=folder) for file in others)],
+            key=lambda source: source.file,
+        )
+    )
+
+
+def build_all(
+    sources: Iterable[KernelSource], architectures: Iterable[str], disassemble: bool = True
+) -> Iterator[Built]:
+    """Compiles everything, several at a time; in order of architecture, then source."""
+    jobs = [
+        (ProgramStore(architecture), source) for architecture in architectures for source in sources
+    ]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        yield from pool.map(lambda job: _build(job[0], job[1], disassemble), jobs)
+
+
+def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Built:
+    architecture = store.architecture
+    try:
+        program = store.find(source) or store.compile(source)
+    except BackendError as error:
+        return Built(source, architecture, (), str(error))
+    found: dict[str, Counter[str]] | None = None
+    if disassemble and can_disassemble(architecture):
+        found = instructions(program.cubin)
+    kernels = tuple(
+        KernelReport(
+            source,
+            name,
+            architecture,
+            program.usage[name],
+            None if found is None else by_kind(found[lowered]),
+        )
+        for name, lowered in program.names.items()
+    )
+    return Built(source, architecture, kernels)

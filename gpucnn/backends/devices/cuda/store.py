@@ -1,0 +1,71 @@
+"""Compiled programs from the disk, or from the compiler and then on the disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from gpucnn.backends.devices.cache import Cache, cache_key
+from gpucnn.backends.devices.cuda.nvrtc import (
+    OPTIONS,
+    Program,
+    Usage,
+    compile_to_cubin,
+    compiler_version,
+    toolkit_version,
+)
+from gpucnn.backends.devices.source import KernelSource
+
+
+class ProgramStore:
+    """The programs of one architecture.
+
+    Args:
+        architecture: such as "sm_90a".
+        cache: where they are kept.
+    """
+
+    def __init__(self, architecture: str, cache: Cache | None = None) -> None:
+        self.architecture = architecture
+        self.cache = Cache() if cache is None else cache
+
+    def key(self, source: KernelSource) -> str:
+        """A key of everything that the program depends on."""
+        version = ".".join(str(part) for part in compiler_version())
+        return cache_key(
+            "cubin",
+            source.digest(),
+            self.architecture,
+            " ".join(OPTIONS),
+            version,
+            toolkit_version(),
+        )
+
+    def find(self, source: KernelSource) -> Program | None:
+        """A program that was compiled before; None where none was, or it is damaged."""
+        content = self.cache.get(self.key(source))
+        return None if content is None else _decode(content)
+
+    def compile(self, source: KernelSource) -> Program:
+        """Compiles a program and keeps it.
+
+        Raises:
+            BackendError: as in ``compile_to_cubin``.
+        """
+        program = compile_to_cubin(source, self.architecture)
+        self.cache.put(self.key(source), _encode(program))
+        return program
+
+
+def _encode(program: Program) -> bytes:
+    """A line of JSON with names and usage, then the cubin."""
+    usage = {name: asdict(usage) for name, usage in program.usage.items()}
+    header = json.dumps({"names": dict(program.names), "usage": usage})
+    return header.encode() + b"\n" + program.cubin
+
+
+def _decode(content: bytes) -> Program:
+    header, _, cubin = content.partition(b"\n")
+    fields = json.loads(header)
+    usage = {name: Usage(**values) for name, values in fields["usage"].items()}
+    return Program(cubin, fields["names"], usage)

@@ -1,0 +1,72 @@
+"""Which instructions a cubin is made of, as nvdisasm tells; needs no GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+from gpucnn.backends.devices.cuda.nvrtc import compute_capability
+
+OLDEST = 75
+"""The packages of nvdisasm (CUDA 13) no longer read what is older."""
+
+_FUNCTION = re.compile(r"^\.text\.(\S+):$", re.MULTILINE)
+_INSTRUCTION = re.compile(
+    r"^\s+(?:\{\s*)?/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.a-z]*)",
+    re.MULTILINE,
+)
+
+
+@lru_cache(maxsize=1)
+def disassembler() -> Path | None:
+    """nvdisasm of the pip package, or on the PATH; None where there is none."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(folder).glob("*/bin/nvdisasm*"), reverse=True):
+            return path
+    found = shutil.which("nvdisasm")
+    return Path(found) if found else None
+
+
+def can_disassemble(architecture: str) -> bool:
+    """Whether there is a disassembler here that reads this architecture."""
+    return disassembler() is not None and compute_capability(architecture) >= OLDEST
+
+
+def instructions(cubin: bytes) -> dict[str, Counter[str]]:
+    """How often each instruction occurs, with its modifiers ("LDG.E.128"), by lowered name.
+
+    Empty where nvdisasm cannot read the cubin, or is not there.
+    """
+    program = disassembler()
+    if program is None:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
+        file = Path(folder) / "kernels.cubin"
+        file.write_bytes(cubin)
+        command = [str(program), "--print-code", "--no-dataflow", str(file)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return parse(result.stdout)
+
+
+def parse(listing: str) -> dict[str, Counter[str]]:
+    """The same from nvdisasm's listing."""
+    parts = _FUNCTION.split(listing)[1:]
+    return {
+        name: Counter(_INSTRUCTION.findall(text))
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def by_kind(counts: Counter[str]) -> Counter[str]:
+    """The same without modifiers: "LDG" for "LDG.E.128"."""
+    kinds: Counter[str] = Counter()
+    for name, count in counts.items():
+        kinds[name.partition(".")[0]] += count
+    return kinds

@@ -1,0 +1,100 @@
+"""A device that does nothing but write down which kernels it is asked for.
+
+A model's step, or a list of problems, run on it tells every kernel and variant that they take;
+these can then be compiled side by side, for any GPU, on a machine that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Kernel, Module
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.errors import BackendError
+
+_BOUNDARY = 64
+
+
+class PlanningDevice(Device):
+    """Arrays whose memory is never touched, launches that do not happen.
+
+    Args:
+        limits: of the device that is planned for.
+        name: its backend's name, for messages.
+
+    Attributes:
+        sources: what was asked for, each once, in the order of first use.
+    """
+
+    def __init__(self, limits: DeviceLimits | None = None, name: str = "planner") -> None:
+        self.limits = DeviceLimits() if limits is None else limits
+        self.name = name
+        self._sources: dict[KernelSource, None] = {}
+
+    @property
+    def sources(self) -> tuple[KernelSource, ...]:
+        """What was asked for, each once, in the order of first use."""
+        return tuple(self._sources)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Address space; the system gives memory to what is written to alone."""
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        memory = np.empty(size + _BOUNDARY, np.uint8)
+        begin = -memory.ctypes.data % _BOUNDARY
+        return memory[begin : begin + size].view(dtype).reshape(shape)
+
+    def asarray(self, array: NDArray[Any]) -> Array:
+        """An array like it, without its contents."""
+        return self.empty(array.shape, array.dtype)
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Zeros, which are finite and as good as any."""
+        return np.zeros(array.shape, array.dtype)
+
+    def compile(self, source: KernelSource) -> Module:
+        """Writes the source down."""
+        self._sources[source] = None
+        return _Names(source)
+
+    def launch(
+        self,
+        kernel: Kernel,
+        grid: Grid,
+        block: Grid,
+        shared_bytes: int,
+        arguments: Sequence[Argument],
+    ) -> None:
+        """Checks that the block is one that the device could run."""
+        threads = block[0] * block[1] * block[2]
+        if threads > self.limits.threads or shared_bytes > self.limits.dynamic_shared_bytes:
+            raise BackendError(
+                f"{kernel} asks for blocks of {threads} threads and {shared_bytes} bytes of "
+                f"shared memory; the device has {self.limits.threads} and "
+                f"{self.limits.dynamic_shared_bytes}"
+            )
+
+    def synchronise(self) -> None:
+        """Nothing is under way."""
+
+
+class _Names(Mapping[str, str]):
+    """The kernels of a file, each standing for itself."""
+
+    def __init__(self, source: KernelSource) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._source.functions():
+            raise BackendError(f"{self._source.file} has no kernel {name}")
+        return name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source.functions())
+
+    def __len__(self) -> int:
+        return len(self._source.functions())

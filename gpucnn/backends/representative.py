@@ -1,0 +1,180 @@
+"""Every operation at the shapes of well-known networks, and at awkward ones.
+
+On a device that only plans, this tells all kernels and variants; arrays have no contents here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.geometry import Padding, Pair
+from gpucnn.backends.interface.arrays import Array
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of x (N, H, W, C) with K filters."""
+
+    network: str
+    N: int
+    H: int
+    W: int
+    C: int
+    K: int
+    filter: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+
+CONVOLUTIONS = (
+    Convolution("LeNet 1", 128, 28, 28, 1, 32, (5, 5), padding=(2, 2)),
+    Convolution("LeNet 2", 128, 14, 14, 32, 64, (5, 5), padding=(2, 2)),
+    Convolution("ResNet-9 1", 256, 32, 32, 3, 64, (3, 3), padding=(1, 1)),
+    Convolution("ResNet-9 2", 256, 32, 32, 64, 128, (3, 3), padding=(1, 1)),
+    Convolution("ResNet-9 4", 256, 4, 4, 512, 512, (3, 3), padding=(1, 1)),
+    Convolution("ResNet-50 1", 64, 224, 224, 3, 64, (7, 7), (2, 2), (3, 3)),
+    Convolution("ResNet-50 1×1", 64, 56, 56, 256, 64, (1, 1)),
+    Convolution("ResNet-50 3×3/2", 64, 56, 56, 128, 128, (3, 3), (2, 2), (1, 1)),
+    Convolution("ResNet-50 shortcut", 64, 28, 28, 512, 1024, (1, 1), (2, 2)),
+    Convolution("MobileNet depthwise", 64, 56, 56, 128, 128, (3, 3), (1, 1), (1, 1), groups=128),
+    Convolution("ResNeXt, 32 groups", 64, 28, 28, 256, 256, (3, 3), (1, 1), (1, 1), groups=32),
+    Convolution("DeepLab, dilated", 8, 33, 33, 256, 256, (3, 3), (1, 1), (2, 2), (2, 2)),
+    Convolution("odd sizes", 3, 13, 17, 5, 7, (3, 2), (2, 1), ((1, 2), (0, 1)), (1, 2)),
+    Convolution("one pixel", 1, 1, 1, 1, 1, (1, 1)),
+)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A pooling of x (N, H, W, C)."""
+
+    network: str
+    N: int
+    H: int
+    W: int
+    C: int
+    window: Pair
+    stride: Pair
+    padding: Padding = (0, 0)
+
+
+POOLINGS = (
+    Pooling("LeNet", 128, 28, 28, 32, (2, 2), (2, 2)),
+    Pooling("ResNet-9", 256, 32, 32, 128, (2, 2), (2, 2)),
+    Pooling("ResNet-50", 64, 112, 112, 64, (3, 3), (2, 2), (1, 1)),
+    Pooling("whole image", 256, 4, 4, 512, (4, 4), (4, 4)),
+    Pooling("odd sizes", 3, 13, 17, 5, (3, 2), (2, 3), ((1, 1), (0, 1))),
+    Pooling("wide window", 2, 40, 40, 3, (17, 17), (4, 4)),
+)
+
+_MATRICES = ((128, 3136, 128), (128, 128, 10), (256, 512, 100), (64, 2048, 1000), (3, 5, 7))
+"""Batch, inputs and outputs of linear layers."""
+_CHANNELS = (1, 3, 10, 64, 100, 1000)
+
+
+def run_all(backend: Backend) -> None:
+    """Runs every operation of the backend over all of these problems."""
+    for convolution in CONVOLUTIONS:
+        _convolve(backend, convolution)
+    for pooling in POOLINGS:
+        _pool(backend, pooling)
+    for rows, inputs, outputs in _MATRICES:
+        _multiply(backend, rows, inputs, outputs)
+    for channels in _CHANNELS:
+        _normalise(backend, channels)
+        _classify(backend, channels)
+    _activate(backend)
+    _augment(backend)
+    _optimize(backend)
+
+
+def _convolve(backend: Backend, problem: Convolution) -> None:
+    x = backend.empty((problem.N, problem.H, problem.W, problem.C))
+    w = backend.empty((problem.K, *problem.filter, problem.C // problem.groups))
+    options = (problem.stride, problem.padding, problem.dilation, problem.groups)
+    dy = backend.conv2d_forward(x, w, None, *options)
+    backend.conv2d_forward(x, w, backend.empty((problem.K,)), *options)
+    backend.conv2d_input_grad(dy, w, x.shape, *options)
+    backend.conv2d_filter_grad(x, dy, w.shape, *options)
+    backend.channel_sum(dy)
+
+
+def _pool(backend: Backend, problem: Pooling) -> None:
+    x = backend.empty((problem.N, problem.H, problem.W, problem.C))
+    options = (problem.window, problem.stride, problem.padding)
+    dy, argmax = backend.max_pool2d_forward(x, *options)
+    backend.max_pool2d_input_grad(dy, argmax, x.shape, *options)
+    backend.avg_pool2d_forward(x, *options)
+    backend.avg_pool2d_input_grad(dy, x.shape, *options)
+    means = backend.global_avg_pool2d_forward(x)
+    backend.global_avg_pool2d_input_grad(means, x.shape)
+
+
+def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
+    x, w = backend.empty((rows, inputs)), backend.empty((outputs, inputs))
+    dy = backend.matmul(x, w, transpose_b=True)
+    backend.matmul(x, w, transpose_b=True, bias=backend.empty((outputs,)))
+    backend.matmul(dy, w)
+    backend.matmul(dy, x, transpose_a=True)
+    backend.matmul(backend.empty((inputs, rows)), w, transpose_a=True, transpose_b=True)
+    backend.channel_sum(dy)
+
+
+def _normalise(backend: Backend, channels: int) -> None:
+    x = backend.empty((64, 8, 8, channels))
+    scale, shift, mean, variance = (backend.empty((channels,)) for _ in range(4))
+    _, batch_mean, inverse_std = backend.batch_norm_forward(
+        x, scale, shift, mean, variance, 0.1, 1e-5
+    )
+    backend.batch_norm_inference(x, scale, shift, mean, variance, 1e-5)
+    backend.batch_norm_gradients(x, x, scale, batch_mean, inverse_std)
+
+
+def _classify(backend: Backend, classes: int) -> None:
+    scores, labels = backend.empty((128, classes)), backend.empty((128,), np.int32)
+    losses, probabilities = backend.softmax_cross_entropy_forward(scores, labels, 0.1)
+    backend.softmax_cross_entropy_input_grad(probabilities, labels, 0.1, 1 / 128)
+    backend.softmax(scores)
+    backend.mean_squared_error_forward(scores, labels)
+    backend.mean_squared_error_input_grad(scores, labels, 1 / 128)
+    backend.accumulate_metrics(backend.empty((2,), np.float64), losses, scores, labels)
+
+
+def _activate(backend: Backend) -> None:
+    x = backend.empty((64, 8, 8, 10))
+    for y in (backend.relu_forward(x), backend.sigmoid_forward(x), backend.tanh_forward(x)):
+        backend.add(x, y)
+    backend.relu_input_grad(x, x)
+    backend.sigmoid_input_grad(x, x)
+    backend.tanh_input_grad(x, x)
+    backend.leaky_relu_forward(x, 0.01)
+    backend.leaky_relu_input_grad(x, x, 0.01)
+    _, mask = backend.dropout_forward(x, 0.5, seed=1, stream=2, step=3)
+    backend.dropout_input_grad(x, mask, 0.5)
+
+
+def _augment(backend: Backend) -> None:
+    for H, W, C in ((8, 8, 1), (32, 32, 3)):
+        images = backend.empty((64, H, W, C), np.uint8)
+        scale, offset = backend.empty((C,)), backend.empty((C,))
+        flips: tuple[Array | None, ...] = (None, backend.empty((64,), np.uint8))
+        shifts: tuple[Array | None, ...] = (None, backend.empty((64, 2), np.int32))
+        for flip in flips:
+            for shift in shifts:
+                backend.augment_images(images, scale, offset, flip, shift)
+
+
+def _optimize(backend: Backend) -> None:
+    w, g, m, v = (backend.empty((1001,)) for _ in range(4))
+    backend.sgd_step(w, g, None, 0.1, 0.0, False, 1e-4)
+    for nesterov in (False, True):
+        backend.sgd_step(w, g, v, 0.1, 0.9, nesterov, 1e-4)
+    backend.adam_step(w, g, m, v, 1, 1e-3, 0.9, 0.999, 1e-8, 1e-4)
+    backend.adamw_step(w, g, m, v, 1, 1e-3, 0.9, 0.999, 1e-8, 1e-4)
+    backend.clip_by_global_norm(g, backend.global_norm(g), 1.0)
+    backend.clip_by_value(g, 1.0)

@@ -1,0 +1,195 @@
+"""The CUDA device against a CuPy that has no GPU: what it passes on, what it refuses, its words."""
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+from fake_cupy import FakeArray, FakeCupy
+
+from gpucnn.backends.devices.cache import Cache
+from gpucnn.backends.devices.cuda import store
+from gpucnn.backends.devices.cuda.device import CudaDevice
+from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.errors import BackendError
+
+SOURCE = KernelSource("activation.cu")
+GRID, BLOCK = (2, 1, 1), (256, 1, 1)
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    fake = FakeCupy(gpus=2)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
+    return fake
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The sources that were compiled."""
+    sources = []
+
+    def compile_to_cubin(source, architecture):
+        sources.append(source)
+        usage = {name: Usage(20, 1024, 0, 0) for name in source.functions()}
+        names = {name: f"_Z{name}" for name in source.functions()}
+        return Program(f"cubin of {source} for {architecture}".encode(), names, usage)
+
+    monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
+    return sources
+
+
+@pytest.fixture
+def device(cupy, compiled, tmp_path):  # noqa: ARG001 - both are put in place
+    return CudaDevice(cache=Cache(tmp_path))
+
+
+@pytest.fixture
+def kernel(device):
+    return device.compile(SOURCE)["relu_forward"]
+
+
+def test_limits_and_architecture_are_the_gpus(device):
+    assert device.architecture == "sm_90a"
+    assert device.limits.dynamic_shared_bytes == 227 * 1024
+    assert device.limits.multiprocessors == 132
+
+
+def test_arrays_go_there_and_back(device):
+    for host in (np.arange(12.0, dtype=np.float32).reshape(3, 4), np.array(7), np.empty((0, 3))):
+        there = device.asarray(host)
+        assert there.shape == host.shape
+        back = device.to_numpy(there)
+        assert type(back) is np.ndarray
+        np.testing.assert_array_equal(back, host)
+
+
+def test_arguments_are_passed_with_their_exact_types(cupy, device, kernel):
+    x = device.empty((4,), np.dtype(np.float32))
+    arguments = (x, None, np.float32(0.5), np.int32(3), np.int64(4), np.uint8(5), np.bool_(True))
+    device.launch(kernel, GRID, BLOCK, 0, arguments)
+    name, grid, block, passed, shared_bytes, stream = cupy.launches.pop()
+    assert (name, grid, block, shared_bytes) == ("_Zrelu_forward", GRID, BLOCK, 0)
+    assert stream is device.stream
+    assert passed[0] is x
+    assert passed[1] == 0
+    assert [type(value) for value in passed[1:]] == [
+        np.uintp, np.float32, np.int32, np.int64, np.uint8, np.bool_,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", [1, 2.5, True, [1], np.zeros(3)])
+def test_other_arguments_are_refused(device, kernel, argument):
+    with pytest.raises(TypeError, match="relu_forward was given"):
+        device.launch(kernel, GRID, BLOCK, 0, (argument,))
+
+
+def test_an_array_of_another_gpu_is_refused(device, kernel):
+    x = np.zeros(3).view(FakeArray)
+    x.ordinal = 1
+    with pytest.raises(BackendError, match="an array of GPU 1; it runs on GPU 0"):
+        device.launch(kernel, GRID, BLOCK, 0, (x,))
+
+
+def test_more_shared_memory_is_asked_for_once(cupy, device, kernel):
+    device.launch(kernel, GRID, BLOCK, 47 * 1024, ())
+    assert cupy.opted == []
+    # The kernel has 1,024 bytes of static shared memory, so 48 KB more are too many.
+    for _ in range(2):
+        device.launch(kernel, GRID, BLOCK, 48 * 1024, ())
+    assert cupy.opted == [(kernel.function.ptr, 8, 48 * 1024)]
+    with pytest.raises(BackendError, match="asks for 232449 bytes of shared memory; GPU 0 has"):
+        device.launch(kernel, GRID, BLOCK, 227 * 1024 + 1, ())
+
+
+def test_a_refused_launch_is_explained(device, kernel):
+    with pytest.raises(BackendError, match=r"relu_forward could not be launched .*INVALID_VALUE"):
+        device.launch(kernel, GRID, (0, 1, 1), 0, ())
+
+
+def test_out_of_memory_says_what_was_asked_for(cupy, device):
+    cupy.limit = 900 * 1024
+    with pytest.raises(BackendError) as caught:
+        device.empty((1024, 1024), np.dtype(np.float32))
+    for words in ("4.0 MiB", "(1024, 1024)", "700.0 KiB", "900.0 KiB that CUPY_GPU_MEMORY_LIMIT",
+                  "300.0 KiB of the GPU's 1.0 MiB", "training.batch_size"):  # fmt: skip
+        assert words in str(caught.value)
+    with pytest.raises(BackendError, match=r"2\.0 MiB for an array"):
+        device.asarray(np.zeros(1 << 18))
+
+
+def test_errors_of_earlier_kernels_are_told(cupy, device):
+    device.synchronise()
+    cupy.failure = "cudaErrorIllegalAddress"
+    with pytest.raises(BackendError, match="the work before: cudaErrorIllegalAddress"):
+        device.synchronise()
+
+
+def test_a_program_is_compiled_once_for_all_devices(cupy, device, compiled, tmp_path):
+    device.compile(SOURCE)
+    CudaDevice(cache=Cache(tmp_path)).compile(SOURCE)
+    assert compiled == [SOURCE]
+    assert cupy.loaded == [b"cubin of activation.cu for sm_90a"] * 2
+
+
+def test_a_damaged_program_is_compiled_again(device, compiled, tmp_path):
+    device.compile(SOURCE)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-50])
+    device.compile(SOURCE)
+    assert compiled == [SOURCE] * 2
+
+
+@pytest.mark.usefixtures("cupy")
+def test_another_architecture_or_option_is_another_program(tmp_path, monkeypatch):
+    stores = [store.ProgramStore(name, Cache(tmp_path)) for name in ("sm_80", "sm_90a")]
+    assert stores[0].key(SOURCE) != stores[1].key(SOURCE)
+    before = stores[0].key(SOURCE)
+    monkeypatch.setattr(store, "OPTIONS", ("--another",))
+    assert stores[0].key(SOURCE) != before
+    assert stores[0].key(KernelSource("activation.cu", (("A", 1),))) != stores[0].key(SOURCE)
+
+
+def test_all_that_is_missing_is_compiled_together(device, compiled):
+    others = [KernelSource("activation.cu", (("A", number),)) for number in range(5)]
+    device.compile(others[0])
+    device.compile_all([*others, *others])
+    assert compiled[0] == others[0]
+    assert sorted(compiled, key=str) == others
+    device.compile_all(others)
+    for source in others:
+        device.compile(source)
+    assert len(compiled) == 5
+
+
+def test_an_image_that_the_driver_refuses(device, monkeypatch):
+    monkeypatch.setattr(
+        store,
+        "compile_to_cubin",
+        lambda *_: Program(b"damaged", {"f": "f"}, {"f": Usage(1, 0, 0, 0)}),
+    )
+    with pytest.raises(BackendError, match="the driver does not load it: CUDA_ERROR_INVALID_IMAGE"):
+        device.compile(SOURCE)
+
+
+def test_each_thread_and_device_is_made_current(cupy, tmp_path):
+    first, second = (CudaDevice(ordinal, Cache(tmp_path)) for ordinal in (0, 1))
+    assert cupy.used == [0, "stream", 1, "stream"]
+    float32 = np.dtype(np.float32)
+    second.empty((1,), float32)
+    assert len(cupy.used) == 4
+    first.empty((1,), float32)
+    assert cupy.used[4:] == [0, "stream"]
+    thread = threading.Thread(target=first.empty, args=((1,), float32))
+    thread.start()
+    thread.join()
+    assert cupy.used[6:] == [0, "stream"]
+
+
+@pytest.mark.usefixtures("cupy")
+def test_no_such_gpu():
+    with pytest.raises(BackendError, match="there is no GPU 2; they are numbered from 0 to 1"):
+        CudaDevice(2)

@@ -1,0 +1,68 @@
+"""The device that only plans: which kernels a run takes, without running it."""
+
+import numpy as np
+import pytest
+
+from gpucnn.backends.devices.device import DeviceLimits, is_aligned
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.kernel_backend.activation import KernelActivation
+from gpucnn.backends.kernel_backend.pooling import KernelPooling
+from gpucnn.errors import BackendError
+
+
+class Families(KernelActivation, KernelPooling):
+    """Enough for two files of kernels."""
+
+    name, precision, dtype = "planner", "fp32", np.dtype(np.float32)
+
+    def __init__(self, device):
+        self.device, self._modules = device, {}
+
+
+Families.__abstractmethods__ = frozenset()
+
+
+def test_sources_are_told_once_in_order():
+    device = PlanningDevice()
+    backend = Families(device)
+    x = backend.empty((8, 32, 32, 16))
+    for _ in range(2):
+        y = backend.relu_forward(x)
+        backend.max_pool2d_forward(y, (2, 2), (2, 2))
+        backend.max_pool2d_forward(y, (3, 3), (1, 1))
+    assert [source.file for source in device.sources] == [
+        "activation.cu", "max_pool2d.cu", "max_pool2d.cu",
+    ]  # fmt: skip
+    assert ("R", 3) in device.sources[2].constants
+
+
+def test_memory_is_asked_for_and_not_touched():
+    array = PlanningDevice().empty((1 << 28, 4), np.dtype(np.float32))
+    assert array.shape == (1 << 28, 4)
+    assert array.flags.c_contiguous
+    assert is_aligned(array, 64)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (5, 7)])
+def test_arrays_have_the_shape_and_dtype(shape):
+    device = PlanningDevice()
+    array = device.asarray(np.ones(shape, np.int32))
+    assert (array.shape, array.dtype) == (shape, np.int32)
+    np.testing.assert_array_equal(device.to_numpy(array), np.zeros(shape, np.int32))
+
+
+def test_a_kernel_that_is_not_in_its_file_is_noticed():
+    module = PlanningDevice().compile(KernelSource("activation.cu"))
+    assert module["relu_forward"] == "relu_forward"
+    assert len(module) == len(list(module)) > 5
+    with pytest.raises(BackendError, match=r"activation\.cu has no kernel relu_forwards"):
+        module["relu_forwards"]
+
+
+def test_blocks_that_the_device_could_not_run_are_noticed():
+    device = PlanningDevice(DeviceLimits(dynamic_shared_bytes=100_000))
+    device.launch("kernel", (1, 1, 1), (32, 32, 1), 100_000, ())
+    for block, shared_bytes in (((32, 33, 1), 0), ((32, 1, 1), 100_001)):
+        with pytest.raises(BackendError, match="kernel asks for blocks of"):
+            device.launch("kernel", (1, 1, 1), block, shared_bytes, ())

@@ -1,0 +1,153 @@
+"""Fused layers: the same names, the same numbers to the bit, in as many ways as networks nest."""
+
+import numpy as np
+import pytest
+
+from gpucnn import layers as nn
+from gpucnn.config import Config
+from gpucnn.gradcheck import check_network
+from gpucnn.layers.fusion import BatchNormReLU2d
+from gpucnn.losses import SoftmaxCrossEntropy
+from gpucnn.models import models
+from gpucnn.training.trainer import Trainer
+
+SHAPE, CLASSES = (6, 6, 3), 4
+
+
+def convolution():
+    return nn.Conv2d(4, 3, padding=1)
+
+
+def norm_relu():
+    return [nn.BatchNorm2d(), nn.ReLU()]
+
+
+NETWORKS = {
+    "one": lambda: [convolution(), *norm_relu()],
+    "first of all": lambda: [*norm_relu(), convolution()],
+    "twice": lambda: [convolution(), *norm_relu(), *norm_relu()],
+    "a ReLU more": lambda: [convolution(), *norm_relu(), nn.ReLU()],
+    "before pooling": lambda: [convolution(), *norm_relu(), nn.MaxPool2d(2)],
+    "before dropout": lambda: [convolution(), *norm_relu(), nn.Dropout(0.3)],
+    "nested": lambda: [convolution(), nn.Sequential([*norm_relu(), nn.Sequential(norm_relu())])],
+    "apart": lambda: [convolution(), nn.Sequential([nn.BatchNorm2d()]), nn.ReLU()],
+    "residual": lambda: [
+        convolution(),
+        nn.Residual([convolution(), *norm_relu()], [convolution(), *norm_relu()]),
+    ],
+    "residual, identity": lambda: [convolution(), nn.Residual([*norm_relu(), convolution()])],
+    "both branches at once": lambda: [convolution(), nn.Residual(norm_relu(), norm_relu())],
+}
+FUSED = dict.fromkeys(NETWORKS, 1) | {
+    "twice": 2, "nested": 2, "apart": 0, "residual": 2, "both branches at once": 2,
+}  # fmt: skip
+
+
+def build(name, backend, fuse):
+    layers = [*NETWORKS[name](), nn.Flatten(), nn.Linear("classes")]
+    return nn.Network(layers, SHAPE, CLASSES, backend, seed=3, fuse=fuse)
+
+
+def fused_steps(network):
+    parts = (part for part in network.body.walk() if isinstance(part, nn.Sequential))
+    return [step for part in parts for step in part.steps if isinstance(step, BatchNormReLU2d)]
+
+
+def results(network, rng):
+    """Of two training steps and an inference after each."""
+    backend, out = network.backend, []
+    for step in range(2):
+        x = backend.asarray(rng.standard_normal((3, *SHAPE)))
+        network.train()
+        network.begin_step(step)
+        out.append(backend.to_numpy(network.forward(x)))
+        network.backward(backend.asarray(rng.standard_normal((3, CLASSES))))
+        out.append(backend.to_numpy(network.gradients))
+        network.infer()
+        out.append(backend.to_numpy(network.forward(x)))
+    return [*out, *network.state().values()]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fused_and_apart_are_the_same(exact, name):
+    fused, apart = build(name, exact, True), build(name, exact, False)
+    assert len(fused_steps(fused)) == FUSED[name]
+    assert not fused_steps(apart)
+    assert list(fused.state()) == list(apart.state())
+    assert [layer.name for layer in fused.body.walk()] == [
+        layer.name for layer in apart.body.walk()
+    ]
+    one = results(fused, np.random.default_rng(1))
+    other = results(apart, np.random.default_rng(1))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_overwritten_that_is_read_again(exact, name):
+    usual, careful = build(name, exact, True), build(name, exact, True)
+    for layer in [*careful.body.walk(), *fused_steps(careful)]:
+        layer.owns_gradient = layer.in_place = False
+    one = results(usual, np.random.default_rng(1))
+    for a, b in zip(one, results(careful, np.random.default_rng(1)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_all_of_resnet9_is_fused(exact):
+    layers = models.constructor("resnet9")(width=2)
+    network = nn.Network(layers, (32, 32, 3), 10, exact)
+    assert len(fused_steps(network)) == 8
+    assert [step.name for step in fused_steps(network)[:2]] == ["1.batch_norm2d", "4.batch_norm2d"]
+
+
+def test_unfused_within_a_block(exact):
+    network = build("residual", exact, True)
+    steps = fused_steps(network)
+    with pytest.raises(KeyError), nn.unfused(network.body):
+        assert not fused_steps(network)
+        raise KeyError
+    assert fused_steps(network) == steps
+
+
+def test_a_run_with_and_without(tmp_path, tiny_run):
+    """The switch; the same run to the bit, and a checkpoint of one goes on in the other."""
+    outcomes = {}
+    for fuse in (True, False):
+        trainer = tiny_run(tmp_path / str(fuse), fuse)
+        assert len(fused_steps(trainer.network)) == fuse
+        trainer.fit()
+        outcomes[fuse] = trainer.network.state()
+        state = trainer.run.checkpoints.newest().group("network")
+        other = tiny_run(None, not fuse)
+        other.network.load_state(state)
+    for name, array in outcomes[True].items():
+        np.testing.assert_array_equal(array, outcomes[False][name])
+
+
+@pytest.fixture
+def tiny_run():
+    def make(run_dir, fuse):
+        layers = [
+            {"type": "conv2d", "filters": 3, "kernel": 3},
+            {"type": "batch_norm2d"},
+            {"type": "relu"},
+            {"type": "flatten"},
+            {"type": "linear", "features": "classes"},
+        ]
+        tables = {
+            "data": {"name": "digits"},
+            "model": {"name": "sequential", "layers": layers},
+            "optimizer": {"name": "sgd", "learning_rate": 0.05},
+            "training": {"epochs": 1, "batch_size": 256, "fuse": fuse},
+        }
+        return Trainer(Config(tables), "numpy", run_dir)
+
+    return make
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_gradients_against_finite_differences(exact, fuse):
+    network = build("residual", exact, fuse)
+    checks = list(check_network(network, SoftmaxCrossEntropy(), bound=1e-6))
+    assert [check.name for check in checks if "relu" in check.name]
+    assert max(check.error for check in checks) < 1e-6
