@@ -13,21 +13,29 @@ NAMES = ("auto", "numpy", "emulator", "cuda")
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"
 
 
-def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
+def get_backend(
+    name: str | None = None, precision: str = "fp32", device: int | None = None
+) -> Backend:
     """The backend of this name.
 
     Args:
         name: one of NAMES; None for what GPUCNN_BACKEND says, or else "auto". "auto" takes CUDA
-            where a GPU answers and NumPy elsewhere, and says which on stderr.
+            where a GPU answers and NumPy elsewhere, and says which on stderr. A GPU other than
+            the first stands behind a colon: "cuda:1", or ":1" for short.
         precision: "fp32" is on every backend.
+        device: the GPU's number, instead of one behind the name.
 
     Raises:
         BackendError: an unknown name, or a backend that cannot work here, and what is missing.
     """
     if name is None:
         name = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    name, number = _split(name)
+    device = number if device is None else device
     if name == "auto":
-        name = _first_that_works()
+        name = _first_that_works() if device is None else "cuda"
+    if device is not None and name in NAMES and name != "cuda":
+        raise BackendError(f"the {name} backend has no GPUs to choose from; use --backend cuda")
     if name == "numpy":
         from gpucnn.backends.numpy_backend import NumpyBackend
 
@@ -37,20 +45,35 @@ def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
         from gpucnn.backends.kernel_backend import KernelBackend
 
         return KernelBackend(EmulatorDevice(), precision)
-    if name in NAMES:
-        raise BackendError(why_unavailable(name))
+    if name == "cuda":
+        from gpucnn.backends.devices.cuda.device import CudaDevice
+        from gpucnn.backends.kernel_backend import KernelBackend
+
+        return KernelBackend(CudaDevice(device or 0), precision)
     raise BackendError(f'there is no backend "{name}"; {did_you_mean(name, NAMES)}')
 
 
 def why_unavailable(name: str) -> str:
     """One sentence on why a backend cannot be used here; empty where it can."""
-    if name == "numpy":
-        return ""
     if name == "emulator":
-        from gpucnn.backends.devices.emulator.device import why_unavailable
+        from gpucnn.backends.devices.emulator import device as emulator
 
-        return why_unavailable()
-    return f"the {name} backend is not part of this version of gpucnn; use --backend numpy"
+        return emulator.why_unavailable()
+    if name == "cuda":
+        from gpucnn.backends.devices.cuda import availability
+
+        return availability.why_unavailable()
+    return ""
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    """("cuda", 1) for "cuda:1"; no name, or no number, as it was not given."""
+    name, colon, number = name.partition(":")
+    if not colon:
+        return name, None
+    if not number.isdecimal():
+        raise BackendError(f'"{number}" is not the number of a GPU, as in cuda:0')
+    return name or "auto", int(number)
 
 
 def _first_that_works() -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -14,12 +15,29 @@ _BACKENDS = ("auto", "numpy", "emulator", "cuda")
 
 
 def backend_option(function: _F) -> _F:
-    """``--backend``; None where it is not given, for GPUCNN_BACKEND or "auto" to decide."""
-    return click.option(
+    """``--backend`` and ``--device``, as one name for ``get_backend``.
+
+    None where neither is given, for GPUCNN_BACKEND or "auto" to decide.
+    """
+
+    @functools.wraps(function)
+    def with_backend(*, backend: str | None, device: int | None, **others: Any) -> Any:
+        if device is not None:
+            backend = f"{backend or ''}:{device}"
+        return function(backend=backend, **others)
+
+    option = click.option(
         "--backend",
         type=click.Choice(_BACKENDS),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
-    )(function)
+    )
+    device_option = click.option(
+        "--device",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Which GPU, counted from 0. Default: the first.",
+    )
+    return cast(_F, option(device_option(with_backend)))
 
 
 def json_option(function: _F) -> _F:

@@ -6,7 +6,10 @@ import sys
 import pytest
 from fake_cupy import CUDARuntimeError, FakeCupy
 
+from gpucnn.backends import get_backend
+from gpucnn.backends import why_unavailable as why_not
 from gpucnn.backends.devices.cuda.availability import why_unavailable
+from gpucnn.errors import BackendError
 
 
 @pytest.fixture
@@ -102,3 +105,31 @@ def test_importing_gpucnn_imports_no_cupy():
         "sys.exit('cupy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_backend_by_name(installed):
+    installed(gpus=2)
+    assert why_not("cuda") == ""
+    for name, device, ordinal in (("cuda", None, 0), ("cuda:1", None, 1), (":1", None, 1),
+                                  ("cuda", 1, 1), ("auto", 1, 1), ("cuda:0", 1, 1)):  # fmt: skip
+        backend = get_backend(name, device=device)
+        assert (backend.name, backend.device.ordinal) == ("cuda", ordinal)
+
+
+def test_names_that_cannot_be(installed):
+    installed()
+    for name, words in (
+        ("cuda:1", "there is no GPU 1"),
+        ("cuda:x", '"x" is not the number of a GPU'),
+        ("numpy:0", "the numpy backend has no GPUs"),
+        ("emulator:0", "the emulator backend has no GPUs"),
+        ("cuba:0", 'no backend "cuba"'),
+    ):
+        with pytest.raises(BackendError, match=words):
+            get_backend(name)
+
+
+def test_no_backend_without_a_gpu(installed):
+    installed(driver=0)
+    with pytest.raises(BackendError, match="no NVIDIA driver"):
+        get_backend("cuda")

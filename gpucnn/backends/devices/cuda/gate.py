@@ -112,7 +112,7 @@ def build_all(
         (ProgramStore(architecture), source) for architecture in architectures for source in sources
     ]
     with ThreadPoolExecutor(available_cores()) as pool:
-        yield from pool.map(lambda job: _build(*job, disassemble), jobs)
+        yield from pool.map(lambda job: _build(job[0], job[1], disassemble), jobs)
 
 
 def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Built:

@@ -1,5 +1,6 @@
 #include "block.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -30,11 +31,15 @@ BlockRunner::BlockRunner() : main_(context_of_this_thread()) {}
 namespace {
 
 uint3 thread_index(unsigned number, dim3 size) {
+    if (number < size.x) {
+        return {number, 0, 0};  // The common case, without divisions.
+    }
     return {number % size.x, number / size.x % size.y, number / (size.x * size.y)};
 }
 
 bool same(const Call& a, const Call& b) {
-    return a.line == b.line && strcmp(a.name, b.name) == 0 && strcmp(a.file, b.file) == 0;
+    return &a == &b || (a.line == b.line && strcmp(a.name, b.name) == 0 &&
+                        strcmp(a.file, b.file) == 0);
 }
 
 // Takes a random element out of a list.
@@ -53,10 +58,19 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
     kernel_ = &kernel;
     place = {{0, 0, 0}, index, size, grid};
     shuffle_ = Shuffle(seed);
-    threads_.assign(count, Thread{State::UNSTARTED, nullptr, nullptr, 0, nullptr, 0});
+    threads_.assign(count, Thread{State::UNSTARTED, nullptr, nullptr, nullptr, 0});
     unstarted_.resize(count);
     for (unsigned i = 0; i < count; ++i) {
         unstarted_[i] = i;
+    }
+    warps_.resize((count + WARP - 1) / WARP);
+    for (Warp& warp : warps_) {
+        warp.exited = 0;
+        warp.lanes = ~0u;
+        warp.groups = 0;
+    }
+    if (count % WARP != 0) {
+        warps_.back().lanes = (1u << count % WARP) - 1;
     }
     ready_.clear();
     in_block_collective_.clear();
@@ -100,6 +114,7 @@ void BlockRunner::run_threads() {
             start(take(unstarted_, shuffle_));
             kernel_->entry(kernel_->arguments);
             threads_[current_].state = State::EXITED;
+            warps_[current_ / WARP].exited |= 1u << current_ % WARP;
             ++exited_;
             continue;
         }
@@ -178,58 +193,66 @@ void BlockRunner::block_collective(const Call& call, void* operands, Combine com
 
 void BlockRunner::warp_collective(
     const Call& call, unsigned mask, void* operands, CombineLanes combine) {
-    const unsigned first = current_ / WARP * WARP;
-    const unsigned own = current_ - first;
-    if ((mask >> own & 1) == 0) {
+    Warp& warp = warps_[current_ / WARP];
+    const unsigned lane = current_ % WARP;
+    if ((mask >> lane & 1) == 0) {
         emulator::fail(call, "%s with mask 0x%08x, which does not name the calling lane %u",
-                       call.name, mask, own);
+                       call.name, mask, lane);
+    }
+    if ((mask & warp.exited) != 0) {
+        emulator::fail(call, "%s with mask 0x%08x names lane %d, which has left the kernel",
+                       call.name, mask, __builtin_ctz(mask & warp.exited));
     }
     Thread& thread = threads_[current_];
     thread.call = &call;
-    thread.mask = mask;
     thread.operands = operands;
     thread.state = State::IN_WARP_COLLECTIVE;
-    void* lanes[WARP] = {};
-    bool complete = true;
-    uint32_t clock = 0;
-    for (unsigned lane = 0; lane < WARP; ++lane) {
-        if ((mask >> lane & 1) == 0) {
-            continue;
-        }
-        if (first + lane >= count()) {
-            // Lanes beyond the block's last thread do not exist, and nobody waits for them.
-            continue;
-        }
-        const Thread& other = threads_[first + lane];
-        if (other.state == State::EXITED) {
-            emulator::fail(call, "%s with mask 0x%08x names lane %u, which has left the kernel",
-                           call.name, mask, lane);
-        }
-        if (other.state == State::IN_WARP_COLLECTIVE) {
-            if (!same(*other.call, call) || other.mask != mask) {
-                emulator::fail(call, "%s with mask 0x%08x, but lane %u waits at %s with mask "
-                               "0x%08x at %s:%d", call.name, mask, lane, other.call->name,
-                               other.mask, other.call->file, other.call->line);
-            }
-            lanes[lane] = other.operands;
-            clock = other.warp_clock > clock ? other.warp_clock : clock;
-        } else {
-            complete = false;
-        }
-    }
-    if (complete) {
-        if (combine != nullptr) {
-            combine(lanes);
-        }
-        for (unsigned lane = 0; lane < WARP; ++lane) {
-            if ((mask >> lane & 1) != 0 && first + lane < count()) {
-                threads_[first + lane].state = State::READY;
-                threads_[first + lane].warp_clock = clock + 1;
-                ready_.push_back(first + lane);
-            }
-        }
+    Group& group = join_group(warp, call, mask, lane);
+    if (group.arrived == (mask & warp.lanes)) {
+        complete(warp, group, current_ - lane, combine);
     }
     go_on();
+}
+
+// The group that waits at this call with this mask, to which the lane now belongs.
+Group& BlockRunner::join_group(Warp& warp, const Call& call, unsigned mask, unsigned lane) {
+    for (unsigned i = 0; i < warp.groups; ++i) {
+        Group& group = warp.group[i];
+        if ((group.mask & mask) == 0) {
+            continue;
+        }
+        if (group.mask != mask || !same(*group.call, call)) {
+            emulator::fail(call, "%s with mask 0x%08x, but lane %d waits at %s with mask 0x%08x "
+                           "at %s:%d", call.name, mask, __builtin_ctz(group.arrived),
+                           group.call->name, group.mask, group.call->file, group.call->line);
+        }
+        group.arrived |= 1u << lane;
+        return group;
+    }
+    Group& group = warp.group[warp.groups++];
+    group = {&call, mask, 1u << lane};
+    return group;
+}
+
+// All lanes of the group are there: `first` is the number of lane 0's thread.
+void BlockRunner::complete(Warp& warp, Group& group, unsigned first, CombineLanes combine) {
+    void* lanes[WARP] = {};
+    uint32_t clock = 0;
+    for (unsigned left = group.arrived; left != 0; left &= left - 1) {
+        const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
+        lanes[lane] = threads_[first + lane].operands;
+        clock = std::max(clock, threads_[first + lane].warp_clock);
+    }
+    if (combine != nullptr) {
+        combine(lanes);
+    }
+    for (unsigned left = group.arrived; left != 0; left &= left - 1) {
+        const unsigned number = first + static_cast<unsigned>(__builtin_ctz(left));
+        threads_[number].state = State::READY;
+        threads_[number].warp_clock = clock + 1;
+        ready_.push_back(number);
+    }
+    group = warp.group[--warp.groups];
 }
 
 // Nothing can move on, and not all have left: say who waits where.

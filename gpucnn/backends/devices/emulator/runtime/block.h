@@ -31,11 +31,26 @@ struct Thread {
     State state;
     Fiber* fiber;
     const Call* call;
-    unsigned mask;
     void* operands;
     // How many warp collectives this thread has seen; two accesses of one warp's threads are
     // ordered if the count grew between them.
     uint32_t warp_clock;
+};
+
+// Lanes of a warp that wait for each other.
+struct Group {
+    const Call* call;
+    unsigned mask;
+    unsigned arrived;
+};
+
+struct Warp {
+    unsigned exited = 0;
+    // Lanes that exist: the last warp of a block may have fewer than 32.
+    unsigned lanes = 0;
+    // Groups have no lane in common, so there are never more.
+    unsigned groups = 0;
+    Group group[WARP];
 };
 
 // What a block does at each thread.
@@ -76,6 +91,9 @@ public:
     Failure failure;
 
 private:
+    Group& join_group(Warp& warp, const Call& call, unsigned mask, unsigned lane);
+    void complete(Warp& warp, Group& group, unsigned first, CombineLanes combine);
+
     static void fiber_main();
     void run_threads();
     void go_on();
@@ -85,6 +103,7 @@ private:
 
     const Kernel* kernel_ = nullptr;
     std::vector<Thread> threads_;
+    std::vector<Warp> warps_;
     std::vector<unsigned> ready_;
     std::vector<unsigned> unstarted_;
     std::vector<unsigned> in_block_collective_;

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -25,6 +26,10 @@ constexpr size_t STACK_BYTES = 256 * 1024;  // The sanitizer puts red zones arou
 #else
 constexpr size_t STACK_BYTES = 64 * 1024;
 #endif
+
+// Stacks begin at different places within a page, or all of them would fight for the same few
+// lines of the cache.
+constexpr size_t COLOUR_BYTES = 7 * 64;
 
 }  // namespace
 
@@ -132,8 +137,9 @@ void* first_frame(char* top, void (*function)()) {
     if (context == nullptr || getcontext(context) != 0) {
         abort();
     }
-    context->uc_stack.ss_sp = top - STACK_BYTES;
-    context->uc_stack.ss_size = STACK_BYTES;
+    constexpr size_t LEAST = STACK_BYTES / 2;  // Whatever the colour.
+    context->uc_stack.ss_sp = top - LEAST;
+    context->uc_stack.ss_size = LEAST;
     context->uc_link = nullptr;
     makecontext(context, function, 0);
     return context;
@@ -190,6 +196,8 @@ Fiber::Fiber() {
     }
     context.stack = static_cast<char*>(mapping_) + page;
     context.size = STACK_BYTES;
+    static std::atomic<size_t> made{0};
+    colour_ = made++ * COLOUR_BYTES % page;
 }
 
 Fiber::~Fiber() {
@@ -197,7 +205,8 @@ Fiber::~Fiber() {
 }
 
 void Fiber::prepare(void (*function)()) {
-    context.stack_pointer = first_frame(static_cast<char*>(context.stack) + STACK_BYTES, function);
+    char* const top = static_cast<char*>(context.stack) + STACK_BYTES - colour_;
+    context.stack_pointer = first_frame(top, function);
 }
 
 bool Fiber::holds(const void* address) const {

@@ -39,6 +39,7 @@ public:
 private:
     void* mapping_;
     size_t mapping_size_;
+    size_t colour_;
 };
 
 }  // namespace emulator

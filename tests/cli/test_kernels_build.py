@@ -1,0 +1,111 @@
+"""gpucnn kernels build: what compiles, what does not, and what is told of it."""
+
+import json
+import shutil
+
+import pytest
+
+from gpucnn.backends.devices.cuda import nvrtc
+from gpucnn.backends.devices.source import KERNELS
+from gpucnn.errors import BackendError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def compiler():
+    """Skips where there is no NVRTC."""
+    try:
+        return nvrtc.compiler_version()
+    except BackendError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two files of ours, and what they include."""
+    shutil.copytree(KERNELS / "include", tmp_path / "kernels" / "include")
+    for name in ("activation.cu", "max_pool2d.cu"):
+        shutil.copy(KERNELS / name, tmp_path / "kernels")
+    return tmp_path / "kernels"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_folder_for_two_architectures(cli, folder):
+    arguments = ("kernels", "build", "--kernels", folder, "--arch", "sm_80", "--arch", "sm_90a")
+    answer = cli(*arguments, "--json")
+    assert answer.status == 0, answer.err
+    told = json.loads(answer.out)
+    assert told["architectures"] == ["sm_80", "sm_90a"]
+    assert told["failures"] == []
+    assert {kernel["file"] for kernel in told["kernels"]} == {"activation.cu", "max_pool2d.cu"}
+    windows = {k["constants"]["R"] for k in told["kernels"] if k["file"] == "max_pool2d.cu"}
+    assert {2, 3, 17} <= windows
+    assert all(kernel["registers"] > 0 for kernel in told["kernels"])
+
+    shown = cli(*arguments)
+    assert shown.status == 0
+    assert "max_pool2d_input_grad" in shown.out
+    assert shown.out.splitlines()[-1].startswith("11 kernels in 7 variants of their files, 2 arch")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_kernel_that_does_not_compile(cli, folder):
+    (folder / "mine.cu").write_text("__global__ void mine(float* x) {\n    x[0] = y;\n}\n")
+    answer = cli("kernels", "build", "mine.cu", "activation.cu", "--kernels", folder,
+                 "--arch", "sm_80", "--no-instructions")  # fmt: skip
+    assert answer.status == 1
+    assert "mine.cu does not compile for sm_80" in answer.out
+    assert "mine.cu(2): error" in answer.out
+    assert "relu_forward" in answer.out
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_kernel_that_spills(cli, folder):
+    (folder / "mine.cu").write_text("""
+        __global__ void __launch_bounds__(1024) mine(float* x) {
+            float a[96];
+            for (int i = 0; i < 96; ++i) a[i] = x[i * 1024 + threadIdx.x];
+            for (int turn = 0; turn < 9; ++turn)
+                for (int i = 0; i < 96; ++i) a[i] = a[i] * a[(7 * i + 1) % 96];
+            for (int i = 0; i < 96; ++i) x[i * 1024 + threadIdx.x] = a[i];
+        }
+    """)
+    answer = cli("kernels", "build", "mine.cu", "--kernels", folder, "--arch", "sm_80", "--json")
+    assert answer.status == 1
+    (failure,) = json.loads(answer.out)["failures"]
+    assert failure.startswith("mine.cu: mine spills ")
+    assert "on sm_80" in failure
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--arch", "sm_61"), "sm_61 is older than sm_70"),
+        (("--arch", "hopper"), '"hopper" is not an architecture'),
+        (("max_pool.cu",), 'did you mean "max_pool2d.cu"?'),
+    ],
+)
+@pytest.mark.usefixtures("compiler")
+def test_mistakes_are_one_message(cli, arguments, words):
+    answer = cli("kernels", "build", *arguments)
+    assert answer.status == 2
+    assert words in answer.err
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_folder_without_kernels(cli, tmp_path):
+    answer = cli("kernels", "build", "--kernels", tmp_path, "--arch", "sm_80")
+    assert answer.status == 2
+    assert "there is no .cu file in it" in answer.err
+
+
+def test_without_cupy(cli, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    answer = cli("kernels", "build")
+    assert answer.status == 2
+    assert 'pip install "gpucnn[cuda12]"' in answer.err
+    assert len(answer.err.splitlines()) == 1
