@@ -1,4 +1,4 @@
-"""The host's versions of mma, ldmatrix and of 16-bit floats, against NumPy and against PTX's tables.
+"""The host's versions of mma, ldmatrix and of 16-bit floats, against NumPy and PTX's tables.
 
 Matrices have small integers, so every product and sum is exact and layouts are tested to the bit.
 """
@@ -236,8 +236,8 @@ def test_rounding_to_half_at_and_beside_every_tie(kernels):
     halves = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
     ties = np.append((halves[:-1] + halves[1:]) / 2, [65520.0, 2.0**-26, 1e-40, 3e38])
     ties = ties.astype(np.float32)
-    x = np.concatenate([ties, np.nextafter(ties, np.float32(np.inf)),
-                        np.nextafter(ties, np.float32(0)), [np.inf]]).astype(np.float32)  # fmt: skip
+    beside = [np.nextafter(ties, np.float32(limit)) for limit in (np.inf, 0)]
+    x = np.concatenate([ties, *beside, [np.float32(np.inf)]])
     x = np.concatenate([x, -x])
     with np.errstate(over="ignore"):
         expected = x.astype(np.float16).view(np.uint16)

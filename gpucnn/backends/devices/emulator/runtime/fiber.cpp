@@ -14,6 +14,7 @@
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -205,6 +206,10 @@ Fiber::~Fiber() {
 }
 
 void Fiber::prepare(void (*function)()) {
+#if defined(__SANITIZE_ADDRESS__)
+    // Whatever was running here has left its red zones.
+    __asan_unpoison_memory_region(context.stack, context.size);
+#endif
     char* const top = static_cast<char*>(context.stack) + STACK_BYTES - colour_;
     context.stack_pointer = first_frame(top, function);
 }

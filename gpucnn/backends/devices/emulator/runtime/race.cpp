@@ -205,16 +205,16 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     }
     const auto address = reinterpret_cast<uintptr_t>(pointer);
     const char* const name = use == Use::READ ? "read" : "write";
+    Memory* memory = find_memory(address);
+    if (memory == nullptr && is_own(address, use != Use::READ)) {
+        return;
+    }
     const Access access = record(use, instruction, call);
     char message[160];
     if (address % alignment != 0) {
         snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
                  name, size, pointer);
         report(place_of(access), {}, message);
-    }
-    Memory* memory = find_memory(address);
-    if (memory == nullptr && is_own(address, use != Use::READ)) {
-        return;
     }
     if (memory == nullptr || !memory->holds(address + size - 1)) {
         snprintf(message, sizeof message, "out-of-bounds %s of %zu bytes at %p, in no array of "
