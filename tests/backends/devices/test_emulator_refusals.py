@@ -340,7 +340,7 @@ def test_more_static_shared_memory_than_a_kernel_may_have(kernels, mode):
         __syncthreads();
         y[0] = tile[blockDim.x - 1 - threadIdx.x];
     }"""
-    with pytest.raises(BackendError, match="hungry of test.cu has 49156 bytes .* allows 49152"):
+    with pytest.raises(BackendError, match=r"hungry of test\.cu has 49156 bytes .* allows 49152"):
         kernels(text, mode)
     kernels(text.replace("12289", "12288"), mode)
 
