@@ -244,7 +244,7 @@ CASES = [
     ("barrier_in_a_branch", EVERY, ANYWHERE, r"63 of 64 .*thread \(3, 0, 0\) has left the kernel"),
     ("two_barriers", EVERY, ANYWHERE, "divergent barrier"),
     ("mask_without_the_lane", EVERY, PLACE, "0x00000007, which does not name the calling lane 3"),
-    ("masks_that_differ", EVERY, ANYWHERE, "with mask 0x0000000[37], but lane [01] waits"),
+    ("masks_that_differ", EVERY, ANYWHERE, "0x0000000[37], but lane [01] waits|2, which has left"),
     ("lane_that_has_left", EVERY, ANYWHERE, "lane 3, which has left|thread .3, 0, 0. has left"),
     ("votes_and_shuffles", EVERY, ANYWHERE, "__shfl_sync|__ballot_sync"),
     ("copy_that_is_not_waited_for", RACE, ANYWHERE, UNWAITED),

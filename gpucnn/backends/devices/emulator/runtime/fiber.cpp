@@ -9,7 +9,12 @@
 #include <cstdlib>
 #include <new>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+// Machines whose registers are known here have a switch of their own; the others, and whoever
+// defines this, the C library's contexts.
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(EMULATOR_UCONTEXT)
+#define EMULATOR_UCONTEXT
+#endif
+#if defined(EMULATOR_UCONTEXT)
 #include <ucontext.h>
 #endif
 
@@ -34,9 +39,35 @@ constexpr size_t COLOUR_BYTES = 7 * 64;
 
 }  // namespace
 
-// swap_stacks(save, load): pushes the registers that a function must preserve, stores the stack
-// pointer to *save, takes `load` for it, and pops them again.
-#if defined(__x86_64__)
+// emulator_swap_stacks(save, load) pushes the registers that a function must preserve, stores the
+// stack pointer to *save, takes `load` for it, and pops them again.
+#if defined(EMULATOR_UCONTEXT)
+
+namespace {
+
+// The context lies at the stack's upper end, and the stack below it.
+void* first_frame(char* top, void (*function)()) {
+    auto* context = reinterpret_cast<ucontext_t*>(top - (sizeof(ucontext_t) + 63) / 64 * 64);
+    if (getcontext(context) != 0) {
+        abort();
+    }
+    context->uc_stack.ss_sp = top - STACK_BYTES;
+    context->uc_stack.ss_size = reinterpret_cast<char*>(context) - (top - STACK_BYTES);
+    context->uc_link = nullptr;
+    makecontext(context, function, 0);
+    return context;
+}
+
+// Some ten times slower than the others: it asks the system for the mask of signals.
+void emulator_swap_stacks(void** save, void* load) {
+    ucontext_t here;
+    *save = &here;
+    swapcontext(&here, static_cast<ucontext_t*>(load));
+}
+
+}  // namespace
+
+#elif defined(__x86_64__)
 
 asm(R"(
 .text
@@ -128,35 +159,9 @@ void* first_frame(char* top, void (*function)()) {
 
 }  // namespace
 
-#else
-
-// Any other machine: the C library's contexts, some ten times slower.
-namespace {
-
-void* first_frame(char* top, void (*function)()) {
-    auto* context = new (std::nothrow) ucontext_t;
-    if (context == nullptr || getcontext(context) != 0) {
-        abort();
-    }
-    constexpr size_t LEAST = STACK_BYTES / 2;  // Whatever the colour.
-    context->uc_stack.ss_sp = top - LEAST;
-    context->uc_stack.ss_size = LEAST;
-    context->uc_link = nullptr;
-    makecontext(context, function, 0);
-    return context;
-}
-
-void emulator_swap_stacks(void** save, void* load) {
-    ucontext_t here;
-    *save = &here;
-    swapcontext(&here, static_cast<ucontext_t*>(load));
-}
-
-}  // namespace
-
 #endif
 
-#if defined(__x86_64__) || defined(__aarch64__)
+#if !defined(EMULATOR_UCONTEXT)
 extern "C" void emulator_swap_stacks(void** save, void* load);
 #endif
 
