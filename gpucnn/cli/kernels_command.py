@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-_COMMANDS = ("build",)
+_COMMANDS = ("check", "build")
 
 
 class _Commands(click.Group):
@@ -32,5 +32,6 @@ def command() -> None:
 
     \b
     Example:
+      gpucnn kernels check --quick
       gpucnn kernels build
     """
