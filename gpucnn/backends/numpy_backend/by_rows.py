@@ -43,14 +43,18 @@ def correlate(
             total = workers.scratch("total", result.shape, y.dtype)
             product = workers.scratch("product", result.shape, y.dtype)
             windows = row_windows(workers, x[images, :, :, inputs], problem)
-            for number, (r, reached, matrix) in enumerate(windows):
-                if number == 0 and total[reached].shape == total.shape:
+            is_set = False
+            for r, reached, matrix in windows:
+                if not is_set and total[reached].shape == total.shape:
                     np.matmul(matrix, by_row[group, r], out=total.reshape(-1, K))
-                    continue
-                if number == 0:
-                    total[...] = 0
-                np.matmul(matrix, by_row[group, r], out=product[reached].reshape(-1, K))
-                total[reached] += product[reached]
+                else:
+                    if not is_set:
+                        total[...] = 0
+                    np.matmul(matrix, by_row[group, r], out=product[reached].reshape(-1, K))
+                    total[reached] += product[reached]
+                is_set = True
+            if not is_set:  # the whole filter lies in the padding
+                total[...] = 0
             if bias is not None:
                 wide = folded(total.reshape(-1, K))
                 wide += tiled(bias[outputs], wide)
