@@ -124,7 +124,7 @@ def _devices(mode: str) -> tuple[Device, ...]:
 
 
 def _run(problem: Problem, backend: KernelBackend) -> Outcome:
-    backend.variant = problem.variant
+    backend.variant, backend.tile = problem.variant, problem.tile
     return problem.run(backend)
 
 
