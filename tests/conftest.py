@@ -15,7 +15,7 @@ if str(Path(__file__).parent) not in sys.path:
 
 from gpucnn.backends import get_backend, why_unavailable
 
-BACKENDS = [("numpy", "fp32"), ("numpy", "fp64")]
+BACKENDS = [("numpy", "fp32"), ("numpy", "fp64"), ("emulator", "fp32")]
 """Name and precision: every test of an operation runs on each. Another backend is a line more."""
 
 settings.register_profile(

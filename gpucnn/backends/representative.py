@@ -128,11 +128,13 @@ def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
 def _normalise(backend: Backend, channels: int) -> None:
     x = backend.empty((64, 8, 8, channels))
     scale, shift, mean, variance = (backend.empty((channels,)) for _ in range(4))
-    _, batch_mean, inverse_std = backend.batch_norm_forward(
-        x, scale, shift, mean, variance, 0.1, 1e-5
-    )
+    forward = (x, scale, shift, mean, variance, 0.1, 1e-5)
+    _, batch_mean, inverse_std = backend.batch_norm_forward(*forward)
     backend.batch_norm_inference(x, scale, shift, mean, variance, 1e-5)
     backend.batch_norm_gradients(x, x, scale, batch_mean, inverse_std)
+    backend.batch_norm_relu_forward(*forward)
+    backend.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
+    backend.batch_norm_relu_gradients(x, x, scale, shift, batch_mean, inverse_std)
 
 
 def _classify(backend: Backend, classes: int) -> None:

@@ -1,7 +1,8 @@
-"""Which kernels can carry out a problem, which of them is chosen, and how its sums are cut.
+"""Which kernels can carry out a problem, which are chosen, how products are tiled and sums cut.
 
 Everything here follows from shapes alone, and knows no device: so the same problem gives the same
-order of sums, and the same bits, wherever it runs.
+order of sums, and the same bits, wherever it runs. What selects the code of a kernel does not
+depend on the batch size, so that a smaller last batch compiles nothing new.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ from gpucnn.backends.geometry import Conv2dGeometry
 
 _ENOUGH_BLOCKS = 512
 """Blocks that keep the largest GPU busy: cutting a sum further gains nothing."""
+_NARROW = 2
+"""Results of so few columns leave most of any tile empty."""
+_DEPTHWISE_TAPS = 64
+"""A thread of the depthwise kernels keeps a sum a tap in registers."""
+_DEPTHWISE_STRIDE = 8
+"""A thread of the depthwise kernels keeps a strip of pixels as long as the stride in registers."""
+MANY_ROWS = 2**20
+"""Rows of a matrix, where their number grows with the batch."""
 
 
 class Variant(StrEnum):
@@ -20,11 +29,106 @@ class Variant(StrEnum):
 
     DIRECT = "direct"
     """A thread an element, straight from the formula: can do everything."""
+    GEMM = "gemm"
+    """A matrix product whose operands are gathered as they are read; can do everything."""
+    DEPTHWISE = "depthwise"
+    """For groups of one channel and one filter: no product, all reading and writing."""
 
 
-def conv2d_variants(_problem: Conv2dGeometry) -> tuple[Variant, ...]:
-    """The variants that can do the problem, in each of the three passes; the chosen one first."""
-    return (Variant.DIRECT,)
+class Pass(StrEnum):
+    """The three convolutions of a training step."""
+
+    FORWARD = "forward"
+    INPUT_GRAD = "input_grad"
+    FILTER_GRAD = "filter_grad"
+
+
+def conv2d_variants(problem: Conv2dGeometry, which: Pass) -> tuple[Variant, ...]:
+    """The variants that can do one pass of the problem; the chosen one first."""
+    channels, filters = problem.C // problem.groups, problem.K // problem.groups
+    narrowest = {
+        Pass.FORWARD: filters,
+        Pass.INPUT_GRAD: channels,
+        Pass.FILTER_GRAD: min(filters, problem.R * problem.S * channels),
+    }
+    if narrowest[which] > _NARROW:
+        able = (Variant.GEMM, Variant.DIRECT)
+    else:
+        able = (Variant.DIRECT, Variant.GEMM)
+    return (Variant.DEPTHWISE, *able) if _depthwise(problem) else able
+
+
+def _depthwise(problem: Conv2dGeometry) -> bool:
+    return (
+        problem.groups == problem.C == problem.K > 1
+        and problem.R * problem.S <= _DEPTHWISE_TAPS
+        and max(problem.stride) <= _DEPTHWISE_STRIDE
+    )
+
+
+@dataclass(frozen=True)
+class GemmTile:
+    """How a matrix product is divided over blocks and threads (kernels/include/gemm_tile.cuh).
+
+    Attributes:
+        rows, columns: what a block computes.
+        depth: how much of the inner length it goes along at a time.
+        thread_rows, thread_columns: what a thread computes.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    thread_rows: int
+    thread_columns: int
+
+    @property
+    def threads(self) -> int:
+        """Threads a block."""
+        return self.rows // self.thread_rows * (self.columns // self.thread_columns)
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """What the kernels know at compile time."""
+        return {
+            "BLOCK_M": self.rows,
+            "BLOCK_N": self.columns,
+            "BLOCK_K": self.depth,
+            "THREAD_M": self.thread_rows,
+            "THREAD_N": self.thread_columns,
+        }
+
+    def blocks(self, rows: int, columns: int) -> int:
+        """How many tiles cover a matrix."""
+        return -(-rows // self.rows) * -(-columns // self.columns)
+
+    def cost(self, rows: int, columns: int) -> float:
+        """The time for a matrix, in no unit: the parts of tiles beyond its edges cost too.
+
+        To a multiply-add come the reads of shared memory, fewer the more of the result a thread
+        has, and those of global memory, fewer the larger the tile is.
+        """
+        shared = 1 / self.thread_rows + 1 / self.thread_columns
+        far = 8 / self.rows + 8 / self.columns
+        return self.blocks(rows, columns) * self.rows * self.columns * (1 + shared + far)
+
+
+TILES = (
+    GemmTile(128, 128, 8, 8, 8),
+    GemmTile(128, 64, 8, 8, 8),
+    GemmTile(64, 128, 8, 8, 8),
+    GemmTile(64, 64, 8, 8, 4),
+    GemmTile(128, 32, 16, 8, 4),
+    GemmTile(32, 128, 16, 4, 8),
+    GemmTile(64, 32, 16, 4, 4),
+    GemmTile(128, 16, 16, 8, 4),
+    GemmTile(16, 128, 16, 4, 8),
+)
+
+
+def gemm_tile(rows: int, columns: int) -> GemmTile:
+    """The tile for a product of this size; MANY_ROWS where the batch decides."""
+    return min(TILES, key=lambda tile: tile.cost(rows, columns))
 
 
 @dataclass(frozen=True)
@@ -48,6 +152,6 @@ def cut(terms: int, blocks: int, shortest: int) -> Slices:
         blocks: how many blocks of threads there are if the sums stay whole.
         shortest: a slice is so long at least, and a multiple of that.
     """
-    wanted = max(1, min(_ENOUGH_BLOCKS // blocks, terms // shortest))
-    length = -(-terms // (wanted * shortest)) * shortest
-    return Slices(-(-terms // length), length)
+    wanted = max(1, min(_ENOUGH_BLOCKS // max(1, blocks), terms // shortest))
+    length = max(1, -(-terms // (wanted * shortest))) * shortest
+    return Slices(max(1, -(-terms // length)), length)

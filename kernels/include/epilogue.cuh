@@ -1,25 +1,37 @@
-// What becomes of a finished sum before it is written, decided when the kernel is compiled:
+// What becomes of finished sums before they are written, decided when the kernel is compiled:
 //
-//     value = sum + bias[channel]     where HAS_BIAS
-//     value = value + residual[place] where HAS_RESIDUAL: a branch of the same shape as the result
-//     value = max(value, 0)           where RELU, NaN stays NaN
+//     value = sum + bias[channel]        where BIAS
+//     value = value + residual[place]    where RESIDUAL: a branch of the same shape as the result
+//     value = max(value, 0)              where RECTIFIED; NaN stays NaN
 //
 // Pointers that are not used may be null.
 #pragma once
+
+#include "channels.cuh"
 
 template <bool BIAS, bool RESIDUAL, bool RECTIFIED>
 struct Epilogue {
     const float* bias;
     const float* residual;
 
-    __device__ __forceinline__ float operator()(float sum, int channel, long long place) const {
-        float value = sum;
+    // For WIDTH neighbouring channels, the first of which is `channel`.
+    template <int WIDTH>
+    __device__ __forceinline__ Channels<float, WIDTH> operator()(
+        Channels<float, WIDTH> values, int channel, long long place) const {
+        const SumOfChannels sum;
         if (BIAS) {
-            value += bias[channel];
+            values = sum(values, load_channels<WIDTH>(bias + channel));
         }
         if (RESIDUAL) {
-            value += residual[place];
+            values = sum(values, load_channels<WIDTH>(residual + place));
         }
-        return RECTIFIED && value < 0.0f ? 0.0f : value;
+        for (int i = 0; i < WIDTH; ++i) {
+            values.of[i] = RECTIFIED && values.of[i] < 0.0f ? 0.0f : values.of[i];
+        }
+        return values;
+    }
+
+    __device__ __forceinline__ float operator()(float sum, int channel, long long place) const {
+        return (*this)(Channels<float, 1>{{sum}}, channel, place).of[0];
     }
 };

@@ -181,6 +181,27 @@ def test_relu_gradients_in_place(backend, rng):
     np.testing.assert_array_equal(backend.to_numpy(there), x)
 
 
+@pytest.mark.parametrize("shape", [(9, 5), (700, 3), (130, 132)])
+def test_relu_has_the_bits_of_two_operations(backend, rng, shape):
+    """Forward as one by one; and the gradient sees each y on the side of 0 where it was.
+
+    Half of the values are one that the shift brings to 0, give or take a rounding.
+    """
+    x = np.where(rng.random(shape) < 0.5, 1.375, 2.0 + rng.standard_normal(shape))
+    scale, mean, variance = rng.standard_normal(shape[1]), x.mean(axis=0), x.var(axis=0)
+    shift = scale * (mean - 1.375) / np.sqrt(variance + EPSILON)
+    tx, *vectors = (backend.asarray(a) for a in (x, scale, shift, mean, variance))
+    y, *statistics = backend.batch_norm_forward(tx, *vectors, 0.0, EPSILON)
+    fused, *fused_statistics = backend.batch_norm_relu_forward(tx, *vectors, 0.0, EPSILON)
+    expected = [backend.relu_forward(y), *statistics]
+    for one, other in zip((fused, *fused_statistics), expected, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+    ones = backend.asarray(np.ones(shape))
+    *_, dshift = backend.batch_norm_relu_gradients(ones, tx, *vectors[:2], *statistics)
+    passed = (backend.to_numpy(fused) > 0).sum(axis=0)
+    np.testing.assert_array_equal(backend.to_numpy(dshift), passed)
+
+
 def test_relu_at_zero_and_beside_nan(backend):
     """y = 0 passes no gradient; a NaN stays NaN, in its own channel only."""
     x = np.array([[1.0, np.nan], [-1.0, 1.0], [1.0, 0.0], [-1.0, 2.0]])

@@ -99,12 +99,12 @@ def test_zeros_stay_zero(backend):
 def test_a_step_on_a_part_leaves_the_rest(backend):
     arrays = vectors(backend, 10, 4)
     there = [backend.asarray(array.copy()) for array in arrays]
-    part = [vector[2:6] for vector in there]
+    part = [vector[4:8] for vector in there]
     backend.adamw_step(*part, 1, 0.1, 0.9, 0.999, 1e-8, 0.1)
     for result, array in zip(there, arrays, strict=True):
-        rest = np.delete(np.arange(10), slice(2, 6))
+        rest = np.delete(np.arange(10), slice(4, 8))
         np.testing.assert_array_equal(backend.to_numpy(result)[rest], array[rest])
-    assert (backend.to_numpy(there[0])[2:6] != arrays[0][2:6]).all()
+    assert (backend.to_numpy(there[0])[4:8] != arrays[0][4:8]).all()
 
 
 @pytest.mark.parametrize("n", [1, 7, 1000])

@@ -10,9 +10,12 @@ from tolerance import assert_close, sum_bound
 from gpucnn import random
 
 
-@pytest.mark.parametrize("n", [1023, 1024, 16384, 16385, 40003])
+@pytest.mark.parametrize("n", [1023, 1024, 16384, 16385, 40003, 300 * 16384 + 1])
 def test_norm_of_ones(backend, n):
-    """A sum of integers is exact: each element is added once, and nothing else is."""
+    """A sum of integers is exact: each element is added once, and nothing else is.
+
+    The largest has more pieces than a block has threads.
+    """
     norm = backend.to_numpy(backend.global_norm(backend.asarray(np.ones(n))))
     assert norm[0] == math.sqrt(n)
 

@@ -283,8 +283,8 @@ def test_backends_that_cannot_work(cli, place, monkeypatch, snapshot):
     from gpucnn.backends import why_unavailable
 
     for name in ("cuda", "emulator"):
-        if why_unavailable(name):
-            refused(cli("train", "good.toml", "--backend", name), name, "numpy")
+        if reason := why_unavailable(name):
+            refused(cli("train", "good.toml", "--backend", name), reason)
     monkeypatch.setenv("GPUCNN_BACKEND", "nonsense")
     refused(cli("train", "good.toml"), '"nonsense"', "auto, cuda, emulator, numpy")
     monkeypatch.setenv("GPUCNN_BACKEND", "nunpy")

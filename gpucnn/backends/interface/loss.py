@@ -47,8 +47,8 @@ class LossOperations(ArrayOperations):
     def softmax(self, logits: Array) -> Array:
         """Probabilities of each row of logits (N, K)."""
         self._check("logits", logits)
-        if logits.ndim != 2:
-            raise ShapeError(f"logits have shape {logits.shape}; expected (N, K)")
+        if logits.ndim != 2 or logits.shape[1] < 1:
+            raise ShapeError(f"logits have shape {logits.shape}; expected (N, K), K at least 1")
         probabilities = self.empty(logits.shape)
         self._softmax(logits, probabilities)
         return probabilities
@@ -83,8 +83,8 @@ class LossOperations(ArrayOperations):
 
     def _check_scores(self, scores: Array, labels: Array) -> None:
         self._check("scores", scores)
-        if scores.ndim != 2:
-            raise ShapeError(f"scores have shape {scores.shape}; a loss takes (N, K)")
+        if scores.ndim != 2 or scores.shape[1] < 1:
+            raise ShapeError(f"scores have shape {scores.shape}; a loss takes (N, K), K at least 1")
         self._check("labels", labels, (scores.shape[0],), np.int32)
 
     @abstractmethod

@@ -1,17 +1,70 @@
-"""tmp"""
+"""Launches of the matrix product."""
 
-import numpy as np
+from __future__ import annotations
+
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.matrix import MatrixOperations
-from gpucnn.backends.kernel_backend.arrays import KernelArrays, ceil_divide
+from gpucnn.backends.kernel_backend.arrays import as_int
+from gpucnn.backends.kernel_backend.slices import KernelSlices
+from gpucnn.backends.variants import GemmTile, cut, gemm_tile
+
+_BATCH_ROWS = 64
+"""Rows of a tile where the batch decides how many there are."""
+_SHORTEST_SLICE = 256
 
 
-class KernelMatrixProduct(KernelArrays, MatrixOperations):
-    def _matmul(self, a, b, transpose_a, transpose_b, bias, product):
+class KernelMatrixProduct(KernelSlices, MatrixOperations):
+    """The matrix product in tiles.
+
+    Attributes:
+        tile: the tile to use, for tests and measurements; None chooses one by the shapes.
+    """
+
+    tile: GemmTile | None = None
+
+    def _matmul(
+        self,
+        a: Array,
+        b: Array,
+        transpose_a: bool,
+        transpose_b: bool,
+        bias: Array | None,
+        product: Array,
+    ) -> None:
         M, N = product.shape
         K = a.shape[0] if transpose_a else a.shape[1]
+        # The rows of a that is not transposed are samples: how many must not select the kernel.
+        tile = self.tile or gemm_tile(M if transpose_a else _BATCH_ROWS, N)
+        blocks = tile.blocks(M, N)
+        slices = cut(K, blocks, _SHORTEST_SLICE)
+        partial = self._partial_sums(slices, product)
         self._launch(
-            "matmul_tmp.cu",
-            "matmul_tmp",
-            (ceil_divide(M * N, 256),),
-            (a, b, bias, product, *map(np.int32, (M, N, K, transpose_a, transpose_b))),
+            "matmul.cu",
+            "matmul",
+            (blocks, 1, slices.count),
+            (
+                a,
+                b,
+                bias,
+                product,
+                partial,
+                as_int(M, "M"),
+                as_int(N, "N"),
+                as_int(K, "K"),
+                as_int(slices.length, "a slice"),
+            ),
+            (tile.threads,),
+            TRANSPOSE_A=transpose_a,
+            TRANSPOSE_B=transpose_b,
+            HAS_BIAS=bias is not None,
+            VECTOR_A=_vector(a),
+            VECTOR_B=_vector(b),
+            VECTOR_C=_vector(product),
+            **tile.constants,
         )
+        self._sum_slices(slices, partial, product, bias)
+
+
+def _vector(matrix: Array) -> int:
+    """How many neighbours of a row can be moved as one."""
+    return 4 if matrix.shape[1] % 4 == 0 else 1

@@ -1,25 +1,26 @@
 """Convolution as matrix products, a few images a piece, pieces over threads.
 
-Forward multiplies the matrix of windows of x by the filters. The input gradient multiplies dy by
-the filters, tap by tap, and adds each product to the pixels that the tap had read; so no zero of
-a stride or a padding is ever multiplied. The filter gradient multiplies dy, transposed, by the
-windows of x, in a fixed order of sums.
+Forward multiplies windows of x by the filters. The input gradient of stride 1 does the same to dy
+with rotated filters; for other strides it multiplies dy by the filters, tap by tap, and adds each
+product to the pixels that the tap had read, so no zero of a stride or a padding is multiplied. The
+filter gradient multiplies dy, transposed, by the windows of x, in a fixed order of sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.geometry import Conv2dGeometry, conv2d_geometry
 from gpucnn.backends.interface.convolution import ConvolutionOperations
-from gpucnn.backends.numpy_backend import depthwise
+from gpucnn.backends.numpy_backend import by_rows, depthwise
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays, folded, tiled
 from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.windows import (
+    FEW_CHANNELS,
+    channels_of_groups,
     columns,
     window_pieces,
 )
@@ -45,13 +46,17 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         if _depthwise(problem):
             depthwise.forward(self.workers, problem, x, w, bias, y)
             return
+        if _by_rows(problem):
+            filters = _grouped(problem, w).transpose(0, 2, 3, 4, 1)
+            by_rows.correlate(self.workers, problem, x, filters, bias, y)
+            return
         filters = w.reshape(problem.groups, problem.K // problem.groups, -1).transpose(0, 2, 1)
         pieces = window_pieces(problem, x.itemsize)
 
         def piece(number: int) -> None:
             images = pieces[number]
             output = y[images].reshape(-1, problem.K)
-            for group, (inputs, outputs) in enumerate(_channels(problem)):
+            for group, (inputs, outputs) in enumerate(channels_of_groups(problem)):
                 matrix = columns(self.workers, x[images, :, :, inputs], problem)
                 np.matmul(matrix, filters[group], out=output[:, outputs])
             if bias is not None:
@@ -66,6 +71,11 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         if _depthwise(problem):
             depthwise.input_grad(self.workers, problem, dy, w, dx)
             return
+        transposed = _transposed(problem)
+        if transposed and _by_rows(transposed):
+            rotated = _grouped(problem, w)[:, :, ::-1, ::-1].transpose(0, 2, 3, 1, 4)
+            by_rows.correlate(self.workers, transposed, dy, rotated, None, dx)
+            return
         filters = _filters_by_tap(problem, w)
         channels = problem.C // problem.groups
         product_bytes = problem.P * problem.Q * channels * dy.itemsize
@@ -79,7 +89,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             if not first_sets:
                 target[...] = 0
             product = self.workers.scratch("product", (*gradient.shape[:3], channels), dx.dtype)
-            for group, (inputs, outputs) in enumerate(_channels(problem)):
+            for group, (inputs, outputs) in enumerate(channels_of_groups(problem)):
                 rows = gradient.reshape(-1, problem.K)[:, outputs]
                 for place, tap in enumerate(in_order):
                     by_tap = filters[group, tap.number]
@@ -98,6 +108,9 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         if _depthwise(problem):
             depthwise.filter_grad(self.workers, problem, x, dy, dw)
             return
+        if _by_rows(problem):
+            by_rows.filter_grad(self.workers, problem, x, dy, dw)
+            return
         enough_rows = -(-_FILTER_GRAD_ROWS // (problem.P * problem.Q))
         pieces = window_pieces(problem, x.itemsize, enough_rows)
         sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
@@ -105,15 +118,16 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
 
         def sum_pieces(part: int) -> None:
             for number, images in enumerate(pieces[sums[part]]):
-                for inputs, outputs in _channels(problem):
+                for inputs, outputs in channels_of_groups(problem):
                     gradient = dy[images].reshape(-1, problem.K)[:, outputs]
                     matrix = columns(self.workers, x[images, :, :, inputs], problem)
                     total = partial[part, outputs].reshape(gradient.shape[1], -1)
+                    # The shorter side last: BLAS takes up to twice as long the other way round.
+                    product = (matrix.T @ gradient).T
                     if number == 0:
-                        np.matmul(gradient.T, matrix, out=total)
+                        total[...] = product
                     else:
-                        product = self.workers.scratch("product", total.shape, total.dtype)
-                        total += np.matmul(gradient.T, matrix, out=product)
+                        total += product
 
         self.workers.run(sum_pieces, len(sums))
         np.add.reduce(partial, axis=0, out=dw)
@@ -124,14 +138,28 @@ def _depthwise(problem: Conv2dGeometry) -> bool:
     return problem.groups == problem.C > 1
 
 
-def _channels(problem: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
-    """The input and output channels of each group."""
-    inputs, outputs = problem.C // problem.groups, problem.K // problem.groups
-    for group in range(problem.groups):
-        yield (
-            slice(group * inputs, (group + 1) * inputs),
-            slice(group * outputs, (group + 1) * outputs),
-        )
+def _by_rows(problem: Conv2dGeometry) -> bool:
+    """Whether windows along rows are faster than whole ones, which few channels have for less."""
+    return problem.R > 1 and problem.C // problem.groups > FEW_CHANNELS
+
+
+def _transposed(problem: Conv2dGeometry) -> Conv2dGeometry | None:
+    """The convolution of dy, with filters rotated by 180°, that gives dx; None where none does."""
+    (top, bottom), (left, right) = problem.padding
+    height = (problem.R - 1) * problem.dilation[0]
+    width = (problem.S - 1) * problem.dilation[1]
+    sides = ((height - top, height - bottom), (width - left, width - right))
+    if problem.stride != (1, 1) or min(sides[0] + sides[1]) < 0:
+        return None
+    w_shape = (problem.C, problem.R, problem.S, problem.K // problem.groups)
+    return conv2d_geometry(
+        problem.y_shape, w_shape, (1, 1), sides, problem.dilation, problem.groups
+    )
+
+
+def _grouped(problem: Conv2dGeometry, w: NDArray[Any]) -> NDArray[Any]:
+    """Filters (groups, K/groups, R, S, C/groups), a view."""
+    return w.reshape(problem.groups, problem.K // problem.groups, *w.shape[1:])
 
 
 def _filters_by_tap(problem: Conv2dGeometry, w: NDArray[Any]) -> NDArray[Any]:

@@ -34,9 +34,9 @@ def taps(problem: Conv2dGeometry | Pool2dGeometry) -> Iterator[Tap]:
     (top, _), (left, _) = problem.padding
     whole = slice(None)
     for r in range(problem.R):
-        rows = _valid(r * dilation[0] - top, problem.stride[0], problem.P, problem.H)
+        rows = valid(r * dilation[0] - top, problem.stride[0], problem.P, problem.H)
         for s in range(problem.S):
-            columns = _valid(s * dilation[1] - left, problem.stride[1], problem.Q, problem.W)
+            columns = valid(s * dilation[1] - left, problem.stride[1], problem.Q, problem.W)
             if rows is None or columns is None:
                 continue
             yield Tap(
@@ -48,7 +48,7 @@ def taps(problem: Conv2dGeometry | Pool2dGeometry) -> Iterator[Tap]:
             )
 
 
-def _valid(offset: int, stride: int, outputs: int, size: int) -> tuple[slice, slice] | None:
+def valid(offset: int, stride: int, outputs: int, size: int) -> tuple[slice, slice] | None:
     """The outputs p with 0 ≤ p·stride + offset < size, and those positions; None if none."""
     first = max(0, -(offset // stride))
     last = min(outputs - 1, (size - 1 - offset) // stride)

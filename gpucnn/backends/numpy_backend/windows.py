@@ -6,6 +6,7 @@ memory that stays in the core's cache, then multiplied.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,26 @@ from numpy.typing import NDArray
 from gpucnn.backends.geometry import Conv2dGeometry, Pair
 from gpucnn.backends.numpy_backend.workers import Workers, cut
 
-_PIECE_BYTES = 3 * 1024 * 1024
+PIECE_BYTES = 3 * 1024 * 1024
 """What the windows of a piece may take: more than a core's nearest cache holds, but with smaller
 pieces threads wait for each other's hold of the interpreter more than they save."""
-_FEW_CHANNELS = 4
+FEW_CHANNELS = 4
 
 
 def window_pieces(problem: Conv2dGeometry, itemsize: int, least: int = 1) -> list[slice]:
     """The batch in pieces of at least ``least`` images, whose windows fit the cache if possible."""
     elements = problem.P * problem.Q * problem.R * problem.S * problem.C
-    return cut(problem.N, max(least, _PIECE_BYTES // (elements * itemsize)))
+    return cut(problem.N, max(least, PIECE_BYTES // (elements * itemsize)))
+
+
+def channels_of_groups(problem: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
+    """The input and output channels of each group."""
+    inputs, outputs = problem.C // problem.groups, problem.K // problem.groups
+    for group in range(problem.groups):
+        yield (
+            slice(group * inputs, (group + 1) * inputs),
+            slice(group * outputs, (group + 1) * outputs),
+        )
 
 
 def canvas_size(problem: Conv2dGeometry) -> Pair:
@@ -91,7 +102,7 @@ def columns(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> 
     if length == C and problem.stride == (1, 1) and canvas.flags.c_contiguous:
         return canvas.reshape(count, C)
     view = window_view(canvas, problem)
-    if C <= _FEW_CHANNELS:
+    if C <= FEW_CHANNELS:
         view = view.transpose(3, 4, 5, 0, 1, 2)
         matrix = workers.scratch("columns", view.shape, images.dtype)
         np.copyto(matrix, view)

@@ -209,3 +209,28 @@ def test_a_changed_header_is_another_program(tmp_path):
     header = Path(tmp_path / "kernels" / "include" / "elementwise.cuh")
     header.write_text(header.read_text() + "// changed\n")
     assert store.key(source) != before
+
+
+def test_the_real_cupy_has_what_the_device_uses():
+    import cupy
+
+    runtime, driver = cupy.cuda.runtime, cupy.cuda.driver
+    for name in ("MaxThreadsPerBlock", "MaxSharedMemoryPerBlock", "MaxSharedMemoryPerBlockOptin",
+                 "MultiProcessorCount"):  # fmt: skip
+        assert hasattr(runtime, f"cudaDevAttr{name}")
+    for place, names in (
+        (cupy, ("empty", "array", "ndarray", "get_default_memory_pool")),
+        (cupy.ndarray, ("get", "fill", "data", "reshape")),
+        (cupy.cuda.Device, ("use", "attributes", "compute_capability", "__enter__")),
+        (cupy.cuda.Stream, ("use", "synchronize", "begin_capture")),
+        (cupy.cuda.MemoryPointer, ("device_id",)),
+        (cupy.cuda.function.Module, ("load", "get_function")),
+        (cupy.cuda.function.Function, ("__call__", "ptr")),
+        (cupy.cuda.memory, ("OutOfMemoryError",)),
+        (runtime, ("driverGetVersion", "runtimeGetVersion", "getDeviceCount", "memGetInfo",
+                   "is_hip", "CUDARuntimeError")),
+        (driver, ("funcSetAttribute", "CUDADriverError",
+                  "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES")),
+    ):  # fmt: skip
+        for name in names:
+            assert hasattr(place, name), (place, name)

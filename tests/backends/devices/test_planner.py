@@ -3,29 +3,18 @@
 import numpy as np
 import pytest
 
+from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import DeviceLimits, is_aligned
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import KernelSource
-from gpucnn.backends.kernel_backend.activation import KernelActivation
-from gpucnn.backends.kernel_backend.pooling import KernelPooling
+from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.representative import run_all
 from gpucnn.errors import BackendError
-
-
-class Families(KernelActivation, KernelPooling):
-    """Enough for two files of kernels."""
-
-    name, precision, dtype = "planner", "fp32", np.dtype(np.float32)
-
-    def __init__(self, device):
-        self.device, self._modules = device, {}
-
-
-Families.__abstractmethods__ = frozenset()
 
 
 def test_sources_are_told_once_in_order():
     device = PlanningDevice()
-    backend = Families(device)
+    backend = KernelBackend(device)
     x = backend.empty((8, 32, 32, 16))
     for _ in range(2):
         y = backend.relu_forward(x)
@@ -35,6 +24,26 @@ def test_sources_are_told_once_in_order():
         "activation.cu", "max_pool2d.cu", "max_pool2d.cu",
     ]  # fmt: skip
     assert ("R", 3) in device.sources[2].constants
+
+
+def test_the_representative_problems_take_every_operation_and_kernel():
+    """An operation or kernel that is missed here would be missed by ``kernels build`` too."""
+    launched, called = set(), set()
+
+    class Recording(PlanningDevice):
+        def launch(self, kernel, *arguments):
+            launched.add(kernel)
+            super().launch(kernel, *arguments)
+
+    class Listening(KernelBackend):
+        def __getattribute__(self, name):
+            called.add(name)
+            return super().__getattribute__(name)
+
+    run_all(Listening(Recording()))
+    assert called >= Backend.__abstractmethods__ - {"asarray", "to_numpy"}
+    for path in KERNELS.glob("*.cu"):
+        assert launched >= set(KernelSource(path.name).functions()), path.name
 
 
 def test_memory_is_asked_for_and_not_touched():

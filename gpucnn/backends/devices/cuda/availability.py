@@ -23,7 +23,7 @@ def why_unavailable(ordinal: int = 0) -> str:
     if importlib.util.find_spec("cupy") is None:
         return (
             'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
-            "NVIDIA driver is 580 or newer"
+            "NVIDIA driver is 580 or newer; or use --backend numpy"
         )
     try:
         cupy = importlib.import_module("cupy")

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,8 +42,9 @@ class SanitizerRunner:
 
     def __init__(self, program: Path) -> None:
         # Files of the cache cannot be executed.
-        self._folder = tempfile.TemporaryDirectory(prefix="gpucnn-")
-        self._program = Path(self._folder.name) / "emulator"
+        folder = tempfile.mkdtemp(prefix="gpucnn-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._program = Path(folder) / "emulator"
         shutil.copyfile(program, self._program)
         self._program.chmod(0o700)
 

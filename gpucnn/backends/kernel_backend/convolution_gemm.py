@@ -1,0 +1,108 @@
+"""Launches of convolution as a matrix product: its tiles, and the slices of its sums."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.kernel_backend.arrays import as_int, ceil_divide
+from gpucnn.backends.kernel_backend.convolution_constants import (
+    conv2d_constants,
+    epilogue_constants,
+)
+from gpucnn.backends.kernel_backend.slices import KernelSlices
+from gpucnn.backends.variants import MANY_ROWS, GemmTile, cut, gemm_tile
+
+_SHORTEST_SLICE = 256
+"""Elements or pixels that a slice of a sum has at least."""
+
+
+class KernelConvolutionGemm(KernelSlices):
+    """The three passes as implicit matrix products.
+
+    Attributes:
+        tile: the tile to use, for tests and measurements; None chooses one by the problem.
+    """
+
+    tile: GemmTile | None = None
+
+    def _forward_gemm(
+        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+    ) -> None:
+        channels, filters = problem.C // problem.groups, problem.K // problem.groups
+        pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
+        tile = self.tile or gemm_tile(MANY_ROWS, filters)
+        blocks = tile.blocks(pixels, filters)
+        slices = cut(elements, blocks * problem.groups, _SHORTEST_SLICE)
+        partial = self._partial_sums(slices, y)
+        self._launch(
+            "conv2d_forward_gemm.cu",
+            "conv2d_forward_gemm",
+            (blocks, problem.groups, slices.count),
+            (
+                x,
+                w,
+                bias,
+                None,
+                y,
+                partial,
+                np.int64(pixels),
+                as_int(slices.length, "a slice"),
+            ),
+            (tile.threads,),
+            **conv2d_constants(problem),
+            **epilogue_constants(bias),
+            **tile.constants,
+        )
+        self._sum_slices(slices, partial, y, bias)
+
+    def _input_grad_gemm(self, problem: Conv2dGeometry, dy: Array, w: Array, dx: Array) -> None:
+        channels, filters = problem.C // problem.groups, problem.K // problem.groups
+        rows, rows_of_class, taps_down = _classes(problem, 0)
+        columns, columns_of_class, taps_right = _classes(problem, 1)
+        classes = rows * columns
+        tile = self.tile or gemm_tile(MANY_ROWS, channels)
+        blocks = tile.blocks(problem.N * rows_of_class * columns_of_class, channels)
+        elements = taps_down * taps_right * filters
+        slices = cut(elements, blocks * problem.groups * classes, _SHORTEST_SLICE)
+        partial = self._partial_sums(slices, dx)
+        self._launch(
+            "conv2d_input_grad_gemm.cu",
+            "conv2d_input_grad_gemm",
+            (blocks, problem.groups, slices.count * classes),
+            (dy, w, dx, partial, np.int64(problem.N), as_int(slices.length, "a slice")),
+            (tile.threads,),
+            **conv2d_constants(problem),
+            **tile.constants,
+        )
+        self._sum_slices(slices, partial, dx)
+
+    def _filter_grad_gemm(self, problem: Conv2dGeometry, x: Array, dy: Array, dw: Array) -> None:
+        channels, filters = problem.C // problem.groups, problem.K // problem.groups
+        pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
+        tile = self.tile or gemm_tile(filters, elements)
+        blocks = tile.blocks(filters, elements)
+        slices = cut(pixels, blocks * problem.groups, _SHORTEST_SLICE)
+        as_int(slices.length + problem.P * problem.Q, "a slice")
+        partial = self._partial_sums(slices, dw)
+        self._launch(
+            "conv2d_filter_grad_gemm.cu",
+            "conv2d_filter_grad_gemm",
+            (blocks, problem.groups, slices.count),
+            (x, dy, partial, np.int64(pixels), np.int32(slices.length)),
+            (tile.threads,),
+            **conv2d_constants(problem),
+            **tile.constants,
+        )
+        self._sum_slices(slices, partial, dw)
+
+
+def _classes(problem: Conv2dGeometry, axis: int) -> tuple[int, int, int]:
+    """An axis as include/input_grad_axis.cuh divides it: classes, most pixels, most taps in one."""
+    size, taps = (problem.H, problem.W)[axis], (problem.R, problem.S)[axis]
+    stride, dilation = problem.stride[axis], problem.dilation[axis]
+    period = stride // math.gcd(stride, dilation)
+    return min(stride, size), ceil_divide(size, stride), ceil_divide(taps, period)

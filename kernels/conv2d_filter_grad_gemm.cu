@@ -1,0 +1,102 @@
+// Convolution, filter gradient, as a matrix product whose right operand is never stored:
+//
+//     dw[k,e] = Σ_m dy[m,k] · x[window m, element e]
+//
+// with m = (n·P + p)·Q + q a pixel of dy, e = (r·S + s)·C/GROUPS + c an element of its window, and
+// x[window m, element e] as in conv2d_forward_gemm.cu: zero on the padding. A group has K/GROUPS
+// filters. x is (N, H, W, C), dy (N, P, Q, K), dw (K, R, S, C/GROUPS).
+//
+// A block computes BLOCK_M filters × BLOCK_N elements (gemm_tile.cuh). Along the grid's x, tiles of
+// elements are the inner axis; groups lie along y. The sum over m is long and the result small, so
+// it is cut into slices of `slice` pixels, a multiple of BLOCK_K, along z. Each slice's sums go to
+// partial[slice], of dw's shape, and sum_slices.cu adds them; with one slice, `partial` is dw.
+//
+// Constants: as in conv2d_filter_grad.cu, and those of gemm_tile.cuh. N is a run-time argument, as
+// `pixels` = N·P·Q. Within an image every offset fits an int, and so does slice + P·Q.
+
+#include "gemm_tile.cuh"
+
+constexpr int CHANNELS = C / GROUPS;
+constexpr int FILTERS = K / GROUPS;
+constexpr int ELEMENTS = R * S * CHANNELS;
+constexpr int ELEMENT_TILES = (ELEMENTS + BLOCK_N - 1) / BLOCK_N;
+constexpr int VECTOR_DY = FILTERS % 4 == 0 ? 4 : 1;
+constexpr int VECTOR_X = CHANNELS % 4 == 0 ? 4 : 1;
+constexpr int VECTOR_DW = ELEMENTS % 4 == 0 ? 4 : 1;
+
+using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
+using Outputs = Tile::AlongRows<BLOCK_M, VECTOR_DY>;
+using Elements = Tile::AlongRows<BLOCK_N, VECTOR_X>;
+
+// Whether no window reaches into the padding.
+constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
+    (P - 1) * STRIDE_H + (R - 1) * DILATION_H < H && (Q - 1) * STRIDE_W + (S - 1) * DILATION_W < W;
+
+// An element of every window: where it lies relative to p·STRIDE_H and q·STRIDE_W.
+struct Element {
+    int row;
+    int column;
+    int channel;
+};
+
+__device__ __forceinline__ Element element_at(int e) {
+    return {
+        e / (CHANNELS * S) * DILATION_H - PAD_H,
+        e / CHANNELS % S * DILATION_W - PAD_W,
+        e % CHANNELS,
+    };
+}
+
+// That element, and its neighbours, of the window of the pixel at `place`, counted from the first
+// pixel of the first image of `x`.
+__device__ __forceinline__ Floats<VECTOR_X> read_window(
+    const float* x, const Element& element, int place, bool exists) {
+    const int h = place / Q % P * STRIDE_H + element.row;
+    const int w = place % Q * STRIDE_W + element.column;
+    const bool inside = UNPADDED || (h >= 0 && h < H && w >= 0 && w < W);
+    const float* image = x + static_cast<long long>(place / (P * Q)) * (H * W * C);
+    return load_if<VECTOR_X>(inside && exists, image + (h * W + w) * C + element.channel);
+}
+
+__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_filter_grad_gemm(
+    const float* x, const float* dy, float* partial, long long pixels, int slice) {
+    __shared__ Tile::Memory memory;
+    const int group = blockIdx.y;
+    const int first_filter = static_cast<int>(blockIdx.x / ELEMENT_TILES) * BLOCK_M;
+    const int first_element = static_cast<int>(blockIdx.x % ELEMENT_TILES) * BLOCK_N;
+    const long long first_pixel = static_cast<long long>(blockIdx.z) * slice;
+    const int count = static_cast<int>(min(pixels - first_pixel, static_cast<long long>(slice)));
+
+    // Rows of the tile beyond the last filter or element read that again, and are not written.
+    const float* outputs[Outputs::ROWS];
+    for (int i = 0; i < Outputs::ROWS; ++i) {
+        const int filter = min(first_filter + Outputs::row(i), FILTERS - VECTOR_DY);
+        outputs[i] = dy + first_pixel * K + group * FILTERS + filter;
+    }
+    Element elements[Elements::ROWS];
+    for (int i = 0; i < Elements::ROWS; ++i) {
+        elements[i] = element_at(min(first_element + Elements::row(i), ELEMENTS - VECTOR_X));
+    }
+    const float* image = x + first_pixel / (P * Q) * (H * W * C) + group * CHANNELS;
+    const int first_place = static_cast<int>(first_pixel % (P * Q));
+
+    Tile::Sums sums;
+    sums.clear();
+    Tile::multiply<Outputs, Elements>(
+        memory, 0, count,
+        [&](int i, int m) {
+            return load_if<VECTOR_DY>(m < count, outputs[i] + static_cast<long long>(m) * K);
+        },
+        [&](int i, int m) {
+            return read_window(image, elements[i], first_place + m, m < count);
+        },
+        sums);
+
+    float* result = partial + static_cast<long long>(blockIdx.z) * (K * ELEMENTS);
+    sums.write<VECTOR_DW>(
+        FILTERS - first_filter, ELEMENTS - first_element,
+        [&](int row, int column, const Floats<VECTOR_DW>& values) {
+            const int filter = group * FILTERS + first_filter + row;
+            store_channels(result + filter * ELEMENTS + first_element + column, values);
+        });
+}

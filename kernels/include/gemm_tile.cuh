@@ -1,0 +1,245 @@
+// A tile of a matrix product in FP32, sum[m,n] = Σ_k a[m,k] · b[k,n], by one block of threads.
+//
+// The block goes along k in steps of BLOCK_K. The two operands' parts of a step lie in shared
+// memory with k as the outer axis. There are two buffers: while the threads multiply one step, the
+// values of the next travel from global memory to registers, and then go into the other buffer, so
+// there is one barrier a step.
+//
+// A thread has THREAD_M × THREAD_N of the sums in registers, as quads of 4×4, so that a few reads
+// of 16 bytes serve many multiply-adds. The lanes of a warp are LANES_M × LANES_N; quads of
+// neighbouring lanes are neighbours, so a warp's reads of shared memory are free of bank conflicts,
+// and it writes results in runs of 16·LANES_N bytes.
+//
+// How an operand is found in global memory is the kernel's own business: it gives a function that
+// reads VECTOR neighbouring values.
+#pragma once
+
+#include "floats.cuh"
+
+template <int BLOCK_M, int BLOCK_N, int BLOCK_K, int THREAD_M, int THREAD_N>
+struct GemmTile {
+    static constexpr int QUAD = 4;
+    static constexpr int LANES = 32;
+    static constexpr int THREADS = BLOCK_M / THREAD_M * (BLOCK_N / THREAD_N);
+    static constexpr int LANES_N = BLOCK_N / THREAD_N < 8 ? BLOCK_N / THREAD_N : 8;
+    static constexpr int LANES_M = LANES / LANES_N;
+    static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
+    // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
+    // 256 threads, and 168 in smaller ones.
+    static constexpr int BLOCKS_AT_ONCE = THREADS < 256 ? 384 / THREADS : 2;
+
+    static_assert(THREAD_M % QUAD == 0 && THREAD_N % QUAD == 0, "sums are kept as quads");
+    static_assert(BLOCK_M % (LANES_M * THREAD_M) == 0, "whole warps along m");
+    static_assert(BLOCK_N % (LANES_N * THREAD_N) == 0, "whole warps along n");
+
+    // One operand's part of a step, SIZE being BLOCK_M or BLOCK_N. The padding keeps quads aligned
+    // and puts every fourth k on other banks.
+    template <int SIZE>
+    using Operand = float[BLOCK_K][SIZE + QUAD];
+
+    struct Memory {
+        alignas(16) Operand<BLOCK_M> a[2];
+        alignas(16) Operand<BLOCK_N> b[2];
+    };
+
+    // A thread's share in reading an operand whose memory runs along k, and what it has read.
+    //
+    // Eight values along k are OCTET threads; the other lanes of the warp are further rows. Values
+    // are transposed on their way to shared memory: a warp then writes to 32 different banks.
+    template <int SIZE, int VECTOR>
+    struct AlongK {
+        static constexpr int OCTET = 8 / VECTOR;
+        static constexpr int ROWS_AT_ONCE = THREADS / OCTET < SIZE ? THREADS / OCTET : SIZE;
+        static constexpr int DEPTH_AT_ONCE = 8 * (THREADS / (OCTET * ROWS_AT_ONCE));
+        static constexpr int ROWS = SIZE / ROWS_AT_ONCE;
+        static constexpr int STEPS = BLOCK_K / DEPTH_AT_ONCE;
+        static_assert(ROWS * STEPS * VECTOR * THREADS == SIZE * BLOCK_K, "equal shares");
+
+        Floats<VECTOR> values[ROWS][STEPS];
+
+        // The i-th of this thread's rows.
+        __device__ __forceinline__ static int row(int i) {
+            return threadIdx.x / OCTET % ROWS_AT_ONCE + i * ROWS_AT_ONCE;
+        }
+
+        // Where along k this thread's j-th vector of a row begins.
+        __device__ __forceinline__ static int depth(int j) {
+            const int octet = threadIdx.x / (OCTET * ROWS_AT_ONCE);
+            return threadIdx.x % OCTET * VECTOR + octet * 8 + j * DEPTH_AT_ONCE;
+        }
+
+        // read_vector(i, k) gives the values of row(i) from k on.
+        template <typename ReadVector>
+        __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
+#pragma unroll
+            for (int j = 0; j < STEPS; ++j) {
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i) {
+                    values[i][j] = read_vector(i, first_k + depth(j));
+                }
+            }
+        }
+
+        __device__ __forceinline__ void write(Operand<SIZE>& operand) const {
+#pragma unroll
+            for (int j = 0; j < STEPS; ++j) {
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i) {
+#pragma unroll
+                    for (int e = 0; e < VECTOR; ++e) {
+                        operand[depth(j) + e][row(i)] = values[i][j].of[e];
+                    }
+                }
+            }
+        }
+    };
+
+    // The same for an operand whose memory runs along its rows (m or n): nothing is transposed.
+    template <int SIZE, int VECTOR>
+    struct AlongRows {
+        static constexpr int RUN = THREADS < SIZE / VECTOR ? THREADS : SIZE / VECTOR;
+        static constexpr int DEPTH_AT_ONCE = THREADS / RUN;
+        static constexpr int ROWS = SIZE / (VECTOR * RUN);
+        static constexpr int STEPS = BLOCK_K / DEPTH_AT_ONCE;
+        static_assert(ROWS * STEPS * VECTOR * THREADS == SIZE * BLOCK_K, "equal shares");
+
+        Floats<VECTOR> values[ROWS][STEPS];
+
+        // The first row of this thread's i-th vector.
+        __device__ __forceinline__ static int row(int i) {
+            return (threadIdx.x % RUN + i * RUN) * VECTOR;
+        }
+
+        // Where along k the j-th vectors are.
+        __device__ __forceinline__ static int depth(int j) {
+            return threadIdx.x / RUN + j * DEPTH_AT_ONCE;
+        }
+
+        // read_vector(i, k) gives the values at k from row(i) on.
+        template <typename ReadVector>
+        __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
+#pragma unroll
+            for (int j = 0; j < STEPS; ++j) {
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i) {
+                    values[i][j] = read_vector(i, first_k + depth(j));
+                }
+            }
+        }
+
+        __device__ __forceinline__ void write(Operand<SIZE>& operand) const {
+#pragma unroll
+            for (int j = 0; j < STEPS; ++j) {
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i) {
+                    store_channels(&operand[depth(j)][row(i)], values[i][j]);
+                }
+            }
+        }
+    };
+
+    // A thread's part of the sums.
+    struct Sums {
+        float value[THREAD_M][THREAD_N];
+
+        // The row of the tile that value[i] belongs to.
+        __device__ __forceinline__ static int row(int i) {
+            const int warp = threadIdx.x / LANES / WARPS_N;
+            const int lane = threadIdx.x % LANES / LANES_N;
+            return warp * (LANES_M * THREAD_M) + (i / QUAD * LANES_M + lane) * QUAD + i % QUAD;
+        }
+
+        // The column of the tile that value[…][j] belongs to.
+        __device__ __forceinline__ static int column(int j) {
+            const int warp = threadIdx.x / LANES % WARPS_N;
+            const int lane = threadIdx.x % LANES_N;
+            return warp * (LANES_N * THREAD_N) + (j / QUAD * LANES_N + lane) * QUAD + j % QUAD;
+        }
+
+        __device__ __forceinline__ void clear() {
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                for (int j = 0; j < THREAD_N; ++j) {
+                    value[i][j] = 0.0f;
+                }
+            }
+        }
+
+        // Adds the products of one step.
+        __device__ __forceinline__ void add(
+            const Operand<BLOCK_M>& a, const Operand<BLOCK_N>& b) {
+#pragma unroll
+            for (int k = 0; k < BLOCK_K; ++k) {
+                Floats<QUAD> left[THREAD_M / QUAD], right[THREAD_N / QUAD];
+#pragma unroll
+                for (int i = 0; i < THREAD_M; i += QUAD) {
+                    left[i / QUAD] = load_channels<QUAD>(&a[k][row(i)]);
+                }
+#pragma unroll
+                for (int j = 0; j < THREAD_N; j += QUAD) {
+                    right[j / QUAD] = load_channels<QUAD>(&b[k][column(j)]);
+                }
+#pragma unroll
+                for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                    for (int j = 0; j < THREAD_N; ++j) {
+                        value[i][j] += left[i / QUAD].of[i % QUAD] * right[j / QUAD].of[j % QUAD];
+                    }
+                }
+            }
+        }
+
+        // Calls write_vector(row, column, values) for this thread's part of the tile's first
+        // `rows` rows and `columns` columns, a multiple of VECTOR.
+        template <int VECTOR, typename WriteVector>
+        __device__ __forceinline__ void write(
+            long long rows, int columns, const WriteVector& write_vector) const {
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                for (int j = 0; j < THREAD_N; j += VECTOR) {
+                    if (row(i) < rows && column(j) < columns) {
+                        Floats<VECTOR> values;
+#pragma unroll
+                        for (int e = 0; e < VECTOR; ++e) {
+                            values.of[e] = value[i][j + e];
+                        }
+                        write_vector(row(i), column(j), values);
+                    }
+                }
+            }
+        }
+    };
+
+    // The sums over k from first_k to last_k, which is beyond it. All threads of the block must
+    // call. A and B are AlongK or AlongRows; read_a and read_b are what their `read` takes, and
+    // give zeros from last_k on.
+    template <typename A, typename B, typename ReadA, typename ReadB>
+    __device__ __forceinline__ static void multiply(
+        Memory& memory, int first_k, int last_k, const ReadA& read_a, const ReadB& read_b,
+        Sums& sums) {
+        A a;
+        B b;
+        a.read(first_k, read_a);
+        b.read(first_k, read_b);
+        a.write(memory.a[0]);
+        b.write(memory.b[0]);
+        __syncthreads();
+        int buffer = 0;
+        for (int k = first_k; k < last_k; k += BLOCK_K) {
+            const bool more = k + BLOCK_K < last_k;
+            if (more) {
+                a.read(k + BLOCK_K, read_a);
+                b.read(k + BLOCK_K, read_b);
+            }
+            sums.add(memory.a[buffer], memory.b[buffer]);
+            if (more) {
+                buffer = 1 - buffer;
+                a.write(memory.a[buffer]);
+                b.write(memory.b[buffer]);
+                __syncthreads();
+            }
+        }
+    }
+};

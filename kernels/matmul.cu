@@ -1,0 +1,85 @@
+// The matrix product:
+//
+//     c[m,n] = Σ_k op(a)[m,k] · op(b)[k,n] + bias[n]
+//
+// where op transposes if TRANSPOSE_A or TRANSPOSE_B says so: a is (M, K) or (K, M), b (K, N) or
+// (N, K), c (M, N), the bias (N).
+//
+// A block computes BLOCK_M rows × BLOCK_N columns (gemm_tile.cuh); along the grid's x, tiles of
+// columns are the inner axis. The sum over k may be cut into slices of `slice`, a multiple of
+// BLOCK_K, along z: then each slice's sums go to partial[slice], of c's shape, and sum_slices.cu
+// adds them and the bias.
+//
+// Constants: TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, those of gemm_tile.cuh, and VECTOR_A, VECTOR_B and
+// VECTOR_C: how many neighbours of a row of a, b and c are moved as one, 4 if the row's length is a
+// multiple of that, else 1. All sizes are run-time arguments.
+
+#include "epilogue.cuh"
+#include "gemm_tile.cuh"
+
+using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
+
+// A thread's share in reading an operand: along k, or along its rows if those are memory's inner
+// axis.
+template <bool ROWS_INSIDE, int SIZE, int VECTOR>
+struct OperandOf {
+    using Type = Tile::AlongK<SIZE, VECTOR>;
+};
+template <int SIZE, int VECTOR>
+struct OperandOf<true, SIZE, VECTOR> {
+    using Type = Tile::AlongRows<SIZE, VECTOR>;
+};
+
+template <bool ROWS_INSIDE, int SIZE, int VECTOR>
+struct Reader {
+    using Operand = typename OperandOf<ROWS_INSIDE, SIZE, VECTOR>::Type;
+
+    const float* row[Operand::ROWS];
+    long long k_stride;
+    int K;
+
+    // Rows of the tile beyond the last read that again, and are not written.
+    __device__ __forceinline__ Reader(const float* matrix, int first_row, int rows, int K)
+        : k_stride(ROWS_INSIDE ? rows : 1), K(K) {
+        for (int i = 0; i < Operand::ROWS; ++i) {
+            const int last = rows - (ROWS_INSIDE ? VECTOR : 1);
+            const long long number = min(first_row + Operand::row(i), last);
+            row[i] = matrix + number * (ROWS_INSIDE ? 1 : K);
+        }
+    }
+
+    // The values of row i from k on, or at k those of rows from i on.
+    __device__ __forceinline__ Floats<VECTOR> operator()(int i, int k) const {
+        return load_if<VECTOR>(k < K, row[i] + k * k_stride);
+    }
+};
+
+using ReaderA = Reader<TRANSPOSE_A, BLOCK_M, VECTOR_A>;
+using ReaderB = Reader<!TRANSPOSE_B, BLOCK_N, VECTOR_B>;
+
+__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) matmul(
+    const float* a, const float* b, const float* bias, float* c, float* partial, int M, int N,
+    int K, int slice) {
+    __shared__ Tile::Memory memory;
+    const int column_tiles = (N + BLOCK_N - 1) / BLOCK_N;
+    const int first_row = static_cast<int>(blockIdx.x / column_tiles) * BLOCK_M;
+    const int first_column = static_cast<int>(blockIdx.x % column_tiles) * BLOCK_N;
+
+    Tile::Sums sums;
+    sums.clear();
+    const int first = static_cast<int>(blockIdx.z) * slice;
+    Tile::multiply<ReaderA::Operand, ReaderB::Operand>(
+        memory, first, min(first + slice, K), ReaderA(a, first_row, M, K),
+        ReaderB(b, first_column, N, K), sums);
+
+    const Epilogue<HAS_BIAS, false, false> epilogue{bias, nullptr};
+    const bool sliced = gridDim.z > 1;
+    float* result = sliced ? partial + static_cast<long long>(blockIdx.z) * M * N : c;
+    sums.write<VECTOR_C>(
+        M - first_row, N - first_column,
+        [&](int row, int column, const Floats<VECTOR_C>& values) {
+            const int n = first_column + column;
+            const long long place = static_cast<long long>(first_row + row) * N + n;
+            store_channels(result + place, sliced ? values : epilogue(values, n, place));
+        });
+}

@@ -1,0 +1,88 @@
+"""Training treats arrays as CuPy's allow: through operations, not through NumPy."""
+
+import numpy as np
+import pytest
+
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.config import load_config
+from gpucnn.training.trainer import Trainer
+
+CONFIG = """
+seed = 1
+[data]
+name = "digits"
+validation = 0.1
+[augment]
+flip = true
+crop_padding = 1
+[model]
+name = "{model}"
+{options}
+[loss]
+name = "softmax_cross_entropy"
+label_smoothing = 0.1
+[optimizer]
+name = "{optimizer}"
+learning_rate = 0.01
+[training]
+epochs = 1
+batch_size = 700
+clip_norm = 1.0
+"""
+
+
+class Guarded(np.ndarray):
+    """An array that NumPy's functions do not take, as they do not take one on a GPU."""
+
+    def __array_ufunc__(self, function, *_, **__):
+        raise TypeError(f"numpy.{function.__name__} of an array of the device")
+
+    def __array_function__(self, function, *_, **__):
+        raise TypeError(f"numpy.{function.__name__} of an array of the device")
+
+    def __float__(self):
+        raise TypeError("a number taken from an array of the device")
+
+    def __setitem__(self, place, value):
+        if isinstance(value, np.ndarray) and not isinstance(value, Guarded):
+            raise TypeError("an array of the host written into one of the device")
+        super().__setitem__(place, value)
+
+    __int__ = __bool__ = __index__ = __float__
+
+
+class GuardedDevice(PlanningDevice):
+    """Gives such arrays, and takes no others in launches."""
+
+    def empty(self, shape, dtype):
+        return super().empty(shape, dtype).view(Guarded)
+
+    def to_numpy(self, array):
+        assert isinstance(array, Guarded)
+        return super().to_numpy(array)
+
+    def launch(self, kernel, grid, block, shared_bytes, arguments):
+        for argument in arguments:
+            assert argument is None or isinstance(argument, (Guarded, np.generic)), (
+                kernel,
+                argument,
+            )
+        super().launch(kernel, grid, block, shared_bytes, arguments)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "optimizer"),
+    [
+        ("lenet", "filters = [4, 8]\nkernel = 2\nhidden = 16", "adam"),
+        ("vgg", "width = 4\nstages = 2", "sgd"),
+        ("resnet9", "width = 4", "adamw"),
+    ],
+)
+def test_a_run_with_arrays_that_numpy_does_not_take(tmp_path, model, options, optimizer):
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG.format(model=model, options=options, optimizer=optimizer))
+    device = GuardedDevice()
+    trainer = Trainer(load_config(path), KernelBackend(device), tmp_path / "run")
+    trainer.fit()
+    assert len(device.sources) > 10
