@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.backends.devices.device import Argument, Device, Grid, Module, is_aligned
-from gpucnn.backends.devices.source import Constant, KernelSource
+from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
 
@@ -23,9 +24,14 @@ _LARGEST_INT = 2**31 - 1
 
 
 class KernelArrays(ArrayOperations):
-    """Allocation, compilation and launching, for all families of operations."""
+    """Allocation, compilation and launching, for all families of operations.
+
+    Attributes:
+        kernels: a folder whose files take the place of gpucnn's own, for experiments.
+    """
 
     device: Device
+    kernels: Path = KERNELS
     _modules: dict[KernelSource, Module]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -84,11 +90,16 @@ class KernelArrays(ArrayOperations):
                 f"{function} would need a grid of {blocks} blocks, a GPU has at most "
                 f"{_LARGEST_GRID}; use smaller batches"
             )
-        source = KernelSource(file, tuple(constants.items()))
+        source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
         module = self._modules.get(source)
         if module is None:
             module = self._modules[source] = self.device.compile(source)
         self.device.launch(module[function], blocks, _filled(block), shared_bytes, arguments)
+
+    def _folder_of(self, file: str) -> Path:
+        if self.kernels is KERNELS or not (self.kernels / file).exists():
+            return KERNELS
+        return self.kernels
 
     def _launch_elements(
         self,
