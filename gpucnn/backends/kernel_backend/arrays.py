@@ -27,11 +27,12 @@ class KernelArrays(ArrayOperations):
     """Allocation, compilation and launching, for all families of operations.
 
     Attributes:
-        kernels: a folder whose files take the place of gpucnn's own, for experiments.
+        device: what runs the kernels.
+        kernels: a folder where kernel files are looked for before gpucnn's own; None for none.
     """
 
     device: Device
-    kernels: Path = KERNELS
+    kernels: Path | None = None
     _modules: dict[KernelSource, Module]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -97,9 +98,8 @@ class KernelArrays(ArrayOperations):
         self.device.launch(module[function], blocks, _filled(block), shared_bytes, arguments)
 
     def _folder_of(self, file: str) -> Path:
-        if self.kernels is KERNELS or not (self.kernels / file).exists():
-            return KERNELS
-        return self.kernels
+        own = self.kernels
+        return own if own is not None and (own / file).is_file() else KERNELS
 
     def _launch_elements(
         self,
