@@ -63,6 +63,14 @@ CASES = {
         (1, 3, 4, 3), (6, 4, 4, 1), (3, 2), ((3, 0), (1, 4)), groups=3
     ),
     "17 to 17": Case((1, 3, 3, 17), (17, 2, 2, 17)),
+    "five channels, same": Case((3, 6, 5, 5), (7, 3, 3, 5), padding=(1, 1)),
+    "five channels, no row reads all outputs": Case((1, 2, 2, 5), (6, 2, 2, 5), padding=(4, 5)),
+    "five channels, all in the padding": Case((2, 1, 1, 5), (5, 2, 2, 5), (4, 1), (2, 1)),
+    "five channels, strided": Case((2, 7, 8, 5), (6, 3, 2, 5), (3, 2), ((1, 0), (2, 1))),
+    "five channels, dilated, grouped": Case(
+        (2, 9, 9, 10), (12, 3, 3, 5), (2, 1), ((2, 1), (0, 3)), (3, 2), groups=2
+    ),
+    "more padding than filter": Case((1, 4, 4, 5), (5, 2, 3, 5), padding=((0, 3), (2, 4))),
 }
 
 

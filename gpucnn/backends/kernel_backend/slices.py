@@ -34,11 +34,9 @@ class KernelSlices(KernelArrays):
                 bias,
                 None,
                 result,
+                np.int32(0),
                 as_int(slices.count, "slices"),
                 as_int(result.shape[-1], "channels"),
                 np.int64(result.size),
             ),
-            HAS_BIAS=bias is not None,
-            HAS_RESIDUAL=False,
-            RELU=False,
         )
