@@ -11,10 +11,12 @@ See README.md beside this file.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tarfile
@@ -209,31 +211,28 @@ def run(part, environment, left):
     if limit <= 0:
         return {"status": "not run: no time was left", "seconds": 0.0}
     begin = time.monotonic()
+    # In a session of its own, so that all of its processes can be ended.
+    process = subprocess.Popen(
+        [sys.executable, *part.arguments], cwd=ROOT, env=environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            [sys.executable, *part.arguments],
-            capture_output=True, text=True, timeout=limit, cwd=ROOT, env=environment, check=False,
-        )  # fmt: skip
-        status = "done" if done.returncode == 0 else f"failed with status {done.returncode}"
-        out, errors = done.stdout, done.stderr
-    except subprocess.TimeoutExpired as late:
+        out, errors = process.communicate(timeout=limit)
+        status = "done" if process.returncode == 0 else f"failed with status {process.returncode}"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, errors = process.communicate()
         status = f"stopped after {limit:.0f} s"
-        out, errors = text(late.stdout), text(late.stderr)
     outcome = {"status": status, "seconds": round(time.monotonic() - begin, 1)}
     outcome["command"] = " ".join(["python", *part.arguments])
     outcome["output"], outcome["errors"] = out[-6000:], errors[-6000:]
-    try:
+    # The tests print no JSON, and a part that failed none either.
+    with contextlib.suppress(OSError, ValueError):
         content = out if part.result is None else part.result.read_text(encoding="utf-8")
         outcome["result"] = json.loads(content)
         if part.result is None:
             del outcome["output"]
-    except (OSError, ValueError):
-        pass  # the tests print no JSON, and a part that failed none either
     return outcome
-
-
-def text(output):
-    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
 def describe(options):
