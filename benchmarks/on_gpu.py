@@ -132,13 +132,13 @@ def parts(options, stem, scratch):
             150, result=kernels,
         ),
         Part(
-            "step_lenet", "A training step of LeNet, batch 128, 28×28×1",
+            "step_lenet", "A training step of LeNet, 28×28×1",
             [*bench, "step", "configs/mnist.toml", "--input", "28x28x1", "--classes", "10",
              *backend, *torch, *repetitions, *small, "--json"],
             40,
         ),
         Part(
-            "step_resnet9", "A training step of ResNet-9, batch 256, 32×32×3",
+            "step_resnet9", "A training step of ResNet-9, 32×32×3",
             [*bench, "step", "configs/cifar10_resnet9.toml", "--input", "32x32x3",
              "--classes", "10", *backend, *torch, *repetitions, *narrow, "--json"],
             40,
@@ -362,7 +362,7 @@ def step_table(result):
     rows = [["gpucnn", f"{result['ours_ms']:.3g}", ""]]
     rows += [[f"torch, {name}", f"{one['median']:.3g}", f"{one['ratio']:.2f}"]
              for name, one in theirs.items()]  # fmt: skip
-    return table(["", "median ms", "gpucnn / torch"], rows)
+    return table([f"batch {result['batch_size']}", "median ms", "gpucnn / torch"], rows)
 
 
 def training_table(result):
