@@ -47,12 +47,15 @@ class Checker:
 
     Raises:
         BackendError: the mode cannot work here, and what is missing.
+
+    Attributes:
+        devices: what runs each problem; in fast mode two, with other schedules and other workers.
     """
 
     def __init__(self, mode: str, kernels: Path | None = None) -> None:
         self.mode = mode
         self.kernels = kernels
-        self._devices = _devices(mode)
+        self.devices = _devices(mode)
 
     def compile(self, problems: Sequence[Problem]) -> None:
         """Compiles all that the problems need, side by side.
@@ -60,16 +63,16 @@ class Checker:
         What does not compile is left for ``check`` to find.
         """
         try:
-            self._devices[0].compile_all(self.sources(problems))
+            self.devices[0].compile_all(self.sources(problems))
         except BackendError:
             return
 
     def sources(self, problems: Sequence[Problem]) -> tuple[KernelSource, ...]:
         """What the problems have compiled."""
-        planner = PlanningDevice(self._devices[0].limits)
-        backend = self._backend(planner)
+        planner = PlanningDevice(self.devices[0].limits)
+        backend = self.backend(planner)
         for problem in problems:
-            _run(problem, backend)
+            run(problem, backend)
         return planner.sources
 
     def check(self, problem: Problem, expected: Expected) -> Finding:
@@ -77,7 +80,7 @@ class Checker:
         start = time.perf_counter()
         worst, complaint = float("inf"), ""
         try:
-            outcomes = [_run(problem, self._backend(device)) for device in self._devices]
+            outcomes = [run(problem, self.backend(device)) for device in self.devices]
         except BackendError as error:
             complaint = str(error)
         seconds = time.perf_counter() - start
@@ -87,7 +90,8 @@ class Checker:
             complaint = next(filter(None, complaints), "") or _difference(outcomes)
         return Finding(problem, self.mode, worst, complaint, seconds)
 
-    def _backend(self, device: Device) -> KernelBackend:
+    def backend(self, device: Device) -> KernelBackend:
+        """A backend on one of the devices."""
         backend = KernelBackend(device)
         backend.kernels = self.kernels
         return backend
@@ -111,7 +115,6 @@ def check(problems: Sequence[Problem], mode: str, kernels: Path | None = None) -
 
 
 def _devices(mode: str) -> tuple[Device, ...]:
-    """What runs each problem: in fast mode twice, with other schedules and other workers."""
     if mode == "cuda":
         from gpucnn.backends.devices.cuda.device import CudaDevice
 
@@ -123,8 +126,9 @@ def _devices(mode: str) -> tuple[Device, ...]:
     return (EmulatorDevice(mode),)
 
 
-def _run(problem: Problem, backend: KernelBackend) -> Outcome:
-    backend.variant = problem.variant
+def run(problem: Problem, backend: KernelBackend) -> Outcome:
+    """The problem's outcome, by the variant and tile that it names."""
+    backend.variant, backend.tile = problem.variant, problem.tile
     return problem.run(backend)
 
 

@@ -6,21 +6,21 @@ the same pass over the absolute values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Pair, Sides, conv2d_geometry
-from gpucnn.backends.variants import Variant, conv2d_variants
+from gpucnn.backends.variants import TILES, Pass, Variant, conv2d_variants
 from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal, padding
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
 
 _MOST_TAPS = 1500
 """N·P·Q·R·S: each problem is quickly done, by naive loops too."""
-_MOST_WEIGHTS = 2048
-"""C·K/groups, a tap."""
+_MOST_MULTIPLY_ADDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
             groups,
         )
         taps = problem.N * problem.P * problem.Q * problem.R * problem.S
-        if taps <= _MOST_TAPS and C * K // groups <= _MOST_WEIGHTS:
+        if taps <= _MOST_TAPS and problem.multiply_adds <= _MOST_MULTIPLY_ADDS:
             return problem
         number = integer(rng, 0, 99)
 
@@ -110,8 +110,8 @@ def _geometry(a: Arguments) -> Conv2dGeometry:
     return conv2d_geometry(x_shape, w_shape, a["stride"], a["padding"], a["dilation"], a["groups"])
 
 
-def _able(a: Arguments) -> tuple[Variant, ...]:
-    return conv2d_variants(_geometry(a))
+def _able(which: Pass) -> Callable[[Arguments], tuple[Variant, ...]]:
+    return lambda a: conv2d_variants(_geometry(a), which)
 
 
 def _absolute(a: Arguments) -> Arguments:
@@ -137,11 +137,31 @@ def _filter_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
 
 
 OPERATIONS = (
-    Operation("conv2d_forward", ("y",), _draw_forward, _forward_bounds, tuple(Variant), _able),
     Operation(
-        "conv2d_input_grad", ("dx",), _draw_input_grad, _input_grad_bounds, tuple(Variant), _able
+        "conv2d_forward",
+        ("y",),
+        _draw_forward,
+        _forward_bounds,
+        tuple(Variant),
+        _able(Pass.FORWARD),
+        {Variant.GEMM: TILES},
     ),
     Operation(
-        "conv2d_filter_grad", ("dw",), _draw_filter_grad, _filter_grad_bounds, tuple(Variant), _able
+        "conv2d_input_grad",
+        ("dx",),
+        _draw_input_grad,
+        _input_grad_bounds,
+        tuple(Variant),
+        _able(Pass.INPUT_GRAD),
+        {Variant.GEMM: TILES},
+    ),
+    Operation(
+        "conv2d_filter_grad",
+        ("dw",),
+        _draw_filter_grad,
+        _filter_grad_bounds,
+        tuple(Variant),
+        _able(Pass.FILTER_GRAD),
+        {Variant.GEMM: TILES},
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpucnn.backends.base import Backend
+from gpucnn.backends.variants import TILES
 from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
@@ -44,6 +45,6 @@ def _channel_sum_bounds(a: Arguments, exact: Backend) -> Bounds:
 
 
 OPERATIONS = (
-    Operation("matmul", ("product",), _draw_product, _product_bounds),
+    Operation("matmul", ("product",), _draw_product, _product_bounds, tiles={None: TILES}),
     Operation("channel_sum", ("total",), _draw_channel_sum, _channel_sum_bounds),
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.variants import Variant
+from gpucnn.backends.variants import GemmTile, Variant
 
 Arguments: TypeAlias = Mapping[str, Any]
 """By the names of an operation's parameters. float32 stands for the backend's own dtype."""
@@ -32,6 +32,7 @@ class Operation:
         bounds: from a problem's arguments in float64, and the reference, its outcome's bounds.
         variants: of its kernels; none where there is one way only.
         able: which variants can do a problem with these arguments.
+        tiles: of each variant that is a matrix product.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Operation:
     bounds: Callable[[Arguments, Backend], Bounds]
     variants: tuple[Variant, ...] = ()
     able: Callable[[Arguments], tuple[Variant, ...]] = lambda _: ()
+    tiles: Mapping[Variant | None, Sequence[GemmTile]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +53,13 @@ class Problem:
         arguments: arrays are NumPy's. One array under two names is one array for the operation
             too, which then works in place.
         variant: of the kernels; None leaves the choice to the backend.
+        tile: of a matrix product; None likewise.
     """
 
     operation: Operation
     arguments: Arguments
     variant: Variant | None = None
+    tile: GemmTile | None = None
 
     def __str__(self) -> str:
         """The operation, the shapes of its arrays and its other arguments."""
@@ -65,7 +69,8 @@ class Problem:
             if value is not None
         )
         variant = f" by {self.variant}" if self.variant else ""
-        return f"{self.operation.name}({words}){variant}"
+        tile = f" in tiles of {self.tile.rows}×{self.tile.columns}" if self.tile else ""
+        return f"{self.operation.name}({words}){variant}{tile}"
 
     def run(self, backend: Backend) -> Outcome:
         """The outcome on a backend, which gets copies of the arrays."""

@@ -57,7 +57,11 @@ def draw(name: str, count: int, seed: int = 0) -> list[Problem]:
 def _series(
     operation: Operation, variant: Variant | None, count: int, seed: int
 ) -> Iterator[Problem]:
+    """Every other problem of a matrix product has the backend's tile, the others each in turn."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{operation.name} {variant}".encode())])
     every = (operation.draw(rng, number) for number in itertools.count())
     able = (a for a in every if variant is None or variant in operation.able(a))
-    return (Problem(operation, arguments, variant) for arguments in itertools.islice(able, count))
+    tiles = operation.tiles.get(variant, ())
+    alternating = [each for tile in tiles for each in (None, tile)] or [None]
+    for arguments, tile in itertools.islice(zip(able, itertools.cycle(alternating)), count):
+        yield Problem(operation, arguments, variant, tile)

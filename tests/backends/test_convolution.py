@@ -287,3 +287,14 @@ def test_refuses_shapes(backend):
         backend.conv2d_filter_grad(x, dy, (6, 2, 2, 4))
     with pytest.raises(ShapeError, match=r"out has shape \(6, 3, 3, 5\), expected \(6, 3, 3, 4\)"):
         backend.conv2d_filter_grad(x, dy, W, out=backend.zeros((6, 3, 3, 5)))
+
+
+def test_a_filter_whose_rows_lie_on_both_sides_of_the_image(backend):
+    """Nothing is read, and nothing may be left of what was computed before."""
+    x, w = backend.asarray(np.ones((1, 1, 5, 17))), backend.asarray(np.ones((3, 5, 2, 17)))
+    bias = backend.asarray(np.array([1.0, 2.0, 3.0]))
+    options = {"stride": (4, 2), "dilation": (3, 3)}
+    reached = backend.conv2d_forward(x, w, None, padding=((6, 8), (0, 0)), **options)
+    np.testing.assert_array_equal(backend.to_numpy(reached), np.full((1, 1, 1, 3), 34.0))
+    missed = backend.conv2d_forward(x, w, bias, padding=((7, 7), (0, 0)), **options)
+    np.testing.assert_array_equal(backend.to_numpy(missed).ravel(), [1.0, 2.0, 3.0])

@@ -178,7 +178,7 @@ def _regions(arguments: Sequence[Argument]) -> bytes:
 
 def _address(content: bytes) -> int | None:
     """Where bytes lie, as long as they are kept."""
-    return ctypes.cast(content, ctypes.c_void_p).value
+    return ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value
 
 
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
