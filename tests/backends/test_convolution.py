@@ -63,6 +63,14 @@ CASES = {
         (1, 3, 4, 3), (6, 4, 4, 1), (3, 2), ((3, 0), (1, 4)), groups=3
     ),
     "17 to 17": Case((1, 3, 3, 17), (17, 2, 2, 17)),
+    "five channels, same": Case((3, 6, 5, 5), (7, 3, 3, 5), padding=(1, 1)),
+    "five channels, no row reads all outputs": Case((1, 2, 2, 5), (6, 2, 2, 5), padding=(4, 5)),
+    "five channels, all in the padding": Case((2, 1, 1, 5), (5, 2, 2, 5), (4, 1), (2, 1)),
+    "five channels, strided": Case((2, 7, 8, 5), (6, 3, 2, 5), (3, 2), ((1, 0), (2, 1))),
+    "five channels, dilated, grouped": Case(
+        (2, 9, 9, 10), (12, 3, 3, 5), (2, 1), ((2, 1), (0, 3)), (3, 2), groups=2
+    ),
+    "more padding than filter": Case((1, 4, 4, 5), (5, 2, 3, 5), padding=((0, 3), (2, 4))),
 }
 
 
@@ -279,3 +287,14 @@ def test_refuses_shapes(backend):
         backend.conv2d_filter_grad(x, dy, (6, 2, 2, 4))
     with pytest.raises(ShapeError, match=r"out has shape \(6, 3, 3, 5\), expected \(6, 3, 3, 4\)"):
         backend.conv2d_filter_grad(x, dy, W, out=backend.zeros((6, 3, 3, 5)))
+
+
+def test_a_filter_whose_rows_lie_on_both_sides_of_the_image(backend):
+    """Nothing is read, and nothing may be left of what was computed before."""
+    x, w = backend.asarray(np.ones((1, 1, 5, 17))), backend.asarray(np.ones((3, 5, 2, 17)))
+    bias = backend.asarray(np.array([1.0, 2.0, 3.0]))
+    options = {"stride": (4, 2), "dilation": (3, 3)}
+    reached = backend.conv2d_forward(x, w, None, padding=((6, 8), (0, 0)), **options)
+    np.testing.assert_array_equal(backend.to_numpy(reached), np.full((1, 1, 1, 3), 34.0))
+    missed = backend.conv2d_forward(x, w, bias, padding=((7, 7), (0, 0)), **options)
+    np.testing.assert_array_equal(backend.to_numpy(missed).ravel(), [1.0, 2.0, 3.0])

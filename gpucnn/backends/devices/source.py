@@ -25,7 +25,8 @@ KERNELS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "kernels"
 """The folder of the kernels that come with gpucnn: in a wheel, or beside the package."""
 
 _INCLUDE = re.compile(r'^\s*#include\s+"([^"]+)"', re.MULTILINE)
-_KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(")
+_BOUNDS = r"__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)"
+_KERNEL = re.compile(rf"__global__\s+void\s+(?:{_BOUNDS}\s*)?(\w+)\s*\(")
 
 
 @dataclass(frozen=True)

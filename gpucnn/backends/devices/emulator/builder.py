@@ -1,10 +1,9 @@
-"""From kernel sources to libraries of the host: the translation unit, the compiler, the cache."""
+"""From kernel sources to libraries of the host: the compiler, the cache."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import tempfile
@@ -15,12 +14,11 @@ from functools import cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cache import Cache, cache_key
+from gpucnn.backends.devices.emulator.translation import INCLUDE, translation_unit
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 
-_FOLDER = Path(__file__).parent
-_INCLUDE = _FOLDER / "include"
-_RUNTIME = _FOLDER / "runtime"
+_RUNTIME = Path(__file__).parent / "runtime"
 
 _BATCH = 8
 """Sources of one translation unit at most: its headers are parsed once for all of them."""
@@ -30,8 +28,9 @@ _COMMON = ("-std=c++20", "-fPIC", "-pthread", "-g1", "-gdwarf-4")
 # A product and a sum are never joined into one operation, so that results are the same on every
 # machine; errno and traps are nobody's business here.
 _ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+_RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
 _MODULE = (
-    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-extern-tls-init",
+    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique",
 )  # fmt: skip
 _SANITIZERS = (
     "-fsanitize=address,undefined",
@@ -68,7 +67,7 @@ class Mode:
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("fast", ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "@native")),
+        Mode("fast", ("-O3", "@native")),
         Mode("race", ("-O1", "-fsanitize=thread")),
         Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
     )
@@ -114,18 +113,13 @@ def _processor() -> str:
 
 @cache
 def _emulator_text() -> str:
-    files = sorted([*_INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*")])
+    files = sorted([*INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*")])
     return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _key(mode: Mode, *parts: str) -> str:
     options = repr((mode, _COMMON, _MODULE))
     return cache_key(_compiler_version(), _processor(), _emulator_text(), options, *parts)
-
-
-def symbol_prefix(source: KernelSource) -> str:
-    """What the names that a source's module exports begin with."""
-    return f"gpucnn_{source.digest()[:24]}"
 
 
 class Builder:
@@ -142,10 +136,11 @@ class Builder:
 
     def runtime(self) -> Path:
         """The runtime: a library, or for sanitized kernels a program that loads them."""
-        key = _key(self.mode, "runtime")
+        options = (*_COMMON, *_RUNTIME_OPTIONS, *self.mode.runtime_options)
+        key = cache_key(_compiler_version(), _processor(), _emulator_text(), "runtime", *options)
         path = self.cache.path_of(key)
         if path is None:
-            self.cache.put(key, self._compile_runtime())
+            self.cache.put(key, self._compile_runtime(options))
             path = self._path(key)
         return path
 
@@ -196,12 +191,14 @@ class Builder:
         for source in batch:
             self.cache.put(_key(self.mode, source.digest()), key.encode())
 
-    def _compile_runtime(self) -> bytes:
-        files = [str(file) for file in sorted(_RUNTIME.glob("*.cpp"))]
+    def _compile_runtime(self, options: Sequence[str]) -> bytes:
+        files = sorted(_RUNTIME.glob("*.cpp"))
         linking = ("-rdynamic",) if self.mode.sanitized else ("-shared",)
         if not self.mode.sanitized:
-            files = [file for file in files if not file.endswith("sanitize_main.cpp")]
-        return _compile([*_COMMON, *self.mode.runtime_options, *files, *linking, "-ldl"])
+            files = [file for file in files if file.name != "sanitize_main.cpp"]
+        # One unit of all files: their headers are read once.
+        unit = "".join(f'#include "{file}"\n' for file in files)
+        return _compile([*options, "-x", "c++", "-", *linking, "-ldl"], unit)
 
     def _compile_module(self, sources: Sequence[KernelSource]) -> bytes:
         options = [_native() if o == "@native" else o for o in self.mode.kernel_options]
@@ -210,82 +207,22 @@ class Builder:
             unit, compiled = Path(folder) / "module.cpp", Path(folder) / "module.o"
             unit.write_text(translation_unit(sources), encoding="utf-8")
             described = "; ".join(str(source) for source in sources)
-            _run([*common, *options, f"-I{_INCLUDE}", "-c", str(unit), "-o", str(compiled)],
+            _run([*common, *options, f"-I{INCLUDE}", "-c", str(unit), "-o", str(compiled)],
                  described)  # fmt: skip
             # Not linked with the thread sanitizer, whose functions the runtime supplies.
             linking = [o for o in options if o != "-fsanitize=thread"]
             return _compile([*common, *linking, str(compiled), "-shared"])
 
 
-def _compile(arguments: Sequence[str]) -> bytes:
+def _compile(arguments: Sequence[str], text: str = "") -> bytes:
     with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
         output = Path(folder) / "output"
-        _run([*arguments, "-o", str(output)], "the emulator")
+        _run([*arguments, "-o", str(output)], "the emulator", text)
         return output.read_bytes()
 
 
-def _run(arguments: Sequence[str], described: str) -> None:
-    done = subprocess.run([compiler(), *arguments], capture_output=True, text=True, check=False)
+def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
+    command = [compiler(), *arguments]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BackendError(f"{described} does not compile:\n{done.stderr.strip()[:4000]}")
-
-
-_INCLUDE_LINE = re.compile(r'^(\s*#include\s+".*|\s*#pragma\s+once.*)$', re.MULTILINE)
-_DYNAMIC = re.compile(r"extern\s+__shared__[^;\[]*?(\w+)\s*\[\s*\]\s*;")
-
-
-def translation_unit(sources: Sequence[KernelSource]) -> str:
-    """The C++ text of a library: each source in a namespace of its own, and its exports."""
-    parts = ['#include "emulator.h"\n']
-    headers = dict.fromkeys(header for source in sources for header in source.headers())
-    parts += [_embedded(_replacement(header)) for header in headers]
-    for source in sources:
-        parts += _module(source)
-    return "".join(parts)
-
-
-def _replacement(header: Path) -> Path:
-    """The emulator's version of a header that wraps instructions of a GPU, or the header."""
-    own = _INCLUDE / header.parent.name / header.name
-    return own if own.exists() else header
-
-
-def _embedded(path: Path) -> str:
-    """A file's text for a translation unit that has its headers already."""
-    text = _INCLUDE_LINE.sub("", path.read_text(encoding="utf-8"))
-    return f'#line 1 "{path.name}"\n{_with_dynamic_shared(text)}\n'
-
-
-def _with_dynamic_shared(text: str) -> str:
-    """Marks arrays of dynamic shared memory, which qualifiers.h must tell from static ones."""
-    return re.sub(r"extern(\s+)__shared__", r"extern\1__dynamic_shared__", text)
-
-
-def _module(source: KernelSource) -> list[str]:
-    prefix = symbol_prefix(source)
-    text = source.text()
-    dynamic = _DYNAMIC.search(text)
-    parts = [
-        f'namespace {prefix} {{\n#line 1 "constants"\n{source.prologue}',
-        _embedded(source.path),
-        "}\n",
-    ]
-    if dynamic:
-        parts.append(_dynamic_definition(f"_ZN{len(prefix)}{prefix}{len(dynamic[1])}{dynamic[1]}E"))
-    for function in source.functions():
-        entry = f"::emulator::Entry<&{prefix}::{function}>"
-        parts.append(
-            f"EMULATOR_EXPORT const ::emulator::KernelEntry {prefix}_{function} = "
-            f"{{{entry}::call, {entry}::parameters}};\n"
-        )
-    array = f"{prefix}_dynamic_array" if dynamic else "nullptr"
-    if dynamic:
-        symbol = f"_ZN{len(prefix)}{prefix}{len(dynamic[1])}{dynamic[1]}E"
-        parts.append(f'extern __dynamic_shared__ char {array}[] __asm__("{symbol}");\n')
-    parts.append(f"EMULATOR_EXPORT_SHARED_MEMORY({prefix}, {array})\n")
-    return parts
-
-
-def _dynamic_definition(symbol: str) -> str:
-    """An array under the name by which the compiler refers to a kernel's dynamic shared memory."""
-    return f'EMULATOR_DYNAMIC_ARRAY("{symbol}")\n'

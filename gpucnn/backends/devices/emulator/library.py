@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.builder import symbol_prefix
+from gpucnn.backends.devices.emulator.arguments import ArgumentPacker, Parameter, address_of
+from gpucnn.backends.devices.emulator.symbols import (
+    shared_variables,
+    source_line,
+    thread_local_variables,
+)
+from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
-
-_KINDS = {"f": "f", "i": "i", "u": "u", "b": "u", "V": "s"}
-"""NumPy's kinds of scalars as include/entry.h writes them."""
 
 
 class _Parameter(ctypes.Structure):
@@ -25,28 +28,17 @@ class _Parameter(ctypes.Structure):
 
 
 class _KernelEntry(ctypes.Structure):
-    _fields_ = (("call", ctypes.c_void_p), ("parameters", ctypes.POINTER(_Parameter)))
-
-
-class _Region(ctypes.Structure):
-    _fields_ = (("begin", ctypes.c_void_p), ("bytes", ctypes.c_uint64))
-
-
-class _LaunchRequest(ctypes.Structure):
     _fields_ = (
-        ("kernel", ctypes.c_char_p),
-        ("entry", ctypes.c_void_p),
-        ("shared", ctypes.c_void_p),
-        ("arguments", ctypes.c_void_p),
-        ("regions", ctypes.POINTER(_Region)),
-        ("region_count", ctypes.c_uint64),
-        ("grid", ctypes.c_uint32 * 3),
-        ("block", ctypes.c_uint32 * 3),
-        ("shared_bytes", ctypes.c_uint64),
-        ("seed", ctypes.c_uint64),
-        ("workers", ctypes.c_uint32),
-        ("checked", ctypes.c_uint32),
+        ("call", ctypes.c_void_p),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("most_threads", ctypes.c_uint),
     )
+
+
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQII")
+"""The runtime's LaunchRequest (runtime/launch.h)."""
+_RANGE = struct.Struct("@qQ")
+"""The runtime's SharedVariable, and its Region."""
 
 
 class _LaunchFailure(ctypes.Structure):
@@ -67,7 +59,9 @@ class LoadedKernel:
         library: the file.
         entry: the address of what calls it.
         shared: the address of what tells where its shared memory is.
+        shared_variables: distance from there and size of each static variable it may use.
         parameters: kind and size of each, as include/entry.h writes them.
+        most_threads: what its ``__launch_bounds__`` allow a block; 0 without.
     """
 
     name: str
@@ -75,11 +69,34 @@ class LoadedKernel:
     library: Path
     entry: int
     shared: int
-    parameters: tuple[tuple[str, int], ...]
+    shared_variables: tuple[tuple[int, int], ...]
+    parameters: tuple[Parameter, ...]
+    most_threads: int
 
     def __str__(self) -> str:
         """The function, its file and constants."""
         return f"{self.name} of {self.source}"
+
+    @cached_property
+    def static_shared_bytes(self) -> int:
+        """Static shared memory a block."""
+        return sum(count for _, count in self.shared_variables)
+
+    @cached_property
+    def packed(self) -> ArgumentPacker:
+        """Packs a launch's arguments."""
+        return ArgumentPacker(str(self), self.parameters)
+
+    @cached_property
+    def name_in_memory(self) -> ctypes.Array[ctypes.c_char]:
+        """The name, for the runtime."""
+        return ctypes.create_string_buffer(self.name.encode())
+
+    @cached_property
+    def variables_in_memory(self) -> ctypes.Array[ctypes.c_char]:
+        """The shared variables, for the runtime."""
+        content = b"".join(_RANGE.pack(*variable) for variable in self.shared_variables)
+        return ctypes.create_string_buffer(content, len(content))
 
 
 class Library:
@@ -88,18 +105,26 @@ class Library:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._library = ctypes.CDLL(str(path))
+        self._variables = thread_local_variables(path)
 
     def kernel(self, source: KernelSource, function: str) -> LoadedKernel:
         """One of its kernels."""
         prefix = symbol_prefix(source)
         entry = _KernelEntry.in_dll(self._library, f"{prefix}_{function}")
         shared = ctypes.c_char.in_dll(self._library, f"{prefix}_shared_memory")
-        parameters: list[tuple[str, int]] = []
+        parameters: list[Parameter] = []
         while entry.parameters[len(parameters)].kind != b"\0":
             parameter = entry.parameters[len(parameters)]
             parameters.append((parameter.kind.decode(), parameter.bytes))
         return LoadedKernel(
-            function, source, self.path, entry.call, ctypes.addressof(shared), tuple(parameters)
+            function,
+            source,
+            self.path,
+            entry.call,
+            ctypes.addressof(shared),
+            shared_variables(self._variables, prefix, function, source.functions()),
+            tuple(parameters),
+            entry.most_threads,
         )
 
 
@@ -108,7 +133,7 @@ class Runtime:
 
     def __init__(self, path: Path) -> None:
         self._launch = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL).emulator_launch
-        self._launch.argtypes = (ctypes.POINTER(_LaunchRequest), ctypes.POINTER(_LaunchFailure))
+        self._launch.argtypes = (ctypes.c_char_p, ctypes.POINTER(_LaunchFailure))
 
     def launch(
         self,
@@ -122,72 +147,38 @@ class Runtime:
         checked: bool,
     ) -> None:
         """Runs a kernel; BackendError for whatever the emulator refuses."""
-        slots, regions = packed(kernel, arguments)
-        # Arguments lie in slots of 8 bytes; the kernel gets a pointer to each.
-        first = slots.ctypes.data
-        pointers = np.arange(first, first + slots.nbytes, 8, dtype=np.uint64)
-        array_regions = (_Region * len(regions))(*(_Region(*region) for region in regions))
-        request = _LaunchRequest(
-            kernel.name.encode(),
+        slots = kernel.packed(arguments)
+        regions = _regions(arguments) if checked else b""
+        request = _REQUEST.pack(
+            ctypes.addressof(kernel.name_in_memory),
             kernel.entry,
             kernel.shared,
-            pointers.ctypes.data,
-            array_regions,
-            len(regions),
-            grid,
-            block,
+            ctypes.addressof(kernel.variables_in_memory),
+            len(kernel.shared_variables),
+            _address(slots),
+            _address(regions),
+            len(regions) // _RANGE.size,
+            *grid,
+            *block,
             shared_bytes,
             seed % 2**64,
             workers,
             checked,
         )
         failure = _LaunchFailure()
-        if self._launch(ctypes.byref(request), ctypes.byref(failure)):
+        if self._launch(request, failure):
             raise BackendError(_described(kernel, failure))
 
 
-def packed(
-    kernel: LoadedKernel, arguments: Sequence[Argument]
-) -> tuple[np.ndarray[Any, np.dtype[np.uint64]], list[tuple[int, int]]]:
-    """The arguments in slots of 8 bytes, and address and size of each array among them.
-
-    Raises:
-        BackendError: they do not fit the kernel's parameters.
-    """
-    if len(arguments) != len(kernel.parameters):
-        raise BackendError(
-            f"{kernel}: {len(arguments)} arguments for {len(kernel.parameters)} parameters"
-        )
-    slots = np.zeros(len(arguments), np.uint64)
-    regions = []
-    for place, (argument, parameter) in enumerate(zip(arguments, kernel.parameters, strict=True)):
-        given = _described_argument(argument)
-        if given != parameter and not (argument is None and parameter[0] == "p"):
-            raise BackendError(
-                f"{kernel}: argument {place + 1} is {_words(given)}, "
-                f"its parameter {_words(parameter)}"
-            )
-        if isinstance(argument, np.ndarray):
-            slots[place] = argument.ctypes.data
-            regions.append((argument.ctypes.data, argument.nbytes))
-        elif argument is not None:
-            slots[place : place + 1].view(argument.dtype)[0] = argument
-    return slots, regions
+def _regions(arguments: Sequence[Argument]) -> bytes:
+    """Address and size of each array among the arguments."""
+    arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
+    return b"".join(_RANGE.pack(address_of(array), array.nbytes) for array in arrays)
 
 
-def _described_argument(argument: Argument) -> tuple[str, int]:
-    if isinstance(argument, np.ndarray):
-        return "p", argument.itemsize
-    if isinstance(argument, np.generic) and argument.dtype.itemsize <= 8:
-        return _KINDS.get(argument.dtype.kind, "?"), argument.dtype.itemsize
-    return type(argument).__name__, 0
-
-
-def _words(parameter: tuple[str, int]) -> str:
-    kind, size = parameter
-    words = {"p": "a pointer to", "f": "a float of", "i": "a signed integer of"}
-    words |= {"u": "an unsigned integer of", "s": "a structure of"}
-    return f"{words.get(kind, kind)} {size} bytes"
+def _address(content: bytes) -> int | None:
+    """Where bytes lie, as long as they are kept."""
+    return ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value
 
 
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
@@ -199,23 +190,3 @@ def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
         if address:
             message += f"{words} {source_line(kernel.library, address)}"
     return message
-
-
-def source_line(library: Path, address: int) -> str:
-    """The source line of an instruction's address in this process, "file:line"."""
-    offset = address - _load_address(library)
-    # An address that a call returns to belongs to the line of the instruction before it.
-    command = ["addr2line", "-e", str(library), hex(offset - 1)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return f"{library.name}+{offset:#x} (install addr2line, of binutils, for the line)"
-    return done.stdout.split(" ")[0].strip().rpartition("/")[2]
-
-
-def _load_address(library: Path) -> int:
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and Path(fields[5]) == library.resolve() and fields[2] == "00000000":
-            return int(fields[0].split("-")[0], 16)
-    return 0

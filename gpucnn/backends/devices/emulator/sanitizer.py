@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.builder import symbol_prefix
-from gpucnn.backends.devices.emulator.library import LoadedKernel, packed
+from gpucnn.backends.devices.emulator.library import LoadedKernel
+from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
 
 _REFUSED = 1
@@ -58,7 +58,7 @@ class SanitizerRunner:
         seed: int,
     ) -> None:
         """Runs a kernel; BackendError for whatever a sanitizer or the emulator finds."""
-        packed(kernel, arguments)
+        kernel.packed(arguments)
         buffers = _buffers(arguments)
         with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
             request, result = Path(folder) / "request", Path(folder) / "result"
@@ -79,6 +79,7 @@ class SanitizerRunner:
                 [str(self._program), str(request), str(result)],
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 env=os.environ | _ENVIRONMENT,
             )

@@ -1,8 +1,9 @@
-// How the runtime calls a kernel whose parameters it does not know: through an array of pointers
-// to the arguments, with a description of the parameters that the launch is held against.
+// How the runtime calls a kernel whose parameters it does not know: its arguments lie in slots of 8
+// bytes. What a launch is held against is exported with it.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -42,9 +43,16 @@ struct Parameter {
 
 // What a module exports for each kernel.
 struct KernelEntry {
-    void (*call)(void** arguments);
+    void (*call)(const uint64_t* slots);
     const Parameter* parameters;
+    // Of __launch_bounds__; 0 without.
+    unsigned most_threads;
 };
+
+// What a kernel declares with __launch_bounds__(threads, ...).
+constexpr unsigned launch_bound(unsigned threads = 0, unsigned = 0, unsigned = 0) {
+    return threads;
+}
 
 template <auto kernel>
 struct Entry;
@@ -52,8 +60,8 @@ struct Entry;
 template <typename... Parameters, void (*kernel)(Parameters...)>
 struct Entry<kernel> {
     // Not checked for races: it reads the runtime's own memory.
-    EMULATOR_UNCHECKED static void call(void** arguments) {
-        call(arguments, std::index_sequence_for<Parameters...>());
+    EMULATOR_UNCHECKED static void call(const uint64_t* slots) {
+        call(slots, std::index_sequence_for<Parameters...>());
     }
 
     static constexpr Parameter parameters[] = {
@@ -61,9 +69,9 @@ struct Entry<kernel> {
 
 private:
     template <size_t... i>
-    EMULATOR_UNCHECKED static void call(
-        void** arguments, std::index_sequence<i...>) {
-        kernel(*static_cast<std::remove_reference_t<Parameters>*>(arguments[i])...);
+    EMULATOR_UNCHECKED static void call(const uint64_t* slots, std::index_sequence<i...>) {
+        static_assert((... && (sizeof(Parameters) <= 8)), "parameters of up to 8 bytes");
+        kernel(*reinterpret_cast<const Parameters*>(slots + i)...);
     }
 };
 

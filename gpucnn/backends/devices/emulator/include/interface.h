@@ -28,7 +28,8 @@ struct Place {
     dim3 block_size;
     dim3 grid_size;
 };
-extern thread_local Place place;
+// Initial-exec: kernels read it often, and find it without a call.
+extern constinit thread_local Place place __attribute__((tls_model("initial-exec")));
 
 // One place in the source where threads meet.
 struct Call {

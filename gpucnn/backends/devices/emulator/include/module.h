@@ -7,7 +7,7 @@
 namespace emulator {
 
 struct SharedMemory {
-    // Any variable of its static shared memory.
+    // A variable of its static shared memory, from which the others are so many bytes off.
     void* (*anchor)();
     // The array of its dynamic shared memory, or null.
     void* (*dynamic)();

@@ -7,35 +7,21 @@
 
 namespace emulator {
 
-thread_local Place place;
+constinit thread_local Place place __attribute__((tls_model("initial-exec"))) = {};
 
 BlockRunner& this_runner() {
-    static thread_local BlockRunner runner;
-    return runner;
-}
-
-uint64_t Shuffle::next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-unsigned Shuffle::below(unsigned count) {
-    return static_cast<unsigned>(((next() >> 32) * count) >> 32);
+    static constinit thread_local BlockRunner* known = nullptr;
+    if (known == nullptr) {
+        // Not in thread-local storage itself: of what is found without a call there is little.
+        static thread_local const auto runner = std::make_unique<BlockRunner>();
+        known = runner.get();
+    }
+    return *known;
 }
 
 BlockRunner::BlockRunner() : main_(context_of_this_thread()) {}
 
 namespace {
-
-uint3 thread_index(unsigned number, dim3 size) {
-    if (number < size.x) {
-        return {number, 0, 0};  // The common case, without divisions.
-    }
-    return {number % size.x, number / size.x % size.y, number / (size.x * size.y)};
-}
 
 bool same(const Call& a, const Call& b) {
     return &a == &b || (a.line == b.line && strcmp(a.name, b.name) == 0 &&
@@ -54,14 +40,34 @@ unsigned take(std::vector<unsigned>& list, Shuffle& shuffle) {
 }  // namespace
 
 bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, uint64_t seed) {
-    const unsigned count = size.x * size.y * size.z;
     kernel_ = &kernel;
     place = {{0, 0, 0}, index, size, grid};
     shuffle_ = Shuffle(seed);
+    prepare(size.x * size.y * size.z);
+    failure.instruction = nullptr;
+    failure.other_instruction = nullptr;
+    failed_ = false;
+    running_ = true;
+    fiber_ = &free_fiber();
+    switch_context(main_, fiber_->context);
+    running_ = false;
+    return !failed_;
+}
+
+// As many threads, none of which has begun.
+void BlockRunner::prepare(unsigned count) {
     threads_.assign(count, Thread{State::UNSTARTED, nullptr, nullptr, nullptr, 0});
     unstarted_.resize(count);
     for (unsigned i = 0; i < count; ++i) {
         unstarted_[i] = i;
+    }
+    const dim3 size = place.block_size;
+    if (size.x != indexed_.x || size.y != indexed_.y || indices_.size() < count) {
+        indexed_ = size;
+        indices_.resize(count);
+        for (unsigned i = 0; i < count; ++i) {
+            indices_[i] = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
+        }
     }
     warps_.resize((count + WARP - 1) / WARP);
     for (Warp& warp : warps_) {
@@ -78,16 +84,8 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
     for (auto& fiber : fibers_) {
         free_.push_back(fiber.get());
     }
-    failure.instruction = nullptr;
-    failure.other_instruction = nullptr;
     exited_ = 0;
     interval_ = 0;
-    failed_ = false;
-    running_ = true;
-    fiber_ = &free_fiber();
-    switch_context(main_, fiber_->context);
-    running_ = false;
-    return !failed_;
 }
 
 Fiber& BlockRunner::free_fiber() {
@@ -111,8 +109,10 @@ void BlockRunner::fiber_main() {
 void BlockRunner::run_threads() {
     for (;;) {
         if (!unstarted_.empty()) {
-            start(take(unstarted_, shuffle_));
-            kernel_->entry(kernel_->arguments);
+            const unsigned number = take(unstarted_, shuffle_);
+            threads_[number].fiber = fiber_;
+            resume(number);
+            kernel_->entry(kernel_->slots);
             threads_[current_].state = State::EXITED;
             warps_[current_ / WARP].exited |= 1u << current_ % WARP;
             ++exited_;
@@ -123,11 +123,10 @@ void BlockRunner::run_threads() {
     }
 }
 
-void BlockRunner::start(unsigned number) {
+void BlockRunner::resume(unsigned number) {
     current_ = number;
     threads_[number].state = State::RUNNING;
-    threads_[number].fiber = fiber_;
-    place.thread = thread_index(number, place.block_size);
+    place.thread = indices_[number];
 }
 
 // Gives the host's thread to another thread of the block; returns when this one may go on.
@@ -144,11 +143,8 @@ void BlockRunner::go_on() {
     }
     if (shuffle_.below(choices) < ready_.size()) {
         const unsigned number = take(ready_, shuffle_);
-        Thread& thread = threads_[number];
-        current_ = number;
-        thread.state = State::RUNNING;
-        place.thread = thread_index(number, place.block_size);
-        fiber_ = thread.fiber;
+        resume(number);
+        fiber_ = threads_[number].fiber;
     } else {
         fiber_ = &free_fiber();
     }
@@ -162,7 +158,7 @@ void BlockRunner::block_collective(const Call& call, void* operands, Combine com
     if (!in_block_collective_.empty()) {
         const unsigned other = in_block_collective_.front();
         if (!same(*threads_[other].call, call)) {
-            const uint3 index = thread_index(other, place.block_size);
+            const uint3 index = indices_[other];
             emulator::fail(call, "divergent barrier: this thread is at %s, thread (%u, %u, %u) at "
                            "%s of %s:%d", call.name, index.x, index.y, index.z,
                            threads_[other].call->name, threads_[other].call->file,
@@ -266,18 +262,18 @@ void BlockRunner::report_stuck() {
         }
     }
     current_ = first;
-    place.thread = thread_index(first, place.block_size);
+    place.thread = indices_[first];
     const Call& call = *threads_[first].call;
     for (unsigned i = 0; i < count(); ++i) {
         const Thread& other = threads_[i];
         if (other.state == State::EXITED) {
-            const uint3 index = thread_index(i, place.block_size);
+            const uint3 index = indices_[i];
             emulator::fail(call, "%u of %u threads wait at %s for others that never come: thread "
                            "(%u, %u, %u) has left the kernel", waiting, count(), call.name,
                            index.x, index.y, index.z);
         }
         if (!same(*other.call, call)) {
-            const uint3 index = thread_index(i, place.block_size);
+            const uint3 index = indices_[i];
             emulator::fail(call, "this thread waits at %s, thread (%u, %u, %u) at %s of %s:%d: "
                            "neither can go on", call.name, index.x, index.y, index.z,
                            other.call->name, other.call->file, other.call->line);

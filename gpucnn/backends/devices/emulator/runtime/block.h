@@ -1,7 +1,6 @@
 // One block of threads: who runs, who waits for whom, and what is wrong with that.
 #pragma once
 
-#include <csetjmp>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -17,9 +16,17 @@ constexpr unsigned WARP = 32;
 class Shuffle {
 public:
     explicit Shuffle(uint64_t seed = 0) : state_(seed) {}
-    uint64_t next();
+    uint64_t next() {
+        state_ += 0x9e3779b97f4a7c15u;
+        uint64_t z = state_;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
     // A number below `count`.
-    unsigned below(unsigned count);
+    unsigned below(unsigned count) {
+        return static_cast<unsigned>(((next() >> 32) * count) >> 32);
+    }
 
 private:
     uint64_t state_;
@@ -56,8 +63,8 @@ struct Warp {
 // What a block does at each thread.
 struct Kernel {
     const char* name;
-    void (*entry)(void** arguments);
-    void** arguments;
+    void (*entry)(const uint64_t* slots);
+    const uint64_t* slots;
 };
 
 // Runs blocks one after another on one thread of the host.
@@ -97,12 +104,16 @@ private:
     static void fiber_main();
     void run_threads();
     void go_on();
-    void start(unsigned number);
+    void prepare(unsigned count);
+    void resume(unsigned number);
     Fiber& free_fiber();
     void report_stuck();
 
     const Kernel* kernel_ = nullptr;
     std::vector<Thread> threads_;
+    // threadIdx of each thread, for blocks of `indexed_` threads along x and y.
+    std::vector<uint3> indices_;
+    dim3 indexed_ = {0, 0, 0};
     std::vector<Warp> warps_;
     std::vector<unsigned> ready_;
     std::vector<unsigned> unstarted_;

@@ -14,6 +14,7 @@
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -206,6 +207,10 @@ Fiber::~Fiber() {
 
 void Fiber::prepare(void (*function)()) {
     char* const top = static_cast<char*>(context.stack) + STACK_BYTES - colour_;
+#if defined(__SANITIZE_ADDRESS__)
+    // Functions that were left for good on this stack have left their red zones behind.
+    __asan_unpoison_memory_region(context.stack, STACK_BYTES);
+#endif
     context.stack_pointer = first_frame(top, function);
 }
 

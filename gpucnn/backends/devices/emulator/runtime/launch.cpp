@@ -1,17 +1,18 @@
 #include "launch.h"
 
-#include <algorithm>
+#include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <cstring>
-#include <deque>
+#include <mutex>
 #include <thread>
 
 namespace emulator {
 
 namespace {
 
-constexpr char POISON = '\xff';  // NaN as a float, −1 as an int.
+constexpr int POISON = 0xff;  // NaN as a float, −1 as an int.
+// Threads of a launch that several threads of the host work on.
+constexpr uint64_t LARGE = 1024;
 
 // Visits 0 … count − 1 in an order that a seed decides: a walk with a stride that has no factor in
 // common with the count.
@@ -54,9 +55,9 @@ public:
     // Takes blocks until there are none left.
     void run() {
         use_signal_stack();
-        const SharedRanges ranges = shared_ranges(*request_.shared, request_.shared_bytes);
+        const std::vector<Region> shared = shared_regions(request_);
         BlockRunner& runner = this_runner();
-        const Kernel kernel = {request_.kernel, request_.entry, request_.arguments};
+        const Kernel kernel = {request_.kernel, request_.entry, request_.slots};
         const dim3 grid(request_.grid[0], request_.grid[1], request_.grid[2]);
         const dim3 size(request_.block[0], request_.block[1], request_.block[2]);
         for (;;) {
@@ -71,10 +72,10 @@ public:
                     static_cast<unsigned>(number % grid.x),
                     static_cast<unsigned>(number / grid.x % grid.y),
                     static_cast<unsigned>(number / (static_cast<uint64_t>(grid.x) * grid.y))};
-                for (int part = 0; part < 3; ++part) {
-                    std::fill_n(ranges.begin[part], ranges.bytes[part], POISON);
+                for (const Region& region : shared) {
+                    memset(region.begin, POISON, region.bytes);
                 }
-                begin_block_checks(ranges);
+                begin_block_checks(shared);
                 if (!runner.run(kernel, grid, size, index, request_.seed + 1 + number)) {
                     fail(runner.failure);
                 }
@@ -82,6 +83,11 @@ public:
         }
     }
 
+    // Whether it is worth waking others up.
+    bool is_large() const {
+        const uint32_t* block = request_.block;
+        return blocks_ > 1 && blocks_ * block[0] * block[1] * block[2] >= LARGE;
+    }
     bool open() const { return next_.load() < blocks_ && !failed_.load(); }
     bool failed() const { return failed_.load(); }
 
@@ -160,7 +166,7 @@ int emulator_launch(const LaunchRequest* request, LaunchFailure* failure) {
     catch_faults();
     begin_launch_checks(*request);
     Work work(*request, failure);
-    if (request->workers > 1) {
+    if (request->workers > 1 && work.is_large()) {
         helpers->run(work, request->workers - 1);
     } else {
         work.run();

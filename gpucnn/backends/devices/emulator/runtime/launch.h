@@ -1,10 +1,9 @@
 // A launch: blocks spread over threads of the host.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
+#include <vector>
 
 #include "../include/module.h"
 #include "block.h"
@@ -12,15 +11,23 @@
 extern "C" {
 
 struct Region {
-    const char* begin;
+    char* begin;
+    uint64_t bytes;
+};
+
+// A variable of static shared memory: its distance from the module's anchor.
+struct SharedVariable {
+    int64_t offset;
     uint64_t bytes;
 };
 
 struct LaunchRequest {
     const char* kernel;
-    void (*entry)(void** arguments);
+    void (*entry)(const uint64_t* slots);
     const emulator::SharedMemory* shared;
-    void** arguments;
+    const SharedVariable* variables;
+    uint64_t variable_count;
+    const uint64_t* slots;
     // The arrays among the arguments, which race mode holds accesses against.
     const Region* regions;
     uint64_t region_count;
@@ -48,13 +55,8 @@ int emulator_launch(const LaunchRequest* request, LaunchFailure* failure);
 
 namespace emulator {
 
-// Shared memory of one block: static and dynamic.
-struct SharedRanges {
-    char* begin[3];
-    size_t bytes[3];
-    size_t static_bytes() const { return bytes[0] + bytes[1]; }
-};
-SharedRanges shared_ranges(const SharedMemory& shared, size_t dynamic_bytes);
+// Where a launch's shared memory is on this thread of the host.
+std::vector<Region> shared_regions(const LaunchRequest& request);
 
 // Makes faults of the processor (SIGSEGV, SIGBUS, SIGFPE) failures of the running launch. Each
 // thread of the host needs a stack for signals, since a fault may be that of a full stack.
@@ -63,6 +65,6 @@ void use_signal_stack();
 
 // Race mode: before a launch and before each of its blocks.
 void begin_launch_checks(const LaunchRequest& request);
-void begin_block_checks(const SharedRanges& ranges);
+void begin_block_checks(const std::vector<Region>& shared);
 
 }  // namespace emulator

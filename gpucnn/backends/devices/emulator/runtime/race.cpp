@@ -55,7 +55,7 @@ struct Memory {
 // Race mode runs all blocks on one thread of the host, so this needs no lock.
 struct Checks {
     std::vector<Memory> arrays;
-    Memory shared[3];
+    std::vector<Memory> shared;
     // The module's own constants.
     uintptr_t module_begin = 0;
     size_t module_bytes = 0;
@@ -238,13 +238,14 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.block = 0;
 }
 
-void begin_block_checks(const SharedRanges& ranges) {
+void begin_block_checks(const std::vector<Region>& shared) {
     if (!checks.on) {
         return;
     }
-    for (int part = 0; part < 3; ++part) {
-        checks.shared[part].shared = true;
-        checks.shared[part].reset(ranges.begin[part], ranges.bytes[part]);
+    checks.shared.resize(shared.size());
+    for (size_t i = 0; i < shared.size(); ++i) {
+        checks.shared[i].shared = true;
+        checks.shared[i].reset(shared[i].begin, shared[i].bytes);
     }
     ++checks.block;
 }

@@ -129,10 +129,6 @@ int main(int, char** arguments) {
                                       job.buffers[argument.buffer].memory.get() + argument.value)
                                 : argument.value);
     }
-    std::vector<void*> pointers;
-    for (uint64_t& value : values) {
-        pointers.push_back(&value);
-    }
     auto* dynamic = static_cast<char*>(shared->dynamic());
     if (dynamic != nullptr) {
         __asan_poison_memory_region(
@@ -141,7 +137,7 @@ int main(int, char** arguments) {
     kernel_name = job.kernel.c_str();
     __sanitizer_set_death_callback(say_where);
     const LaunchRequest request = {
-        kernel_name, entry->call, shared, pointers.data(), nullptr, 0,
+        kernel_name, entry->call, shared, nullptr, 0, values.data(), nullptr, 0,
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0};
     LaunchFailure failure = {};

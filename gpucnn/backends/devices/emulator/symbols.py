@@ -1,0 +1,92 @@
+"""What binutils say of a library: its shared variables, and the source line of an instruction."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Variable(NamedTuple):
+    """A variable of thread-local storage, which is where shared memory lies."""
+
+    name: str
+    offset: int
+    bytes: int
+
+
+def thread_local_variables(library: Path) -> tuple[Variable, ...]:
+    """The variables of a library's thread-local storage, with their mangled names."""
+    command = ["nm", "--defined-only", "--print-size", "--format=sysv", str(library)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = ([field.strip() for field in line.split("|")] for line in done.stdout.splitlines())
+    return tuple(
+        Variable(row[0], int(row[1], 16), int(row[4], 16))
+        for row in rows
+        if len(row) == 7 and row[3] == "TLS" and row[4]
+    )
+
+
+def shared_variables(
+    variables: Sequence[Variable], prefix: str, kernel: str, kernels: Sequence[str]
+) -> tuple[tuple[int, int], ...]:
+    """Distance from the anchor and size of each shared variable that a kernel may use.
+
+    Its own, and those that no other kernel owns: a device function's may be anyone's.
+
+    Args:
+        variables: of the library.
+        prefix: of the kernel's module; the library may hold others.
+        kernel: its name.
+        kernels: of all kernels of the module.
+    """
+    anchor = next(v for v in variables if v.name.startswith(f"_ZZL{_counted(prefix + '_anchor')}"))
+    others = set(kernels) - {kernel}
+    return tuple(
+        (variable.offset - anchor.offset, variable.bytes)
+        for variable in variables
+        if variable != anchor and _may_use(variable.name, prefix, others)
+    )
+
+
+def _may_use(name: str, prefix: str, others: set[str]) -> bool:
+    scopes = list(_identifiers(name))
+    if not scopes[0].startswith("gpucnn_"):
+        return True  # Of a header.
+    is_dynamic = re.match(rf"_ZN{_counted(prefix)}\d", name)
+    return scopes[0] == prefix and scopes[1] not in others and not is_dynamic
+
+
+def _identifiers(mangled: str) -> Iterator[str]:
+    """The identifiers at the beginning of a mangled name, outermost first."""
+    rest = re.sub("^_Z[NZL]*", "", mangled)
+    while match := re.match(r"L?(\d+)", rest):
+        begin, length = match.end(), int(match[1])
+        yield rest[begin : begin + length]
+        rest = rest[begin + length :]
+
+
+def _counted(identifier: str) -> str:
+    return f"{len(identifier)}{identifier}"
+
+
+def source_line(library: Path, address: int) -> str:
+    """The source line of an instruction's address in this process, "file:line"."""
+    offset = address - _load_address(library)
+    # An address that a call returns to belongs to the line of the instruction before it.
+    command = ["addr2line", "-e", str(library), hex(offset - 1)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return f"{library.name}+{offset:#x} (install addr2line, of binutils, for the line)"
+    return done.stdout.split(" ")[0].strip().rpartition("/")[2]
+
+
+def _load_address(library: Path) -> int:
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and Path(fields[5]) == library.resolve() and fields[2] == "00000000":
+            return int(fields[0].split("-")[0], 16)
+    return 0
