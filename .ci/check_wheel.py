@@ -5,9 +5,12 @@ import zipfile
 from pathlib import Path
 
 root = Path(__file__).parent.parent
+# Where each folder of the checkout lies in a wheel.
+places = {root / "gpucnn": "gpucnn", root / "kernels": "gpucnn/kernels"}
 expected = {
-    path.relative_to(root).as_posix()
-    for path in (root / "gpucnn").rglob("*")
+    f"{place}/{path.relative_to(folder).as_posix()}"
+    for folder, place in places.items()
+    for path in folder.rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 }
 with zipfile.ZipFile(sys.argv[1]) as wheel:

@@ -72,6 +72,7 @@ class _Device:
             "MaxSharedMemoryPerBlock": 48 * 1024,
             "MaxSharedMemoryPerBlockOptin": 227 * 1024,
             "MultiProcessorCount": 132,
+            "L2CacheSize": 50 << 20,
         }
 
     def __enter__(self):

@@ -7,6 +7,7 @@ depend on the batch size, so that a smaller last batch compiles nothing new.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +15,8 @@ from gpucnn.backends.geometry import Conv2dGeometry
 
 _ENOUGH_BLOCKS = 512
 """Blocks that keep the largest GPU busy: cutting a sum further gains nothing."""
+_SHORT_AXIS = 65_535
+"""Blocks along y or z of a grid at most."""
 _NARROW = 2
 """Results of so few columns leave most of any tile empty."""
 _DEPTHWISE_TAPS = 64
@@ -30,7 +33,7 @@ class Variant(StrEnum):
     DIRECT = "direct"
     """A thread an element, straight from the formula: can do everything."""
     GEMM = "gemm"
-    """A matrix product whose operands are gathered as they are read; can do everything."""
+    """A matrix product whose operands are gathered as they are read."""
     DEPTHWISE = "depthwise"
     """For groups of one channel and one filter: no product, all reading and writing."""
 
@@ -51,11 +54,13 @@ def conv2d_variants(problem: Conv2dGeometry, which: Pass) -> tuple[Variant, ...]
         Pass.INPUT_GRAD: channels,
         Pass.FILTER_GRAD: min(filters, problem.R * problem.S * channels),
     }
-    if narrowest[which] > _NARROW:
-        able = (Variant.GEMM, Variant.DIRECT)
-    else:
-        able = (Variant.DIRECT, Variant.GEMM)
-    return (Variant.DEPTHWISE, *able) if _depthwise(problem) else able
+    able = [Variant.DIRECT]
+    # Groups, and for the input gradient the residues of strides, lie along short axes of the grid.
+    if max(problem.groups, math.prod(problem.stride)) <= _SHORT_AXIS:
+        able.insert(0 if narrowest[which] > _NARROW else 1, Variant.GEMM)
+    if _depthwise(problem):
+        able.insert(0, Variant.DEPTHWISE)
+    return tuple(able)
 
 
 def _depthwise(problem: Conv2dGeometry) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,31 +9,17 @@ import numpy as np
 
 from gpucnn import random
 from gpucnn.backends.base import Backend
-from gpucnn.bench.torch_peer import import_torch, to_torch, torch_loss, torch_optimizer
+from gpucnn.bench.device_clock import cuda_device, host_clock
+from gpucnn.bench.timing import Run, Timing, time_in_turns
+from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
+from gpucnn.bench.torch_peer import to_torch, torch_loss, torch_optimizer
 from gpucnn.config import Config
 from gpucnn.layers import Network
 from gpucnn.processor import available_cores
 from gpucnn.random import Stream
 
-_WARM_UP = 3
-_PAUSE = 0.02
-"""Seconds before each step: the threads of the one before spin for a while when it is done."""
-TORCH_FORMATS = ("contiguous", "channels_last")
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds of a training step.
-
-    Attributes:
-        name: "ours", or PyTorch's memory format.
-        median, low, high: of all repetitions; low and high are the quartiles.
-    """
-
-    name: str
-    median: float
-    low: float
-    high: float
+_STEPS_ON_A_GPU = 10
+"""Steps between two readings of the clock: the host runs ahead of a GPU, as it does in training."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +29,9 @@ class Comparison:
     ours: Timing
     torch: tuple[Timing, ...]
     torch_version: str | None
+    torch_device: str | None
     threads: int
+    batch_size: int
     repetitions: int
 
     def ratio(self, other: Timing) -> float:
@@ -58,6 +43,7 @@ class Comparison:
         answer: dict[str, Any] = {
             "ours_ms": self.ours.median,
             "threads": self.threads,
+            "batch_size": self.batch_size,
             "repetitions": self.repetitions,
             "ours": asdict(self.ours),
         }
@@ -66,6 +52,7 @@ class Comparison:
                 "torch_ms": self.torch[0].median,
                 "ratio": self.ratio(self.torch[0]),
                 "torch_version": self.torch_version,
+                "torch_device": self.torch_device,
                 "torch": {t.name: {**asdict(t), "ratio": self.ratio(t)} for t in self.torch},
             }
         return answer
@@ -81,7 +68,8 @@ def compare_steps(
 ) -> Comparison:
     """Times training steps on random data: forward, loss, backward, optimizer.
 
-    All contestants get the same network, batch and number of threads, and take turns.
+    All contestants get the same network, batch, device and number of threads, and take turns. On a
+    GPU several steps follow one another without a look at their results, as in training.
 
     Args:
         config: the model, loss, optimizer and batch size.
@@ -92,34 +80,29 @@ def compare_steps(
         repetitions: steps that are timed, of each.
 
     Raises:
-        BackendError: PyTorch is asked for and not installed.
+        BackendError: PyTorch is asked for and not installed, or cannot use the GPU.
         ConfigError: PyTorch has no counterpart of something in the config.
     """
-    steps: dict[str, Callable[[], object]] = {
-        "ours": _our_step(config, image_shape, classes, backend)
-    }
-    version = None
-    if against_torch:
-        torch = import_torch()
-        torch.set_num_threads(available_cores())
-        version = torch.__version__
-        for memory_format in TORCH_FORMATS:
-            steps[memory_format] = _torch_step(config, image_shape, classes, backend, memory_format)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for repetition in range(_WARM_UP + repetitions):
-        for name, step in steps.items():
-            time.sleep(_PAUSE)
-            start = time.perf_counter()
-            step()
-            if repetition >= _WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
-    timings = [_timing(name, times) for name, times in seconds.items()]
-    return Comparison(timings[0], tuple(timings[1:]), version, available_cores(), repetitions)
-
-
-def _timing(name: str, seconds: list[float]) -> Timing:
-    low, median, high = (1e3 * value for value in statistics.quantiles(seconds, n=4))
-    return Timing(name, median, low, high)
+    steps: dict[str, Run] = {"ours": _our_step(config, image_shape, classes, backend)}
+    torch = TorchDevice(backend) if against_torch else None
+    if torch is not None:
+        for memory_format in MEMORY_FORMATS:
+            steps[memory_format] = _torch_step(
+                config, image_shape, classes, backend, torch, memory_format
+            )
+    in_a_row = 1 if cuda_device(backend) is None else _STEPS_ON_A_GPU
+    timings = time_in_turns(
+        steps, host_clock(backend), repetitions, times=dict.fromkeys(steps, in_a_row)
+    )
+    return Comparison(
+        timings[0],
+        tuple(timings[1:]),
+        torch.version if torch else None,
+        torch.name if torch else None,
+        available_cores(),
+        config.training.batch_size,
+        repetitions,
+    )
 
 
 def _batch(config: Config, image_shape: tuple[int, int, int], classes: int) -> tuple[Any, Any]:
@@ -132,7 +115,7 @@ def _batch(config: Config, image_shape: tuple[int, int, int], classes: int) -> t
 
 def _our_step(
     config: Config, image_shape: tuple[int, int, int], classes: int, backend: Backend
-) -> Callable[[], object]:
+) -> Run:
     network = Network(
         config.build_model(), image_shape, classes, backend, config.seed, config.training.fuse
     )
@@ -143,15 +126,13 @@ def _our_step(
     x, labels = backend.asarray(host_x), backend.asarray(host_labels)
     number = 0
 
-    def step() -> float:
+    def step() -> None:
         nonlocal number
         number += 1
         network.begin_step(number)
-        losses = loss.forward(backend, network.forward(x), labels)
+        loss.forward(backend, network.forward(x), labels)
         network.backward(loss.backward(backend, labels.size))
         optimizer.step(number)
-        backend.synchronise()
-        return float(backend.to_numpy(losses).mean())
 
     return step
 
@@ -161,24 +142,21 @@ def _torch_step(
     image_shape: tuple[int, int, int],
     classes: int,
     backend: Backend,
+    torch: TorchDevice,
     memory_format: str,
-) -> Callable[[], object]:
-    torch = import_torch()
+) -> Run:
     network = Network(config.build_model(), image_shape, classes, backend, config.seed)
-    layout = getattr(torch, f"{memory_format}_format" if memory_format == "contiguous"
-                     else memory_format)  # fmt: skip
-    module = to_torch(network).train().to(memory_format=layout)
+    layout = torch.memory_format(memory_format)
+    module = to_torch(network).train().to(torch.name, memory_format=layout)
     optimizer = torch_optimizer(module, config.build_optimizer())
     loss = torch_loss(config.build_loss())
     host_x, host_labels = _batch(config, image_shape, classes)
-    x = torch.from_numpy(host_x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
-    labels = torch.from_numpy(host_labels).long()
+    x = torch.tensor(host_x, memory_format)
+    labels = torch.tensor(host_labels).long()
 
-    def step() -> float:
+    def step() -> None:
         optimizer.zero_grad()
-        value = loss(module(x), labels)
-        value.backward()
+        loss(module(x), labels).backward()
         optimizer.step()
-        return float(value.item())
 
     return step

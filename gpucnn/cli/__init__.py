@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import NoReturn
 
 import click
+
+from gpucnn.cli.lazy_group import LazyGroup
 
 _COMMANDS = (
     "train",
@@ -22,23 +23,9 @@ _COMMANDS = (
 )
 
 
-class _Commands(click.Group):
-    """Finds a command's module by its name."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order a newcomer needs them."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Imports the command's module."""
-        if name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"gpucnn.cli.{name}_command")
-        command: click.Command = module.command
-        return command
-
-
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="gpucnn")
 def cli() -> None:
     """Train convolutional networks, and see how it is done.

@@ -1,5 +1,6 @@
 """Each command does what its help says."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -277,7 +278,36 @@ def test_bench_step_without_a_peer(cli, config):
     assert "batch 100, 2 steps each" in shown.out
 
 
-@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), ("bench", "step"), ()])
+def test_bench_kernels(cli, tmp_path):
+    path, picture = tmp_path / "kernels.json", tmp_path / "roofline.png"
+    options = ["--backend", "numpy", "--problem", "quick-map", "--repetitions", "3", "--no-torch"]
+    if importlib.util.find_spec("matplotlib"):
+        options += ["--plot", picture]
+    shown = succeeded(cli("bench", "kernels", *options, "--json", path)).out
+    assert "relu_forward" in shown
+    assert "ours / torch" not in shown
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert [one["operation"] for one in result["measurements"]] == [
+        "relu_forward",
+        "relu_input_grad",
+        "add",
+    ]
+    assert result["environment"]["backend"] == "numpy"
+    assert result["measurements"][0]["share_of_ceiling"] > 0.0
+    if "--plot" in options:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_kernels_lists_its_problems(cli):
+    shown = succeeded(cli("bench", "kernels", "--list", "--problem", "resnet18-56")).out
+    assert shown.count("resnet18-56") == 3
+    assert "64×56×56×64, 64 of 3×3" in shown
+
+
+SUBCOMMANDS = [("bench", "step"), ("bench", "kernels"), ("bench", "train")]
+
+
+@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), *SUBCOMMANDS, ()])
 def test_help_has_an_example(command, cli):
     for flag in ("--help", "-h"):
         answer = succeeded(cli(*command, flag))

@@ -24,7 +24,7 @@ Argument: TypeAlias = Any
 
 @dataclass(frozen=True)
 class DeviceLimits:
-    """What a launch may ask for."""
+    """What a launch may ask for, and what there is of it."""
 
     threads: int = 1024
     """A block."""
@@ -33,6 +33,8 @@ class DeviceLimits:
     dynamic_shared_bytes: int = 48 * 1024
     """Dynamic shared memory a block, after opting in."""
     multiprocessors: int = 1
+    cache_bytes: int = 0
+    """Of the last cache before memory; 0 for a device whose cache is the host's."""
 
 
 class Device(ABC):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.backends.devices.device import Argument, Device, Grid, Module, is_aligned
-from gpucnn.backends.devices.source import Constant, KernelSource
+from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
 
@@ -23,9 +24,15 @@ _LARGEST_INT = 2**31 - 1
 
 
 class KernelArrays(ArrayOperations):
-    """Allocation, compilation and launching, for all families of operations."""
+    """Allocation, compilation and launching, for all families of operations.
+
+    Attributes:
+        device: what runs the kernels.
+        kernels: a folder where kernel files are looked for before gpucnn's own; None for none.
+    """
 
     device: Device
+    kernels: Path | None = None
     _modules: dict[KernelSource, Module]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -84,11 +91,15 @@ class KernelArrays(ArrayOperations):
                 f"{function} would need a grid of {blocks} blocks, a GPU has at most "
                 f"{_LARGEST_GRID}; use smaller batches"
             )
-        source = KernelSource(file, tuple(constants.items()))
+        source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
         module = self._modules.get(source)
         if module is None:
             module = self._modules[source] = self.device.compile(source)
         self.device.launch(module[function], blocks, _filled(block), shared_bytes, arguments)
+
+    def _folder_of(self, file: str) -> Path:
+        own = self.kernels
+        return own if own is not None and (own / file).is_file() else KERNELS
 
     def _launch_elements(
         self,

@@ -1,26 +1,24 @@
-"""Launches of convolution's three passes, by whichever variant does the problem best."""
+"""Convolution's three passes, by whichever variant does the problem best."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.convolution import ConvolutionOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, ceil_divide, image_grid
-from gpucnn.backends.kernel_backend.convolution_constants import (
-    conv2d_constants,
-    epilogue_constants,
-)
+from gpucnn.backends.kernel_backend.convolution_depthwise import KernelConvolutionDepthwise
+from gpucnn.backends.kernel_backend.convolution_direct import KernelConvolutionDirect
 from gpucnn.backends.kernel_backend.convolution_gemm import KernelConvolutionGemm
-from gpucnn.backends.variants import Pass, Variant, conv2d_variants, cut
+from gpucnn.backends.kernel_backend.epilogue import Epilogue
+from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 from gpucnn.errors import ShapeError
 
-_DIRECT_ROWS = 4
-"""Rows of dy that a slice of the direct filter gradient has at least."""
 
-
-class KernelConvolution(KernelConvolutionGemm, ConvolutionOperations):
+class KernelConvolution(
+    KernelConvolutionDirect,
+    KernelConvolutionGemm,
+    KernelConvolutionDepthwise,
+    ConvolutionOperations,
+):
     """Convolution by kernels.
 
     Attributes:
@@ -30,48 +28,38 @@ class KernelConvolution(KernelConvolutionGemm, ConvolutionOperations):
     variant: Variant | None = None
 
     def _conv2d_forward(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self,
+        problem: Conv2dGeometry,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        relu: bool,
+        y: Array,
     ) -> None:
-        if self._variant(problem, Pass.FORWARD) is Variant.GEMM:
-            self._forward_gemm(problem, x, w, bias, y)
-            return
-        self._launch(
-            "conv2d_forward.cu",
-            "conv2d_forward_direct",
-            image_grid(problem.P * problem.Q * problem.K, problem.N),
-            (x, w, bias, None, y, as_int(problem.N, "N")),
-            **conv2d_constants(problem),
-            **epilogue_constants(bias),
-        )
+        launches = {
+            Variant.DIRECT: self._forward_direct,
+            Variant.GEMM: self._forward_gemm,
+            Variant.DEPTHWISE: self._forward_depthwise,
+        }
+        epilogue = Epilogue(bias, residual, relu)
+        launches[self._variant(problem, Pass.FORWARD)](problem, x, w, epilogue, y)
 
     def _conv2d_input_grad(self, problem: Conv2dGeometry, dy: Array, w: Array, dx: Array) -> None:
-        if self._variant(problem, Pass.INPUT_GRAD) is Variant.GEMM:
-            self._input_grad_gemm(problem, dy, w, dx)
-            return
-        self._launch(
-            "conv2d_input_grad.cu",
-            "conv2d_input_grad_direct",
-            image_grid(problem.H * problem.W * problem.C, problem.N),
-            (dy, w, dx, as_int(problem.N, "N")),
-            **conv2d_constants(problem),
-        )
+        launches = {
+            Variant.DIRECT: self._input_grad_direct,
+            Variant.GEMM: self._input_grad_gemm,
+            Variant.DEPTHWISE: self._input_grad_depthwise,
+        }
+        launches[self._variant(problem, Pass.INPUT_GRAD)](problem, dy, w, dx)
 
     def _conv2d_filter_grad(self, problem: Conv2dGeometry, x: Array, dy: Array, dw: Array) -> None:
-        if self._variant(problem, Pass.FILTER_GRAD) is Variant.GEMM:
-            self._filter_grad_gemm(problem, x, dy, dw)
-            return
-        rows = problem.N * problem.P
-        blocks = ceil_divide(dw.size, THREADS)
-        slices = cut(rows, blocks, _DIRECT_ROWS)
-        partial = self._partial_sums(slices, dw)
-        self._launch(
-            "conv2d_filter_grad.cu",
-            "conv2d_filter_grad_direct",
-            (blocks, slices.count),
-            (x, dy, partial, np.int64(rows), np.int64(slices.length)),
-            **conv2d_constants(problem),
-        )
-        self._sum_slices(slices, partial, dw)
+        launches = {
+            Variant.DIRECT: self._filter_grad_direct,
+            Variant.GEMM: self._filter_grad_gemm,
+            Variant.DEPTHWISE: self._filter_grad_depthwise,
+        }
+        launches[self._variant(problem, Pass.FILTER_GRAD)](problem, x, dy, dw)
 
     def _variant(self, problem: Conv2dGeometry, which: Pass) -> Variant:
         """The variant to use.

@@ -7,7 +7,6 @@ the filter reads for all outputs is then one contiguous matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gpucnn.backends.geometry import Conv2dGeometry
-from gpucnn.backends.numpy_backend.arrays import folded, tiled
+from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.taps import valid
 from gpucnn.backends.numpy_backend.windows import PIECE_BYTES, canvas_size, channels_of_groups
 from gpucnn.backends.numpy_backend.workers import Workers, cut
@@ -29,6 +28,8 @@ def correlate(
     x: NDArray[Any],
     filters: NDArray[Any],
     bias: NDArray[Any] | None,
+    residual: NDArray[Any] | None,
+    relu: bool,
     y: NDArray[Any],
 ) -> None:
     """y of the convolution; filters are (groups, R, S, C/groups, K/groups)."""
@@ -43,17 +44,21 @@ def correlate(
             total = workers.scratch("total", result.shape, y.dtype)
             product = workers.scratch("product", result.shape, y.dtype)
             windows = row_windows(workers, x[images, :, :, inputs], problem)
-            for number, (r, reached, matrix) in enumerate(windows):
-                if number == 0 and total[reached].shape == total.shape:
+            first_sets = bool(windows) and windows[0][1] == slice(0, problem.P)
+            if not first_sets:
+                total[...] = 0
+            for place, (r, reached, matrix) in enumerate(windows):
+                if place == 0 and first_sets:
                     np.matmul(matrix, by_row[group, r], out=total.reshape(-1, K))
-                    continue
-                if number == 0:
-                    total[...] = 0
-                np.matmul(matrix, by_row[group, r], out=product[reached].reshape(-1, K))
-                total[reached] += product[reached]
-            if bias is not None:
-                wide = folded(total.reshape(-1, K))
-                wide += tiled(bias[outputs], wide)
+                else:
+                    np.matmul(matrix, by_row[group, r], out=product[reached].reshape(-1, K))
+                    total[reached] += product[reached]
+            finish(
+                total,
+                None if bias is None else bias[outputs],
+                None if residual is None else _rows_first(residual[images, :, :, outputs]),
+                relu,
+            )
             result[...] = total
 
     workers.run(piece, len(pieces))
@@ -88,7 +93,7 @@ def filter_grad(
 
 def row_windows(
     workers: Workers, images: NDArray[Any], problem: Conv2dGeometry
-) -> Iterator[tuple[int, slice, NDArray[Any]]]:
+) -> list[tuple[int, slice, NDArray[Any]]]:
     """For each row r of the filter: r, the outputs p that it reads the image for, their windows.
 
     The windows of those p are a matrix (p's·n·Q, S·C) of scratch memory. Rows that read the image
@@ -101,16 +106,16 @@ def row_windows(
     """
     windows = _windows(workers, images, problem)
     stride = problem.stride[0]
-    found = []
+    met = []
     for r in range(problem.R):
         offset = r * problem.dilation[0] - problem.padding[0][0]
         place = valid(offset, stride, problem.P, problem.H)
         if place is not None:
-            found.append((r, *place))
-    for r, outputs, pixels in sorted(found, key=lambda row: row[1] != slice(0, problem.P)):
-        first, residue = divmod(pixels.start, stride)
-        rows = windows[residue, first : first + outputs.stop - outputs.start]
-        yield r, outputs, rows.reshape(-1, rows.shape[-1])
+            outputs, pixels = place
+            first, residue = divmod(pixels.start, stride)
+            rows = windows[residue, first : first + outputs.stop - outputs.start]
+            met.append((r, outputs, rows.reshape(-1, rows.shape[-1])))
+    return sorted(met, key=lambda row: row[1] != slice(0, problem.P))
 
 
 def _windows(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:

@@ -66,6 +66,7 @@ class CudaDevice(Device):
             shared_bytes=attributes["MaxSharedMemoryPerBlock"],
             dynamic_shared_bytes=attributes["MaxSharedMemoryPerBlockOptin"],
             multiprocessors=attributes["MultiProcessorCount"],
+            cache_bytes=attributes["L2CacheSize"],
         )
         self.architecture = architecture_of(int(self._device.compute_capability))
         self._store = ProgramStore(self.architecture, cache)

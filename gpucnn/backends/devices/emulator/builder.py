@@ -68,7 +68,7 @@ class Mode:
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("fast", ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "@native")),
+        Mode("fast", ("-O3", "@native")),
         Mode("race", ("-O1", *_CHECKS)),
         Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
     )

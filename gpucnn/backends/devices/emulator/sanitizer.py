@@ -79,6 +79,7 @@ class SanitizerRunner:
                 [str(self._program), str(request), str(result)],
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 env=os.environ | _ENVIRONMENT,
             )

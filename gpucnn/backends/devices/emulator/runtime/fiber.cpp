@@ -46,13 +46,13 @@ constexpr size_t COLOUR_BYTES = 7 * 64;
 namespace {
 
 // The context lies at the stack's upper end, and the stack below it.
-void* first_frame(char* top, void (*function)()) {
+void* first_frame(char* bottom, char* top, void (*function)()) {
     auto* context = reinterpret_cast<ucontext_t*>(top - (sizeof(ucontext_t) + 63) / 64 * 64);
     if (getcontext(context) != 0) {
         abort();
     }
-    context->uc_stack.ss_sp = top - STACK_BYTES;
-    context->uc_stack.ss_size = reinterpret_cast<char*>(context) - (top - STACK_BYTES);
+    context->uc_stack.ss_sp = bottom;
+    context->uc_stack.ss_size = reinterpret_cast<char*>(context) - bottom;
     context->uc_link = nullptr;
     makecontext(context, function, 0);
     return context;
@@ -97,7 +97,7 @@ namespace {
 
 // The function finds the stack as after a call: its return address lies 8 bytes off a multiple
 // of 16.
-void* first_frame(char* top, void (*function)()) {
+void* first_frame(char*, char* top, void (*function)()) {
     auto* frame = reinterpret_cast<uintptr_t*>(top) - 8;
     for (int i = 0; i < 6; ++i) {
         frame[i] = 0;
@@ -148,7 +148,7 @@ emulator_swap_stacks:
 
 namespace {
 
-void* first_frame(char* top, void (*function)()) {
+void* first_frame(char*, char* top, void (*function)()) {
     auto* frame = reinterpret_cast<uintptr_t*>(top) - 20;
     for (int i = 0; i < 20; ++i) {
         frame[i] = 0;
@@ -211,12 +211,13 @@ Fiber::~Fiber() {
 }
 
 void Fiber::prepare(void (*function)()) {
+    char* const bottom = static_cast<char*>(context.stack);
+    char* const top = bottom + STACK_BYTES - colour_;
 #if defined(__SANITIZE_ADDRESS__)
-    // Whatever was running here has left its red zones.
-    __asan_unpoison_memory_region(context.stack, context.size);
+    // Functions that were left for good on this stack have left their red zones behind.
+    __asan_unpoison_memory_region(context.stack, STACK_BYTES);
 #endif
-    char* const top = static_cast<char*>(context.stack) + STACK_BYTES - colour_;
-    context.stack_pointer = first_frame(top, function);
+    context.stack_pointer = first_frame(bottom, top, function);
 }
 
 bool Fiber::holds(const void* address) const {

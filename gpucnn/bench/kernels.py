@@ -1,0 +1,285 @@
+"""Timing single operations, every variant of ours and PyTorch's, against the device's ceilings."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from typing import Any
+
+from tqdm import tqdm
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.variants import Variant
+from gpucnn.bench.ceilings import Ceilings
+from gpucnn.bench.problems import Problem
+from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
+from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
+from gpucnn.errors import BackendError
+from gpucnn.registry import did_you_mean
+from gpucnn.training.environment import describe
+
+_CACHES = 3
+"""How many times over the input sets fill a GPU's cache."""
+_MOST_SETS = 64
+_TARGET = 1e-3
+"""Seconds between two readings of the clock."""
+_MOST_RUNS = 200
+_FEWEST_REPETITIONS = 3
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One variant of one problem.
+
+    Attributes:
+        problem: what was timed.
+        variant: whose kernels; empty where the operation has only one.
+        is_chosen: whether the backend takes this variant by itself.
+        ours: our time.
+        torch: PyTorch's, in each memory format that makes a difference; empty without PyTorch.
+        ceilings: the device's.
+    """
+
+    problem: Problem
+    variant: str
+    is_chosen: bool
+    ours: Timing
+    torch: tuple[Timing, ...]
+    ceilings: Ceilings
+
+    @property
+    def flop_rate(self) -> float:
+        """Operations a second."""
+        return self.problem.flops / (self.ours.median / 1e3)
+
+    @property
+    def byte_rate(self) -> float:
+        """Bytes a second, of those that have to be moved."""
+        return self.problem.traffic / (self.ours.median / 1e3)
+
+    @property
+    def share(self) -> float:
+        """Of the rate that the ceilings allow: 1 is as fast as the device can be."""
+        least = self.ceilings.seconds(self.problem.flops, self.problem.traffic)
+        return least / (self.ours.median / 1e3)
+
+    @property
+    def best_torch(self) -> Timing | None:
+        """PyTorch's faster memory format."""
+        return min(self.torch, key=lambda timing: timing.median, default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """Our time over PyTorch's best: below 1 we are faster."""
+        best = self.best_torch
+        return None if best is None else self.ours.median / best.median
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, times in milliseconds."""
+        best = self.best_torch
+        return {
+            "problem": self.problem.name,
+            "operation": self.problem.operation,
+            "shape": self.problem.shape_text,
+            "variant": self.variant,
+            "chosen": self.is_chosen,
+            "flops": self.problem.flops,
+            "traffic_bytes": self.problem.traffic,
+            "ours": asdict(self.ours),
+            "tflops": self.flop_rate / 1e12,
+            "gb_per_second": self.byte_rate / 1e9,
+            "share_of_ceiling": self.share,
+            "torch": {timing.name: asdict(timing) for timing in self.torch},
+            "torch_best": None if best is None else best.name,
+            "ratio": self.ratio,
+        }
+
+
+class KernelBenchmark:
+    """Measures problems on a backend.
+
+    Args:
+        backend: ours.
+        clock: what measures.
+        ceilings: the device's.
+        torch: PyTorch on the same device; None to run alone.
+        repetitions: that count, of each contestant.
+        budget: seconds for all repetitions of a contestant; a slow one has fewer of them.
+        time_limit: seconds after which no further problem is begun; None for none.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        ceilings: Ceilings,
+        torch: TorchDevice | None = None,
+        repetitions: int = 20,
+        budget: float = 1.0,
+        time_limit: float | None = None,
+    ) -> None:
+        self.backend = backend
+        self.clock = clock
+        self.ceilings = ceilings
+        self.torch = torch
+        self.repetitions = repetitions
+        self.budget = budget
+        self.time_limit = time_limit
+
+    def measure_all(
+        self, problems: Sequence[Problem], variants: Sequence[str] = ()
+    ) -> list[Measurement]:
+        """Compiles what the problems need, then measures one after the other, while there is time.
+
+        Args:
+            problems: what to time.
+            variants: only these; none for all.
+
+        Raises:
+            BackendError: no problem can be done by such a variant.
+        """
+        known = {name for problem in problems for name in self.variants(problem)} - {""}
+        for variant in variants:
+            if variant not in known:
+                raise BackendError(
+                    f'none of these problems has a variant "{variant}"; '
+                    + (did_you_mean(variant, known) if known else "they have one kernel each")
+                )
+        begin = time.monotonic()
+        self._compile(problems)
+        measured: list[Measurement] = []
+        for problem in tqdm(problems, "measuring", leave=False, disable=None):
+            spent = time.monotonic() - begin
+            if measured and self.time_limit is not None and spent > self.time_limit:
+                break
+            measured += self.measure(problem, variants)
+        return measured
+
+    def as_json(self, measurements: Sequence[Measurement]) -> dict[str, Any]:
+        """What was measured, and on what."""
+        return {
+            "environment": describe(self.backend),
+            "torch": None if self.torch is None else self.torch.version,
+            "torch_device": None if self.torch is None else self.torch.name,
+            "ceilings": {
+                "gb_per_second": self.ceilings.bandwidth / 1e9,
+                "tflops": self.ceilings.arithmetic / 1e12,
+            },
+            "measurements": [measurement.as_json() for measurement in measurements],
+        }
+
+    def measure(self, problem: Problem, variants: Sequence[str] = ()) -> list[Measurement]:
+        """Times all variants that can do the problem, and PyTorch, in turns.
+
+        Args:
+            problem: what to time.
+            variants: only these; none for all.
+        """
+        able = self.variants(problem)
+        wanted = [name for name in able if not variants or name in variants]
+        if not wanted:
+            return []
+        ours = {name: self._ours(problem, name) for name in wanted}
+        theirs = dict(self._theirs(problem))
+        timings = {timing.name: timing for timing in self._time({**ours, **theirs})}
+        torch = tuple(timings[name] for name in theirs)
+        return [
+            Measurement(problem, name, name == able[0], timings[name], torch, self.ceilings)
+            for name in ours
+        ]
+
+    def variants(self, problem: Problem) -> tuple[str, ...]:
+        """The variants that can do the problem on this backend, its own choice first."""
+        if isinstance(self.backend, KernelBackend):
+            return tuple(str(variant) for variant in problem.variants) or ("",)
+        return ("",)
+
+    def _compile(self, problems: Sequence[Problem]) -> None:
+        """Compiles all kernels side by side: those that a device which only plans is asked for."""
+        if not isinstance(self.backend, KernelBackend):
+            return
+        device = PlanningDevice(self.backend.device.limits)
+        planner = KernelBackend(device)
+        planner.kernels = self.backend.kernels
+        for problem in problems:
+            for name in self.variants(problem):
+                arrays = [planner.empty(shape) for shape in problem.input_shapes()]
+                _with_variant(planner, name, problem.ours(planner, arrays))()
+        self.backend.device.compile_all(device.sources)
+
+    def _ours(self, problem: Problem, variant: str) -> Run:
+        backend = self.backend
+        arrays = problem.inputs()
+        sets = [
+            problem.ours(backend, [backend.asarray(array) for array in arrays])
+            for _ in range(self._sets(problem))
+        ]
+        return _with_variant(backend, variant, _rotating(sets))
+
+    def _theirs(self, problem: Problem) -> Iterator[tuple[str, Run]]:
+        """PyTorch in both memory formats, where there are images."""
+        torch = self.torch
+        if torch is None:
+            return
+        arrays = problem.inputs()
+        has_images = any(array.ndim == 4 for array in arrays)
+        for memory_format in MEMORY_FORMATS if has_images else MEMORY_FORMATS[:1]:
+            sets = [
+                problem.torch(torch.torch, [torch.tensor(array, memory_format) for array in arrays])
+                for _ in range(self._sets(problem))
+            ]
+            yield f"torch, {memory_format}", _rotating(sets)
+
+    def _sets(self, problem: Problem) -> int:
+        """How many sets of inputs and results are used in rotation."""
+        if not isinstance(self.backend, KernelBackend):
+            return 1
+        cache = self.backend.device.limits.cache_bytes
+        wanted = math.ceil(_CACHES * cache / problem.traffic)
+        return max(1, min(wanted, _MOST_SETS))
+
+    def _time(self, contestants: dict[str, Run]) -> list[Timing]:
+        once = {}
+        for name, run in contestants.items():
+            run()
+            once[name] = max(self.clock.seconds(run), 1e-7)
+        times = {
+            name: max(1, min(_MOST_RUNS, math.ceil(_TARGET / seconds)))
+            for name, seconds in once.items()
+        }
+        slowest = max(seconds * times[name] for name, seconds in once.items())
+        repetitions = max(_FEWEST_REPETITIONS, min(self.repetitions, int(self.budget / slowest)))
+        return time_in_turns(contestants, self.clock, repetitions, warm_up=1, times=times)
+
+
+def _with_variant(backend: Backend, variant: str, run: Run) -> Run:
+    """A run by this variant of the kernels; "" leaves the choice to the backend."""
+    if not variant or not isinstance(backend, KernelBackend):
+        return run
+    wanted = Variant(variant)
+
+    def run_variant() -> object:
+        backend.variant = wanted
+        try:
+            return run()
+        finally:
+            backend.variant = None
+
+    return run_variant
+
+
+def _rotating(runs: Sequence[Run]) -> Callable[[], None]:
+    """Runs in a circle; as many results are kept, so that each has a place of its own."""
+    turn = cycle(runs)
+    results: deque[object] = deque(maxlen=len(runs))
+
+    def run() -> None:
+        results.append(next(turn)())
+
+    return run

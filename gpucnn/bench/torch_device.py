@@ -1,0 +1,92 @@
+"""PyTorch, set up to be compared with a backend: the same device, threads and precision."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gpucnn.backends.base import Backend
+from gpucnn.bench.device_clock import cuda_device
+from gpucnn.bench.torch_peer import import_torch
+from gpucnn.errors import BackendError
+from gpucnn.processor import available_cores
+
+MEMORY_FORMATS = ("contiguous", "channels_last")
+"""NCHW, PyTorch's default, and NHWC."""
+
+
+class TorchDevice:
+    """PyTorch on the backend's device, in true FP32, with cuDNN free to choose its algorithms.
+
+    On a GPU its work goes onto the backend's own stream, so that the same events time both.
+
+    Args:
+        backend: what PyTorch is compared with.
+
+    Attributes:
+        torch: the module.
+        name: "cpu", or "cuda:0".
+
+    Raises:
+        BackendError: PyTorch is not installed, or has no CUDA where the backend has a GPU.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        torch = self.torch = import_torch()
+        torch.set_num_threads(available_cores())
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True
+        self.name = "cpu"
+        device = cuda_device(backend)
+        if device is None:
+            return
+        if not torch.cuda.is_available():
+            raise BackendError(
+                f"PyTorch {torch.__version__} cannot use the GPU (it is made for CUDA "
+                f"{torch.version.cuda}), so there is nothing to compare with; install a PyTorch "
+                "that fits the driver"
+            )
+        self.name = f"cuda:{device.ordinal}"
+        torch.cuda.set_device(device.ordinal)
+        torch.cuda.set_stream(
+            torch.cuda.ExternalStream(device.stream.ptr, device=torch.device(self.name))
+        )
+
+    @property
+    def version(self) -> str:
+        """PyTorch's version, and cuDNN's on a GPU."""
+        version = str(self.torch.__version__)
+        if self.name == "cpu":
+            return version
+        return f"{version}, cuDNN {self.torch.backends.cudnn.version()}"
+
+    def memory_format(self, name: str) -> Any:
+        """PyTorch's object for one of MEMORY_FORMATS."""
+        return {
+            "contiguous": self.torch.contiguous_format,
+            "channels_last": self.torch.channels_last,
+        }[name]
+
+    def tensor(self, array: NDArray[Any], memory_format: str = "contiguous") -> Any:
+        """A host array as a tensor; (N, H, W, C) becomes (N, C, H, W), in that format."""
+        tensor = self.torch.from_numpy(array.copy()).to(self.name)
+        if tensor.ndim != 4:
+            return tensor
+        return tensor.permute(0, 3, 1, 2).contiguous(
+            memory_format=self.memory_format(memory_format)
+        )
+
+    def array(self, tensor: Any) -> NDArray[Any]:
+        """A tensor as a host array; (N, C, H, W) becomes (N, H, W, C)."""
+        if tensor.ndim == 4:
+            tensor = tensor.permute(0, 2, 3, 1)
+        array: NDArray[Any] = tensor.detach().cpu().contiguous().numpy()
+        return array
+
+
+def is_installed() -> bool:
+    """Whether there is a PyTorch to compare with."""
+    return importlib.util.find_spec("torch") is not None

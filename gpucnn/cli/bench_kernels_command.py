@@ -1,0 +1,148 @@
+"""``gpucnn bench kernels``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpucnn.cli.output import backend_option, table
+
+if TYPE_CHECKING:
+    from gpucnn.backends.base import Backend
+    from gpucnn.bench.kernels import KernelBenchmark
+    from gpucnn.bench.problems import Problem
+
+
+@click.command()
+@click.option("--problem", "names", multiple=True, metavar="NAME",
+              help="Only problems whose names begin so. May be repeated.")  # fmt: skip
+@click.option("--operation", "operations", multiple=True, metavar="NAME",
+              help="Only this operation, such as conv2d_forward. May be repeated.")  # fmt: skip
+@click.option("--variant", "variants", multiple=True, metavar="NAME",
+              help="Only this variant of the kernels. May be repeated.")  # fmt: skip
+@click.option("--quick", is_flag=True,
+              help="Only a few small problems, as is the default on the emulator.")  # fmt: skip
+@click.option("--torch/--no-torch", "with_torch", default=None,
+              help="Time PyTorch's kernels too. Default: where it is installed.")  # fmt: skip
+@click.option("--repetitions", default=20, show_default=True, type=click.IntRange(min=3),
+              help="How often each is timed; what takes long, less often.")  # fmt: skip
+@click.option("--time-limit", type=click.FloatRange(min=0.0), metavar="SECONDS",
+              help="Begin no further problem after so long.")  # fmt: skip
+@click.option("--kernels", "folder", type=click.Path(path_type=Path), metavar="DIR",
+              help="A folder of .cu files that take the place of gpucnn's own.")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write everything that was measured.")  # fmt: skip
+@click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="FILE.png",
+              help="Draw the roofline; needs the extra gpucnn[plot].")  # fmt: skip
+@click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")
+@backend_option
+def command(
+    names: tuple[str, ...],
+    operations: tuple[str, ...],
+    variants: tuple[str, ...],
+    quick: bool,
+    with_torch: bool | None,
+    repetitions: int,
+    time_limit: float | None,
+    folder: Path | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+    only_list: bool,
+    backend: str | None,
+) -> None:
+    """Time single operations, in every variant of the kernels, against PyTorch's.
+
+    Each time stands beside the least that the device could take: the bandwidth of its memory and
+    the rate of its arithmetic are measured in the same run. On a GPU, times are the GPU's own,
+    between CUDA events, with inputs that its cache does not hold.
+
+    \b
+    Example:
+      gpucnn bench kernels --backend cuda --json kernels.json --plot roofline.png
+      gpucnn bench kernels --problem resnet50 --operation conv2d_forward
+      gpucnn bench kernels --list
+    """
+    from gpucnn.backends import get_backend
+    from gpucnn.bench.kernel_report import footer, table_of
+    from gpucnn.bench.problems import ALL, QUICK, select
+    from gpucnn.bench.roofline import draw, import_matplotlib
+
+    if only_list:
+        _show(select((*QUICK, *ALL), names, operations))
+        return
+    ours = get_backend(backend)
+    if folder is not None:
+        _use_kernels(ours, folder)
+    problems = select(_candidates(ours, quick, names), names, operations)
+    if plot_path is not None:
+        import_matplotlib()
+    benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
+    measurements = benchmark.measure_all(problems, variants)
+    click.echo(table(*table_of(measurements)))
+    click.echo("\n" + footer(benchmark))
+    left = len(problems) - len({id(measurement.problem) for measurement in measurements})
+    if left:
+        click.echo(f"{left} of {len(problems)} problems were left out", err=True)
+    if json_path is not None:
+        content = json.dumps(benchmark.as_json(measurements), indent=1)
+        json_path.write_text(content + "\n", encoding="utf-8")
+    if plot_path is not None:
+        draw(measurements, benchmark.ceilings, plot_path, footer(benchmark))
+
+
+def _show(problems: Sequence[Problem]) -> None:
+    rows = [
+        [
+            problem.name,
+            problem.operation,
+            problem.shape_text,
+            ", ".join(problem.variants),
+            f"{problem.flops / 1e9:.4g}",
+            f"{problem.traffic / 1e6:.4g}",
+        ]
+        for problem in problems
+    ]
+    header = ["problem", "operation", "shape", "variants", "GFLOP", "MB"]
+    click.echo(table(header, rows, left=(0, 1, 2, 3)))
+
+
+def _use_kernels(backend: Backend, folder: Path) -> None:
+    from gpucnn.backends.kernel_backend import KernelBackend
+    from gpucnn.errors import BackendError
+
+    if not isinstance(backend, KernelBackend):
+        raise BackendError(
+            f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
+        )
+    if not any(folder.glob("*.cu")):
+        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+    backend.kernels = folder.absolute()
+
+
+def _candidates(backend: Backend, quick: bool, names: Sequence[str]) -> tuple[Problem, ...]:
+    """Whatever has the names that were given; without any, what the backend has time for."""
+    from gpucnn.bench.problems import ALL, QUICK
+
+    if quick or (backend.name == "emulator" and not names):
+        return QUICK
+    return (*QUICK, *ALL) if names else ALL
+
+
+def _benchmark(
+    backend: Backend, with_torch: bool | None, repetitions: int, time_limit: float | None
+) -> KernelBenchmark:
+    from gpucnn.bench.ceilings import measure_ceilings
+    from gpucnn.bench.device_clock import device_clock
+    from gpucnn.bench.kernels import KernelBenchmark
+    from gpucnn.bench.torch_device import TorchDevice, is_installed
+
+    if with_torch is None:
+        with_torch = is_installed()
+    clock = device_clock(backend)
+    ceilings = measure_ceilings(backend, clock)
+    torch = TorchDevice(backend) if with_torch else None
+    return KernelBenchmark(backend, clock, ceilings, torch, repetitions, time_limit=time_limit)

@@ -1,0 +1,75 @@
+"""``gpucnn bench step``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+from gpucnn.cli.shape_options import shape_options
+
+if TYPE_CHECKING:
+    from gpucnn.bench.timing import Timing
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
+@click.option("--repetitions", default=30, show_default=True, type=click.IntRange(min=2),
+              help="Steps that are timed, of each.")  # fmt: skip
+@set_option
+@shape_options
+@json_option
+@backend_option
+def command(
+    config: Path,
+    against: str | None,
+    repetitions: int,
+    overrides: tuple[str, ...],
+    image_shape: tuple[int, int, int] | None,
+    classes: int | None,
+    as_json: bool,
+    backend: str | None,
+) -> None:
+    """Time whole training steps of CONFIG's model on random data.
+
+    With --against torch the same network is trained by PyTorch in the same run, in turns, on the
+    same GPU or as many threads, in both of its memory formats: contiguous (its default) and
+    channels_last.
+
+    \b
+    Example:
+      gpucnn bench step configs/mnist.toml --against torch
+      gpucnn bench step configs/cifar10_resnet9.toml --set model.width=16
+          --set training.batch_size=64 --input 32x32x3 --classes 10 --against torch --json
+    """
+    from gpucnn.backends import get_backend
+    from gpucnn.bench.step import compare_steps
+    from gpucnn.cli.shape_options import data_shape
+    from gpucnn.config import load_config
+
+    loaded = load_config(config, overrides)
+    shape, count = data_shape(loaded, image_shape, classes)
+    result = compare_steps(
+        loaded, shape, count, get_backend(backend), against == "torch", repetitions
+    )
+    if as_json:
+        print_json(result.as_json())
+        return
+    rows = [["gpucnn", *_milliseconds(result.ours), ""]]
+    rows += [
+        [f"torch, {timing.name}", *_milliseconds(timing), f"{result.ratio(timing):.2f}"]
+        for timing in result.torch
+    ]
+    click.echo(table(["", "median ms", "quartiles", "", "gpucnn / torch"], rows))
+    click.echo(
+        f"\nbatch {result.batch_size}, {result.repetitions} steps each, in turns, on "
+        f"{result.threads} threads"
+        + (f", torch {result.torch_version} on {result.torch_device}" if result.torch else "")
+    )
+
+
+def _milliseconds(timing: Timing) -> list[str]:
+    return [f"{value:.2f}" for value in (timing.median, timing.low, timing.high)]

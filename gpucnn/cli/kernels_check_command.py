@@ -1,0 +1,154 @@
+"""``gpucnn kernels check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpucnn.cli.output import json_option, print_json, table
+
+if TYPE_CHECKING:
+    from gpucnn.kernelcheck.check import Finding
+
+_FULL, _FULL_SLOW = 40, 12
+"""Problems of each operation and variant in fast mode and on a GPU; and in the slower modes."""
+_QUICK, _QUICK_SLOW = 3, 1
+_MOST_COMPLAINTS = 20
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A few problems of each operation.")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    type=click.Choice(("fast", "race", "sanitize", "cuda")),
+    help="On the emulator, under its race detector or sanitizers, or on a GPU. May be repeated. "
+    "Default: the emulator's three.",
+)
+@click.option(
+    "--operation",
+    "operations",
+    multiple=True,
+    metavar="NAME",
+    help="An operation, such as conv2d_forward. May be repeated. Default: all.",
+)
+@click.option(
+    "--kernels",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A folder of your own kernels: a file there takes the place of ours of the same name.",
+)
+@json_option
+def command(
+    quick: bool,
+    modes: tuple[str, ...],
+    operations: tuple[str, ...],
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """Check every kernel, in all variants, against NumPy in float64.
+
+    Needs no GPU: kernels run under the emulator. An error of 1 is as large as the roundings of a
+    right kernel can add up to. Ends with status 1 if a kernel is wrong.
+
+    \b
+    Example:
+      gpucnn kernels check --quick
+      gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
+    """
+    chosen = _operations(operations)
+    findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder)
+    wrong = [finding for finding in findings if finding.complaint]
+    if as_json:
+        print_json([_as_json(group) for group in _grouped(findings)])
+        return 1 if wrong else 0
+    rows = [_row(group) for group in _grouped(findings)]
+    header = ["operation", "variant", "mode", "problems", "worst error", "seconds", ""]
+    click.echo(table(header, rows, left=(0, 1, 2, 6)))
+    for finding in wrong[:_MOST_COMPLAINTS]:
+        click.echo(f"\n{finding.problem}, {finding.mode}:\n  {finding.complaint}")
+    if len(wrong) > _MOST_COMPLAINTS:
+        click.echo(f"\nand {len(wrong) - _MOST_COMPLAINTS} more")
+    click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong")
+    return 1 if wrong else 0
+
+
+def _operations(named: tuple[str, ...]) -> list[str]:
+    """Those that were named, each once, or all."""
+    from gpucnn.errors import BackendError
+    from gpucnn.kernelcheck.problems import OPERATIONS
+    from gpucnn.registry import did_you_mean
+
+    for name in named:
+        if name not in OPERATIONS:
+            raise BackendError(f'there is no operation "{name}"; {did_you_mean(name, OPERATIONS)}')
+    return list(dict.fromkeys(named)) or list(OPERATIONS)
+
+
+def _check(
+    operations: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None
+) -> list[Finding]:
+    from tqdm import tqdm
+
+    from gpucnn.kernelcheck.check import check
+    from gpucnn.kernelcheck.problems import draw
+
+    findings: list[Finding] = []
+    for mode in dict.fromkeys(modes):
+        slow = mode in ("race", "sanitize")
+        count = (_QUICK_SLOW if slow else _QUICK) if quick else (_FULL_SLOW if slow else _FULL)
+        problems = [problem for name in operations for problem in draw(name, count)]
+        progress = tqdm(total=len(problems), desc=f"{mode}: compiling", leave=False, disable=None)
+        with progress:
+            for finding in check(problems, mode, folder):
+                progress.set_description(mode)
+                progress.update()
+                findings.append(finding)
+    return findings
+
+
+def _grouped(findings: list[Finding]) -> list[list[Finding]]:
+    """By operation and variant, and then by mode."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        problem = finding.problem
+        key = (problem.operation.name, problem.variant or "", finding.mode)
+        groups.setdefault(key, []).append(finding)
+    order = list(dict.fromkeys(key[:2] for key in groups))
+    return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[:2]))]
+
+
+def _row(group: list[Finding]) -> list[object]:
+    first, wrong = group[0], sum(bool(finding.complaint) for finding in group)
+    return [
+        first.problem.operation.name,
+        first.problem.variant or "",
+        first.mode,
+        len(group),
+        f"{max(finding.worst for finding in group):.2f}",
+        f"{sum(finding.seconds for finding in group):.2f}",
+        f"{wrong} wrong" if wrong else "",
+    ]
+
+
+def _as_json(group: list[Finding]) -> dict[str, Any]:
+    """What JSON has no numbers for, an error without bound, is null."""
+    first = group[0]
+    worst = max(finding.worst for finding in group)
+    return {
+        "operation": first.problem.operation.name,
+        "variant": first.problem.variant,
+        "mode": first.mode,
+        "problems": len(group),
+        "worst_error": worst if worst < float("inf") else None,
+        "seconds": round(sum(finding.seconds for finding in group), 3),
+        "wrong": [
+            {"problem": str(finding.problem), "complaint": finding.complaint}
+            for finding in group
+            if finding.complaint
+        ],
+    }

@@ -1,0 +1,102 @@
+"""Problems of the activations, element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.base import Backend
+from gpucnn.kernelcheck.draws import Generator, normal, shape
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import Bounded, sum_bound
+
+_SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf)
+
+
+def _with_special(rng: Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A tenth of the values are zeros, infinities and NaN."""
+    return np.where(rng.random(x.shape) < 0.1, rng.choice(_SPECIAL, x.shape), x).astype(np.float32)
+
+
+def _draw_relu(rng: Generator, number: int) -> Arguments:
+    """Every third problem works in place."""
+    x = _with_special(rng, normal(rng, *shape(rng, number)))
+    return {"x": x, "out": x} if number % 3 == 0 else {"x": x}
+
+
+def _draw_relu_input_grad(rng: Generator, number: int) -> Arguments:
+    y = _with_special(rng, normal(rng, *shape(rng, number)))
+    dy = normal(rng, *y.shape)
+    return {"dy": dy, "y": y, "out": dy} if number % 3 == 0 else {"dy": dy, "y": y}
+
+
+def _draw_leaky(rng: Generator, number: int) -> Arguments:
+    return {"x": normal(rng, *shape(rng, number)), "slope": float(rng.random())}
+
+
+def _draw_leaky_input_grad(rng: Generator, number: int) -> Arguments:
+    x = normal(rng, *shape(rng, number))
+    return {"dy": normal(rng, *x.shape), "x": x, "slope": float(rng.random())}
+
+
+def _draw_smooth(rng: Generator, number: int) -> Arguments:
+    return {"x": 5 * normal(rng, *shape(rng, number))}
+
+
+def _draw_smooth_input_grad(rng: Generator, number: int) -> Arguments:
+    y = rng.random(shape(rng, number), np.float32)
+    return {"dy": normal(rng, *y.shape), "y": y}
+
+
+def _draw_add(rng: Generator, number: int) -> Arguments:
+    a = normal(rng, *shape(rng, number))
+    b = normal(rng, *a.shape)
+    return {"a": a, "b": b, "out": a} if number % 3 == 0 else {"a": a, "b": b}
+
+
+def _leaky_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"y": sum_bound(2, abs(a["slope"] * a["x"]))}
+
+
+def _leaky_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"dx": sum_bound(2, abs(a["slope"] * a["dy"]))}
+
+
+def _sigmoid_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"y": (1.0 / (1.0 + (-Bounded(a["x"])).exp())).bound}
+
+
+def _sigmoid_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    dy, y = Bounded(a["dy"]), Bounded(a["y"])
+    return {"dx": (dy * (y * (1.0 - y))).bound}
+
+
+def _tanh_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"y": Bounded(a["x"]).tanh().bound}
+
+
+def _tanh_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    dy, y = Bounded(a["dy"]), Bounded(a["y"])
+    return {"dx": (dy * (1.0 - y * y)).bound}
+
+
+def _add_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    bound = sum_bound(1, abs(a["a"]) + abs(a["b"]))
+    return {"total": bound, "out": bound, "a": bound} if "out" in a else {"total": bound}
+
+
+def _exactly(_arguments: Arguments, _exact: Backend) -> Bounds:
+    return {}
+
+
+OPERATIONS = (
+    Operation("relu_forward", ("y",), _draw_relu, _exactly),
+    Operation("relu_input_grad", ("dx",), _draw_relu_input_grad, _exactly),
+    Operation("leaky_relu_forward", ("y",), _draw_leaky, _leaky_bounds),
+    Operation("leaky_relu_input_grad", ("dx",), _draw_leaky_input_grad, _leaky_input_grad_bounds),
+    Operation("sigmoid_forward", ("y",), _draw_smooth, _sigmoid_bounds),
+    Operation("sigmoid_input_grad", ("dx",), _draw_smooth_input_grad, _sigmoid_input_grad_bounds),
+    Operation("tanh_forward", ("y",), _draw_smooth, _tanh_bounds),
+    Operation("tanh_input_grad", ("dx",), _draw_smooth_input_grad, _tanh_input_grad_bounds),
+    Operation("add", ("total",), _draw_add, _add_bounds),
+)

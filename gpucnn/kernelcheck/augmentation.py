@@ -1,0 +1,66 @@
+"""Problems of dropout and of the augmentation of images: random choices, element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpucnn.backends.base import Backend
+from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal, shape
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import sum_bound
+
+_OFFSETS = (0, 1, 2, 3, 4, 2**32 - 2, 2**34 - 1025)
+"""Where a batch begins in a stream: at any word of a block, and where a counter's word carries."""
+
+
+def _draw_dropout(rng: Generator, number: int) -> Arguments:
+    return {
+        "x": normal(rng, *shape(rng, number)),
+        "rate": chosen(rng, 0.0, 0.1, 0.5, 0.9),
+        "seed": integer(rng, 0, 2**63 - 1),
+        "stream": integer(rng, 0, 2**32 - 1),
+        "step": integer(rng, 0, 2**32 - 1),
+        "offset": _OFFSETS[number % len(_OFFSETS)],
+    }
+
+
+def _draw_dropout_input_grad(rng: Generator, number: int) -> Arguments:
+    dy = normal(rng, *shape(rng, number))
+    mask = rng.integers(0, 2, dy.shape, np.uint8)
+    return {"dy": dy, "mask": mask, "rate": chosen(rng, 0.0, 0.1, 0.5, 0.9)}
+
+
+def _draw_images(rng: Generator, number: int) -> Arguments:
+    """With and without flips and shifts."""
+    N, H, W = integer(rng, 1, 5), integer(rng, 1, 9), integer(rng, 1, 9)
+    C = chosen(rng, 1, 3, 4)
+    flip = rng.integers(0, 2, N, np.uint8) if number % 2 else None
+    rows, columns = rng.integers(1 - H, H, N), rng.integers(1 - W, W, N)
+    shift = np.stack([rows, columns], 1).astype(np.int32) if number // 2 % 2 else None
+    return {
+        "images": rng.integers(0, 256, (N, H, W, C), np.uint8),
+        "scale": normal(rng, C),
+        "offset": normal(rng, C),
+        "flip": flip,
+        "shift": shift,
+    }
+
+
+def _dropout_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"y": sum_bound(2, abs(a["x"]) / (1 - a["rate"]))}
+
+
+def _dropout_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"dx": sum_bound(2, abs(a["dy"]) / (1 - a["rate"]))}
+
+
+def _images_bounds(a: Arguments, exact: Backend) -> Bounds:
+    magnitudes = {"scale": abs(a["scale"]), "offset": abs(a["offset"])}
+    return {"y": sum_bound(2, exact.augment_images(**{**a, **magnitudes}))}
+
+
+OPERATIONS = (
+    Operation("dropout_forward", ("y", "mask"), _draw_dropout, _dropout_bounds),
+    Operation("dropout_input_grad", ("dx",), _draw_dropout_input_grad, _dropout_input_grad_bounds),
+    Operation("augment_images", ("y",), _draw_images, _images_bounds),
+)

@@ -1,0 +1,142 @@
+"""The check: problems on every mode of the emulator, or on a GPU, against the reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpucnn.backends.devices.device import Device
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.errors import BackendError
+from gpucnn.kernelcheck.problem import Outcome, Problem
+from gpucnn.kernelcheck.reference import Expected, expect
+
+MODES = ("fast", "race", "sanitize", "cuda")
+"""Those of the emulator, and a GPU."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem in one mode.
+
+    Attributes:
+        problem: which.
+        mode: where.
+        worst: the largest error as a share of its bound.
+        complaint: what is wrong; empty where nothing is.
+        seconds: how long it took, compiling not included.
+    """
+
+    problem: Problem
+    mode: str
+    worst: float
+    complaint: str
+    seconds: float
+
+
+class Checker:
+    """Runs problems in one mode.
+
+    Args:
+        mode: one of MODES.
+        kernels: a folder whose kernel files take the place of ours of the same names, or None.
+
+    Raises:
+        BackendError: the mode cannot work here, and what is missing.
+
+    Attributes:
+        devices: what runs each problem; in fast mode two, with other schedules and other workers.
+    """
+
+    def __init__(self, mode: str, kernels: Path | None = None) -> None:
+        self.mode = mode
+        self.kernels = kernels
+        self.devices = _devices(mode)
+
+    def compile(self, problems: Sequence[Problem]) -> None:
+        """Compiles all that the problems need, side by side.
+
+        What does not compile is left for ``check`` to find.
+        """
+        try:
+            self.devices[0].compile_all(self.sources(problems))
+        except BackendError:
+            return
+
+    def sources(self, problems: Sequence[Problem]) -> tuple[KernelSource, ...]:
+        """What the problems have compiled."""
+        planner = PlanningDevice(self.devices[0].limits)
+        backend = self.backend(planner)
+        for problem in problems:
+            run(problem, backend)
+        return planner.sources
+
+    def check(self, problem: Problem, expected: Expected) -> Finding:
+        """Whether the problem's outcome is right, and the same whatever the schedule."""
+        start = time.perf_counter()
+        worst, complaint = float("inf"), ""
+        try:
+            outcomes = [run(problem, self.backend(device)) for device in self.devices]
+        except BackendError as error:
+            complaint = str(error)
+        seconds = time.perf_counter() - start
+        if not complaint:
+            worst = max(expected.worst(outcome) for outcome in outcomes)
+            complaints = (expected.complaint(outcome) for outcome in outcomes)
+            complaint = next(filter(None, complaints), "") or _difference(outcomes)
+        return Finding(problem, self.mode, worst, complaint, seconds)
+
+    def backend(self, device: Device) -> KernelBackend:
+        """A backend on one of the devices."""
+        backend = KernelBackend(device)
+        backend.kernels = self.kernels
+        return backend
+
+
+def check(problems: Sequence[Problem], mode: str, kernels: Path | None = None) -> Iterator[Finding]:
+    """Compiles all that the problems need, and checks one after the other.
+
+    Args:
+        problems: which.
+        mode: one of MODES.
+        kernels: a folder whose kernel files take the place of ours of the same names, or None.
+
+    Raises:
+        BackendError: the mode cannot work here.
+    """
+    checker = Checker(mode, kernels)
+    checker.compile(problems)
+    for problem in problems:
+        yield checker.check(problem, expect(problem))
+
+
+def _devices(mode: str) -> tuple[Device, ...]:
+    if mode == "cuda":
+        from gpucnn.backends.devices.cuda.device import CudaDevice
+
+        return (CudaDevice(0),)
+    from gpucnn.backends.devices.emulator.device import EmulatorDevice
+
+    if mode == "fast":
+        return EmulatorDevice(mode), EmulatorDevice(mode, seed=12345, workers=1)
+    return (EmulatorDevice(mode),)
+
+
+def run(problem: Problem, backend: KernelBackend) -> Outcome:
+    """The problem's outcome, by the variant and tile that it names."""
+    backend.variant, backend.tile = problem.variant, problem.tile
+    return problem.run(backend)
+
+
+def _difference(outcomes: Sequence[Outcome]) -> str:
+    """Where outcomes under different schedules differ."""
+    first = outcomes[0]
+    for other in outcomes[1:]:
+        for name, array in other.items():
+            if array.tobytes() != first[name].tobytes():
+                return f"{name} depends on the order in which threads and blocks run"
+    return ""

@@ -1,0 +1,171 @@
+"""Problems of convolution's three passes.
+
+Each pass is linear in each of its two inputs, so what bounds the rounding errors of its sums is
+the same pass over the absolute values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.geometry import Conv2dGeometry, Pair, Sides, conv2d_geometry
+from gpucnn.backends.variants import TILES, Pass, Variant, conv2d_variants
+from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal, padding
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import sum_bound
+
+_MOST_TAPS = 1500
+"""N·P·Q·R·S: each problem is quickly done, by naive loops too."""
+_MOST_MULTIPLY_ADDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Height or width of a problem."""
+
+    size: int
+    window: int
+    stride: int
+    dilation: int
+    padding: Pair
+
+
+def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
+    """Sizes of a convolution: all pairs of CHANNELS in the first 25 of a series' plain ones."""
+    while True:
+        C, K, groups = _channels(rng, number)
+        axes = _axis(rng), _axis(rng)
+        heights, widths = axes
+        problem = conv2d_geometry(
+            (chosen(rng, 1, 1, 2, 3), heights.size, widths.size, C),
+            (K, heights.window, widths.window, C // groups),
+            (heights.stride, widths.stride),
+            _sides(axes),
+            (heights.dilation, widths.dilation),
+            groups,
+        )
+        taps = problem.N * problem.P * problem.Q * problem.R * problem.S
+        if taps <= _MOST_TAPS and problem.multiply_adds <= _MOST_MULTIPLY_ADDS:
+            return problem
+        number = integer(rng, 0, 99)
+
+
+def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
+    """C, K and groups; every third problem has groups, as many as there are channels or fewer."""
+    if number % 3:
+        plain = number - number // 3 - 1
+        return CHANNELS[plain % 5], CHANNELS[plain // 5 % 5], 1
+    groups = chosen(rng, 2, 3, 5, 8, 17, 64)
+    per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
+    return groups * per_group[0], groups * per_group[1], groups
+
+
+def _axis(rng: Generator) -> _Axis:
+    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+    extent = (window - 1) * dilation + 1
+    sides = padding(rng, extent)
+    size = max(1, extent - sum(sides)) + chosen(rng, 0, 1, integer(rng, 0, 6))
+    return _Axis(size, window, integer(rng, 1, 4), dilation, sides)
+
+
+def _sides(axes: tuple[_Axis, _Axis]) -> Sides:
+    return axes[0].padding, axes[1].padding
+
+
+def _options(problem: Conv2dGeometry) -> Arguments:
+    return {
+        "stride": problem.stride,
+        "padding": problem.padding,
+        "dilation": problem.dilation,
+        "groups": problem.groups,
+    }
+
+
+def _draw_forward(rng: Generator, number: int) -> Arguments:
+    problem = draw_geometry(rng, number)
+    bias = normal(rng, problem.K) if rng.random() < 0.5 else None
+    residual = normal(rng, *problem.y_shape) if rng.random() < 0.5 else None
+    x, w = normal(rng, *problem.x_shape), normal(rng, *problem.w_shape)
+    epilogue = {"bias": bias, "residual": residual, "relu": chosen(rng, False, True)}
+    return {"x": x, "w": w, **epilogue, **_options(problem)}
+
+
+def _draw_input_grad(rng: Generator, number: int) -> Arguments:
+    problem = draw_geometry(rng, number)
+    dy, w = normal(rng, *problem.y_shape), normal(rng, *problem.w_shape)
+    return {"dy": dy, "w": w, "x_shape": problem.x_shape, **_options(problem)}
+
+
+def _draw_filter_grad(rng: Generator, number: int) -> Arguments:
+    problem = draw_geometry(rng, number)
+    x, dy = normal(rng, *problem.x_shape), normal(rng, *problem.y_shape)
+    return {"x": x, "dy": dy, "w_shape": problem.w_shape, **_options(problem)}
+
+
+def _geometry(a: Arguments) -> Conv2dGeometry:
+    x_shape = a["x_shape"] if "x_shape" in a else a["x"].shape
+    w_shape = a["w_shape"] if "w_shape" in a else a["w"].shape
+    return conv2d_geometry(x_shape, w_shape, a["stride"], a["padding"], a["dilation"], a["groups"])
+
+
+def _able(which: Pass) -> Callable[[Arguments], tuple[Variant, ...]]:
+    return lambda a: conv2d_variants(_geometry(a), which)
+
+
+def _absolute(a: Arguments) -> Arguments:
+    return {name: abs(v) if isinstance(v, np.ndarray) else v for name, v in a.items()}
+
+
+def _forward_bounds(a: Arguments, exact: Backend) -> Bounds:
+    problem = _geometry(a)
+    terms = problem.R * problem.S * (problem.C // problem.groups)
+    terms += (a["bias"] is not None) + (a["residual"] is not None)
+    # max(y, 0) is never further off than y.
+    return {"y": sum_bound(terms, exact.conv2d_forward(**_absolute(a)))}
+
+
+def _input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
+    problem = _geometry(a)
+    terms = problem.R * problem.S * (problem.K // problem.groups)
+    return {"dx": sum_bound(terms, exact.conv2d_input_grad(**_absolute(a)))}
+
+
+def _filter_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
+    problem = _geometry(a)
+    terms = problem.N * problem.P * problem.Q
+    return {"dw": sum_bound(terms, exact.conv2d_filter_grad(**_absolute(a)))}
+
+
+OPERATIONS = (
+    Operation(
+        "conv2d_forward",
+        ("y",),
+        _draw_forward,
+        _forward_bounds,
+        tuple(Variant),
+        _able(Pass.FORWARD),
+        {Variant.GEMM: TILES},
+    ),
+    Operation(
+        "conv2d_input_grad",
+        ("dx",),
+        _draw_input_grad,
+        _input_grad_bounds,
+        tuple(Variant),
+        _able(Pass.INPUT_GRAD),
+        {Variant.GEMM: TILES},
+    ),
+    Operation(
+        "conv2d_filter_grad",
+        ("dw",),
+        _draw_filter_grad,
+        _filter_grad_bounds,
+        tuple(Variant),
+        _able(Pass.FILTER_GRAD),
+        {Variant.GEMM: TILES},
+    ),
+)

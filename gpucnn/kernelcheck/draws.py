@@ -1,0 +1,51 @@
+"""What the problems of all families are drawn from."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.geometry import Pair
+
+Generator: TypeAlias = np.random.Generator
+
+CHANNELS = (1, 3, 5, 17, 64)
+"""One, fewer than a vector, none of them a multiple of one, and more than a warp has lanes."""
+LENGTHS = (1, 2, 3, 4, 5, 31, 127, 1023, 1024, 1025, 2047, 4099)
+"""About the ends of a thread's vector and of a block."""
+
+
+def normal(rng: Generator, *shape: int) -> NDArray[np.float32]:
+    """Random numbers about 0."""
+    return rng.standard_normal(shape, np.float32)
+
+
+def integer(rng: Generator, low: int, high: int) -> int:
+    """One of low … high."""
+    return int(rng.integers(low, high + 1))
+
+
+def chosen(rng: Generator, *choices: Any) -> Any:
+    """One of these."""
+    return choices[integer(rng, 0, len(choices) - 1)]
+
+
+def length(rng: Generator, number: int) -> int:
+    """Of a vector: those of LENGTHS first."""
+    return LENGTHS[number] if number < len(LENGTHS) else integer(rng, 1, 3000)
+
+
+def shape(rng: Generator, number: int) -> tuple[int, ...]:
+    """Of an elementwise operation's arrays."""
+    if number % 2:
+        return (length(rng, number),)
+    return integer(rng, 1, 3), integer(rng, 1, 7), integer(rng, 1, 7), chosen(rng, *CHANNELS)
+
+
+def padding(rng: Generator, extent: int) -> Pair:
+    """Before and after, unequal as often as not, and below a window's extent."""
+    before, after = integer(rng, 0, extent - 1), integer(rng, 0, extent - 1)
+    pair: Pair = chosen(rng, (0, 0), (before, before), (before, after), (0, after))
+    return pair

@@ -1,0 +1,145 @@
+"""Problems of the losses, their gradients and the running totals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.base import Backend
+from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
+
+_CLASSES = (1, 2, 3, 10, 31, 32, 33, 129, 300, 1030)
+
+
+def _draw_scores(rng: Generator, number: int) -> dict[str, NDArray[np.float32] | NDArray[np.int32]]:
+    K = _CLASSES[number % len(_CLASSES)]
+    N = integer(rng, 1, max(1, min(300, 3000 // K)))
+    labels = rng.integers(0, K, N, np.int32)
+    return {"scores": 3 * normal(rng, N, K), "labels": labels}
+
+
+def _draw_softmax(rng: Generator, number: int) -> Arguments:
+    return {"logits": _draw_scores(rng, number)["scores"]}
+
+
+def _draw_cross_entropy(rng: Generator, number: int) -> Arguments:
+    drawn = _draw_scores(rng, number)
+    smoothing = chosen(rng, 0.0, 0.1, 0.5)
+    return {"logits": drawn["scores"], "labels": drawn["labels"], "label_smoothing": smoothing}
+
+
+def _draw_cross_entropy_input_grad(rng: Generator, number: int) -> Arguments:
+    drawn = _draw_scores(rng, number)
+    powers = np.exp(drawn["scores"])
+    return {
+        "probabilities": powers / powers.sum(axis=1, keepdims=True),
+        "labels": drawn["labels"],
+        "label_smoothing": chosen(rng, 0.0, 0.1, 0.5),
+        "scale": 1 / integer(rng, 1, 300),
+    }
+
+
+def _draw_squared_error(rng: Generator, number: int) -> Arguments:
+    drawn = _draw_scores(rng, number)
+    return {"predictions": drawn["scores"], "labels": drawn["labels"]}
+
+
+def _draw_squared_error_input_grad(rng: Generator, number: int) -> Arguments:
+    return {**_draw_squared_error(rng, number), "scale": 1 / integer(rng, 1, 300)}
+
+
+def _draw_metrics(rng: Generator, number: int) -> Arguments:
+    """Scores of few different values, with NaN among them: ties everywhere."""
+    drawn = _draw_scores(rng, number)
+    scores = rng.choice([-1.0, 0.0, 1.0, 1.5], drawn["scores"].shape).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.01] = np.nan
+    # As many rows are right as wrong.
+    labels = np.where(rng.random(len(scores)) < 0.5, scores.argmax(axis=1), drawn["labels"])
+    return {
+        "totals": np.array([rng.random(), integer(rng, 0, 100)]),
+        "losses": abs(normal(rng, len(scores))),
+        "scores": scores,
+        "labels": labels.astype(np.int32),
+    }
+
+
+def _target(a: Arguments, classes: int) -> Bounded:
+    smoothing: float = a["label_smoothing"]
+    rest = Bounded(1.0) - smoothing
+    hot = np.arange(classes) == a["labels"][:, None]
+    return Bounded(hot.astype(np.float64)) * rest + Bounded(smoothing) / float(classes)
+
+
+def _shifted(logits: Floats) -> Bounded:
+    return Bounded(logits) - Bounded(logits.max(axis=1, keepdims=True))
+
+
+def _softmax(logits: Floats) -> Bounded:
+    powers = _shifted(logits).exp()
+    return powers / powers.sum(1, keepdims=True)
+
+
+def _softmax_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    return {"probabilities": _softmax(a["logits"]).bound}
+
+
+def _cross_entropy_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    shifted, target = _shifted(a["logits"]), _target(a, a["logits"].shape[1])
+    losses = (target * (shifted.exp().sum(1, keepdims=True).log() - shifted)).sum(1)
+    return {"losses": losses.bound, "probabilities": _softmax(a["logits"]).bound}
+
+
+def _cross_entropy_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    probabilities = Bounded(a["probabilities"])
+    target = _target(a, a["probabilities"].shape[1])
+    return {"dlogits": ((probabilities - target) * a["scale"]).bound}
+
+
+def _difference(a: Arguments) -> Bounded:
+    hot = np.arange(a["predictions"].shape[1]) == a["labels"][:, None]
+    return Bounded(a["predictions"]) - Bounded(hot.astype(np.float64))
+
+
+def _squared_error_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    difference = _difference(a)
+    return {"losses": (difference * difference).mean(1).bound}
+
+
+def _squared_error_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    K = float(a["predictions"].shape[1])
+    return {"gradient": (_difference(a) * 2.0 / K * a["scale"]).bound}
+
+
+def _metrics_bounds(a: Arguments, _exact: Backend) -> Bounds:
+    """The sum of losses is in double, the count exact."""
+    terms, total = len(a["losses"]) + 1, a["totals"][0] + a["losses"].sum()
+    return {"totals": np.array([sum_bound(terms, total, DOUBLE), 0.0])}
+
+
+OPERATIONS = (
+    Operation("softmax", ("probabilities",), _draw_softmax, _softmax_bounds),
+    Operation(
+        "softmax_cross_entropy_forward",
+        ("losses", "probabilities"),
+        _draw_cross_entropy,
+        _cross_entropy_bounds,
+    ),
+    Operation(
+        "softmax_cross_entropy_input_grad",
+        ("dlogits",),
+        _draw_cross_entropy_input_grad,
+        _cross_entropy_input_grad_bounds,
+    ),
+    Operation(
+        "mean_squared_error_forward", ("losses",), _draw_squared_error, _squared_error_bounds
+    ),
+    Operation(
+        "mean_squared_error_input_grad",
+        ("gradient",),
+        _draw_squared_error_input_grad,
+        _squared_error_input_grad_bounds,
+    ),
+    Operation("accumulate_metrics", (), _draw_metrics, _metrics_bounds),
+)

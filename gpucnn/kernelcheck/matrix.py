@@ -1,0 +1,50 @@
+"""Problems of the matrix product, and of sums over all axes but the last."""
+
+from __future__ import annotations
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.variants import TILES
+from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import sum_bound
+
+_SIZES = (1, 2, 3, 5, 8, 17, 31, 32, 33, 64, 65, 100, 130)
+
+
+def _draw_product(rng: Generator, number: int) -> Arguments:
+    """Every third inner length is long, so that the sum may be cut into slices."""
+    M, N = chosen(rng, *_SIZES), chosen(rng, *_SIZES)
+    K = 40000 // (M + N + 7) if number % 3 == 2 else chosen(rng, *_SIZES)
+    transpose_a, transpose_b = bool(number & 1), bool(number & 2)
+    return {
+        "a": normal(rng, *((K, M) if transpose_a else (M, K))),
+        "b": normal(rng, *((N, K) if transpose_b else (K, N))),
+        "transpose_a": transpose_a,
+        "transpose_b": transpose_b,
+        "bias": normal(rng, N) if rng.random() < 0.5 else None,
+    }
+
+
+def _draw_channel_sum(rng: Generator, number: int) -> Arguments:
+    """The last few have more rows than one chunk of a block."""
+    C = CHANNELS[number % 5]
+    rows = 4500 // C if number % 10 >= 7 else integer(rng, 1, max(1, 600 // C))
+    return {"x": normal(rng, rows, 1, C)}
+
+
+def _product_bounds(a: Arguments, exact: Backend) -> Bounds:
+    terms = a["a"].shape[0 if a["transpose_a"] else 1] + (a["bias"] is not None)
+    bias = None if a["bias"] is None else abs(a["bias"])
+    magnitudes = {"a": abs(a["a"]), "b": abs(a["b"]), "bias": bias}
+    return {"product": sum_bound(terms, exact.matmul(**{**a, **magnitudes}))}
+
+
+def _channel_sum_bounds(a: Arguments, exact: Backend) -> Bounds:
+    x = abs(a["x"])
+    return {"total": sum_bound(x.size // x.shape[-1], exact.channel_sum(x))}
+
+
+OPERATIONS = (
+    Operation("matmul", ("product",), _draw_product, _product_bounds, tiles={None: TILES}),
+    Operation("channel_sum", ("total",), _draw_channel_sum, _channel_sum_bounds),
+)

@@ -1,0 +1,77 @@
+"""What a problem's outcome should be, and how far off it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.numpy_backend import NumpyBackend
+from gpucnn.kernelcheck.problem import Arguments, Outcome, Problem
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The reference's outcome of a problem, and the bound of each of its floats."""
+
+    outcome: Outcome
+    bounds: Mapping[str, NDArray[Any]]
+
+    def worst(self, actual: Outcome) -> float:
+        """The largest error as a share of its bound: up to 1 is right; infinite without bound."""
+        return max((self._share(name, actual[name]) for name in self.outcome), default=0.0)
+
+    def complaint(self, actual: Outcome) -> str:
+        """Which element is off most, and how far; empty where none is."""
+        name = max(self.outcome, key=lambda name: self._share(name, actual[name]))
+        shares = self._shares(name, actual[name])
+        if not (shares > 1).any():
+            return ""
+        place = np.unravel_index(int(shares.argmax()), shares.shape)
+        where = ", ".join(str(int(index)) for index in place)
+        return (
+            f"{np.count_nonzero(shares > 1)} of {shares.size} elements of {name} are wrong; "
+            f"{name}[{where}] is {actual[name][place]}, expected {self.outcome[name][place]}, "
+            f"{shares[place]:.3g} times the bound"
+        )
+
+    def _share(self, name: str, actual: NDArray[Any]) -> float:
+        return float(self._shares(name, actual).max(initial=0.0))
+
+    def _shares(self, name: str, actual: NDArray[Any]) -> NDArray[np.float64]:
+        """Each element's error as a share of its bound."""
+        expected = np.asarray(self.outcome[name], np.float64)
+        if actual.shape != expected.shape:
+            raise ValueError(f"{name} has shape {actual.shape}, expected {expected.shape}")
+        got = actual.astype(np.float64)
+        same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        bound = np.broadcast_to(self.bounds.get(name, 0.0), expected.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(same, 0.0, abs(got - expected) / bound)
+        return np.where(np.isnan(shares), np.inf, shares)
+
+
+def expect(problem: Problem) -> Expected:
+    """The reference: the NumPy backend in float64."""
+    backend = _exact()
+    bounds = problem.operation.bounds(_in_double(problem.arguments), backend)
+    return Expected(problem.run(backend), bounds)
+
+
+@cache
+def _exact() -> NumpyBackend:
+    return NumpyBackend("fp64")
+
+
+def _in_double(arguments: Arguments) -> Arguments:
+    """The arguments with float64 for float32; an array under two names stays one."""
+    arrays = {
+        id(value): value.astype(np.float64)
+        for value in arguments.values()
+        if isinstance(value, np.ndarray) and value.dtype == np.float32
+    }
+    return {name: arrays.get(id(value), value) for name, value in arguments.items()}

@@ -1,0 +1,155 @@
+"""Measuring operations: who takes part, what is compiled before, what the numbers mean."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.backends.devices.source import KERNELS
+from gpucnn.bench.ceilings import Ceilings, measure_ceilings, multiply_add
+from gpucnn.bench.device_clock import device_clock
+from gpucnn.bench.kernels import KernelBenchmark, Measurement
+from gpucnn.bench.problems import QUICK, select
+from gpucnn.bench.problems.matrix import MatrixProduct
+from gpucnn.bench.timing import Clock, Timing
+from gpucnn.errors import BackendError
+
+CEILINGS = Ceilings(bandwidth=1e9, arithmetic=1e10)
+
+
+class Steady(Clock):
+    """Every run takes a second."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def seconds(self, run, times=1):
+        self.runs += times
+        for _ in range(times):
+            run()
+        return 1.0
+
+
+@pytest.fixture
+def emulator():
+    if reason := why_unavailable("emulator"):
+        pytest.skip(reason)
+    return get_backend("emulator")
+
+
+def measurement(milliseconds, torch=()):
+    problem = MatrixProduct("", 100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
+    return Measurement(problem, "", True, Timing("", milliseconds, 0, 9), torch, CEILINGS)
+
+
+def test_rates_and_shares():
+    one = measurement(1.0)
+    assert one.flop_rate == pytest.approx(2e9)
+    assert one.byte_rate == pytest.approx(1.2e8)
+    # 0.2 ms for the arithmetic, 0.12 ms for the memory: the larger is the least time.
+    assert one.share == pytest.approx(0.2)
+    assert one.ratio is None
+    faster, slower = Timing("torch, b", 0.5, 0, 1), Timing("torch, a", 4.0, 0, 9)
+    against = measurement(1.0, (slower, faster))
+    assert against.best_torch == faster
+    assert against.ratio == pytest.approx(2.0)
+    assert against.as_json()["torch_best"] == "torch, b"
+    assert json.loads(json.dumps(against.as_json()))["share_of_ceiling"] == pytest.approx(0.2)
+
+
+def test_everyone_is_timed_equally_often():
+    clock = Steady()
+    benchmark = KernelBenchmark(get_backend("numpy"), clock, CEILINGS, repetitions=20, budget=4.0)
+    (one,) = benchmark.measure_all(select(QUICK, ["quick-map"], ["add"]))
+    # A look at how long it takes, a warm-up, and as many as four seconds allow.
+    assert clock.runs == 1 + 1 + 4
+    assert one.ours.median == 1e3
+    assert one.variant == ""
+
+
+def test_variants(emulator):
+    benchmark = KernelBenchmark(emulator, Steady(), CEILINGS, budget=0.0)
+    problems = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
+    measured = benchmark.measure_all(problems)
+    assert [one.variant for one in measured] == list(problems[0].variants)
+    assert [one.is_chosen for one in measured] == [True] + [False] * (len(measured) - 1)
+    assert emulator.variant is None
+    last = problems[0].variants[-1]
+    assert [one.variant for one in benchmark.measure_all(problems, [last])] == [last]
+    with pytest.raises(BackendError, match=r'no.* variant "dirct"; did you mean "direct"\?'):
+        benchmark.measure_all(problems, ["dirct"])
+    with pytest.raises(BackendError, match="they have one kernel each"):
+        benchmark.measure_all(select(QUICK, ["quick-map"]), ["direct"])
+
+
+def test_everything_is_compiled_before_the_first_run(emulator, monkeypatch):
+    device, order = emulator.device, []
+    compile_all, compile_one = device.compile_all, device.compile
+
+    def watched_all(sources):
+        order.append(set(sources))
+        compile_all(sources)
+
+    def watched_one(source):
+        order.append(source)
+        return compile_one(source)
+
+    monkeypatch.setattr(device, "compile_all", watched_all)
+    monkeypatch.setattr(device, "compile", watched_one)
+    benchmark = KernelBenchmark(emulator, Steady(), CEILINGS, budget=0.0)
+    benchmark.measure_all(select(QUICK, ["quick-pool", "quick-map"]))
+    planned = order[0]
+    used = {entry for entry in order if not isinstance(entry, set)}
+    assert used == planned
+
+
+def test_a_folder_s_kernels_take_the_place_of_ours(emulator, tmp_path):
+    text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
+    (tmp_path / "activation.cu").write_text(text.replace("x < 0.0f ? 0.0f : x", "7.0f"))
+    emulator.kernels = tmp_path
+    x = emulator.zeros((5,))
+    assert list(emulator.to_numpy(emulator.relu_forward(x))) == [7.0] * 5
+    assert list(emulator.to_numpy(emulator.global_norm(x))) == [0.0]  # ours, as before
+
+
+def test_input_sets_fill_a_cache_three_times(emulator, monkeypatch):
+    benchmark = KernelBenchmark(emulator, Steady(), CEILINGS)
+    (problem,) = select(QUICK, ["quick-map"], ["add"])
+    assert benchmark._sets(problem) == 1
+    limits = type(emulator.device.limits)(cache_bytes=problem.traffic)
+    monkeypatch.setattr(emulator.device, "limits", limits)
+    assert benchmark._sets(problem) == 3
+    addresses = []
+
+    def ours(_problem, _backend, arrays):
+        return lambda: addresses.append(arrays[0].ctypes.data)
+
+    monkeypatch.setattr(type(problem), "ours", ours)
+    run = benchmark._ours(problem, "")
+    for _ in range(6):
+        run()
+    assert addresses[:3] == addresses[3:]
+    assert len(set(addresses)) == 3
+
+
+def test_ceilings_of_the_emulator(emulator, monkeypatch):
+    """The copy copies, the multiply-adds add up, and both are rates that a CPU can have."""
+    ceilings = measure_ceilings(emulator, device_clock(emulator))
+    assert 1e7 < ceilings.bandwidth < 1e12
+    assert 1e7 < ceilings.arithmetic < 1e12
+    assert ceilings.seconds(int(1e6), 0) == pytest.approx(1e6 / ceilings.arithmetic)
+
+    arrays = []
+    launch = emulator.device.launch
+
+    def watched(kernel, grid, block, shared_bytes, arguments):
+        arrays.append(arguments)
+        launch(kernel, grid, block, shared_bytes, arguments)
+
+    monkeypatch.setattr(emulator.device, "launch", watched)
+    multiply_add(emulator.device, 1, 2)(1)
+    sums = arrays[0][0]
+    # The chains of thread t begin with t … t + 7.
+    expected = [sum(0.999 * (t + chain) + 0.001 for chain in range(8)) for t in range(2)]
+    np.testing.assert_allclose(sums, expected, rtol=1e-6)

@@ -1,0 +1,378 @@
+"""What a drawn problem should give: the naive loops of ``oracle``, with bounds of ``tolerance``.
+
+``expected(problem)`` has a pair of value and bound for each array of the problem's outcome: its
+results, and what the argument arrays hold afterwards. Bound 0 is exact. Each operation has a
+function of its own name, from its arguments to the pairs that change.
+"""
+
+import numpy as np
+import oracle
+from tolerance import Tracked, assert_close, bounds, sum_bound, track, unit_roundoff, values
+
+FLOAT = np.float32
+
+
+def expected(problem):
+    arguments = problem.arguments
+    outcome = {name: (v, 0.0) for name, v in arguments.items() if isinstance(v, np.ndarray)}
+    outcome |= globals()[problem.operation.name](dict(arguments))
+    # An array under two names was worked on in place: whichever name its result has.
+    results = problem.operation.results
+    for name, value in arguments.items():
+        if name == "out" or (name in results and name in arguments):
+            written = outcome[results[0]]
+            outcome |= {other: written for other, v in arguments.items() if v is value}
+    return outcome
+
+
+def check(problem, outcome):
+    """Every array of the outcome is what the oracle says, within its bound."""
+    wanted = expected(problem)
+    assert outcome.keys() == wanted.keys()
+    for name, (value, bound) in wanted.items():
+        assert_close(outcome[name], np.asarray(value, np.float64), bound)
+
+
+def _pair(tracked):
+    return values(tracked), bounds(tracked, FLOAT)
+
+
+def _tracked(a, *names):
+    return [track(a[name], FLOAT) for name in names]
+
+
+def _wide(array):
+    return None if array is None else array.astype(np.float64)
+
+
+# Convolution
+
+
+def _options(a):
+    return a["stride"], a["padding"], a["dilation"], a["groups"]
+
+
+def _linear(function, terms, *arrays):
+    """Value and bound of sums of products, each linear in all of the arrays."""
+    arrays = [_wide(array) for array in arrays]
+    magnitudes = function(*(None if array is None else abs(array) for array in arrays))
+    return function(*arrays), sum_bound(terms, magnitudes, FLOAT)
+
+
+def conv2d_forward(a):
+    _, R, S, channels = a["w"].shape
+
+    def forward(x, w, bias, residual):
+        return oracle.conv2d_forward(x, w, bias, *_options(a), residual, a["relu"])
+
+    arrays = a["x"], a["w"], a["bias"], a["residual"]
+    # max(y, 0) is never further off than y.
+    return {"y": _linear(forward, R * S * channels + 2, *arrays)}
+
+
+def conv2d_input_grad(a):
+    K, R, S, _ = a["w"].shape
+
+    def gradient(dy, w):
+        return oracle.conv2d_input_grad(dy, w, a["x_shape"], *_options(a))
+
+    return {"dx": _linear(gradient, R * S * (K // a["groups"]), a["dy"], a["w"])}
+
+
+def conv2d_filter_grad(a):
+    def gradient(x, dy):
+        return oracle.conv2d_filter_grad(x, dy, a["w_shape"], *_options(a))
+
+    return {"dw": _linear(gradient, a["dy"][..., 0].size, a["x"], a["dy"])}
+
+
+# Pooling
+
+
+def _windows(a):
+    return a["window"], a["stride"], a["padding"]
+
+
+def max_pool2d_forward(a):
+    y, argmax = oracle.max_pool2d(_wide(a["x"]), *_windows(a))
+    return {"y": (y, 0.0), "argmax": (argmax, 0.0)}
+
+
+def max_pool2d_input_grad(a):
+    dy = track(a["dy"], FLOAT)
+    dx = oracle.max_pool2d_input_grad(dy, a["argmax"], a["x_shape"], *_windows(a))
+    return {"dx": _pair(dx)}
+
+
+def avg_pool2d_forward(a):
+    return {"y": _pair(oracle.avg_pool2d(track(a["x"], FLOAT), *_windows(a)))}
+
+
+def avg_pool2d_input_grad(a):
+    dy = track(a["dy"], FLOAT)
+    return {"dx": _pair(oracle.avg_pool2d_input_grad(dy, a["x_shape"], *_windows(a)))}
+
+
+def global_avg_pool2d_forward(a):
+    return {"y": _pair(oracle.global_avg_pool2d(track(a["x"], FLOAT)))}
+
+
+def global_avg_pool2d_input_grad(a):
+    dy = track(a["dy"], FLOAT)
+    return {"dx": _pair(oracle.global_avg_pool2d_input_grad(dy, a["x_shape"]))}
+
+
+# Normalisation
+
+
+def _rows(x):
+    return track(x, FLOAT).reshape(-1, x.shape[-1])
+
+
+def _rectified(pair):
+    """max(y, 0) is never further off than y."""
+    return np.maximum(pair[0], 0.0), pair[1]
+
+
+def _shaped(tracked, shape):
+    return _pair(tracked.reshape(shape))
+
+
+def batch_norm_forward(a):
+    vectors = _tracked(a, "scale", "shift", "running_mean", "running_variance")
+    y, mean, inverse_std, running_mean, running_variance = oracle.batch_norm_forward(
+        _rows(a["x"]), *vectors, a["momentum"], a["epsilon"]
+    )
+    return {
+        "y": _shaped(y, a["x"].shape),
+        "mean": _pair(mean),
+        "inverse_std": _pair(inverse_std),
+        "running_mean": _pair(running_mean),
+        "running_variance": _pair(running_variance),
+    }
+
+
+def batch_norm_relu_forward(a):
+    outcome = batch_norm_forward(a)
+    return outcome | {"y": _rectified(outcome["y"])}
+
+
+def batch_norm_inference(a):
+    vectors = _tracked(a, "scale", "shift", "mean", "variance")
+    y = oracle.batch_norm_inference(_rows(a["x"]), *vectors, a["epsilon"])
+    return {"y": _shaped(y, a["x"].shape)}
+
+
+def batch_norm_relu_inference(a):
+    return {"y": _rectified(batch_norm_inference(a)["y"])}
+
+
+def batch_norm_gradients(a, dy=None):
+    """The oracle works the statistics out of x, with bounds that cover rounding them."""
+    dy = _rows(a["dy"]) if dy is None else dy
+    scale = track(a["scale"], FLOAT)
+    dx, dscale, dshift = oracle.batch_norm_gradients(dy, _rows(a["x"]), scale, 1e-5)
+    return {"dx": _shaped(dx, a["x"].shape), "dscale": _pair(dscale), "dshift": _pair(dshift)}
+
+
+def batch_norm_relu_gradients(a):
+    """dy where y is above 0; where roundings may have decided that, off by all of dy."""
+    C = a["x"].shape[-1]
+    mean, inverse_std, scale, shift = _tracked(a, "mean", "inverse_std", "scale", "shift")
+    y = (_rows(a["x"]) - mean) * inverse_std * scale + shift
+    dy = _rows(a["dy"])
+    for place, before in np.ndenumerate(y):
+        arriving = dy[place].value
+        is_uncertain = abs(before.value) <= bounds(np.array([before], object), FLOAT)[0]
+        error = abs(arriving) if is_uncertain else 0.0
+        passed = arriving if before.value > 0 else 0.0
+        dy[place] = Tracked(passed, error, abs(passed), unit_roundoff(FLOAT))
+    return batch_norm_gradients(a, dy.reshape(-1, C))
+
+
+# Element by element
+
+
+def relu_forward(a):
+    return {"y": (oracle.relu(_wide(a["x"])), 0.0)}
+
+
+def relu_input_grad(a):
+    """0 also where y is NaN."""
+    pairs = zip(a["dy"].flat, a["y"].flat, strict=True)
+    dx = np.array([float(dy) if y > 0 else 0.0 for dy, y in pairs])
+    return {"dx": (dx.reshape(a["dy"].shape), 0.0)}
+
+
+def leaky_relu_forward(a):
+    return {"y": _pair(oracle.leaky_relu(track(a["x"], FLOAT), a["slope"]))}
+
+
+def leaky_relu_input_grad(a):
+    dy, x = _tracked(a, "dy", "x")
+    return {"dx": _pair(oracle.leaky_relu_input_grad(dy, x, a["slope"]))}
+
+
+def sigmoid_forward(a):
+    return {"y": _pair(oracle.sigmoid(track(a["x"], FLOAT)))}
+
+
+def sigmoid_input_grad(a):
+    return {"dx": _pair(oracle.sigmoid_input_grad(*_tracked(a, "dy", "y")))}
+
+
+def tanh_forward(a):
+    return {"y": _pair(oracle.tanh(track(a["x"], FLOAT)))}
+
+
+def tanh_input_grad(a):
+    return {"dx": _pair(oracle.tanh_input_grad(*_tracked(a, "dy", "y")))}
+
+
+def add(a):
+    one, other = _wide(a["a"]), _wide(a["b"])
+    return {"total": (one + other, sum_bound(1, abs(one) + abs(other), FLOAT))}
+
+
+def _dropped(x, mask, rate):
+    value = _wide(x) * mask / (1.0 - rate)
+    return value, sum_bound(2, abs(value), FLOAT)
+
+
+def dropout_forward(a):
+    x, words = a["x"], (a["rate"], a["seed"], a["stream"], a["step"], a["offset"])
+    mask = oracle.dropout_mask(x.size, *words).reshape(x.shape)
+    return {"y": _dropped(x, mask, a["rate"]), "mask": (mask, 0.0)}
+
+
+def dropout_input_grad(a):
+    return {"dx": _dropped(a["dy"], a["mask"], a["rate"])}
+
+
+def augment_images(a):
+    def augmented(scale, offset):
+        images = a["images"].astype(np.float64)
+        return oracle.augment_images(images, scale, offset, a["flip"], a["shift"])
+
+    return {"y": _linear(augmented, 2, a["scale"], a["offset"])}
+
+
+# Matrices
+
+
+def matmul(a):
+    def product(left, right, bias):
+        return oracle.matmul(left, right, a["transpose_a"], a["transpose_b"], bias)
+
+    terms = a["a"].shape[0 if a["transpose_a"] else 1] + 1
+    return {"product": _linear(product, terms, a["a"], a["b"], a["bias"])}
+
+
+def channel_sum(a):
+    def total(x):
+        return np.array([sum(column) for column in x.reshape(-1, x.shape[-1]).T])
+
+    return {"total": _linear(total, a["x"].size // a["x"].shape[-1], a["x"])}
+
+
+# Losses
+
+
+def softmax(a):
+    return {"probabilities": _pair(oracle.softmax(track(a["logits"], FLOAT)))}
+
+
+def softmax_cross_entropy_forward(a):
+    logits = track(a["logits"], FLOAT)
+    losses = oracle.softmax_cross_entropy(logits, a["labels"], a["label_smoothing"])
+    return {"losses": _pair(losses)} | softmax(a)
+
+
+def softmax_cross_entropy_input_grad(a):
+    probabilities = track(a["probabilities"], FLOAT)
+    options = (a["labels"], a["label_smoothing"], a["scale"])
+    return {"dlogits": _pair(oracle.softmax_cross_entropy_input_grad(probabilities, *options))}
+
+
+def mean_squared_error_forward(a):
+    return {"losses": _pair(oracle.mean_squared_error(track(a["predictions"], FLOAT), a["labels"]))}
+
+
+def mean_squared_error_input_grad(a):
+    predictions = track(a["predictions"], FLOAT)
+    return {
+        "gradient": _pair(
+            oracle.mean_squared_error_input_grad(predictions, a["labels"], a["scale"])
+        )
+    }
+
+
+def accumulate_metrics(a):
+    loss, right = a["totals"]
+    for scores, label in zip(a["scores"], a["labels"], strict=True):
+        first_largest = min(range(len(scores)), key=lambda k: (-scores[k], k))
+        right += not np.isnan(scores).any() and first_largest == label
+    loss += a["losses"].astype(np.float64).sum()
+    bound = sum_bound(len(a["losses"]) + 1, loss, np.float64)
+    return {"totals": ([loss, right], [bound, 0.0])}
+
+
+# Vectors, in place
+
+
+def _steps(a, step, names):
+    """The oracle's step on each parameter: a pair for each name."""
+    columns = zip(*_tracked(a, *names), strict=True)
+    results = zip(*(step(*column) for column in columns), strict=True)
+    return [_pair(np.array(result, object)) for result in results]
+
+
+def sgd_step(a):
+    options = (a["learning_rate"], a["momentum"], a["nesterov"], a["weight_decay"])
+
+    def step(w, g, v):
+        return oracle.sgd_step(w, g, v, *options)
+
+    if a["velocity"] is None:
+        a = a | {"velocity": np.zeros_like(a["parameters"])}
+        names = ("parameters", "gradients", "velocity")
+        return {"parameters": _steps(a, step, names)[0]}
+    names = ("parameters", "gradients", "velocity")
+    return dict(zip(("parameters", "velocity"), _steps(a, step, names), strict=True))
+
+
+def _adam(step):
+    def after(a):
+        names = ("step", "learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
+        options = [a[name] for name in names]
+        vectors = ("parameters", "gradients", "mean", "square")
+        results = _steps(a, lambda *column: step(*column, *options), vectors)
+        return dict(zip(("parameters", "mean", "square"), results, strict=True))
+
+    return after
+
+
+adam_step, adamw_step = _adam(oracle.adam_step), _adam(oracle.adamw_step)
+
+
+def global_norm(a):
+    squares = sum(float(g) ** 2 for g in a["gradients"])
+    norm = np.sqrt([squares])
+    # d√s = ds / 2√s, and one rounding more for the root. All of it is in double.
+    bound = sum_bound(a["gradients"].size, squares, np.float64) / (2 * norm)
+    return {"norm": (norm, bound + np.finfo(np.float64).eps * norm)}
+
+
+def clip_by_global_norm(a):
+    (norm,), limit, gradients = a["norm"], a["limit"], _wide(a["gradients"])
+    if norm <= limit:
+        return {}
+    clipped = gradients * (limit / norm)
+    return {"gradients": (clipped, sum_bound(2, abs(clipped), FLOAT))}
+
+
+def clip_by_value(a):
+    """The limit is rounded to float32."""
+    limit = float(np.float32(a["limit"]))
+    clipped = [g if np.isnan(g) else min(max(float(g), -limit), limit) for g in a["gradients"]]
+    return {"gradients": (clipped, 0.0)}
