@@ -281,9 +281,9 @@ def softmax(a):
 
 
 def softmax_cross_entropy_forward(a):
-    logits = track(a["logits"], FLOAT)
+    logits = track(np.maximum(a["logits"], -1e4), FLOAT)  # as −∞, whose exponential is 0
     losses = oracle.softmax_cross_entropy(logits, a["labels"], a["label_smoothing"])
-    return {"losses": _pair(losses)} | softmax(a)
+    return {"losses": _pair(losses), "probabilities": _pair(oracle.softmax(logits))}
 
 
 def softmax_cross_entropy_input_grad(a):
