@@ -15,14 +15,32 @@ if str(Path(__file__).parent) not in sys.path:
 
 from gpucnn.backends import get_backend, why_unavailable
 
-BACKENDS = [("numpy", "fp32"), ("numpy", "fp64"), ("emulator", "fp32")]
+BACKENDS = [
+    ("numpy", "fp32"),
+    ("numpy", "fp64"),
+    ("emulator", "fp32"),
+    pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu),
+]
 """Name and precision: every test of an operation runs on each. Another backend is a line more."""
 
 settings.register_profile(
     "default", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.register_profile("few", settings.get_profile("ci"), max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Where no GPU can be used, one of its tests is left: it is skipped, and says why."""
+    waiting = [item for item in items if item.get_closest_marker("gpu")]
+    reason = why_unavailable("cuda") if waiting else ""
+    if reason:
+        rest = set(waiting[1:])
+        waiting[0].add_marker(pytest.mark.skip(reason=reason))
+        items[:] = [item for item in items if item not in rest]
+        config.hook.pytest_deselected(items=waiting[1:])
 
 
 @pytest.fixture(scope="session", params=BACKENDS, ids="-".join)

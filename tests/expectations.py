@@ -62,10 +62,12 @@ def _linear(function, terms, *arrays):
 def conv2d_forward(a):
     _, R, S, channels = a["w"].shape
 
-    def forward(x, w, bias):
-        return oracle.conv2d_forward(x, w, bias, *_options(a))
+    def forward(x, w, bias, residual):
+        return oracle.conv2d_forward(x, w, bias, *_options(a), residual, a["relu"])
 
-    return {"y": _linear(forward, R * S * channels + 1, a["x"], a["w"], a["bias"])}
+    arrays = a["x"], a["w"], a["bias"], a["residual"]
+    # max(y, 0) is never further off than y.
+    return {"y": _linear(forward, R * S * channels + 2, *arrays)}
 
 
 def conv2d_input_grad(a):

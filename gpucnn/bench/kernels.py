@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -110,6 +111,7 @@ class KernelBenchmark:
         torch: PyTorch on the same device; None to run alone.
         repetitions: that count, of each contestant.
         budget: seconds for all repetitions of a contestant; a slow one has fewer of them.
+        time_limit: seconds after which no further problem is begun; None for none.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class KernelBenchmark:
         torch: TorchDevice | None = None,
         repetitions: int = 20,
         budget: float = 1.0,
+        time_limit: float | None = None,
     ) -> None:
         self.backend = backend
         self.clock = clock
@@ -127,11 +130,12 @@ class KernelBenchmark:
         self.torch = torch
         self.repetitions = repetitions
         self.budget = budget
+        self.time_limit = time_limit
 
     def measure_all(
         self, problems: Sequence[Problem], variants: Sequence[str] = ()
     ) -> list[Measurement]:
-        """Compiles what the problems need, then measures one after the other.
+        """Compiles what the problems need, then measures one after the other, while there is time.
 
         Args:
             problems: what to time.
@@ -147,9 +151,13 @@ class KernelBenchmark:
                     f'none of these problems has a variant "{variant}"; '
                     + (did_you_mean(variant, known) if known else "they have one kernel each")
                 )
+        begin = time.monotonic()
         self._compile(problems)
-        measured = []
+        measured: list[Measurement] = []
         for problem in tqdm(problems, "measuring", leave=False, disable=None):
+            spent = time.monotonic() - begin
+            if measured and self.time_limit is not None and spent > self.time_limit:
+                break
             measured += self.measure(problem, variants)
         return measured
 

@@ -7,7 +7,7 @@ import click
 from gpucnn.cli.lazy_group import LazyGroup
 
 
-@click.command(cls=LazyGroup, prefix="bench_", modules=("step", "kernels"))
+@click.command(cls=LazyGroup, prefix="bench_", modules=("step", "kernels", "train"))
 def command() -> None:
     """Measure how fast this is, alone or against PyTorch.
 

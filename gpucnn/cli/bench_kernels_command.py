@@ -30,6 +30,8 @@ if TYPE_CHECKING:
               help="Time PyTorch's kernels too. Default: where it is installed.")  # fmt: skip
 @click.option("--repetitions", default=20, show_default=True, type=click.IntRange(min=3),
               help="How often each is timed; what takes long, less often.")  # fmt: skip
+@click.option("--time-limit", type=click.FloatRange(min=0.0), metavar="SECONDS",
+              help="Begin no further problem after so long.")  # fmt: skip
 @click.option("--kernels", "folder", type=click.Path(path_type=Path), metavar="DIR",
               help="A folder of .cu files that take the place of gpucnn's own.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
@@ -45,6 +47,7 @@ def command(
     quick: bool,
     with_torch: bool | None,
     repetitions: int,
+    time_limit: float | None,
     folder: Path | None,
     json_path: Path | None,
     plot_path: Path | None,
@@ -77,10 +80,13 @@ def command(
     problems = select(_candidates(ours, quick, names), names, operations)
     if plot_path is not None:
         import_matplotlib()
-    benchmark = _benchmark(ours, with_torch, repetitions)
+    benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
     measurements = benchmark.measure_all(problems, variants)
     click.echo(table(*table_of(measurements)))
     click.echo("\n" + footer(benchmark))
+    left = len(problems) - len({id(measurement.problem) for measurement in measurements})
+    if left:
+        click.echo(f"{left} of {len(problems)} problems were left out", err=True)
     if json_path is not None:
         content = json.dumps(benchmark.as_json(measurements), indent=1)
         json_path.write_text(content + "\n", encoding="utf-8")
@@ -126,7 +132,9 @@ def _candidates(backend: Backend, quick: bool, names: Sequence[str]) -> tuple[Pr
     return (*QUICK, *ALL) if names else ALL
 
 
-def _benchmark(backend: Backend, with_torch: bool | None, repetitions: int) -> KernelBenchmark:
+def _benchmark(
+    backend: Backend, with_torch: bool | None, repetitions: int, time_limit: float | None
+) -> KernelBenchmark:
     from gpucnn.bench.ceilings import measure_ceilings
     from gpucnn.bench.device_clock import device_clock
     from gpucnn.bench.kernels import KernelBenchmark
@@ -137,4 +145,4 @@ def _benchmark(backend: Backend, with_torch: bool | None, repetitions: int) -> K
     clock = device_clock(backend)
     ceilings = measure_ceilings(backend, clock)
     torch = TorchDevice(backend) if with_torch else None
-    return KernelBenchmark(backend, clock, ceilings, torch, repetitions)
+    return KernelBenchmark(backend, clock, ceilings, torch, repetitions, time_limit=time_limit)

@@ -8,6 +8,7 @@ from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.kernel_backend.convolution_depthwise import KernelConvolutionDepthwise
 from gpucnn.backends.kernel_backend.convolution_direct import KernelConvolutionDirect
 from gpucnn.backends.kernel_backend.convolution_gemm import KernelConvolutionGemm
+from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 from gpucnn.errors import ShapeError
 
@@ -27,14 +28,22 @@ class KernelConvolution(
     variant: Variant | None = None
 
     def _conv2d_forward(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self,
+        problem: Conv2dGeometry,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        relu: bool,
+        y: Array,
     ) -> None:
         launches = {
             Variant.DIRECT: self._forward_direct,
             Variant.GEMM: self._forward_gemm,
             Variant.DEPTHWISE: self._forward_depthwise,
         }
-        launches[self._variant(problem, Pass.FORWARD)](problem, x, w, bias, y)
+        epilogue = Epilogue(bias, residual, relu)
+        launches[self._variant(problem, Pass.FORWARD)](problem, x, w, epilogue, y)
 
     def _conv2d_input_grad(self, problem: Conv2dGeometry, dy: Array, w: Array, dx: Array) -> None:
         launches = {

@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpucnn.backends.geometry import Conv2dGeometry
-from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import as_int
-
-
-def epilogue_constants(bias: Array | None) -> dict[str, Any]:
-    """The constants of include/epilogue.cuh."""
-    return {"HAS_BIAS": bias is not None, "HAS_RESIDUAL": False, "RELU": False}
 
 
 def conv2d_constants(problem: Conv2dGeometry) -> dict[str, Any]:

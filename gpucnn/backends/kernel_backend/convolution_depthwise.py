@@ -7,10 +7,8 @@ import numpy as np
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, ceil_divide
-from gpucnn.backends.kernel_backend.convolution_constants import (
-    conv2d_constants,
-    epilogue_constants,
-)
+from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
+from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
 from gpucnn.backends.variants import cut
 
@@ -26,14 +24,14 @@ class KernelConvolutionDepthwise(KernelSlices):
     """The three passes where every channel is a group of its own, with one filter."""
 
     def _forward_depthwise(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self, problem: Conv2dGeometry, x: Array, w: Array, epilogue: Epilogue, y: Array
     ) -> None:
         self._launch_strips(
             problem,
             "conv2d_depthwise_forward",
             (problem.P, problem.Q),
-            (x, w, bias, None, y, as_int(problem.N, "N")),
-            bias,
+            (x, w, epilogue.bias, epilogue.residual, y, as_int(problem.N, "N")),
+            epilogue,
         )
 
     def _input_grad_depthwise(
@@ -52,7 +50,7 @@ class KernelConvolutionDepthwise(KernelSlices):
         function: str,
         size: tuple[int, int],
         arguments: tuple[object, ...],
-        bias: Array | None = None,
+        epilogue: Epilogue = NO_EPILOGUE,
     ) -> None:
         """A thread a strip of the results, which have this size (height, width)."""
         width = 4 if problem.C % 4 == 0 else 1
@@ -69,7 +67,7 @@ class KernelConvolutionDepthwise(KernelSlices):
             arguments,
             (lanes, strips),
             **conv2d_constants(problem),
-            **epilogue_constants(bias),
+            **epilogue.constants,
             WIDTH=width,
             LANES=lanes,
             STRIPS=strips,

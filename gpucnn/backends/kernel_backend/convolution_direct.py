@@ -7,10 +7,8 @@ import numpy as np
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, ceil_divide, image_grid
-from gpucnn.backends.kernel_backend.convolution_constants import (
-    conv2d_constants,
-    epilogue_constants,
-)
+from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
+from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
 from gpucnn.backends.variants import cut
 
@@ -22,15 +20,15 @@ class KernelConvolutionDirect(KernelSlices):
     """The three passes for any problem."""
 
     def _forward_direct(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self, problem: Conv2dGeometry, x: Array, w: Array, epilogue: Epilogue, y: Array
     ) -> None:
         self._launch(
             "conv2d_forward.cu",
             "conv2d_forward_direct",
             image_grid(problem.P * problem.Q * problem.K, problem.N),
-            (x, w, bias, None, y, as_int(problem.N, "N")),
+            (x, w, epilogue.bias, epilogue.residual, y, as_int(problem.N, "N")),
             **conv2d_constants(problem),
-            **epilogue_constants(bias),
+            **epilogue.constants,
         )
 
     def _input_grad_direct(self, problem: Conv2dGeometry, dy: Array, w: Array, dx: Array) -> None:

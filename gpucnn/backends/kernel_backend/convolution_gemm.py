@@ -9,10 +9,8 @@ import numpy as np
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import as_int, ceil_divide
-from gpucnn.backends.kernel_backend.convolution_constants import (
-    conv2d_constants,
-    epilogue_constants,
-)
+from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
+from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
 from gpucnn.backends.variants import MANY_ROWS, GemmTile, cut, gemm_tile
 
@@ -30,7 +28,7 @@ class KernelConvolutionGemm(KernelSlices):
     tile: GemmTile | None = None
 
     def _forward_gemm(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self, problem: Conv2dGeometry, x: Array, w: Array, epilogue: Epilogue, y: Array
     ) -> None:
         channels, filters = problem.C // problem.groups, problem.K // problem.groups
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
@@ -45,8 +43,8 @@ class KernelConvolutionGemm(KernelSlices):
             (
                 x,
                 w,
-                bias,
-                None,
+                epilogue.bias,
+                epilogue.residual,
                 y,
                 partial,
                 np.int64(pixels),
@@ -54,10 +52,10 @@ class KernelConvolutionGemm(KernelSlices):
             ),
             (tile.threads,),
             **conv2d_constants(problem),
-            **epilogue_constants(bias),
+            **epilogue.constants,
             **tile.constants,
         )
-        self._sum_slices(slices, partial, y, bias)
+        self._sum_slices(slices, partial, y, epilogue)
 
     def _input_grad_gemm(self, problem: Conv2dGeometry, dy: Array, w: Array, dx: Array) -> None:
         channels, filters = problem.C // problem.groups, problem.K // problem.groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.kernel_backend.arrays import as_int
+from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
 from gpucnn.backends.variants import GemmTile, cut, gemm_tile
 
@@ -62,7 +63,7 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
             VECTOR_C=_vector(product),
             **tile.constants,
         )
-        self._sum_slices(slices, partial, product, bias)
+        self._sum_slices(slices, partial, product, Epilogue(bias))
 
 
 def _vector(matrix: Array) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int, ceil_divide
+from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.variants import Slices
 
 
@@ -17,12 +18,9 @@ class KernelSlices(KernelArrays):
         return result if slices.count == 1 else self.empty((slices.count, *result.shape))
 
     def _sum_slices(
-        self, slices: Slices, partial: Array, result: Array, bias: Array | None = None
+        self, slices: Slices, partial: Array, result: Array, epilogue: Epilogue = NO_EPILOGUE
     ) -> None:
-        """Adds the slices up, in order, with a bias along the last axis; nothing if there is one.
-
-        Where the sums are whole, the first pass has added the bias.
-        """
+        """Adds the slices up, in order, and finishes the sums; whole sums are finished already."""
         if slices.count == 1:
             return
         self._launch(
@@ -31,10 +29,10 @@ class KernelSlices(KernelArrays):
             (ceil_divide(result.size, THREADS),),
             (
                 partial,
-                bias,
-                None,
+                epilogue.bias,
+                epilogue.residual,
                 result,
-                np.int32(0),
+                np.int32(epilogue.relu),
                 as_int(slices.count, "slices"),
                 as_int(result.shape[-1], "channels"),
                 np.int64(result.size),

@@ -1,4 +1,4 @@
-"""A launch's arguments, held against the kernel's parameters and packed as the runtime wants them."""
+"""A launch's arguments, held against the kernel's parameters and packed for the runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument
 from gpucnn.errors import BackendError
@@ -51,7 +50,7 @@ class ArgumentPacker:
             raise BackendError(
                 f"{self._kernel}: {len(arguments)} arguments for {len(self._parameters)} parameters"
             )
-        values = []
+        values: list[Any] = []
         for argument, parameter in zip(arguments, self._parameters, strict=True):
             given = _described(argument)
             if given != parameter and not (argument is None and parameter[0] == "p"):
@@ -63,12 +62,12 @@ class ArgumentPacker:
         return self._slots.pack(*values)
 
 
-def address_of(array: NDArray[Any]) -> int:
-    """Where an array's memory begins; much faster than ``array.ctypes.data``."""
+def address_of(array: Any) -> int:
+    """Where a NumPy array's memory begins; much faster than ``array.ctypes.data``."""
     try:
         return ctypes.addressof(_NOTHING.from_buffer(array))
     except (TypeError, ValueError):  # Read-only or strided.
-        return array.ctypes.data
+        return int(array.ctypes.data)
 
 
 def _value(argument: Argument) -> Any:
@@ -84,15 +83,16 @@ def _described(argument: Argument) -> Parameter:
         return "p", argument.itemsize
     if isinstance(argument, np.void):
         return "s", argument.itemsize
-    return _described_type(type(argument))
+    scalar: Any = type(argument)
+    return _described_type(scalar)
 
 
 @cache
-def _described_type(scalar: type) -> Parameter:
+def _described_type(scalar: Any) -> Parameter:
     if issubclass(scalar, np.generic):
         dtype = np.dtype(scalar)
         return _KINDS.get(dtype.kind, "?"), dtype.itemsize
-    return scalar.__name__, 0
+    return str(scalar.__name__), 0
 
 
 def _format(parameter: Parameter) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Module
+from gpucnn.backends.devices.emulator.arguments import address_of
 from gpucnn.backends.devices.emulator.builder import MODES, Builder, compiler
 from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
@@ -22,6 +24,8 @@ from gpucnn.errors import BackendError
 _ALIGNMENT = 64
 _GAP = 256
 """Bytes before and behind each array that belong to none."""
+_LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
+_LARGEST_BLOCK: Grid = (1024, 1024, 64)
 
 
 class EmulatorDevice(Device):
@@ -57,10 +61,10 @@ class EmulatorDevice(Device):
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """A contiguous array with undefined contents, and a gap to the next."""
-        count = int(np.prod(shape, dtype=np.int64))
-        memory = np.empty(count * dtype.itemsize + 2 * _GAP + _ALIGNMENT, np.uint8)
-        start = _GAP + -(memory.ctypes.data + _GAP) % _ALIGNMENT
-        return memory[start : start + count * dtype.itemsize].view(dtype).reshape(shape)
+        size = math.prod(shape) * dtype.itemsize
+        memory = np.empty(size + 2 * _GAP + _ALIGNMENT, np.uint8)
+        start = _GAP + -(address_of(memory) + _GAP) % _ALIGNMENT
+        return memory[start : start + size].view(dtype).reshape(shape)
 
     def asarray(self, array: NDArray[Any]) -> NDArray[Any]:
         """A copy, with a gap to other arrays."""
@@ -81,12 +85,22 @@ class EmulatorDevice(Device):
         """Compiles what has not been compiled, several sources at a time, on all cores."""
         wanted = [source for source in sources if source not in self._modules]
         built = self._builder.libraries(wanted)
-        for source, path in self._loaded.libraries(wanted).items():
-            library = Library(path)
+        paths = self._loaded.libraries(wanted)
+        libraries = {path: Library(path) for path in set(paths.values())}
+        for source, path in paths.items():
+            kernels = [libraries[path].kernel(source, name) for name in source.functions()]
+            self._check_static_shared_memory(kernels)
             self._modules[source] = {
-                function: replace(library.kernel(source, function), library=built[source])
-                for function in source.functions()
+                kernel.name: replace(kernel, library=built[source]) for kernel in kernels
             }
+
+    def _check_static_shared_memory(self, kernels: Iterable[LoadedKernel]) -> None:
+        for kernel in kernels:
+            if kernel.static_shared_bytes > self.limits.shared_bytes:
+                raise BackendError(
+                    f"{kernel} has {kernel.static_shared_bytes} bytes of static shared memory, a "
+                    f"GPU allows {self.limits.shared_bytes}; make it smaller, or dynamic"
+                )
 
     def launch(
         self,
@@ -103,17 +117,7 @@ class EmulatorDevice(Device):
                 shared memory than a GPU has, or whatever the kernel does that a GPU would refuse
                 or leave undefined: kernel, block, thread and source line.
         """
-        threads = block[0] * block[1] * block[2]
-        if not 1 <= threads <= self.limits.threads:
-            raise BackendError(
-                f"{kernel}: a block of {block} has {threads} threads, a GPU allows "
-                f"{self.limits.threads}"
-            )
-        if shared_bytes > self.limits.dynamic_shared_bytes:
-            raise BackendError(
-                f"{kernel}: {shared_bytes} bytes of dynamic shared memory, a GPU has "
-                f"{self.limits.dynamic_shared_bytes}"
-            )
+        self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
         if self._sanitizer:
             self._sanitizer.launch(kernel, grid, block, shared_bytes, arguments, self.seed)
@@ -122,6 +126,30 @@ class EmulatorDevice(Device):
                 kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
                 self.mode.checked,
             )  # fmt: skip
+
+    def _check_launch(
+        self, kernel: LoadedKernel, grid: Grid, block: Grid, shared_bytes: int
+    ) -> None:
+        for name, sizes, most in (("grid", grid, _LARGEST_GRID), ("block", block, _LARGEST_BLOCK)):
+            if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
+                raise BackendError(f"{kernel}: a {name} of {sizes}; a GPU allows 1 to {most}")
+        threads = block[0] * block[1] * block[2]
+        if threads > self.limits.threads:
+            raise BackendError(
+                f"{kernel}: a block of {block} has {threads} threads, a GPU allows "
+                f"{self.limits.threads}"
+            )
+        if 0 < kernel.most_threads < threads:
+            raise BackendError(
+                f"{kernel}: a block of {block} has {threads} threads, its __launch_bounds__ allow "
+                f"{kernel.most_threads}"
+            )
+        total = kernel.static_shared_bytes + shared_bytes
+        if shared_bytes < 0 or total > self.limits.dynamic_shared_bytes:
+            raise BackendError(
+                f"{kernel}: {kernel.static_shared_bytes} bytes of static and {shared_bytes} of "
+                f"dynamic shared memory, a GPU has {self.limits.dynamic_shared_bytes} a block"
+            )
 
     def synchronise(self) -> None:
         """Nothing to wait for."""

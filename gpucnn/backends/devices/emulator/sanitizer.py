@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.backends.devices.emulator.library import LoadedKernel
+from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
 
 _REFUSED = 1

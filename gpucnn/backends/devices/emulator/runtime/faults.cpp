@@ -43,7 +43,7 @@ void handle(int signal, siginfo_t* information, void* context) {
                  "access to address %p, which is out of bounds or not aligned as its type needs",
                  information->si_addr);
     }
-    runner.failure.instruction = instruction(context);
+    runner.failure.at.instruction = instruction(context);
     runner.fail(nullptr, 0, message);
 }
 

@@ -206,6 +206,10 @@ Fiber::~Fiber() {
 }
 
 void Fiber::prepare(void (*function)()) {
+#if defined(__SANITIZE_ADDRESS__)
+    // Whatever was running here has left its red zones.
+    __asan_unpoison_memory_region(context.stack, context.size);
+#endif
     char* const top = static_cast<char*>(context.stack) + STACK_BYTES - colour_;
 #if defined(__SANITIZE_ADDRESS__)
     // Functions that were left for good on this stack have left their red zones behind.

@@ -1,0 +1,378 @@
+"""Everything that only a GPU can tell, in one run of under nine minutes.
+
+Runs from a checkout, with nothing installed but Python, NumPy, CuPy and PyTorch, and the packages
+that gpucnn itself needs; those may come as wheels, without a network:
+
+    python benchmarks/on_gpu.py --data-root DATA --wheels WHEELS --out RESULTS
+
+Each part runs in a process of its own and has a time limit of its own; one that fails or is late
+stops no other. What is known is written after each part: NAME.json, NAME.md and NAME-roofline.png.
+See README.md beside this file.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("gpucnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "pytest", "hypothesis")
+NEEDED = ("numpy", "click", "msgspec", "safetensors", "threadpoolctl", "tqdm")
+NEEDED_FOR_TESTS = ("pytest", "hypothesis")
+
+
+@dataclass
+class Part:
+    """A command, and what becomes of it.
+
+    Attributes:
+        name: of the result, in the JSON file.
+        title: of its section in the summary.
+        arguments: of Python.
+        seconds: its time limit.
+        needs: modules without which it cannot begin.
+        result: the file that it writes its result to; None if it prints it.
+    """
+
+    name: str
+    title: str
+    arguments: list[str]
+    seconds: float
+    needs: tuple[str, ...] = NEEDED
+    result: Path | None = None
+
+
+def main():
+    options = parse()
+    begin = time.monotonic()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = child_environment(options, Path(scratch))
+        report = {"environment": describe(options), "parts": {}}
+        stem = options.name or default_name(report["environment"])
+        for part in parts(options, stem, Path(scratch)):
+            left = options.minutes * 60 - (time.monotonic() - begin)
+            print(f"{part.title} ...", flush=True)
+            report["parts"][part.name] = outcome = run(part, environment, left)
+            outcome["title"] = part.title
+            print(f"  {outcome['status']}, {outcome['seconds']} s", flush=True)
+            report["seconds"] = round(time.monotonic() - begin, 1)
+            write(options.out, stem, report)
+    print(f"\n{(options.out / stem).with_suffix('.md').read_text(encoding='utf-8')}")
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DATA",
+        help="a folder with mnist/ (the four idx files) and cifar10/ (train/CLASS/*.jpg and "
+        "test/CLASS/*.jpg), or cifar10*.tar.* with that inside",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wheels", type=Path, help="a folder of wheels to use what is missing from"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--name", help="of the files; default: the date and the GPU")
+    parser.add_argument("--commit", help="of the checkout, where git does not know it")
+    parser.add_argument("--backend", default="cuda", choices=("cuda", "emulator", "numpy"))
+    parser.add_argument("--minutes", type=float, default=8.75, help="for all parts together")
+    parser.add_argument("--only", action="append", metavar="PART", help="may be repeated")
+    parser.add_argument(
+        "--quick", action="store_true", help="little of each part, to see that all of them work"
+    )
+    return parser.parse_args()
+
+
+def parts(options, stem, scratch):
+    """All parts that were asked for, the most telling first."""
+    quick = options.quick
+    backend = ["--backend", options.backend]
+    bench = ["-m", "gpucnn", "bench"]
+    kernels = scratch / "kernels.json"
+    picture = []
+    if importlib.util.find_spec("matplotlib"):
+        picture = ["--plot", str(options.out / f"{stem}-roofline.png")]
+    torch = ["--against", "torch"] if importlib.util.find_spec("torch") else []
+    repetitions = ["--repetitions", "2" if quick else "20"]
+    narrow = ["--set", "model.width=4", "--set", "training.batch_size=8"] if quick else []
+    small = ["--set", "training.batch_size=8"] if quick else []
+
+    tests = [
+        "-m",
+        "pytest",
+        "-m",
+        "gpu",
+        "-q",
+        "--hypothesis-profile=few",
+        "-p",
+        "no:cacheprovider",
+    ]
+    if importlib.util.find_spec("xdist"):
+        tests += ["-n", str(min(8, os.cpu_count() or 1))]
+    listed = [
+        Part("tests", "The tests on the GPU", tests, 150, (*NEEDED, *NEEDED_FOR_TESTS)),
+        Part(
+            "kernels", "Single operations",
+            [*bench, "kernels", *backend, "--json", str(kernels), "--time-limit", "100", *picture,
+             "--repetitions", "3" if quick else "20", *(["--quick"] if quick else [])],
+            150, result=kernels,
+        ),
+        Part(
+            "step_lenet", "A training step of LeNet, 28×28×1",
+            [*bench, "step", "configs/mnist.toml", "--input", "28x28x1", "--classes", "10",
+             *backend, *torch, *repetitions, *small, "--json"],
+            40,
+        ),
+        Part(
+            "step_resnet9", "A training step of ResNet-9, 32×32×3",
+            [*bench, "step", "configs/cifar10_resnet9.toml", "--input", "32x32x3",
+             "--classes", "10", *backend, *torch, *repetitions, *narrow, "--json"],
+            40,
+        ),
+        Part(
+            "step_resnet18", "A training step of ResNet-18, 32×32×3",
+            [*bench, "step", "configs/cifar10_resnet18.toml", "--input", "32x32x3",
+             "--classes", "10", *backend, *torch, *repetitions, *narrow, "--json"],
+            60,
+        ),
+    ]  # fmt: skip
+    listed += trainings(options, [*bench, "train"], [*backend, *torch, "--json"], scratch)
+    return [part for part in listed if not options.only or part.name in options.only]
+
+
+def trainings(options, command, flags, scratch):
+    """Whole runs, of the data sets that are there; of the digits where it must be quick."""
+    if options.quick:
+        quick = ["--set", "training.epochs=1", "--set", "model.width=4"]
+        arguments = [*command, "configs/digits.toml", *quick, *flags]
+        yield Part("train_digits", "Training on the digits, 1 epoch", arguments, 120)
+        return
+    if options.data_root is None:
+        return
+    mnist, cifar10 = options.data_root / "mnist", options.data_root / "cifar10"
+    if mnist.is_dir():
+        root = ["--set", f"data.root={mnist}"]
+        arguments = [*command, "configs/mnist.toml", *root, *flags]
+        yield Part("train_mnist", "Training LeNet on MNIST, 3 epochs", arguments, 60)
+    archives = sorted(options.data_root.glob("cifar10*.tar.*"))
+    if not cifar10.is_dir() and archives:
+        cifar10 = unpack(archives[0], scratch / "cifar10")
+    if cifar10.is_dir():
+        changes = ["--set", f"data.root={cifar10}", "--set", "training.epochs=10"]
+        arguments = [*command, "configs/cifar10_resnet9.toml", *changes, *flags]
+        yield Part("train_cifar10", "Training ResNet-9 on CIFAR-10, 10 epochs", arguments, 150)
+
+
+def unpack(archive, folder):
+    """The folder in the archive that has train/ and test/."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return next(
+        found.parent for found in [folder / "train", *folder.glob("*/train")] if found.is_dir()
+    )
+
+
+def child_environment(options, scratch):
+    """This process's own, with the checkout to import from and the wheels behind it."""
+    paths = [str(ROOT)]
+    if options.wheels:
+        site = scratch / "site"
+        wheels = [str(path) for path in sorted(options.wheels.glob("*.whl"))]
+        install = ["pip", "install", "-q", "--no-index", "--no-deps", "--target", str(site)]
+        subprocess.run([sys.executable, "-m", *install, *wheels], check=True)
+        paths.append(str(site))
+        sys.path.append(str(site))  # so that what is in them is found here too
+    if os.environ.get("PYTHONPATH"):
+        paths.append(os.environ["PYTHONPATH"])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CI": "1"}
+
+
+def run(part, environment, left):
+    """Runs a part; its outcome, whatever happens."""
+    missing = [name for name in part.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        why = f"not run: {', '.join(missing)} not installed (see --wheels)"
+        return {"status": why, "seconds": 0.0}
+    limit = min(part.seconds, left)
+    if limit <= 0:
+        return {"status": "not run: no time was left", "seconds": 0.0}
+    begin = time.monotonic()
+    # In a session of its own, so that all of its processes can be ended.
+    process = subprocess.Popen(
+        [sys.executable, *part.arguments], cwd=ROOT, env=environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        out, errors = process.communicate(timeout=limit)
+        status = "done" if process.returncode == 0 else f"failed with status {process.returncode}"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, errors = process.communicate()
+        status = f"stopped after {limit:.0f} s"
+    outcome = {"status": status, "seconds": round(time.monotonic() - begin, 1)}
+    outcome["command"] = " ".join(["python", *part.arguments])
+    outcome["output"], outcome["errors"] = out[-6000:], errors[-6000:]
+    # The tests print no JSON, and a part that failed none either.
+    with contextlib.suppress(OSError, ValueError):
+        content = out if part.result is None else part.result.read_text(encoding="utf-8")
+        outcome["result"] = json.loads(content)
+        if part.result is None:
+            del outcome["output"]
+    return outcome
+
+
+def describe(options):
+    """Device, driver, versions, commit and date."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    commit = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40"]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "gpu": answer(query) if options.backend == "cuda" else None,
+        "backend": options.backend,
+        "quick": options.quick,
+        "python": platform.python_version(),
+        "processor": processor(),
+        "packages": versions,
+        "commit": options.commit or answer(commit),
+    }
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
+    return platform.machine()
+
+
+def answer(command):
+    """What a command prints; None where it cannot run or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def default_name(environment):
+    device = (environment["gpu"] or environment["backend"]).split(",")[0]
+    return f"{environment['date'][:10]}-{'-'.join(device.lower().split())}"
+
+
+def write(folder, stem, report):
+    content = json.dumps(report, indent=1, ensure_ascii=False)
+    (folder / f"{stem}.json").write_text(content + "\n", encoding="utf-8")
+    (folder / f"{stem}.md").write_text(summary(report), encoding="utf-8")
+
+
+def summary(report):
+    """Everything that was measured, as Markdown for people."""
+    environment = report["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    lines = [
+        f"# {environment['gpu'] or environment['backend']}, {environment['date'][:10]}",
+        "",
+        f"Commit {environment['commit'] or 'unknown'}; Python {environment['python']}, {versions}; "
+        f"{environment['processor']}. {report['seconds']:.0f} s for all parts.",
+    ]
+    if environment["quick"]:
+        lines += ["", "A quick run, to see that all parts work: its times mean nothing."]
+    for name, outcome in report["parts"].items():
+        lines += ["", f"## {outcome['title']}", ""]
+        result = outcome.get("result")
+        if outcome["status"] != "done":
+            lines += [f"**{outcome['status']}**", "", *quoted(outcome)]
+        if result and name == "kernels":
+            lines += kernel_table(result)
+        elif result and name.startswith("step"):
+            lines += step_table(result)
+        elif result and name.startswith("train"):
+            lines += training_table(result)
+        elif name == "tests" and outcome["status"] == "done":
+            lines += [last_line(outcome["output"])]
+    return "\n".join(lines) + "\n"
+
+
+def quoted(outcome):
+    said = (outcome.get("errors") or outcome.get("output") or "").strip().splitlines()[-8:]
+    return ["```", *said, "```"] if said else []
+
+
+def last_line(output):
+    return (output.strip().splitlines() or ["nothing was printed"])[-1].strip("= ")
+
+
+def table(header, rows):
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
+        *(f"| {' | '.join(map(str, row))} |" for row in rows),
+    ]
+
+
+def kernel_table(result):
+    ceilings = result["ceilings"]
+    rows = [
+        [
+            one["problem"],
+            one["operation"],
+            one["variant"] + (" (chosen)" if one["variant"] and one["chosen"] else ""),
+            f"{1e3 * one['ours']['median']:.4g}",
+            f"{one['tflops']:.3g}",
+            f"{one['gb_per_second']:.4g}",
+            f"{one['share_of_ceiling']:.0%}",
+            f"{one['ratio']:.2f} ({one['torch_best'].removeprefix('torch, ')})"
+            if one["ratio"]
+            else "",
+        ]
+        for one in result["measurements"]
+    ]
+    header = ["problem", "operation", "variant", "µs", "TFLOP/s", "GB/s", "of ceiling",
+              "ours / torch"]  # fmt: skip
+    return [
+        f"Ceilings measured in the same run: {ceilings['gb_per_second']:.4g} GB/s copied, "
+        f"{ceilings['tflops']:.3g} TFLOP/s of FP32. PyTorch {result['torch']}, the better of its "
+        "memory formats, TF32 off.",
+        "",
+        *table(header, rows),
+    ]
+
+
+def step_table(result):
+    theirs = result.get("torch", {})
+    rows = [["gpucnn", f"{result['ours_ms']:.3g}", ""]]
+    rows += [[f"torch, {name}", f"{one['median']:.3g}", f"{one['ratio']:.2f}"]
+             for name, one in theirs.items()]  # fmt: skip
+    return table([f"batch {result['batch_size']}", "median ms", "gpucnn / torch"], rows)
+
+
+def training_table(result):
+    rows = [
+        [name, f"{one['accuracy']:.2%}", f"{one['seconds']:.2f}"]
+        for name, one in result.items()
+        if name != "epochs"
+    ]
+    return table([f"{result['epochs']} epochs", "test accuracy", "seconds"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""What is chosen for a problem: by its shapes, and nothing that the batch size changes."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.geometry import conv2d_geometry
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.variants import (
+    MANY_ROWS,
+    TILES,
+    Pass,
+    Variant,
+    conv2d_variants,
+    cut,
+    gemm_tile,
+)
+from gpucnn.errors import ShapeError
+
+
+def geometry(C, K, groups=1, filters=(3, 3), stride=(1, 1)):
+    return conv2d_geometry(
+        (8, 16, 16, C), (K, *filters, C // groups), stride, (1, 1), (1, 1), groups
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "which", "chosen"),
+    [
+        (geometry(64, 64), Pass.FORWARD, Variant.GEMM),
+        (geometry(1, 16), Pass.FORWARD, Variant.GEMM),
+        (geometry(3, 64), Pass.INPUT_GRAD, Variant.GEMM),
+        (geometry(3, 64), Pass.FILTER_GRAD, Variant.GEMM),
+        (geometry(64, 1), Pass.FORWARD, Variant.DIRECT),
+        (geometry(1, 64), Pass.INPUT_GRAD, Variant.DIRECT),
+        (geometry(64, 2), Pass.FILTER_GRAD, Variant.DIRECT),
+        (geometry(32, 32, groups=32), Pass.FORWARD, Variant.DEPTHWISE),
+        (geometry(32, 64, groups=32), Pass.FORWARD, Variant.DIRECT),
+        (geometry(32, 32, groups=32, filters=(9, 9)), Pass.FORWARD, Variant.DIRECT),
+        (geometry(1, 1), Pass.FORWARD, Variant.DIRECT),
+    ],
+)
+def test_chosen_variant(problem, which, chosen):
+    assert conv2d_variants(problem, which)[0] is chosen
+
+
+@pytest.mark.parametrize("which", Pass)
+def test_the_direct_kernels_can_do_everything(which):
+    for problem in (
+        geometry(1, 1),
+        geometry(17, 5),
+        geometry(6, 6, groups=6),
+        geometry(4, 4, stride=(300, 300)),
+        geometry(70_000, 70_000, groups=70_000, filters=(9, 9)),
+    ):
+        assert Variant.DIRECT in conv2d_variants(problem, which)
+
+
+def test_a_variant_that_cannot_do_the_problem_is_refused():
+    backend = KernelBackend(PlanningDevice())
+    backend.variant = Variant.DEPTHWISE
+    x, w = backend.empty((1, 4, 4, 3)), backend.empty((2, 3, 3, 3))
+    with pytest.raises(ShapeError, match=r"the variant depthwise cannot do .*C=3"):
+        backend.conv2d_forward(x, w)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "tile"),
+    [
+        (MANY_ROWS, 1024, (128, 128)),
+        (MANY_ROWS, 64, (128, 64)),
+        (MANY_ROWS, 32, (128, 32)),
+        (MANY_ROWS, 10, (128, 16)),
+        (16, 144, (16, 128)),
+        (64, 576, (64, 128)),
+        (512, 4608, (128, 128)),
+    ],
+)
+def test_chosen_tile(rows, columns, tile):
+    chosen = gemm_tile(rows, columns)
+    assert (chosen.rows, chosen.columns) == tile
+
+
+def test_every_tile_is_one_that_kernels_can_be_compiled_for():
+    """The assertions of gemm_tile.cuh that can be made here, and a block's static memory."""
+    for tile in TILES:
+        assert tile.threads % 32 == 0
+        assert tile.threads <= 256
+        assert 2 * 4 * tile.depth * (tile.rows + tile.columns + 8) <= 48 * 1024
+
+
+@given(
+    terms=st.integers(0, 10**7), blocks=st.integers(0, 10**4), shortest=st.sampled_from([4, 256])
+)
+def test_slices_cover_the_sum_once(terms, blocks, shortest):
+    slices = cut(terms, blocks, shortest)
+    assert slices.length % shortest == 0
+    assert (
+        (slices.count - 1) * slices.length < max(1, terms) <= max(1, slices.count * slices.length)
+    )
+    assert slices.count == 1 or slices.count * blocks <= 512
+
+
+SHAPES = [(16, 16, 3, 32, 1), (8, 8, 64, 64, 1), (4, 4, 256, 512, 1), (9, 9, 32, 32, 32)]
+
+
+@pytest.mark.parametrize(("shape", "stride"), list(product(SHAPES, [(1, 1), (2, 2)])))
+def test_a_smaller_batch_compiles_nothing_new(shape, stride):
+    H, W, C, K, groups = shape
+    taken = []
+    for N in (256, 100, 1):
+        device = PlanningDevice()
+        backend = KernelBackend(device)
+        x, w = backend.empty((N, H, W, C)), backend.empty((K, 3, 3, C // groups))
+        options = {"stride": stride, "padding": (1, 1), "groups": groups}
+        y = backend.conv2d_forward(x, w, backend.empty((K,)), **options)
+        backend.conv2d_input_grad(y, w, x.shape, **options)
+        backend.conv2d_filter_grad(x, y, w.shape, **options)
+        rows, weights = backend.empty((N, 512)), backend.empty((100, 512))
+        scores = backend.matmul(rows, weights, transpose_b=True, bias=backend.empty((100,)))
+        backend.matmul(scores, weights)
+        backend.matmul(scores, rows, transpose_a=True)
+        # The one kernel of a second pass has no constants.
+        taken.append({source for source in device.sources if source.file != "sum_slices.cu"})
+    assert taken[0] == taken[1] == taken[2]
