@@ -93,8 +93,13 @@ def _softmax_bounds(a: Arguments, _exact: Backend) -> Bounds:
 
 
 def _cross_entropy_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    shifted, target = _shifted(a["logits"]), _target(a, a["logits"].shape[1])
-    losses = (target * (shifted.exp().sum(1, keepdims=True).log() - shifted)).sum(1)
+    """Of log Σ exp − (1 − ε) · the label's − ε · the mean of all, each from the largest."""
+    smoothing: float = a["label_smoothing"]
+    shifted = _shifted(a["logits"])
+    of_label = shifted.take(a["labels"])
+    losses = shifted.exp().sum(1).log() - of_label * (Bounded(1.0) - smoothing)
+    if smoothing > 0.0:
+        losses = losses - shifted.mean(1) * smoothing
     return {"losses": losses.bound, "probabilities": _softmax(a["logits"]).bound}
 
 
