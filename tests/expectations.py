@@ -283,9 +283,9 @@ def softmax(a):
 
 
 def softmax_cross_entropy_forward(a):
-    logits = track(a["logits"], FLOAT)
+    logits = track(np.maximum(a["logits"], -1e4), FLOAT)  # as −∞, whose exponential is 0
     losses = oracle.softmax_cross_entropy(logits, a["labels"], a["label_smoothing"])
-    return {"losses": _pair(losses)} | softmax(a)
+    return {"losses": _pair(losses), "probabilities": _pair(oracle.softmax(logits))}
 
 
 def softmax_cross_entropy_input_grad(a):
@@ -373,6 +373,7 @@ def clip_by_global_norm(a):
 
 def clip_by_value(a):
     """The limit is rounded to float32."""
-    limit = float(np.float32(a["limit"]))
-    clipped = [g if np.isnan(g) else min(max(float(g), -limit), limit) for g in a["gradients"]]
-    return {"gradients": (clipped, 0.0)}
+    limit, gradients = a["limit"], _wide(a["gradients"])
+    clipped = [g if np.isnan(g) else min(max(g, -limit), limit) for g in gradients]
+    is_within = abs(gradients) < limit * (1 - np.finfo(FLOAT).eps)
+    return {"gradients": (clipped, np.where(is_within, 0.0, np.finfo(FLOAT).eps * limit))}
