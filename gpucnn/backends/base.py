@@ -6,6 +6,7 @@ from gpucnn.backends.interface.activation import ActivationOperations
 from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.interface.dropout import DropoutOperations
+from gpucnn.backends.interface.guard import GuardOperations
 from gpucnn.backends.interface.loss import LossOperations
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.interface.normalisation import NormalisationOperations
@@ -22,6 +23,7 @@ class Backend(
     MatrixOperations,
     LossOperations,
     OptimizerOperations,
+    GuardOperations,
     AugmentationOperations,
 ):
     """Every operation, with one signature and one set of checks on every backend.

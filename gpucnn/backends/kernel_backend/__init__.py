@@ -11,6 +11,7 @@ from gpucnn.backends.kernel_backend.activation import KernelActivation
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
+from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.matrix_product import KernelMatrixProduct
@@ -30,6 +31,7 @@ class KernelBackend(
     KernelMatrix,
     KernelLoss,
     KernelOptimizer,
+    KernelGuard,
     KernelAugmentation,
     Backend,
 ):
