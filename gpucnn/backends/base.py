@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpucnn.backends.interface.activation import ActivationOperations
 from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.interface.convolution import ConvolutionOperations
@@ -32,6 +34,17 @@ class Backend(
     border. Results are deterministic: the same arguments give the same bits, run after run, on
     one device. An array that an operation returns is new unless ``out`` was given.
     """
+
+    runs_ahead = False
+    """Whether the host goes on while the device works, so that reading an array costs a wait."""
+
+    def compile_ahead(self, run: Callable[[Backend], object]) -> None:
+        """Makes ready what a run will launch, before its first step; nothing to do on a CPU.
+
+        Args:
+            run: is called with a backend whose arrays have no contents and whose operations only
+                take note of what they would launch.
+        """
 
     def synchronise(self) -> None:
         """Waits until all work handed to the device is done; nothing to do on a CPU."""
