@@ -221,7 +221,8 @@ struct JoinGradientSums {
     }
 };
 
-__global__ void __launch_bounds__(LANES * ROWS) batch_norm_gradients_of_chunks(
+// One block at once at least: without saying so, ptxas spills registers on sm_70.
+__global__ void __launch_bounds__(LANES * ROWS, 1) batch_norm_gradients_of_chunks(
     const float* dy, const float* y, const float* x, const float* scale, const float* shift,
     const float* mean, const float* inverse_std, float* dresidual, float* sums, float* products,
     long long rows, long long chunk) {
