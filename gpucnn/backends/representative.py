@@ -138,6 +138,9 @@ def _normalise(backend: Backend, channels: int) -> None:
     backend.batch_norm_relu_forward(*forward)
     backend.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
     backend.batch_norm_relu_gradients(x, x, scale, shift, batch_mean, inverse_std)
+    y, *_ = backend.batch_norm_add_relu_forward(x, *forward)
+    backend.batch_norm_add_relu_inference(x, x, scale, shift, mean, variance, 1e-5)
+    backend.batch_norm_add_relu_gradients(x, y, x, scale, batch_mean, inverse_std)
 
 
 def _classify(backend: Backend, classes: int) -> None:
