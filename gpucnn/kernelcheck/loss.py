@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal
@@ -11,10 +10,11 @@ from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
 
+_SMALLEST = -1e4
 _CLASSES = (1, 2, 3, 10, 31, 32, 33, 129, 300, 1030)
 
 
-def _draw_scores(rng: Generator, number: int) -> dict[str, NDArray[np.float32] | NDArray[np.int32]]:
+def _draw_scores(rng: Generator, number: int) -> Arguments:
     K = _CLASSES[number % len(_CLASSES)]
     N = integer(rng, 1, max(1, min(300, 3000 // K)))
     labels = rng.integers(0, K, N, np.int32)
@@ -27,8 +27,13 @@ def _draw_softmax(rng: Generator, number: int) -> Arguments:
 
 def _draw_cross_entropy(rng: Generator, number: int) -> Arguments:
     drawn = _draw_scores(rng, number)
-    smoothing = chosen(rng, 0.0, 0.1, 0.5)
-    return {"logits": drawn["scores"], "labels": drawn["labels"], "label_smoothing": smoothing}
+    logits, labels = drawn["scores"], drawn["labels"]
+    smoothing = chosen(rng, 0.0, 0.0, 0.1, 0.5)
+    if smoothing == 0.0:  # −∞ rules a class out.
+        ruled_out = rng.random(logits.shape) < 0.1
+        ruled_out[np.arange(len(labels)), labels] = False
+        logits[ruled_out] = -np.inf
+    return {"logits": logits, "labels": labels, "label_smoothing": smoothing}
 
 
 def _draw_cross_entropy_input_grad(rng: Generator, number: int) -> Arguments:
@@ -75,7 +80,9 @@ def _target(a: Arguments, classes: int) -> Bounded:
 
 
 def _shifted(logits: Floats) -> Bounded:
-    return Bounded(logits) - Bounded(logits.max(axis=1, keepdims=True))
+    """With a very small number for −∞: its exponential is 0 too."""
+    finite = np.maximum(logits, _SMALLEST)
+    return Bounded(finite) - Bounded(finite.max(axis=1, keepdims=True))
 
 
 def _softmax(logits: Floats) -> Bounded:
@@ -88,8 +95,13 @@ def _softmax_bounds(a: Arguments, _exact: Backend) -> Bounds:
 
 
 def _cross_entropy_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    shifted, target = _shifted(a["logits"]), _target(a, a["logits"].shape[1])
-    losses = (target * (shifted.exp().sum(1, keepdims=True).log() - shifted)).sum(1)
+    """Of log Σ exp − (1 − ε) · the label's − ε · the mean of all, each from the largest."""
+    smoothing: float = a["label_smoothing"]
+    shifted = _shifted(a["logits"])
+    of_label = shifted.take(a["labels"])
+    losses = shifted.exp().sum(1).log() - of_label * (Bounded(1.0) - smoothing)
+    if smoothing > 0.0:
+        losses = losses - shifted.mean(1) * smoothing
     return {"losses": losses.bound, "probabilities": _softmax(a["logits"]).bound}
 
 
