@@ -169,6 +169,7 @@ def _activate(backend: Backend) -> None:
 def _augment(backend: Backend) -> None:
     for H, W, C in ((8, 8, 1), (32, 32, 3)):
         images = backend.empty((64, H, W, C), np.uint8)
+        backend.take_images(images, backend.empty((16,), np.int64))
         scale, offset = backend.empty((C,)), backend.empty((C,))
         flips: tuple[Array | None, ...] = (None, backend.empty((64,), np.uint8))
         shifts: tuple[Array | None, ...] = (None, backend.empty((64, 2), np.int32))

@@ -41,6 +41,8 @@ def rehearse(
     optimizer, loss = config.build_optimizer(), config.build_loss()
     optimizer.attach(network)
     pipeline = InputPipeline(backend, normalisation)
+    images = backend.empty((1, *dataset.image_shape), np.uint8)
+    backend.take_images(images, backend.zeros((1,), np.int64))
     step = TrainingStep(network, loss, optimizer, pipeline, config.training)
     network.train()
     for size in _sizes(len(dataset), loader.batch_size):

@@ -18,6 +18,7 @@ from gpucnn.data import (
     DatasetPair,
     Normalisation,
     channel_statistics,
+    in_memory,
     validation_split,
 )
 from gpucnn.errors import ConfigError
@@ -28,6 +29,7 @@ from gpucnn.training.environment import describe
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.rehearsal import rehearse
+from gpucnn.training.resident import ResidentImages, fits
 from gpucnn.training.run_folder import ModelCard, RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
 from gpucnn.training.step import TrainingStep
@@ -65,12 +67,15 @@ class Trainer:
         self.classes = data.train.classes
         train, validation = validation_split(data.train, config.data.validation, config.seed)
         self.test = data.test
+        if fits(self.backend, train):
+            train = in_memory(train)  # read once, for the statistics and for the device
         self.validation: Dataset | None = validation if len(validation) else None
         self.normalisation = (
             channel_statistics(train) if config.data.normalise else _identity(train)
         )
+        self._resident: dict[Dataset, Dataset] = {}
         self.loader = BatchLoader(
-            train, config.training.batch_size, config.seed, config.build_augmentation()
+            self._near(train), config.training.batch_size, config.seed, config.build_augmentation()
         )
         self.network = Network(
             config.build_model(),
@@ -291,7 +296,13 @@ class Trainer:
 
     def _batches(self, dataset: Dataset) -> Any:
         size = self.config.training.evaluation_batch_size
-        return BatchLoader(dataset, size, self.config.seed, shuffle=False).batches(0)
+        return BatchLoader(self._near(dataset), size, self.config.seed, shuffle=False).batches(0)
+
+    def _near(self, dataset: Dataset) -> Dataset:
+        """The data set with its images on the device, where they fit; or else itself."""
+        if dataset not in self._resident and fits(self.backend, dataset):
+            self._resident[dataset] = ResidentImages(self.backend, dataset)
+        return self._resident.get(dataset, dataset)
 
     def _watched(self, dataset: Dataset) -> Any:
         """Batches for evaluation, between which a request to stop is heard."""

@@ -58,6 +58,7 @@ class KernelBackend(
         self.precision = precision
         self.dtype = np.dtype(np.float32)
         self.runs_ahead = device.runs_ahead
+        self.memory_bytes = device.limits.memory_bytes
         self._modules: dict[KernelSource, Module] = {}
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
