@@ -179,6 +179,8 @@ def _augment(backend: Backend) -> None:
 
 def _optimize(backend: Backend) -> None:
     w, g, m, v = (backend.empty((1001,)) for _ in range(4))
+    guard = backend.empty((1,), np.int32)
+    backend.guard_step(guard, backend.global_norm(g), backend.empty((128,)), 1)
     backend.sgd_step(w, g, None, 0.1, 0.0, False, 1e-4)
     for nesterov in (False, True):
         backend.sgd_step(w, g, v, 0.1, 0.9, nesterov, 1e-4)

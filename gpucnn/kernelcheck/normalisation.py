@@ -14,7 +14,7 @@ _EPSILON = 1e-5
 
 def _draw_x_shape(rng: Generator, number: int) -> tuple[int, ...]:
     """The last few have more rows than one chunk of a block."""
-    C = chosen(rng, 2, 8, 100, 130) if number % 6 == 5 else CHANNELS[number % 6]
+    C = 130 if number % 6 == 5 else CHANNELS[number % 6]
     rows = 4500 // C if number % 10 == 9 else integer(rng, 2, max(2, 600 // C))
     images = chosen(rng, 1, 2, 3)
     return images, 1, max(2, rows // images), C

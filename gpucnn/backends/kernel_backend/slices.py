@@ -20,7 +20,7 @@ class KernelSlices(KernelArrays):
     def _sum_slices(
         self, slices: Slices, partial: Array, result: Array, epilogue: Epilogue = NO_EPILOGUE
     ) -> None:
-        """Adds slices up, in order, and finishes the sums; whole sums are finished already."""
+        """Adds the slices up, in order, and finishes the sums; whole sums are finished already."""
         if slices.count == 1:
             return
         self._launch(
