@@ -14,14 +14,23 @@ constexpr int CHAINS = 8;
 
 __global__ void copy(const float* x, float* y, long long count) {
     const long long block = static_cast<long long>(blockIdx.x) * blockDim.x * COPY_VECTORS;
-    for (int turn = 0; turn < COPY_VECTORS; ++turn) {
-        const long long first = (block + turn * blockDim.x + threadIdx.x) * VECTOR;
-        if (first + VECTOR <= count) {
-            store_vector(y + first, load_vector(x + first));
-        } else {
-            for (long long i = first; i < count; ++i) {
-                y[i] = x[i];
-            }
+    const long long first = (block + threadIdx.x) * VECTOR;
+    const int turn = blockDim.x * VECTOR;
+    if (first + (COPY_VECTORS - 1) * turn + VECTOR <= count) {
+        // All reads before the first write, so that all are under way at once.
+        Vector<float> vectors[COPY_VECTORS];
+        for (int i = 0; i < COPY_VECTORS; ++i) {
+            vectors[i] = load_vector(x + first + i * turn);
+        }
+        for (int i = 0; i < COPY_VECTORS; ++i) {
+            store_vector(y + first + i * turn, vectors[i]);
+        }
+        return;
+    }
+    for (int i = 0; i < COPY_VECTORS; ++i) {
+        const long long begin = first + i * turn;
+        for (long long at = begin; at < begin + VECTOR && at < count; ++at) {
+            y[at] = x[at];
         }
     }
 }

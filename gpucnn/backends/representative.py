@@ -138,6 +138,9 @@ def _normalise(backend: Backend, channels: int) -> None:
     backend.batch_norm_relu_forward(*forward)
     backend.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
     backend.batch_norm_relu_gradients(x, x, scale, shift, batch_mean, inverse_std)
+    y, *_ = backend.batch_norm_add_relu_forward(x, *forward)
+    backend.batch_norm_add_relu_inference(x, x, scale, shift, mean, variance, 1e-5)
+    backend.batch_norm_add_relu_gradients(x, y, x, scale, batch_mean, inverse_std)
 
 
 def _classify(backend: Backend, classes: int) -> None:
@@ -166,6 +169,7 @@ def _activate(backend: Backend) -> None:
 def _augment(backend: Backend) -> None:
     for H, W, C in ((8, 8, 1), (32, 32, 3)):
         images = backend.empty((64, H, W, C), np.uint8)
+        backend.take_images(images, backend.empty((16,), np.int64))
         scale, offset = backend.empty((C,)), backend.empty((C,))
         flips: tuple[Array | None, ...] = (None, backend.empty((64,), np.uint8))
         shifts: tuple[Array | None, ...] = (None, backend.empty((64, 2), np.int32))
@@ -176,6 +180,8 @@ def _augment(backend: Backend) -> None:
 
 def _optimize(backend: Backend) -> None:
     w, g, m, v = (backend.empty((1001,)) for _ in range(4))
+    guard = backend.empty((1,), np.int32)
+    backend.guard_step(guard, backend.global_norm(g), backend.empty((128,)), 1)
     backend.sgd_step(w, g, None, 0.1, 0.0, False, 1e-4)
     for nesterov in (False, True):
         backend.sgd_step(w, g, v, 0.1, 0.9, nesterov, 1e-4)

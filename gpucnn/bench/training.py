@@ -11,7 +11,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.bench.torch_training import TorchTraining
 from gpucnn.config import Config
-from gpucnn.data import DatasetPair
+from gpucnn.data import DatasetPair, in_memory
 from gpucnn.training.trainer import Trainer
 
 
@@ -46,6 +46,7 @@ def compare_training(
         GpucnnError: whatever is wrong with the data or the model, or PyTorch cannot take part.
     """
     data = data or config.load_data()
+    data = DatasetPair(in_memory(data.train), in_memory(data.test))
     torch = TorchDevice(backend) if against_torch else None
     results = [_ours(config, backend, data)]
     if torch is not None:

@@ -1,7 +1,7 @@
 """Data sets, their splits and statistics, augmentation and batches."""
 
 from gpucnn.data.augmentation import Augmentation, Draw
-from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets
+from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets, in_memory
 from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
 from gpucnn.data.folder_scan import is_image
@@ -29,6 +29,7 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "image_folder",
+    "in_memory",
     "is_image",
     "load_image",
     "mnist",

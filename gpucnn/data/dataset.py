@@ -22,12 +22,14 @@ class Dataset(ABC):
         classes: the name of each label.
         labels: int32 (N,), each the index of a class.
         on_demand: whether ``images`` has to read and decode files, so that it pays to ask early.
+        on_device: whether ``images`` gives arrays of a backend.
     """
 
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
     labels: NDArray[np.int32]
     on_demand: bool = False
+    on_device: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -89,6 +91,16 @@ def _check_array(name: str, array: NDArray[Any], dtype: type, shape: str, ndim: 
         raise ShapeError(
             f"{name} are {array.dtype} {array.shape}; expected {np.dtype(dtype)} {shape}"
         )
+
+
+def in_memory(dataset: Dataset) -> ArrayDataset:
+    """The data set with all of its images read and decoded.
+
+    Raises:
+        DataError: an image's file is missing or damaged.
+    """
+    images = dataset.images(np.arange(len(dataset)))
+    return ArrayDataset(images, dataset.labels, dataset.classes)
 
 
 class Subset(Dataset):

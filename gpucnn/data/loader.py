@@ -20,12 +20,13 @@ class Batch:
     """n samples.
 
     Attributes:
-        images: uint8 (n, H, W, C).
+        images: uint8 (n, H, W, C), an array of the backend where ``on_device``.
         labels: int32 (n,).
         indices: int64 (n,), the samples' places in the data set.
         draw: how the images are to be augmented, or None.
         epoch: the number of the pass over the data.
         index: the batch's number in its epoch.
+        on_device: whether the images are there already.
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Batch:
     draw: Draw | None
     epoch: int
     index: int
+    on_device: bool = False
 
 
 class BatchLoader:
@@ -111,6 +113,7 @@ class BatchLoader:
             draw=augmentation.draw(self.seed, epoch, indices) if augmentation else None,
             epoch=epoch,
             index=index,
+            on_device=self.dataset.on_device,
         )
 
 

@@ -46,12 +46,27 @@ def _draw_images(rng: Generator, number: int) -> Arguments:
     }
 
 
-def _dropout_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    return {"y": sum_bound(2, abs(a["x"]) / (1 - a["rate"]))}
+def _draw_taken(rng: Generator, number: int) -> Arguments:
+    """Images of a multiple of 16 bytes, of 4, and of neither; some taken twice."""
+    H, W, C = ((4, 4, 3), (2, 3, 2), (5, 3, 1), (32, 33, 16))[number % 4]
+    M = integer(rng, 1, 6)
+    return {
+        "images": rng.integers(0, 256, (M, H, W, C), np.uint8),
+        "indices": rng.integers(0, M, integer(rng, 1, 8)),
+    }
 
 
-def _dropout_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    return {"dx": sum_bound(2, abs(a["dy"]) / (1 - a["rate"]))}
+def _taken_bounds(_a: Arguments, _exact: Backend) -> Bounds:
+    return {}
+
+
+def _dropout_bounds(a: Arguments, exact: Backend) -> Bounds:
+    y, _ = exact.dropout_forward(**a)
+    return {"y": sum_bound(2, abs(y))}
+
+
+def _dropout_input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
+    return {"dx": sum_bound(2, abs(exact.dropout_input_grad(**a)))}
 
 
 def _images_bounds(a: Arguments, exact: Backend) -> Bounds:
@@ -63,4 +78,5 @@ OPERATIONS = (
     Operation("dropout_forward", ("y", "mask"), _draw_dropout, _dropout_bounds),
     Operation("dropout_input_grad", ("dx",), _draw_dropout_input_grad, _dropout_input_grad_bounds),
     Operation("augment_images", ("y",), _draw_images, _images_bounds),
+    Operation("take_images", ("y",), _draw_taken, _taken_bounds),
 )

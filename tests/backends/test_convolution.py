@@ -150,15 +150,15 @@ def test_fixed_cases(backend, case):
 
 
 @given(case=cases(), seed=st.integers(0, 99))
-def test_random_cases(backend, case, seed):
-    check(backend, case, seed)
+def test_random_cases(uncompiled_backend, case, seed):
+    check(uncompiled_backend, case, seed)
 
 
 @pytest.mark.slow
 @settings(max_examples=2000)
 @given(case=cases(), seed=st.integers(0, 99))
-def test_many_random_cases(backend, case, seed):
-    check(backend, case, seed)
+def test_many_random_cases(uncompiled_backend, case, seed):
+    check(uncompiled_backend, case, seed)
 
 
 EPILOGUES = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends import get_backend, why_unavailable
-from gpucnn.backends.devices.source import KERNELS
+from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.bench.ceilings import Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
@@ -133,8 +133,18 @@ def test_input_sets_fill_a_cache_three_times(emulator, monkeypatch):
     assert len(set(addresses)) == 3
 
 
+@pytest.mark.parametrize("count", [1, 4096, 4097, 8191, 8192])
+def test_the_copy_copies(emulator, rng, count):
+    x = emulator.asarray(rng.standard_normal(count))
+    y = emulator.zeros((count + 1,))
+    kernel = emulator.device.compile(KernelSource("ceiling.cu"))["copy"]
+    blocks = -(-count // 4096)
+    emulator.device.launch(kernel, (blocks, 1, 1), (256, 1, 1), 0, (x, y, np.int64(count)))
+    np.testing.assert_array_equal(emulator.to_numpy(y), [*emulator.to_numpy(x), 0.0])
+
+
 def test_ceilings_of_the_emulator(emulator, monkeypatch):
-    """The copy copies, the multiply-adds add up, and both are rates that a CPU can have."""
+    """The multiply-adds add up, and both are rates that a CPU can have."""
     ceilings = measure_ceilings(emulator, device_clock(emulator))
     assert 1e7 < ceilings.bandwidth < 1e12
     assert 1e7 < ceilings.arithmetic < 1e12

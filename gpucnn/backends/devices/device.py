@@ -33,6 +33,8 @@ class DeviceLimits:
     dynamic_shared_bytes: int = 48 * 1024
     """Dynamic shared memory a block, after opting in."""
     multiprocessors: int = 1
+    memory_bytes: int = 0
+    """Of the device's own memory; 0 for a device that has the host's."""
     cache_bytes: int = 0
     """Of the last cache before memory; 0 for a device whose cache is the host's."""
 
@@ -43,8 +45,10 @@ class Device(ABC):
     Attributes:
         name: the backend's name in ``get_backend``.
         limits: what a launch may ask for.
+        runs_ahead: whether a launch returns before the kernel has run.
     """
 
+    runs_ahead = False
     name: str
     limits: DeviceLimits
 

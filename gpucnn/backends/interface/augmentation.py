@@ -1,4 +1,4 @@
-"""From a batch of bytes to a normalised, augmented input, in one pass."""
+"""From bytes to a normalised, augmented input, in one pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,25 @@ from gpucnn.errors import ShapeError
 
 
 class AugmentationOperations(ArrayOperations):
-    """Normalisation, flip and reflect-padded crop of images."""
+    """Normalisation, flip and reflect-padded crop of images; and taking some of many."""
+
+    def take_images(self, images: Array, indices: Array) -> Array:
+        """y[n] = images[indices[n]]: a batch from images that are all on the device.
+
+        Args:
+            images: uint8 (M, H, W, C).
+            indices: int64 (N,), each in [0, M), which is not checked.
+
+        Returns:
+            uint8 (N, H, W, C).
+        """
+        self._check_images(images)
+        self._check("indices", indices, dtype=np.int64)
+        if indices.ndim != 1:
+            raise ShapeError(f"indices have shape {indices.shape}; expected (N,)")
+        y = self.empty((indices.size, *images.shape[1:]), np.uint8)
+        self._take_images(images, indices, y)
+        return y
 
     def augment_images(
         self,
@@ -36,9 +54,7 @@ class AugmentationOperations(ArrayOperations):
         Returns:
             (N, H, W, C) in the backend's dtype.
         """
-        self._check("images", images, dtype=np.uint8)
-        if images.ndim != 4:
-            raise ShapeError(f"images have shape {images.shape}; expected (N, H, W, C)")
+        self._check_images(images)
         N, _, _, C = images.shape
         self._check("scale", scale, (C,))
         self._check("offset", offset, (C,))
@@ -49,6 +65,14 @@ class AugmentationOperations(ArrayOperations):
         y = self.empty(images.shape)
         self._augment_images(images, scale, offset, flip, shift, y)
         return y
+
+    def _check_images(self, images: Array) -> None:
+        self._check("images", images, dtype=np.uint8)
+        if images.ndim != 4:
+            raise ShapeError(f"images have shape {images.shape}; expected (N, H, W, C)")
+
+    @abstractmethod
+    def _take_images(self, images: Array, indices: Array, y: Array) -> None: ...
 
     @abstractmethod
     def _augment_images(

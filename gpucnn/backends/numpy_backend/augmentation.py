@@ -14,6 +14,9 @@ from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
 class NumpyAugmentation(NumpyArrays, AugmentationOperations):
     """A gather of rows and columns where there is one, then one multiplication and addition."""
 
+    def _take_images(self, images: NDArray[Any], indices: NDArray[Any], y: NDArray[Any]) -> None:
+        np.take(images, indices, axis=0, out=y, mode="clip")
+
     def _augment_images(
         self,
         images: NDArray[Any],

@@ -29,11 +29,5 @@ def finish(
         rows += tiled(bias, rows)
     if residual is not None:
         sums += residual
-    if relu:
-        rectify(rows)
-
-
-def rectify(rows: NDArray[Any]) -> None:
-    """max(rows, 0) in place; NaN stays NaN."""
-    # Against an array of zeros, as against a scalar NumPy has no vectorised loop.
-    np.maximum(rows, np.zeros(rows.shape[1], rows.dtype), out=rows)
+    if relu:  # not against a scalar, for which NumPy has no vectorised loop
+        np.maximum(rows, np.zeros(rows.shape[1], rows.dtype), out=rows)

@@ -52,6 +52,7 @@ class CudaDevice(Device):
     """
 
     name = "cuda"
+    runs_ahead = True
 
     def __init__(self, ordinal: int = 0, cache: Cache | None = None) -> None:
         reason = why_unavailable(ordinal)
@@ -61,11 +62,14 @@ class CudaDevice(Device):
         self.ordinal = ordinal
         self._device = cupy.cuda.Device(ordinal)
         attributes = self._device.attributes
+        with self._device:
+            _, memory_bytes = cupy.cuda.runtime.memGetInfo()
         self.limits = DeviceLimits(
             threads=attributes["MaxThreadsPerBlock"],
             shared_bytes=attributes["MaxSharedMemoryPerBlock"],
             dynamic_shared_bytes=attributes["MaxSharedMemoryPerBlockOptin"],
             multiprocessors=attributes["MultiProcessorCount"],
+            memory_bytes=memory_bytes,
             cache_bytes=attributes["L2CacheSize"],
         )
         self.architecture = architecture_of(int(self._device.compute_capability))

@@ -1,0 +1,46 @@
+"""Data sets whose images stay on the device, so that a batch moves nothing but its indices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.base import Backend
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.data import Dataset
+
+_SHARE = 8
+"""A data set may have one part in so many of the device's memory."""
+
+
+class ResidentImages(Dataset):
+    """A data set with its images copied to the device.
+
+    Args:
+        backend: whose device.
+        dataset: where the images come from; it is not needed any more.
+    """
+
+    on_device = True
+
+    def __init__(self, backend: Backend, dataset: Dataset) -> None:
+        self.image_shape, self.classes = dataset.image_shape, dataset.classes
+        self.labels = dataset.labels
+        self._backend = backend
+        self._images = backend.asarray(dataset.images(np.arange(len(dataset))))
+
+    def images(self, indices: NDArray[np.integer]) -> Array:
+        """An array of the backend, uint8 (n, H, W, C), with the images at these indices."""
+        return self._backend.take_images(self._images, self._backend.asarray(indices, np.int64))
+
+
+def fits(backend: Backend, dataset: Dataset) -> bool:
+    """Whether the device has memory of its own, and enough for these images too.
+
+    Images that are on the device already need no other place.
+    """
+    if dataset.on_device:
+        return False
+    return len(dataset) * math.prod(dataset.image_shape) <= backend.memory_bytes // _SHARE
