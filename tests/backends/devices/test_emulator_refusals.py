@@ -193,6 +193,7 @@ __global__ void copy_without_a_barrier(const float* x, float* y) {
 __global__ void copies_of_others_after_a_shuffle(const float* x, float* y) {
     __shared__ __align__(16) float tile[64];
     copy_async<4>(&tile[threadIdx.x], x + threadIdx.x);
+    __syncthreads();  // Too early.
     wait_for_all_copies();  // copies_of_others_after_a_shuffle
     __shfl_sync(~0u, 1.0f, 0);  // All have waited, but nothing orders what they see.
     y[blockIdx.x * 64 + threadIdx.x] = tile[threadIdx.x ^ 1];  // copies_of_others_after_a_shuffle
