@@ -12,7 +12,7 @@
 // partial[slice], of dw's shape, and sum_slices.cu adds them; with one slice, `partial` is dw.
 //
 // Constants: as in conv2d_filter_grad.cu, and those of gemm_tile.cuh. N is a run-time argument, as
-// `pixels` = N·P·Q. Within an image every offset fits an int, and so does slice + P·Q.
+// `pixels` = N·P·Q. Within the images of a slice every offset fits an int.
 
 #include "gemm_tile.cuh"
 
@@ -32,30 +32,31 @@ using Elements = Tile::AlongRows<BLOCK_N, VECTOR_X>;
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
     (P - 1) * STRIDE_H + (R - 1) * DILATION_H < H && (Q - 1) * STRIDE_W + (S - 1) * DILATION_W < W;
 
-// An element of every window: where it lies relative to p·STRIDE_H and q·STRIDE_W.
+// An element of the first window of an image, which may lie in the padding.
 struct Element {
+    int origin;
     int row;
     int column;
-    int channel;
 };
 
 __device__ __forceinline__ Element element_at(int e) {
-    return {
-        e / (CHANNELS * S) * DILATION_H - PAD_H,
-        e / CHANNELS % S * DILATION_W - PAD_W,
-        e % CHANNELS,
-    };
+    const int row = e / (CHANNELS * S) * DILATION_H - PAD_H;
+    const int column = e / CHANNELS % S * DILATION_W - PAD_W;
+    return {(row * W + column) * C + e % CHANNELS, row, column};
 }
 
-// That element, and its neighbours, of the window of the pixel at `place`, counted from the first
-// pixel of the first image of `x`.
+// That element, and its neighbours, of the window of pixel `number`, counted from that image's
+// first. Nothing is read on the padding.
 __device__ __forceinline__ Floats<VECTOR_X> read_window(
-    const float* x, const Element& element, int place, bool exists) {
-    const int h = place / Q % P * STRIDE_H + element.row;
-    const int w = place % Q * STRIDE_W + element.column;
+    const float* x, const Element& element, int number, bool exists) {
+    const int down = number / Q % P * STRIDE_H;
+    const int right = number % Q * STRIDE_W;
+    const int h = element.row + down;
+    const int w = element.column + right;
     const bool inside = UNPADDED || (h >= 0 && h < H && w >= 0 && w < W);
-    const float* image = x + static_cast<long long>(place / (P * Q)) * (H * W * C);
-    return load_if<VECTOR_X>(inside && exists, image + (h * W + w) * C + element.channel);
+    const int image = number / (P * Q);
+    const int offset = element.origin + ((image * H + down) * W + right) * C;
+    return load_if<VECTOR_X>(inside && exists, x + offset);
 }
 
 __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_filter_grad_gemm(
@@ -68,28 +69,27 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fi
     const int count = static_cast<int>(min(pixels - first_pixel, static_cast<long long>(slice)));
 
     // Rows of the tile beyond the last filter or element read that again, and are not written.
-    const float* outputs[Outputs::ROWS];
+    const float* outputs = dy + first_pixel * K + group * FILTERS;
+    int filters[Outputs::ROWS];
     for (int i = 0; i < Outputs::ROWS; ++i) {
-        const int filter = min(first_filter + Outputs::row(i), FILTERS - VECTOR_DY);
-        outputs[i] = dy + first_pixel * K + group * FILTERS + filter;
-    }
-    Element elements[Elements::ROWS];
-    for (int i = 0; i < Elements::ROWS; ++i) {
-        elements[i] = element_at(min(first_element + Elements::row(i), ELEMENTS - VECTOR_X));
+        filters[i] = min(first_filter + Outputs::row(i), FILTERS - VECTOR_DY);
     }
     const float* image = x + first_pixel / (P * Q) * (H * W * C) + group * CHANNELS;
-    const int first_place = static_cast<int>(first_pixel % (P * Q));
+    const int first_number = static_cast<int>(first_pixel % (P * Q));
+    Element elements[Elements::ROWS];
+    for (int i = 0; i < Elements::ROWS; ++i) {
+        const int element = min(first_element + Elements::row(i), ELEMENTS - VECTOR_X);
+        elements[i] = element_at(element);
+    }
 
     Tile::Sums sums;
     sums.clear();
     Tile::multiply<Outputs, Elements>(
         memory, 0, count,
         [&](int i, int m) {
-            return load_if<VECTOR_DY>(m < count, outputs[i] + static_cast<long long>(m) * K);
+            return load_if<VECTOR_DY>(m < count, outputs + (m * K + filters[i]));
         },
-        [&](int i, int m) {
-            return read_window(image, elements[i], first_place + m, m < count);
-        },
+        [&](int i, int m) { return read_window(image, elements[i], first_number + m, m < count); },
         sums);
 
     float* result = partial + static_cast<long long>(blockIdx.z) * (K * ELEMENTS);

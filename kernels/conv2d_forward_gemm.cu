@@ -17,7 +17,7 @@
 // z: then each slice's sums go to partial[slice], of y's shape, and sum_slices.cu does the rest.
 //
 // Constants: as in conv2d_forward.cu, and those of gemm_tile.cuh. N is a run-time argument, as
-// `pixels` = N·P·Q. Within an image every offset fits an int.
+// `pixels` = N·P·Q. Within the images of a tile every offset fits an int.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
@@ -39,30 +39,33 @@ constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
     (P - 1) * STRIDE_H + (R - 1) * DILATION_H < H && (Q - 1) * STRIDE_W + (S - 1) * DILATION_W < W;
 constexpr bool WHOLE_STEPS = ELEMENTS % BLOCK_K == 0;
 
-// Where the window of a pixel of y begins.
+// Where the window of a pixel of y begins, from the tile's first image on. That may lie in the
+// padding, where nothing is read.
 struct Window {
-    const float* image;
+    int origin;
     int row;
     int column;
 };
 
-__device__ __forceinline__ Window window_of(const float* x, long long pixel) {
-    const int place = static_cast<int>(pixel % (P * Q));
-    return {
-        x + pixel / (P * Q) * (H * W * C),
-        place / Q * STRIDE_H - PAD_H,
-        place % Q * STRIDE_W - PAD_W,
-    };
+// The window of pixel `number`, counted from the first of that image.
+__device__ __forceinline__ Window window_of(unsigned number) {
+    const int image = number / (P * Q);
+    const int row = static_cast<int>(number / Q % P) * STRIDE_H - PAD_H;
+    const int column = static_cast<int>(number % Q) * STRIDE_W - PAD_W;
+    return {((image * H + row) * W + column) * C, row, column};
 }
 
 // The window's elements from e on.
-__device__ __forceinline__ Floats<VECTOR_X> read_window(const Window& window, int e) {
-    const int c = e % CHANNELS;
-    const int h = window.row + e / (CHANNELS * S) * DILATION_H;
-    const int w = window.column + e / CHANNELS % S * DILATION_W;
+__device__ __forceinline__ Floats<VECTOR_X> read_window(
+    const float* image, const Window& window, int e) {
+    const int down = e / (CHANNELS * S) * DILATION_H;
+    const int right = e / CHANNELS % S * DILATION_W;
+    const int h = window.row + down;
+    const int w = window.column + right;
     const bool inside = UNPADDED || (h >= 0 && h < H && w >= 0 && w < W);
     const bool exists = WHOLE_STEPS || e < ELEMENTS;
-    return load_if<VECTOR_X>(inside && exists, window.image + (h * W + w) * C + c);
+    const int offset = window.origin + (down * W + right) * C + e % CHANNELS;
+    return load_if<VECTOR_X>(inside && exists, image + offset);
 }
 
 __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_forward_gemm(
@@ -73,16 +76,19 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fo
     const long long first_pixel = static_cast<long long>(blockIdx.x / FILTER_TILES) * BLOCK_M;
     const int first_filter = blockIdx.x % FILTER_TILES * BLOCK_N;
 
+    const int rows = static_cast<int>(min(pixels - first_pixel, 1LL * BLOCK_M));
+
     // Rows of the tile beyond the last pixel or filter read that again, and are not written.
+    const float* image = x + first_pixel / (P * Q) * (H * W * C) + group * CHANNELS;
+    const unsigned first_number = static_cast<unsigned>(first_pixel % (P * Q));
     Window windows[Windows::ROWS];
     for (int i = 0; i < Windows::ROWS; ++i) {
-        const long long pixel = min(first_pixel + Windows::row(i), pixels - 1);
-        windows[i] = window_of(x + group * CHANNELS, pixel);
+        windows[i] = window_of(first_number + min(Windows::row(i), rows - 1));
     }
-    const float* filters[Filters::ROWS];
+    int filters[Filters::ROWS];
     for (int i = 0; i < Filters::ROWS; ++i) {
         const int filter = min(first_filter + Filters::row(i), FILTERS - 1);
-        filters[i] = w + (group * FILTERS + filter) * ELEMENTS;
+        filters[i] = (group * FILTERS + filter) * ELEMENTS;
     }
 
     Tile::Sums sums;
@@ -90,9 +96,9 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fo
     const int first = blockIdx.z * slice;
     Tile::multiply<Windows, Filters>(
         memory, first, min(first + slice, ELEMENTS),
-        [&](int i, int e) { return read_window(windows[i], e); },
+        [&](int i, int e) { return read_window(image, windows[i], e); },
         [&](int i, int e) {
-            return load_if<VECTOR_W>(WHOLE_STEPS || e < ELEMENTS, filters[i] + e);
+            return load_if<VECTOR_W>(WHOLE_STEPS || e < ELEMENTS, w + (filters[i] + e));
         },
         sums);
 
@@ -100,7 +106,7 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fo
     const bool sliced = gridDim.z > 1;
     float* result = sliced ? partial + blockIdx.z * (pixels * K) : y;
     sums.write<VECTOR_Y>(
-        pixels - first_pixel, FILTERS - first_filter,
+        rows, FILTERS - first_filter,
         [&](int row, int column, const Floats<VECTOR_Y>& values) {
             const int filter = group * FILTERS + first_filter + column;
             const long long place = (first_pixel + row) * K + filter;

@@ -11,10 +11,10 @@
 // A block computes BLOCK_M pixels of one class × BLOCK_N channels (gemm_tile.cuh). Along the grid's
 // x, tiles of channels are the inner axis; groups lie along y. The sum over e may be cut into
 // slices of `slice` elements, a multiple of BLOCK_K: then each slice's sums go to partial[slice],
-// of dx's shape, and sum_slices.cu adds them. Along z, slices are the outer axis, classes the inner.
+// of dx's shape, and sum_slices.cu adds them. Along z, classes are the inner axis, slices the outer.
 //
 // Constants: as in conv2d_input_grad.cu, and those of gemm_tile.cuh. N is a run-time argument.
-// Within an image every offset fits an int.
+// Within the images of a tile every offset fits an int.
 
 #include "gemm_tile.cuh"
 #include "input_grad_axis.cuh"
@@ -51,36 +51,29 @@ struct PixelClass {
     }
 };
 
-// A pixel: the i-th row and the j-th column of its class.
+// A pixel: image n from the tile's first on, row i and column j of its class.
 struct Pixel {
-    long long n;
+    int n;
     int i;
     int j;
 };
 
-// The tile's pixels, from `first` on: only that one is divided in 64 bits.
-struct TilePixels {
-    long long first_image;
-    unsigned place;
-    unsigned image_size;
-    unsigned columns;
+// Pixel `number` of a class, counted from the first of the tile's first image.
+__device__ __forceinline__ Pixel pixel_at(const PixelClass& pixels, unsigned number) {
+    const unsigned rest = number % pixels.image_size();
+    return {
+        static_cast<int>(number / pixels.image_size()),
+        static_cast<int>(rest / pixels.columns.pixels),
+        static_cast<int>(rest % pixels.columns.pixels),
+    };
+}
 
-    __device__ __forceinline__ TilePixels(const PixelClass& pixels, long long first)
-        : first_image(first / pixels.image_size()),
-          place(static_cast<unsigned>(first % pixels.image_size())),
-          image_size(pixels.image_size()),
-          columns(pixels.columns.pixels) {}
-
-    __device__ __forceinline__ Pixel operator[](int row) const {
-        const unsigned number = place + row;
-        const unsigned rest = number % image_size;
-        return {
-            first_image + number / image_size,
-            static_cast<int>(rest / columns),
-            static_cast<int>(rest % columns),
-        };
-    }
-};
+// Where a pixel of a class begins in dx, from the tile's first image on.
+__device__ __forceinline__ int place_of(const PixelClass& pixels, const Pixel& pixel) {
+    const int h = pixels.rows.residue + pixel.i * STRIDE_H;
+    const int v = pixels.columns.residue + pixel.j * STRIDE_W;
+    return ((pixel.n * H + h) * W + v) * C;
+}
 
 // Element e of the sums of a class: which of the class's taps, and which filter of the group.
 struct Element {
@@ -96,31 +89,33 @@ struct Element {
     }
 };
 
-// The outputs of a pixel's image, and the one that the class's first taps join it to.
+// The output that the class's first taps join a pixel to, from the tile's first image on; it may
+// lie outside, where nothing is read.
 struct Origin {
-    const float* image;
+    int offset;
     int p;
     int q;
 };
 
 __device__ __forceinline__ Floats<VECTOR_DY> read_outputs(
-    const Origin& origin, const Element& element, bool exists) {
-    const int p = origin.p - element.down * Vertical::REACH;
-    const int q = origin.q - element.right * Horizontal::REACH;
-    const bool inside = Vertical::in_range(p) && Horizontal::in_range(q);
-    return load_if<VECTOR_DY>(inside && exists, origin.image + (p * Q + q) * K + element.filter);
+    const float* image, const Origin& origin, const Element& element, bool exists) {
+    const int up = element.down * Vertical::REACH;
+    const int left = element.right * Horizontal::REACH;
+    const bool inside = Vertical::in_range(origin.p - up) && Horizontal::in_range(origin.q - left);
+    const int offset = origin.offset - (up * Q + left) * K + element.filter;
+    return load_if<VECTOR_DY>(inside && exists, image + offset);
 }
 
-// Where in a filter's weights the element's tap begins.
-__device__ __forceinline__ int tap_offset(const Element& element, const PixelClass& pixels) {
-    const int r = pixels.rows.first_tap + element.down * Vertical::PERIOD;
-    const int s = pixels.columns.first_tap + element.right * Horizontal::PERIOD;
-    return (r * S + s) * CHANNELS;
+// Where the element's weights are, from those of filter 0 and the class's first taps on.
+__device__ __forceinline__ int weight_offset(const Element& element) {
+    const int tap = element.down * (Vertical::PERIOD * S) + element.right * Horizontal::PERIOD;
+    return element.filter * FILTER_SIZE + tap * CHANNELS;
 }
 
 __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_input_grad_gemm(
     const float* dy, const float* w, float* dx, float* partial, long long N, int slice) {
     __shared__ Tile::Memory memory;
+    __shared__ int places[BLOCK_M];
     constexpr int CLASSES = Vertical::CLASSES * Horizontal::CLASSES;
     const PixelClass pixels(blockIdx.z % CLASSES);
     const int group = blockIdx.y;
@@ -132,21 +127,27 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_in
     }
 
     // Rows of the tile beyond the last pixel or channel read that again, and are not written.
-    const TilePixels tile_pixels(pixels, first_pixel);
-    const int last_row = static_cast<int>(min(count - first_pixel, 1LL * BLOCK_M)) - 1;
+    const long long first_image = first_pixel / pixels.image_size();
+    const unsigned first_number = static_cast<unsigned>(first_pixel % pixels.image_size());
+    const int rows = static_cast<int>(min(count - first_pixel, 1LL * BLOCK_M));
+    for (int row = threadIdx.x; row < rows; row += Tile::THREADS) {
+        places[row] = place_of(pixels, pixel_at(pixels, first_number + row));
+    }
+    const float* image = dy + first_image * (P * Q * K) + group * FILTERS;
     Origin origins[Outputs::ROWS];
     for (int i = 0; i < Outputs::ROWS; ++i) {
-        const Pixel pixel = tile_pixels[min(Outputs::row(i), last_row)];
-        origins[i] = {
-            dy + pixel.n * (P * Q * K) + group * FILTERS,
-            pixel.i + pixels.rows.shift,
-            pixel.j + pixels.columns.shift,
-        };
+        const int row = min(Outputs::row(i), rows - 1);
+        const Pixel pixel = pixel_at(pixels, first_number + row);
+        const int p = pixel.i + pixels.rows.shift;
+        const int q = pixel.j + pixels.columns.shift;
+        origins[i] = {((pixel.n * P + p) * Q + q) * K, p, q};
     }
-    const float* filters[Filters::ROWS];
+    const int first_tap = pixels.rows.first_tap * S + pixels.columns.first_tap;
+    const float* weights = w + group * FILTERS * FILTER_SIZE;
+    int channels[Filters::ROWS];
     for (int i = 0; i < Filters::ROWS; ++i) {
         const int channel = min(first_channel + Filters::row(i), CHANNELS - VECTOR_DX);
-        filters[i] = w + group * FILTERS * FILTER_SIZE + channel;
+        channels[i] = first_tap * CHANNELS + channel;
     }
 
     Tile::Sums sums;
@@ -158,24 +159,22 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_in
         Tile::multiply<Outputs, Filters>(
             memory, first, last,
             [&](int i, int e) {
-                return read_outputs(origins[i], Element(e, pixels), WHOLE_STEPS || e < elements);
+                const bool exists = WHOLE_STEPS || e < elements;
+                return read_outputs(image, origins[i], Element(e, pixels), exists);
             },
             [&](int i, int e) {
-                const Element element(e, pixels);
-                const int offset = element.filter * FILTER_SIZE + tap_offset(element, pixels);
-                return load_if<VECTOR_DX>(WHOLE_STEPS || e < elements, filters[i] + offset);
+                const int offset = channels[i] + weight_offset(Element(e, pixels));
+                return load_if<VECTOR_DX>(WHOLE_STEPS || e < elements, weights + offset);
             },
             sums);
     }
 
+    __syncthreads();  // For the places, where there was nothing to multiply.
     float* result = gridDim.z > CLASSES ? partial + blockIdx.z / CLASSES * (N * (H * W * C)) : dx;
+    result += first_image * (H * W * C) + group * CHANNELS + first_channel;
     sums.write<VECTOR_DX>(
-        last_row + 1, CHANNELS - first_channel,
+        rows, CHANNELS - first_channel,
         [&](int row, int column, const Floats<VECTOR_DX>& values) {
-            const Pixel pixel = tile_pixels[row];
-            const int h = pixels.rows.residue + pixel.i * STRIDE_H;
-            const int v = pixels.columns.residue + pixel.j * STRIDE_W;
-            const int offset = (h * W + v) * C + group * CHANNELS + first_channel + column;
-            store_channels(result + pixel.n * (H * W * C) + offset, values);
+            store_channels(result + (places[row] + column), values);
         });
 }

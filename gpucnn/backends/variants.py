@@ -23,6 +23,9 @@ _DEPTHWISE_TAPS = 64
 """A thread of the depthwise kernels keeps a sum a tap in registers."""
 _DEPTHWISE_STRIDE = 8
 """A thread of the depthwise kernels keeps a strip of pixels as long as the stride in registers."""
+SHORTEST_SLICE = 256
+"""Elements or pixels that a slice of a product's sums has at least: enough to pay for itself."""
+LARGEST_INT = 2**31 - 1
 MANY_ROWS = 2**20
 """Rows of a matrix, where their number grows with the batch."""
 
@@ -56,11 +59,31 @@ def conv2d_variants(problem: Conv2dGeometry, which: Pass) -> tuple[Variant, ...]
     }
     able = [Variant.DIRECT]
     # Groups, and for the input gradient the residues of strides, lie along short axes of the grid.
-    if max(problem.groups, math.prod(problem.stride)) <= _SHORT_AXIS:
+    short = max(problem.groups, math.prod(problem.stride)) <= _SHORT_AXIS
+    if short and _images_fit(problem):
         able.insert(0 if narrowest[which] > _NARROW else 1, Variant.GEMM)
     if _depthwise(problem):
         able.insert(0, Variant.DEPTHWISE)
     return tuple(able)
+
+
+def _images_fit(problem: Conv2dGeometry) -> bool:
+    """Whether an int counts the elements of all images that share a tile, or a shortest slice."""
+    of_class = math.prod(
+        max(1, size // stride)
+        for size, stride in zip((problem.H, problem.W), problem.stride, strict=True)
+    )
+    images = SHORTEST_SLICE // min(of_class, problem.P * problem.Q) + 3
+    largest = max(problem.H * problem.W * problem.C, problem.P * problem.Q * problem.K)
+    return images * largest <= LARGEST_INT
+
+
+def longest_slice(problem: Conv2dGeometry) -> int:
+    """Pixels of dy whose outputs and whose images an int counts, a step of a tile more included."""
+    pixels = problem.P * problem.Q
+    images = LARGEST_INT // (problem.H * problem.W * problem.C) - 2
+    outputs = LARGEST_INT // problem.K
+    return min(images * pixels, outputs, LARGEST_INT - pixels) - max(tile.depth for tile in TILES)
 
 
 def _depthwise(problem: Conv2dGeometry) -> bool:
@@ -149,14 +172,16 @@ class Slices:
     length: int
 
 
-def cut(terms: int, blocks: int, shortest: int) -> Slices:
+def cut(terms: int, blocks: int, shortest: int, longest: int = LARGEST_INT) -> Slices:
     """Cuts sums over ``terms`` so that there are enough blocks at work.
 
     Args:
         terms: the length of the sums.
         blocks: how many blocks of threads there are if the sums stay whole.
         shortest: a slice is so long at least, and a multiple of that.
+        longest: and so long at most.
     """
     wanted = max(1, min(_ENOUGH_BLOCKS // max(1, blocks), terms // shortest))
     length = max(1, -(-terms // (wanted * shortest))) * shortest
+    length = min(length, longest // shortest * shortest)
     return Slices(max(1, -(-terms // length)), length)

@@ -41,6 +41,8 @@ __device__ __forceinline__ void map_elements(
         }(load_vector(inputs + first)...);
         store_vector(output + first, results);
     } else {
+        // Fewer than VECTOR turns, which the compiler does not know.
+#pragma unroll 1
         for (long long i = first; i < count; ++i) {
             output[i] = function(inputs[i]...);
         }

@@ -25,8 +25,11 @@ struct GemmTile {
     static constexpr int LANES_M = LANES / LANES_N;
     static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
     // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
-    // 256 threads, and 168 in smaller ones.
-    static constexpr int BLOCKS_AT_ONCE = THREADS < 256 ? 384 / THREADS : 2;
+    // 256 threads, 168 in those of 128, and 204 in those of 64.
+    static constexpr int BLOCKS_AT_ONCE = THREADS == 256 ? 2 : THREADS == 128 ? 3 : 5;
+    // How much of a step is unrolled: with 128 registers not all of it, for the compiler would read
+    // so far ahead in shared memory that others of its values had to leave the registers.
+    static constexpr int UNROLLED_K = THREADS == 256 ? 2 : BLOCK_K;
 
     static_assert(THREAD_M % QUAD == 0 && THREAD_N % QUAD == 0, "sums are kept as quads");
     static_assert(BLOCK_M % (LANES_M * THREAD_M) == 0, "whole warps along m");
@@ -169,7 +172,7 @@ struct GemmTile {
         // Adds the products of one step.
         __device__ __forceinline__ void add(
             const Operand<BLOCK_M>& a, const Operand<BLOCK_N>& b) {
-#pragma unroll
+#pragma unroll UNROLLED_K
             for (int k = 0; k < BLOCK_K; ++k) {
                 Floats<QUAD> left[THREAD_M / QUAD], right[THREAD_N / QUAD];
 #pragma unroll

@@ -38,12 +38,11 @@ struct InputGradAxis {
         while (first < PERIOD && (residue + PAD - first * DILATION) % STRIDE != 0) {
             ++first;
         }
-        const bool reached = first < PERIOD && first < TAPS;
         return {
             residue,
             (PIXELS - residue + STRIDE - 1) / STRIDE,
             first,
-            reached ? (TAPS - first + PERIOD - 1) / PERIOD : 0,
+            first < PERIOD ? (TAPS - first + PERIOD - 1) / PERIOD : 0,
             (residue + PAD - first * DILATION) / STRIDE,
         };
     }

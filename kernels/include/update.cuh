@@ -19,6 +19,8 @@ __device__ __forceinline__ void update_elements(
             (store_vector(states + first, state), ...);
         }(load_vector(states + first)...);
     } else {
+        // Fewer than VECTOR turns, which the compiler does not know.
+#pragma unroll 1
         for (long long i = first; i < count; ++i) {
             function(gradients[i], states[i]...);
         }

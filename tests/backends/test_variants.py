@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.geometry import conv2d_geometry
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.variants import (
     MANY_ROWS,
     TILES,
@@ -17,6 +18,7 @@ from gpucnn.backends.variants import (
     conv2d_variants,
     cut,
     gemm_tile,
+    longest_slice,
 )
 from gpucnn.errors import ShapeError
 
@@ -126,3 +128,32 @@ def test_a_smaller_batch_compiles_nothing_new(shape, stride):
         # The one kernel of a second pass has no constants.
         taken.append({source for source in device.sources if source.file != "sum_slices.cu"})
     assert taken[0] == taken[1] == taken[2]
+
+
+def test_what_an_int_cannot_count_is_left_to_the_direct_kernels_or_refused():
+    def sized(H, W, C):
+        return conv2d_geometry((1, H, W, C), (4, 1, 1, C), (1, 1), (0, 0), (1, 1), 1)
+
+    assert conv2d_variants(sized(1 << 14, 1 << 13, 4), Pass.FORWARD)[0] is Variant.GEMM
+    assert conv2d_variants(sized(1 << 14, 1 << 13, 8), Pass.FORWARD) == (Variant.DIRECT,)
+    conv2d_constants(sized(1 << 14, 1 << 13, 8))
+    with pytest.raises(ShapeError, match=r"H·W·C is 2147483648"):
+        conv2d_constants(sized(1 << 14, 1 << 13, 16))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        conv2d_geometry((1 << 22, 224, 224, 3), (64, 7, 7, 3), (2, 2), (3, 3), (1, 1), 1),
+        conv2d_geometry((1 << 28, 1, 1, 64), (1, 1, 1, 64), (1, 1), (0, 0), (1, 1), 1),
+        conv2d_geometry((1 << 33, 1, 1, 1), (4, 1, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ],
+)
+def test_long_sums_are_cut_so_that_an_int_counts_a_slice(problem):
+    pixels = problem.P * problem.Q
+    terms = problem.N * pixels
+    slices = cut(terms, 1000, 256, longest_slice(problem))
+    assert slices.count * slices.length >= terms
+    assert slices.length * problem.K < 2**31
+    images = -(-(slices.length + pixels) // pixels)
+    assert images * problem.H * problem.W * problem.C < 2**31

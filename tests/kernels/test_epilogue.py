@@ -10,7 +10,7 @@ from tolerance import assert_close, sum_bound
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.geometry import conv2d_geometry
-from gpucnn.backends.kernel_backend import KernelBackend, convolution_gemm
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
 
 pytestmark = pytest.mark.skipif(
@@ -33,9 +33,8 @@ def backend():
         (Variant.DEPTHWISE, 1, 256),
     ],
 )
-def test_epilogue(backend, monkeypatch, rng, variant, channels, shortest_slice, residual, relu):
-    monkeypatch.setattr(convolution_gemm, "_SHORTEST_SLICE", shortest_slice)
-    backend.variant = variant
+def test_epilogue(backend, rng, variant, channels, shortest_slice, residual, relu):
+    backend.variant, backend.shortest_slice = variant, shortest_slice
     groups = 8 // channels if channels == 1 else 1
     x_shape, w_shape = (2, 5, 6, channels * groups), (8, 3, 3, channels)
     options = ((1, 1), ((1, 1), (0, 1)), (1, 1), groups)

@@ -62,6 +62,10 @@ NETWORKS = {
     "block of two norms": lambda: [
         convolution(), nn.Residual([nn.BatchNorm2d()], [nn.BatchNorm2d()]), nn.ReLU(),
     ],
+    "blocks in both branches": lambda: [
+        convolution(),
+        nn.Residual([nn.Residual(body()), nn.ReLU()], [nn.Residual(body()), nn.ReLU()]),
+    ],
     "block, a ReLU more": lambda: [nn.Residual(body()), nn.ReLU(), nn.ReLU()],
     "block with a ReLU of its own": lambda: [nn.Residual([*body(), nn.ReLU()]), nn.ReLU()],
     "block without a norm": lambda: [nn.Residual([convolution()]), nn.ReLU()],
@@ -83,6 +87,7 @@ FUSED = {name: [NORM] for name in NETWORKS} | {
     "block in a block": [BLOCK, BLOCK, NORM, NORM],
     "block of a norm": [BLOCK],
     "block of two norms": [BLOCK],
+    "blocks in both branches": [BLOCK, NORM, BLOCK, NORM],
     "block, a ReLU more": [BLOCK, NORM],
     "block with a ReLU of its own": [NORM, NORM],
     "block without a norm": [],
@@ -154,6 +159,11 @@ def test_all_of_resnet9_is_fused(exact):
     network = nn.Network(layers, (32, 32, 3), 10, exact)
     assert len(fused_steps(network)) == 8
     assert [step.name for step in fused_steps(network)[:2]] == ["1.batch_norm2d", "4.batch_norm2d"]
+
+
+def test_what_a_fused_block_runs_is_fused(exact):
+    block = build("block", exact, True).body.steps[1]
+    assert [type(step) for step in block.body.steps] == [nn.Conv2d, NORM, nn.Conv2d]
 
 
 def test_all_of_resnet18_is_fused(exact):

@@ -12,10 +12,14 @@ from gpucnn.backends.kernel_backend.arrays import as_int, ceil_divide
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import MANY_ROWS, GemmTile, cut, gemm_tile
-
-_SHORTEST_SLICE = 256
-"""Elements or pixels that a slice of a sum has at least."""
+from gpucnn.backends.variants import (
+    MANY_ROWS,
+    SHORTEST_SLICE,
+    GemmTile,
+    cut,
+    gemm_tile,
+    longest_slice,
+)
 
 
 class KernelConvolutionGemm(KernelSlices):
@@ -23,9 +27,12 @@ class KernelConvolutionGemm(KernelSlices):
 
     Attributes:
         tile: the tile to use, for tests and measurements; None chooses one by the problem.
+        shortest_slice: elements or pixels that a slice of a sum has at least; a multiple of the
+            depths of all tiles.
     """
 
     tile: GemmTile | None = None
+    shortest_slice: int = SHORTEST_SLICE
 
     def _forward_gemm(
         self, problem: Conv2dGeometry, x: Array, w: Array, epilogue: Epilogue, y: Array
@@ -34,7 +41,7 @@ class KernelConvolutionGemm(KernelSlices):
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
         tile = self.tile or gemm_tile(MANY_ROWS, filters)
         blocks = tile.blocks(pixels, filters)
-        slices = cut(elements, blocks * problem.groups, _SHORTEST_SLICE)
+        slices = cut(elements, blocks * problem.groups, self.shortest_slice)
         partial = self._partial_sums(slices, y)
         self._launch(
             "conv2d_forward_gemm.cu",
@@ -65,7 +72,7 @@ class KernelConvolutionGemm(KernelSlices):
         tile = self.tile or gemm_tile(MANY_ROWS, channels)
         blocks = tile.blocks(problem.N * rows_of_class * columns_of_class, channels)
         elements = taps_down * taps_right * filters
-        slices = cut(elements, blocks * problem.groups * classes, _SHORTEST_SLICE)
+        slices = cut(elements, blocks * problem.groups * classes, self.shortest_slice)
         partial = self._partial_sums(slices, dx)
         self._launch(
             "conv2d_input_grad_gemm.cu",
@@ -83,8 +90,7 @@ class KernelConvolutionGemm(KernelSlices):
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
         tile = self.tile or gemm_tile(filters, elements)
         blocks = tile.blocks(filters, elements)
-        slices = cut(pixels, blocks * problem.groups, _SHORTEST_SLICE)
-        as_int(slices.length + problem.P * problem.Q, "a slice")
+        slices = cut(pixels, blocks * problem.groups, self.shortest_slice, longest_slice(problem))
         partial = self._partial_sums(slices, dw)
         self._launch(
             "conv2d_filter_grad_gemm.cu",

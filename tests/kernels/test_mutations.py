@@ -1,0 +1,44 @@
+"""Whether the checks would notice: kernels with one fault each must be caught.
+
+The faults are made by rules (``mutants``), not picked. What nothing catches is listed here with the
+reason; a new survivor needs one too, or a problem that catches it.
+"""
+
+import pytest
+from mutants import mutants
+from mutation import problems_of, survivors
+
+from gpucnn.backends import why_unavailable
+from gpucnn.backends.devices.source import KERNELS
+
+if reason := why_unavailable("emulator"):
+    pytest.skip(reason, allow_module_level=True)
+
+WITHOUT_OPERATION = {"ceiling.cu"}
+"""Files that no operation launches, but measurements alone."""
+
+FEWEST, SHARE = 60, 0.95
+"""Mutants that there are at least, and how many of them must be caught."""
+
+EXPLANATIONS = {}
+"""Survivors by file, line before and line after, and why nothing can tell them."""
+
+
+def test_every_file_has_problems():
+    files = {path.name for path in KERNELS.glob("*.cu")}
+    assert {file for file in files if not problems_of(file)} == WITHOUT_OPERATION
+
+
+@pytest.mark.slow
+def test_mutants_are_caught(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "cache"))
+    made = [each for each in mutants() if any(problems_of(host) for host, _ in each.hosts)]
+    left, broken = survivors(made, tmp_path / "kernels")
+    alive = {mutant.key for mutant in left}
+    tried = len(made) - len(broken)
+    print(f"{tried} mutants, {len(left)} survivors; {len(broken)} more do not compile")
+    unexplained = [str(mutant) for mutant in left if mutant.key not in EXPLANATIONS]
+    assert not unexplained, "\n".join(unexplained)
+    assert alive == EXPLANATIONS.keys(), "some that are explained are caught, or gone"
+    assert tried >= FEWEST
+    assert len(left) <= (1 - SHARE) * tried
