@@ -127,7 +127,7 @@ def test_a_run_compiles_nothing_after_its_beginning(monkeypatch):
 
     monkeypatch.setattr(device, "compile_all", watched_all)
     monkeypatch.setattr(device, "compile", watched_one)
-    trainer.backend.compile_ahead(trainer._rehearse)
+    trainer.prepare()
     planned = set(ready)
     for batch in list(trainer.loader.batches(0))[-2:]:
         trainer.train_step(batch)
