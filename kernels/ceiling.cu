@@ -7,31 +7,22 @@
 // CHAINS numbers a thread that do not wait for each other; a round is one step of each. One
 // thread of it, with as many rounds as that takes, keeps a device busy for a given time.
 
-#include "elementwise.cuh"
-
+constexpr int VECTOR = 4;
 constexpr int COPY_VECTORS = 4;
 constexpr int CHAINS = 8;
 
-__global__ void copy(const float* x, float* y, long long count) {
+// x and y have COPY_VECTORS · VECTOR elements for each thread of the grid.
+__global__ void copy(const float* x, float* y) {
     const long long block = static_cast<long long>(blockIdx.x) * blockDim.x * COPY_VECTORS;
     const long long first = (block + threadIdx.x) * VECTOR;
     const int turn = blockDim.x * VECTOR;
-    if (first + (COPY_VECTORS - 1) * turn + VECTOR <= count) {
-        // All reads before the first write, so that all are under way at once.
-        Vector<float> vectors[COPY_VECTORS];
-        for (int i = 0; i < COPY_VECTORS; ++i) {
-            vectors[i] = load_vector(x + first + i * turn);
-        }
-        for (int i = 0; i < COPY_VECTORS; ++i) {
-            store_vector(y + first + i * turn, vectors[i]);
-        }
-        return;
+    // All reads before the first write, so that all are under way at once.
+    float4 vectors[COPY_VECTORS];
+    for (int i = 0; i < COPY_VECTORS; ++i) {
+        vectors[i] = *reinterpret_cast<const float4*>(x + first + i * turn);
     }
     for (int i = 0; i < COPY_VECTORS; ++i) {
-        const long long begin = first + i * turn;
-        for (long long at = begin; at < begin + VECTOR && at < count; ++at) {
-            y[at] = x[at];
-        }
+        *reinterpret_cast<float4*>(y + first + i * turn) = vectors[i];
     }
 }
 

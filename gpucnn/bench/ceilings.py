@@ -19,7 +19,7 @@ _THREADS = 256
 _VECTOR, _COPY_VECTORS, _CHAINS = 4, 4, 8
 """As in kernels/ceiling.cu."""
 _FLOATS = {"cuda": 1 << 28, "emulator": 1 << 20, "numpy": 1 << 24}
-"""Of each array that is copied: more than any cache holds, and not for long on the emulator."""
+"""Of each array that is copied, a power of two: more than any cache holds, or not for long."""
 _MATRIX = 2048
 _LONG_ENOUGH = 0.02
 """Seconds of a run that measures arithmetic."""
@@ -86,10 +86,10 @@ def _copy_rate(device: Device, clock: Clock) -> float:
     x = device.asarray(np.random.default_rng(0).standard_normal(count, np.float32))
     y = device.empty((count,), np.dtype(np.float32))
     kernel = device.compile(KernelSource("ceiling.cu"))["copy"]
-    blocks = -(-count // (_THREADS * _VECTOR * _COPY_VECTORS))
+    blocks = count // (_THREADS * _VECTOR * _COPY_VECTORS)
 
     def run() -> None:
-        device.launch(kernel, (blocks, 1, 1), (_THREADS, 1, 1), 0, (x, y, np.int64(count)))
+        device.launch(kernel, (blocks, 1, 1), (_THREADS, 1, 1), 0, (x, y))
 
     return 2 * int(x.nbytes) / _best(run, clock)
 

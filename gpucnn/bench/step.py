@@ -83,6 +83,7 @@ def compare_steps(
         BackendError: PyTorch is asked for and not installed, or cannot use the GPU.
         ConfigError: PyTorch has no counterpart of something in the config.
     """
+    backend.compile_ahead(lambda planner: _our_step(config, image_shape, classes, planner)())
     steps: dict[str, Run] = {"ours": _our_step(config, image_shape, classes, backend)}
     torch = TorchDevice(backend) if against_torch else None
     if torch is not None:

@@ -57,6 +57,7 @@ def compare_training(
 def _ours(config: Config, backend: Backend, data: DatasetPair) -> TrainingResult:
     # A step of another run: kernels are compiled and loaded from then on.
     warm_up = Trainer(config, backend, data=data)
+    warm_up.prepare()
     warm_up.train_step(next(warm_up.loader.batches(0)))
     trainer = Trainer(config, backend, data=data)
     accuracy, seconds = _timed(lambda: trainer.fit().accuracy, backend.synchronise)

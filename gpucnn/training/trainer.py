@@ -161,7 +161,7 @@ class Trainer:
         done = progress.epoch * len(self.loader.dataset) + progress.batch * self.loader.batch_size
         self._resumed_at, self._since = progress.seconds, time.perf_counter()
         self._saved_at = self._since
-        self.backend.compile_ahead(self._rehearse)
+        self.prepare()
         try:
             with StopOnSignal() as self._stop, self.display.open_bar(images, done):
                 if self.run is not None and progress.step == 0:
@@ -172,6 +172,10 @@ class Trainer:
         finally:
             if self.run is not None:
                 self.run.unlock()
+
+    def prepare(self) -> None:
+        """Makes ready what the run will launch; ``fit`` does it itself."""
+        self.backend.compile_ahead(self._rehearse)
 
     def _rehearse(self, backend: Backend) -> None:
         """All that the run will launch, on a backend that only takes note of it."""

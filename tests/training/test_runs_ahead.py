@@ -110,7 +110,9 @@ def test_the_host_looks_after_so_many_steps(monkeypatch):
 
 @pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
 def test_a_run_compiles_nothing_after_its_beginning(monkeypatch):
-    trainer = Trainer(load(), get_backend("emulator"))
+    backend = get_backend("emulator")
+    backend.memory_bytes = 2**30  # enough for the images
+    trainer = Trainer(load(), backend)
     ready, asked = set(), []
     device = trainer.backend.device
     compile_all, compile_one = device.compile_all, device.compile
@@ -125,7 +127,7 @@ def test_a_run_compiles_nothing_after_its_beginning(monkeypatch):
 
     monkeypatch.setattr(device, "compile_all", watched_all)
     monkeypatch.setattr(device, "compile", watched_one)
-    trainer.backend.compile_ahead(trainer._rehearse)
+    trainer.prepare()
     planned = set(ready)
     for batch in list(trainer.loader.batches(0))[-2:]:
         trainer.train_step(batch)
