@@ -11,10 +11,12 @@ See README.md beside this file.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tarfile
@@ -130,13 +132,13 @@ def parts(options, stem, scratch):
             150, result=kernels,
         ),
         Part(
-            "step_lenet", "A training step of LeNet, batch 128, 28×28×1",
+            "step_lenet", "A training step of LeNet, 28×28×1",
             [*bench, "step", "configs/mnist.toml", "--input", "28x28x1", "--classes", "10",
              *backend, *torch, *repetitions, *small, "--json"],
             40,
         ),
         Part(
-            "step_resnet9", "A training step of ResNet-9, batch 256, 32×32×3",
+            "step_resnet9", "A training step of ResNet-9, 32×32×3",
             [*bench, "step", "configs/cifar10_resnet9.toml", "--input", "32x32x3",
              "--classes", "10", *backend, *torch, *repetitions, *narrow, "--json"],
             40,
@@ -209,31 +211,28 @@ def run(part, environment, left):
     if limit <= 0:
         return {"status": "not run: no time was left", "seconds": 0.0}
     begin = time.monotonic()
+    # In a session of its own, so that all of its processes can be ended.
+    process = subprocess.Popen(
+        [sys.executable, *part.arguments], cwd=ROOT, env=environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            [sys.executable, *part.arguments],
-            capture_output=True, text=True, timeout=limit, cwd=ROOT, env=environment, check=False,
-        )  # fmt: skip
-        status = "done" if done.returncode == 0 else f"failed with status {done.returncode}"
-        out, errors = done.stdout, done.stderr
-    except subprocess.TimeoutExpired as late:
+        out, errors = process.communicate(timeout=limit)
+        status = "done" if process.returncode == 0 else f"failed with status {process.returncode}"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, errors = process.communicate()
         status = f"stopped after {limit:.0f} s"
-        out, errors = text(late.stdout), text(late.stderr)
     outcome = {"status": status, "seconds": round(time.monotonic() - begin, 1)}
     outcome["command"] = " ".join(["python", *part.arguments])
     outcome["output"], outcome["errors"] = out[-6000:], errors[-6000:]
-    try:
+    # The tests print no JSON, and a part that failed none either.
+    with contextlib.suppress(OSError, ValueError):
         content = out if part.result is None else part.result.read_text(encoding="utf-8")
         outcome["result"] = json.loads(content)
         if part.result is None:
             del outcome["output"]
-    except (OSError, ValueError):
-        pass  # the tests print no JSON, and a part that failed none either
     return outcome
-
-
-def text(output):
-    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
 def describe(options):
@@ -363,7 +362,7 @@ def step_table(result):
     rows = [["gpucnn", f"{result['ours_ms']:.3g}", ""]]
     rows += [[f"torch, {name}", f"{one['median']:.3g}", f"{one['ratio']:.2f}"]
              for name, one in theirs.items()]  # fmt: skip
-    return table(["", "median ms", "gpucnn / torch"], rows)
+    return table([f"batch {result['batch_size']}", "median ms", "gpucnn / torch"], rows)
 
 
 def training_table(result):

@@ -8,15 +8,20 @@
 //
 // with rate = learning_rate / (1 − β1^step) and correction = 1 / (1 − β2^step), worked out on the
 // host. Adam has shrink = 1; AdamW has weight_decay = 0 and shrink = 1 − learning_rate · decay.
-// Work is divided as elementwise.cuh says.
+// Nothing is changed where the guard forbids it (guard.cuh). Work is divided as elementwise.cuh
+// says.
 
+#include "guard.cuh"
 #include "update.cuh"
 
 // beta1_rest is 1 − β1, beta2_rest 1 − β2, rounded once.
 __global__ void adam_step(
     float* parameters, const float* gradients, float* mean, float* square, float shrink,
     float weight_decay, float beta1, float beta1_rest, float beta2, float beta2_rest, float rate,
-    float correction, float epsilon, long long count) {
+    float correction, float epsilon, const int* guard, long long count) {
+    if (is_refused(guard)) {
+        return;
+    }
     update_elements(
         count,
         [=](float gradient, float& w, float& m, float& v) {

@@ -1,20 +1,27 @@
-// Batch normalisation over the rows of a matrix, with or without ReLU behind it, and its gradients.
+// Batch normalisation over the rows of a matrix, with or without a residual and a ReLU behind it,
+// and its gradients.
 //
 //     mean[c]     = Σ x[m,c] / rows          inverse_std[c] = 1 / √(Σ (x[m,c] − mean)² / rows + ε)
-//     y[m,c]      = scale · (x − mean) · inverse_std + shift             RELU: max(y, 0)
+//     y[m,c]      = scale · (x − mean) · inverse_std + shift
+//                   HAS_RESIDUAL: + residual[m,c]      then RELU: max(…, 0)
 //     dshift[c]   = Σ dy                     RELU: dy counts as 0 where y is not above 0
 //     dscale[c]   = Σ dy · (x − mean) · inverse_std
 //     dx[m,c]     = scale · inverse_std · (dy − dshift / rows − x̂ · dscale / rows)
 //
-// with x̂ = (x − mean) · inverse_std. x, y, dy, dx are (rows, C), vectors are (C,). dx may be dy.
+// with x̂ = (x − mean) · inverse_std. x, y, dy, dx and the residual are (rows, C), vectors are (C,).
+// dx may be dy.
 //
 // Sums over rows have two stages: blocks over chunks of rows write (C, chunks), which a block a
 // channel then joins. Of a chunk that is its mean and the squares about it, which lose no digits
 // where the mean is large (Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for
-// computing sample variances", 1979). A ReLU's gradient computes y again, to the same bits.
+// computing sample variances", 1979).
+//
+// A ReLU's gradient computes y again, to the same bits. Not so with HAS_RESIDUAL: there it reads y,
+// and what of dy comes through, the residual's gradient too, is left in dresidual, which may be dy.
+// Arrays that are not used may be null.
 //
 // Constants: C, WIDTH, LANES, ROWS: how a chunk is divided over a block (channel_rows.cuh), chunks
-// lie along y. JOIN_THREADS: threads a block of a second stage. RELU: whether one follows.
+// lie along y. JOIN_THREADS: threads a block of a second stage. HAS_RESIDUAL, RELU: what follows.
 
 #include "channel_rows.cuh"
 #include "reduction.cuh"
@@ -46,25 +53,31 @@ __device__ __forceinline__ void store_partial(
     }
 }
 
-// Before the ReLU. The mean first, or its digits would cancel; fmaf leaves the compiler no choice
-// of its own, so that the gradient finds the same sign.
+// Before residual and ReLU. The mean first, or its digits would cancel; fmaf leaves the compiler no
+// choice of its own, so that the gradient finds the same sign.
 __device__ __forceinline__ float normalise(float x, float mean, float factor, float shift) {
     return fmaf(x - mean, factor, shift);
 }
 
 __device__ __forceinline__ void write_normalised(
-    const float* x, const Vector& mean, const Vector& factor, const Vector& shift, float* y,
-    const RowSpan& span) {
-    Rows::for_each(
-        span,
-        [&](long long offset, Vector v) {
-            for (int i = 0; i < WIDTH; ++i) {
-                const float value = normalise(v.of[i], mean.of[i], factor.of[i], shift.of[i]);
-                v.of[i] = RELU && value < 0.0f ? 0.0f : value;  // not fmaxf: NaN stays NaN
+    const float* x, const float* residual, const Vector& mean, const Vector& factor,
+    const Vector& shift, float* y, const RowSpan& span) {
+    const auto write = [&](long long offset, Vector v, const Vector& branch) {
+        for (int i = 0; i < WIDTH; ++i) {
+            float value = normalise(v.of[i], mean.of[i], factor.of[i], shift.of[i]);
+            if (HAS_RESIDUAL) {
+                value += branch.of[i];
             }
-            store_channels(y + offset, v);
-        },
-        x);
+            v.of[i] = RELU && value < 0.0f ? 0.0f : value;  // not fmaxf: NaN stays NaN
+        }
+        store_channels(y + offset, v);
+    };
+    if constexpr (HAS_RESIDUAL) {
+        Rows::for_each(span, write, x, residual);
+    } else {
+        Rows::for_each(
+            span, [&](long long offset, const Vector& v) { write(offset, v, zeros()); }, x);
+    }
 }
 
 // Statistics
@@ -157,36 +170,41 @@ __global__ void __launch_bounds__(JOIN_THREADS) batch_norm_statistics_join(
 // Values
 
 __global__ void __launch_bounds__(LANES * ROWS) batch_norm_values(
-    const float* x, const float* scale, const float* shift, const float* mean,
-    const float* inverse_std, float* y, long long rows, long long chunk) {
+    const float* x, const float* residual, const float* scale, const float* shift,
+    const float* mean, const float* inverse_std, float* y, long long rows, long long chunk) {
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
     const Vector factor = product(of_thread(scale, span), of_thread(inverse_std, span));
-    write_normalised(x, of_thread(mean, span), factor, of_thread(shift, span), y, span);
+    write_normalised(
+        x, residual, of_thread(mean, span), factor, of_thread(shift, span), y, span);
 }
 
 __global__ void __launch_bounds__(LANES * ROWS) batch_norm_inference(
-    const float* x, const float* scale, const float* shift, const float* mean,
-    const float* variance, float epsilon, float* y, long long rows, long long chunk) {
+    const float* x, const float* residual, const float* scale, const float* shift,
+    const float* mean, const float* variance, float epsilon, float* y, long long rows,
+    long long chunk) {
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
     Vector factor = of_thread(scale, span);
     const Vector spread = of_thread(variance, span);
     for (int i = 0; i < WIDTH; ++i) {
         factor.of[i] /= sqrtf(spread.of[i] + epsilon);
     }
-    write_normalised(x, of_thread(mean, span), factor, of_thread(shift, span), y, span);
+    write_normalised(
+        x, residual, of_thread(mean, span), factor, of_thread(shift, span), y, span);
 }
 
 // Gradients
 
-// What of dy comes through the ReLU, if there is one.
+// Whether what comes through the ReLU is decided by computing y again.
+constexpr bool Y_AGAIN = RELU && !HAS_RESIDUAL;
+
+// What of dy comes through the ReLU, if that is still to be decided.
 __device__ __forceinline__ float passed(
     float dy, float x, float mean, float factor, float shift) {
-    return !RELU || normalise(x, mean, factor, shift) > 0.0f ? dy : 0.0f;
+    return !Y_AGAIN || normalise(x, mean, factor, shift) > 0.0f ? dy : 0.0f;
 }
 
-// Without RELU, `shift` is not read here and below, and may be null.
 __device__ __forceinline__ Vector shift_of_thread(const float* shift, const RowSpan& span) {
-    return RELU ? of_thread(shift, span) : zeros();
+    return Y_AGAIN ? of_thread(shift, span) : zeros();
 }
 
 // Σ dy and Σ dy · (x − mean).
@@ -203,27 +221,40 @@ struct JoinGradientSums {
     }
 };
 
-__global__ void __launch_bounds__(LANES * ROWS) batch_norm_gradients_of_chunks(
-    const float* dy, const float* x, const float* scale, const float* shift, const float* mean,
-    const float* inverse_std, float* sums, float* products, long long rows, long long chunk) {
+// One block at once at least: without saying so, ptxas spills registers on sm_70.
+__global__ void __launch_bounds__(LANES * ROWS, 1) batch_norm_gradients_of_chunks(
+    const float* dy, const float* y, const float* x, const float* scale, const float* shift,
+    const float* mean, const float* inverse_std, float* dresidual, float* sums, float* products,
+    long long rows, long long chunk) {
     __shared__ GradientSums scratch[Rows::THREADS];
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
     const Vector centre = of_thread(mean, span);
     const Vector factor = product(of_thread(scale, span), of_thread(inverse_std, span));
     const Vector shifts = shift_of_thread(shift, span);
     GradientSums total = {};
-    Rows::for_each(
-        span,
-        [&](long long, const Vector& gradient, const Vector& source) {
-            for (int i = 0; i < WIDTH; ++i) {
-                const float arriving = passed(
-                    gradient.of[i], source.of[i], centre.of[i], factor.of[i], shifts.of[i]);
-                total.dy.of[i] += arriving;
-                total.product.of[i] =
-                    fmaf(arriving, source.of[i] - centre.of[i], total.product.of[i]);
-            }
-        },
-        dy, x);
+    const auto add = [&](long long, const Vector& gradient, const Vector& source) {
+        for (int i = 0; i < WIDTH; ++i) {
+            const float arriving = passed(
+                gradient.of[i], source.of[i], centre.of[i], factor.of[i], shifts.of[i]);
+            total.dy.of[i] += arriving;
+            total.product.of[i] =
+                fmaf(arriving, source.of[i] - centre.of[i], total.product.of[i]);
+        }
+    };
+    if constexpr (HAS_RESIDUAL) {
+        Rows::for_each(
+            span,
+            [&](long long offset, Vector gradient, const Vector& source, const Vector& result) {
+                for (int i = 0; i < WIDTH; ++i) {
+                    gradient.of[i] = result.of[i] > 0.0f ? gradient.of[i] : 0.0f;
+                }
+                store_channels(dresidual + offset, gradient);
+                add(offset, gradient, source);
+            },
+            dy, x, y);
+    } else {
+        Rows::for_each(span, add, dy, x);
+    }
     total = Rows::join(total, JoinGradientSums{}, scratch);
     if (threadIdx.y == 0 && span.channel < C) {
         store_partial(sums, span, total.dy);
@@ -252,7 +283,8 @@ __global__ void __launch_bounds__(JOIN_THREADS) batch_norm_gradients_join(
     }
 }
 
-// dx = a · dy + b · (x − mean) + c, one a, b, c a channel. `share` is 1 / rows of the batch.
+// dx = a · dy + b · (x − mean) + c, one a, b, c a channel. `share` is 1 / rows of the batch. With
+// HAS_RESIDUAL, dy is what came through the ReLU.
 __global__ void __launch_bounds__(LANES * ROWS) batch_norm_input_grad(
     const float* dy, const float* x, const float* scale, const float* shift, const float* mean,
     const float* inverse_std, const float* dscale, const float* dshift, float* dx, float share,

@@ -4,13 +4,15 @@
 //     totals[1] += the count of rows whose first largest score is the label's
 //
 // A row counts if every score before the label's is smaller and none behind it is larger. A NaN
-// compares false with everything, so a row that has one never counts.
+// compares false with everything, so a row that has one never counts. Nothing is added where the
+// guard forbids it (guard.cuh).
 //
 // Two kernels, one after the other. In rows_right a block takes a row, row n = blockIdx.x, and
 // thread t the classes t, t + ROW_THREADS, …. accumulate_metrics is one block over all N rows.
 //
 // Constants: K, ROW_THREADS and SUM_THREADS (the two kernels' threads a block, whole warps).
 
+#include "guard.cuh"
 #include "reduction.cuh"
 
 __global__ void rows_right(const float* scores, const int* labels, unsigned char* right) {
@@ -30,7 +32,10 @@ __global__ void rows_right(const float* scores, const int* labels, unsigned char
 }
 
 __global__ void accumulate_metrics(
-    const float* losses, const unsigned char* right, double* totals, int N) {
+    const float* losses, const unsigned char* right, double* totals, const int* guard, int N) {
+    if (is_refused(guard)) {
+        return;
+    }
     __shared__ double loss_scratch[SUM_THREADS / WARP];
     __shared__ int right_scratch[SUM_THREADS / WARP];
     double loss = 0.0;

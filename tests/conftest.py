@@ -52,6 +52,15 @@ def backend(request):
     return get_backend(name, precision)
 
 
+@pytest.fixture(scope="session", params=["fp32", "fp64"])
+def uncompiled_backend(request):
+    """For hundreds of random shapes: one that compiles no kernels for each of them.
+
+    tests/kernels has as many, whose kernels are compiled side by side.
+    """
+    return get_backend("numpy", request.param)
+
+
 @pytest.fixture(scope="session")
 def exact():
     """The reference in float64, for what does not depend on the precision."""

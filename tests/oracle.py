@@ -50,7 +50,7 @@ def _channels_read(C, w_shape, groups):
     )
 
 
-def conv2d_forward(x, w, bias, stride, padding, dilation, groups):
+def conv2d_forward(x, w, bias, stride, padding, dilation, groups, residual=None, relu=False):
     N, H, W, C = x.shape
     K, R, S, _ = w.shape
     (top, bottom), (left, right) = sides(padding)
@@ -60,7 +60,9 @@ def conv2d_forward(x, w, bias, stride, padding, dilation, groups):
     y = np.zeros((N, P, Q, K))
     for n, p, q, r, s, h, v in _taps(x.shape, w.shape, stride, padding, dilation):
         y[n, p, q] += (x[n, h, v][channel] * w[:, r, s]).sum(axis=1)
-    return y if bias is None else y + bias
+    y = y if bias is None else y + bias
+    y = y if residual is None else y + residual
+    return np.where(y < 0.0, 0.0, y) if relu else y
 
 
 def conv2d_input_grad(dy, w, x_shape, stride, padding, dilation, groups):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpucnn.backends.interface.activation import ActivationOperations
 from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.interface.dropout import DropoutOperations
+from gpucnn.backends.interface.guard import GuardOperations
 from gpucnn.backends.interface.loss import LossOperations
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.interface.normalisation import NormalisationOperations
@@ -22,6 +25,7 @@ class Backend(
     MatrixOperations,
     LossOperations,
     OptimizerOperations,
+    GuardOperations,
     AugmentationOperations,
 ):
     """Every operation, with one signature and one set of checks on every backend.
@@ -30,6 +34,17 @@ class Backend(
     border. Results are deterministic: the same arguments give the same bits, run after run, on
     one device. An array that an operation returns is new unless ``out`` was given.
     """
+
+    runs_ahead = False
+    """Whether the host goes on while the device works, so that reading an array costs a wait."""
+
+    def compile_ahead(self, run: Callable[[Backend], object]) -> None:
+        """Makes ready what a run will launch, before its first step; nothing to do on a CPU.
+
+        Args:
+            run: is called with a backend whose arrays have no contents and whose operations only
+                take note of what they would launch.
+        """
 
     def synchronise(self) -> None:
         """Waits until all work handed to the device is done; nothing to do on a CPU."""

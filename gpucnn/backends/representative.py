@@ -98,7 +98,10 @@ def _convolve(backend: Backend, problem: Convolution) -> None:
     w = backend.empty((problem.K, *problem.filter, problem.C // problem.groups))
     options = (problem.stride, problem.padding, problem.dilation, problem.groups)
     dy = backend.conv2d_forward(x, w, None, *options)
-    backend.conv2d_forward(x, w, backend.empty((problem.K,)), *options)
+    bias = backend.empty((problem.K,))
+    backend.conv2d_forward(x, w, bias, *options)
+    backend.conv2d_forward(x, w, bias, *options, relu=True)
+    backend.conv2d_forward(x, w, bias, *options, residual=dy, relu=True)
     backend.conv2d_input_grad(dy, w, x.shape, *options)
     backend.conv2d_filter_grad(x, dy, w.shape, *options)
     backend.channel_sum(dy)
@@ -135,6 +138,9 @@ def _normalise(backend: Backend, channels: int) -> None:
     backend.batch_norm_relu_forward(*forward)
     backend.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
     backend.batch_norm_relu_gradients(x, x, scale, shift, batch_mean, inverse_std)
+    y, *_ = backend.batch_norm_add_relu_forward(x, *forward)
+    backend.batch_norm_add_relu_inference(x, x, scale, shift, mean, variance, 1e-5)
+    backend.batch_norm_add_relu_gradients(x, y, x, scale, batch_mean, inverse_std)
 
 
 def _classify(backend: Backend, classes: int) -> None:
@@ -173,6 +179,8 @@ def _augment(backend: Backend) -> None:
 
 def _optimize(backend: Backend) -> None:
     w, g, m, v = (backend.empty((1001,)) for _ in range(4))
+    guard = backend.empty((1,), np.int32)
+    backend.guard_step(guard, backend.global_norm(g), backend.empty((128,)), 1)
     backend.sgd_step(w, g, None, 0.1, 0.0, False, 1e-4)
     for nesterov in (False, True):
         backend.sgd_step(w, g, v, 0.1, 0.9, nesterov, 1e-4)

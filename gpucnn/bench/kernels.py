@@ -13,7 +13,6 @@ from typing import Any
 from tqdm import tqdm
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
 from gpucnn.bench.ceilings import Ceilings
@@ -152,7 +151,7 @@ class KernelBenchmark:
                     + (did_you_mean(variant, known) if known else "they have one kernel each")
                 )
         begin = time.monotonic()
-        self._compile(problems)
+        self.backend.compile_ahead(lambda planner: self._run_all(planner, problems))
         measured: list[Measurement] = []
         for problem in tqdm(problems, "measuring", leave=False, disable=None):
             spent = time.monotonic() - begin
@@ -200,18 +199,12 @@ class KernelBenchmark:
             return tuple(str(variant) for variant in problem.variants) or ("",)
         return ("",)
 
-    def _compile(self, problems: Sequence[Problem]) -> None:
-        """Compiles all kernels side by side: those that a device which only plans is asked for."""
-        if not isinstance(self.backend, KernelBackend):
-            return
-        device = PlanningDevice(self.backend.device.limits)
-        planner = KernelBackend(device)
-        planner.kernels = self.backend.kernels
+    def _run_all(self, planner: Backend, problems: Sequence[Problem]) -> None:
+        """Every variant of every problem once, on a backend that only takes note."""
         for problem in problems:
             for name in self.variants(problem):
                 arrays = [planner.empty(shape) for shape in problem.input_shapes()]
                 _with_variant(planner, name, problem.ours(planner, arrays))()
-        self.backend.device.compile_all(device.sources)
 
     def _ours(self, problem: Problem, variant: str) -> Run:
         backend = self.backend

@@ -31,6 +31,7 @@ class Comparison:
     torch_version: str | None
     torch_device: str | None
     threads: int
+    batch_size: int
     repetitions: int
 
     def ratio(self, other: Timing) -> float:
@@ -42,6 +43,7 @@ class Comparison:
         answer: dict[str, Any] = {
             "ours_ms": self.ours.median,
             "threads": self.threads,
+            "batch_size": self.batch_size,
             "repetitions": self.repetitions,
             "ours": asdict(self.ours),
         }
@@ -98,6 +100,7 @@ def compare_steps(
         torch.version if torch else None,
         torch.name if torch else None,
         available_cores(),
+        config.training.batch_size,
         repetitions,
     )
 

@@ -65,7 +65,7 @@ def command(
     ]
     click.echo(table(["", "median ms", "quartiles", "", "gpucnn / torch"], rows))
     click.echo(
-        f"\nbatch {loaded.training.batch_size}, {result.repetitions} steps each, in turns, on "
+        f"\nbatch {result.batch_size}, {result.repetitions} steps each, in turns, on "
         f"{result.threads} threads"
         + (f", torch {result.torch_version} on {result.torch_device}" if result.torch else "")
     )

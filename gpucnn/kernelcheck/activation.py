@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.base import Backend
 from gpucnn.kernelcheck.draws import Generator, normal, shape
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
-from gpucnn.kernelcheck.running_error import Bounded, sum_bound
+from gpucnn.kernelcheck.running_error import Bounded, Floats, sum_bound
 
 _SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf)
 
@@ -54,12 +54,17 @@ def _draw_add(rng: Generator, number: int) -> Arguments:
     return {"a": a, "b": b, "out": a} if number % 3 == 0 else {"a": a, "b": b}
 
 
+def _where_sloped(a: Arguments, values: Floats) -> Floats:
+    """Slope and product are rounded; what x > 0 lets through is as it was."""
+    return np.where(a["x"] > 0, 0.0, sum_bound(2, abs(a["slope"] * values)))
+
+
 def _leaky_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    return {"y": sum_bound(2, abs(a["slope"] * a["x"]))}
+    return {"y": _where_sloped(a, a["x"])}
 
 
 def _leaky_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    return {"dx": sum_bound(2, abs(a["slope"] * a["dy"]))}
+    return {"dx": _where_sloped(a, a["dy"])}
 
 
 def _sigmoid_bounds(a: Arguments, _exact: Backend) -> Bounds:

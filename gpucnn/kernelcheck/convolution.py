@@ -88,8 +88,10 @@ def _options(problem: Conv2dGeometry) -> Arguments:
 def _draw_forward(rng: Generator, number: int) -> Arguments:
     problem = draw_geometry(rng, number)
     bias = normal(rng, problem.K) if rng.random() < 0.5 else None
+    residual = normal(rng, *problem.y_shape) if rng.random() < 0.5 else None
     x, w = normal(rng, *problem.x_shape), normal(rng, *problem.w_shape)
-    return {"x": x, "w": w, "bias": bias, **_options(problem)}
+    epilogue = {"bias": bias, "residual": residual, "relu": chosen(rng, False, True)}
+    return {"x": x, "w": w, **epilogue, **_options(problem)}
 
 
 def _draw_input_grad(rng: Generator, number: int) -> Arguments:
@@ -120,7 +122,9 @@ def _absolute(a: Arguments) -> Arguments:
 
 def _forward_bounds(a: Arguments, exact: Backend) -> Bounds:
     problem = _geometry(a)
-    terms = problem.R * problem.S * (problem.C // problem.groups) + (a["bias"] is not None)
+    terms = problem.R * problem.S * (problem.C // problem.groups)
+    terms += (a["bias"] is not None) + (a["residual"] is not None)
+    # max(y, 0) is never further off than y.
     return {"y": sum_bound(terms, exact.conv2d_forward(**_absolute(a)))}
 
 

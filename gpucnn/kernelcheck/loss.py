@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal
+from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
 
+_SMALLEST = -1e4
 _CLASSES = (1, 2, 3, 10, 31, 32, 33, 129, 300, 1030)
 
 
-def _draw_scores(rng: Generator, number: int) -> dict[str, NDArray[np.float32] | NDArray[np.int32]]:
+def _draw_scores(rng: Generator, number: int) -> Arguments:
     K = _CLASSES[number % len(_CLASSES)]
     N = integer(rng, 1, max(1, min(300, 3000 // K)))
     labels = rng.integers(0, K, N, np.int32)
@@ -26,8 +27,13 @@ def _draw_softmax(rng: Generator, number: int) -> Arguments:
 
 def _draw_cross_entropy(rng: Generator, number: int) -> Arguments:
     drawn = _draw_scores(rng, number)
-    smoothing = chosen(rng, 0.0, 0.1, 0.5)
-    return {"logits": drawn["scores"], "labels": drawn["labels"], "label_smoothing": smoothing}
+    logits, labels = drawn["scores"], drawn["labels"]
+    smoothing = chosen(rng, 0.0, 0.0, 0.1, 0.5)
+    if smoothing == 0.0:  # −∞ rules a class out.
+        ruled_out = rng.random(logits.shape) < 0.1
+        ruled_out[np.arange(len(labels)), labels] = False
+        logits[ruled_out] = -np.inf
+    return {"logits": logits, "labels": labels, "label_smoothing": smoothing}
 
 
 def _draw_cross_entropy_input_grad(rng: Generator, number: int) -> Arguments:
@@ -62,6 +68,7 @@ def _draw_metrics(rng: Generator, number: int) -> Arguments:
         "losses": abs(normal(rng, len(scores))),
         "scores": scores,
         "labels": labels.astype(np.int32),
+        "guard": draw_guard(rng),
     }
 
 
@@ -73,7 +80,9 @@ def _target(a: Arguments, classes: int) -> Bounded:
 
 
 def _shifted(logits: Floats) -> Bounded:
-    return Bounded(logits) - Bounded(logits.max(axis=1, keepdims=True))
+    """With a very small number for −∞: its exponential is 0 too."""
+    finite = np.maximum(logits, _SMALLEST)
+    return Bounded(finite) - Bounded(finite.max(axis=1, keepdims=True))
 
 
 def _softmax(logits: Floats) -> Bounded:
@@ -86,8 +95,13 @@ def _softmax_bounds(a: Arguments, _exact: Backend) -> Bounds:
 
 
 def _cross_entropy_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    shifted, target = _shifted(a["logits"]), _target(a, a["logits"].shape[1])
-    losses = (target * (shifted.exp().sum(1, keepdims=True).log() - shifted)).sum(1)
+    """Of log Σ exp − (1 − ε) · the label's − ε · the mean of all, each from the largest."""
+    smoothing: float = a["label_smoothing"]
+    shifted = _shifted(a["logits"])
+    of_label = shifted.take(a["labels"])
+    losses = shifted.exp().sum(1).log() - of_label * (Bounded(1.0) - smoothing)
+    if smoothing > 0.0:
+        losses = losses - shifted.mean(1) * smoothing
     return {"losses": losses.bound, "probabilities": _softmax(a["logits"]).bound}
 
 
@@ -113,7 +127,9 @@ def _squared_error_input_grad_bounds(a: Arguments, _exact: Backend) -> Bounds:
 
 
 def _metrics_bounds(a: Arguments, _exact: Backend) -> Bounds:
-    """The sum of losses is in double, the count exact."""
+    """The sum of losses is in double, the count exact; and all is, where nothing may be added."""
+    if a["guard"] is not None and a["guard"][0] != 0:
+        return {}
     terms, total = len(a["losses"]) + 1, a["totals"][0] + a["losses"].sum()
     return {"totals": np.array([sum_bound(terms, total, DOUBLE), 0.0])}
 

@@ -13,7 +13,7 @@ from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.errors import ShapeError
 from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal, padding
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
-from gpucnn.kernelcheck.running_error import sum_bound
+from gpucnn.kernelcheck.running_error import Floats, sum_bound
 
 _MOST_TAPS = 20000
 """N·P·Q·R·S·C."""
@@ -93,7 +93,7 @@ def _draw_avg_input_grad(rng: Generator, number: int) -> Arguments:
 
 def _global_shape(rng: Generator, number: int) -> tuple[int, int, int, int]:
     """The last few have more pixels than one chunk of a block."""
-    C = CHANNELS[number % 5]
+    C = (*CHANNELS, 130)[number % 6]
     pixels = 4000 if number % 10 == 4 else 60
     return chosen(rng, 1, 2, 3), integer(rng, 1, 9), integer(rng, 1, max(1, pixels // C)), C
 
@@ -111,9 +111,18 @@ def _window_size(a: Arguments) -> int:
     return int(np.prod(a["window"]))
 
 
+def _windows_of_pixels(a: Arguments, exact: Backend) -> Floats:
+    """How many windows hold each pixel."""
+    options = {name: a[name] for name in ("x_shape", "window", "stride", "padding")}
+    shares: Floats = exact.avg_pool2d_input_grad(np.ones_like(a["dy"]), **options)
+    return np.round(shares * _window_size(a))
+
+
 def _max_input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
+    """The terms are not products: one alone is exact."""
     magnitudes = exact.max_pool2d_input_grad(**{**a, "dy": abs(a["dy"])})
-    return {"dx": sum_bound(_window_size(a), magnitudes)}
+    terms = exact.max_pool2d_input_grad(**{**a, "dy": np.ones_like(a["dy"])})
+    return {"dx": sum_bound(np.maximum(terms - 1, 0), magnitudes)}
 
 
 # The factor 1/(R·S) is rounded, and so is each product with it: two roundings more than terms.
@@ -121,12 +130,13 @@ def _max_input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
 
 def _avg_forward_bounds(a: Arguments, exact: Backend) -> Bounds:
     magnitudes = exact.avg_pool2d_forward(**{**a, "x": abs(a["x"])})
-    return {"y": sum_bound(_window_size(a) + 2, magnitudes)}
+    shares = exact.avg_pool2d_forward(**{**a, "x": np.ones_like(a["x"])})
+    return {"y": sum_bound(np.round(shares * _window_size(a)) + 2, magnitudes)}
 
 
 def _avg_input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
     magnitudes = exact.avg_pool2d_input_grad(**{**a, "dy": abs(a["dy"])})
-    return {"dx": sum_bound(_window_size(a) + 2, magnitudes)}
+    return {"dx": sum_bound(_windows_of_pixels(a, exact) + 2, magnitudes)}
 
 
 def _global_forward_bounds(a: Arguments, exact: Backend) -> Bounds:

@@ -13,6 +13,7 @@ from gpucnn.kernelcheck import (
     activation,
     augmentation,
     convolution,
+    guard,
     loss,
     matrix,
     normalisation,
@@ -32,6 +33,7 @@ OPERATIONS: dict[str, Operation] = {
         loss,
         augmentation,
         optimizer,
+        guard,
     )
     for operation in family.OPERATIONS
 }

@@ -30,17 +30,21 @@ def unit_roundoff(dtype: np.dtype[Any] = FLOAT) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
-def gamma(n: int, dtype: np.dtype[Any] = FLOAT) -> float:
-    """γ_n: the relative error after n roundings."""
+def gamma(n: Any, dtype: np.dtype[Any] = FLOAT) -> Any:
+    """γ_n: the relative error after n roundings; for an array of n, an array."""
     nu = n * unit_roundoff(dtype)
     return nu / (1 - nu)
 
 
-def sum_bound(n: int, magnitudes: Floats, dtype: np.dtype[Any] = FLOAT) -> Floats:
-    """How far sums of n products may be off, from the sums of their absolute values."""
+def sum_bound(n: Any, magnitudes: Floats, dtype: np.dtype[Any] = FLOAT) -> Floats:
+    """How far sums of n products may be off, from the sums of their absolute values.
+
+    n is one number, or one for each sum.
+    """
     tiny = n * float(np.finfo(dtype).smallest_subnormal)
     # The reference rounds too, in double.
-    return (gamma(n, dtype) + gamma(n, DOUBLE)) * magnitudes + tiny
+    bound: Floats = (gamma(n, dtype) + gamma(n, DOUBLE)) * magnitudes + tiny
+    return bound
 
 
 class Bounded:
@@ -117,6 +121,11 @@ class Bounded:
     def mean(self, axis: int, keepdims: bool = False) -> Bounded:
         """The mean along an axis."""
         return self.sum(axis, keepdims) / float(self.value.shape[axis])
+
+    def take(self, columns: NDArray[Any]) -> Bounded:
+        """One element of each row."""
+        rows = np.arange(len(columns))
+        return Bounded(*(each[rows, columns] for each in (self.value, self.error, self.magnitude)))
 
     def sqrt(self) -> Bounded:
         """√, of what is not negative."""

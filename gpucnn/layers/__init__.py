@@ -5,7 +5,13 @@ from gpucnn.layers.base import Context, Layer, Parameter, layers
 from gpucnn.layers.containers import Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
 from gpucnn.layers.dropout import Dropout
-from gpucnn.layers.fusion import BatchNormReLU2d, fuse_layers, unfused
+from gpucnn.layers.fusion import (
+    BatchNormReLU2d,
+    Conv2dReLU,
+    ResidualReLU,
+    fuse_layers,
+    unfused,
+)
 from gpucnn.layers.linear import Flatten, Linear
 from gpucnn.layers.network import Network
 from gpucnn.layers.normalisation import BatchNorm2d
@@ -17,6 +23,7 @@ __all__ = [
     "BatchNormReLU2d",
     "Context",
     "Conv2d",
+    "Conv2dReLU",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
@@ -28,6 +35,7 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Residual",
+    "ResidualReLU",
     "Sequential",
     "Sigmoid",
     "Tanh",

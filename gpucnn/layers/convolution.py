@@ -92,6 +92,10 @@ class Conv2d(Layer):
 
     def forward(self, x: Array) -> Array:
         """x (N, H, W, C) to y (N, P, Q, K)."""
+        return self.convolve(x)
+
+    def convolve(self, x: Array, relu: bool = False) -> Array:
+        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
         self._x = x
         return self.backend.conv2d_forward(
             x,
@@ -101,6 +105,7 @@ class Conv2d(Layer):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            relu=relu,
         )
 
     def backward(self, dy: Array) -> Array:

@@ -1,7 +1,9 @@
 """Fused layers: one operation for neighbours that could be two, put in their place by one pass.
 
 A fused layer is a step of a ``Sequential``, not one of its layers: names, parameters, buffers and
-shapes stay those of the parts, and so do checkpoints and initial weights.
+shapes stay those of the parts, and so do checkpoints and initial weights. There are three, each
+with the ReLU behind it: of a convolution, of batch normalisation, and of a residual block that ends
+with batch normalisation.
 """
 
 from __future__ import annotations
@@ -12,11 +14,51 @@ from contextlib import contextmanager
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.layers.activation import ReLU
 from gpucnn.layers.base import Layer, Shape
-from gpucnn.layers.containers import Sequential
+from gpucnn.layers.containers import Residual, Sequential
+from gpucnn.layers.convolution import Conv2d
 from gpucnn.layers.normalisation import BatchNorm2d
 
 
-class BatchNormReLU2d(Layer):
+class _Fused(Layer):
+    """A step in the place of a layer, whose name, parameters and buffers it has, and of a ReLU."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self._layer = layer
+        self.parameters, self.buffers = layer.parameters, layer.buffers
+        self.attach(layer.context, layer.name)
+
+    def _declare(self, input_shape: Shape) -> Shape:
+        """As the layer; a ReLU keeps the shape."""
+        return self._layer.declare(input_shape)
+
+
+class Conv2dReLU(_Fused):
+    """A ``Conv2d`` with a ``ReLU`` behind it.
+
+    Args:
+        convolution: attached already; it still makes its gradients.
+    """
+
+    kind = "conv2d_relu"
+    keeps_output = True
+
+    def __init__(self, convolution: Conv2d) -> None:
+        super().__init__(convolution)
+        self.convolution = convolution
+
+    def forward(self, x: Array) -> Array:
+        """Keeps y: where it is positive, so was the convolution."""
+        self._y = self.convolution.convolve(x, relu=True)
+        return self._y
+
+    def backward(self, dy: Array) -> Array:
+        """dy where y > 0, through the convolution."""
+        out = dy if self.owns_gradient else None
+        return self.convolution.backward(self.backend.relu_input_grad(dy, self._y, out=out))
+
+
+class BatchNormReLU2d(_Fused):
     """A ``BatchNorm2d`` with a ``ReLU`` behind it. It keeps x, not y.
 
     Args:
@@ -26,14 +68,8 @@ class BatchNormReLU2d(Layer):
     kind = "batch_norm_relu2d"
 
     def __init__(self, norm: BatchNorm2d) -> None:
-        super().__init__()
-        self.parameters, self.buffers = norm.parameters, norm.buffers
+        super().__init__(norm)
         self.momentum, self.epsilon = norm.momentum, norm.epsilon
-        self.attach(norm.context, norm.name)
-
-    def _declare(self, input_shape: Shape) -> Shape:
-        """The shape stays."""
-        return input_shape
 
     def forward(self, x: Array) -> Array:
         """By the batch's statistics in training, by the running ones otherwise."""
@@ -66,9 +102,62 @@ class BatchNormReLU2d(Layer):
         return dx
 
 
+class ResidualReLU(_Fused):
+    """A ``Residual`` whose body ends with a ``BatchNorm2d``, with a ``ReLU`` behind it.
+
+    Normalisation, sum and ReLU are one operation. It keeps y and the normalisation's x.
+
+    Args:
+        residual: attached already, its body fused already.
+        norm: the last step of its body.
+    """
+
+    kind = "residual_relu"
+    keeps_output = True
+
+    def __init__(self, residual: Residual, norm: BatchNorm2d) -> None:
+        super().__init__(residual)
+        self.body, self.shortcut = Sequential(residual.body.steps[:-1]), residual.shortcut
+        self.norm = norm
+
+    def forward(self, x: Array) -> Array:
+        """max(norm(body(x)) + shortcut(x), 0)."""
+        shortcut, x = self.shortcut.forward(x), self.body.forward(x)
+        norm = self.norm
+        vectors = (
+            norm.parameters["scale"].value,
+            norm.parameters["shift"].value,
+            norm.buffers["running_mean"].value,
+            norm.buffers["running_variance"].value,
+        )
+        if not self.context.training:
+            return self.backend.batch_norm_add_relu_inference(x, shortcut, *vectors, norm.epsilon)
+        self._x = x
+        self._y, self._mean, self._inverse_std = self.backend.batch_norm_add_relu_forward(
+            x, shortcut, *vectors, norm.momentum, norm.epsilon
+        )
+        return self._y
+
+    def backward(self, dy: Array) -> Array:
+        """What comes through the ReLU enters the shortcut as it is; both gradients add."""
+        scale, shift = self.norm.parameters["scale"], self.norm.parameters["shift"]
+        dx, _, _, dshortcut = self.backend.batch_norm_add_relu_gradients(
+            dy,
+            self._y,
+            self._x,
+            scale.value,
+            self._mean,
+            self._inverse_std,
+            dscale=scale.gradient,
+            dshift=shift.gradient,
+            dresidual=dy if self.owns_gradient else None,
+        )
+        return self.backend.add(self.body.backward(dx), self.shortcut.backward(dshortcut))
+
+
 def fuse_layers(network: Layer) -> None:
     """Puts fused layers in the place of their parts, in all ``Sequential`` within."""
-    for part in _sequentials(network):
+    for part in reversed(list(_sequentials(network))):  # the inner ones first
         part.run(_fused(part.layers))
 
 
@@ -89,11 +178,24 @@ def unfused(network: Layer) -> Iterator[None]:
 def _fused(layers: list[Layer]) -> list[Layer]:
     steps: list[Layer] = []
     for layer in layers:
-        if isinstance(layer, ReLU) and steps and isinstance(steps[-1], BatchNorm2d):
-            steps[-1] = BatchNormReLU2d(steps[-1])
-        else:
+        fused = _with_relu(steps[-1]) if steps and isinstance(layer, ReLU) else None
+        if fused is None:
             steps.append(layer)
+        else:
+            steps[-1] = fused
     return steps
+
+
+def _with_relu(layer: Layer) -> Layer | None:
+    """The layer and a ReLU behind it as one; None where there is no such thing."""
+    match layer:
+        case Conv2d():
+            return Conv2dReLU(layer)
+        case BatchNorm2d():
+            return BatchNormReLU2d(layer)
+        case Residual(body=Sequential(steps=[*_, BatchNorm2d() as norm])):
+            return ResidualReLU(layer, norm)
+    return None
 
 
 def _sequentials(network: Layer) -> Iterator[Sequential]:

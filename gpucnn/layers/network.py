@@ -36,6 +36,7 @@ class Network:
         seed: of the initial weights and of dropout.
         fuse: whether fused layers take the place of their parts. It changes neither names nor
             initial weights.
+        draw_weights: whether weights get their initial values; otherwise they are zero.
 
     Raises:
         ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
@@ -49,6 +50,7 @@ class Network:
         backend: Backend,
         seed: int = 0,
         fuse: bool = True,
+        draw_weights: bool = True,
     ) -> None:
         self.backend = backend
         self.input_shape = input_shape
@@ -67,7 +69,9 @@ class Network:
         for index, dropout in enumerate(_of_kind(self.body, Dropout)):
             dropout.index = index
         self._allocate()
-        self._initialise(seed)
+        if draw_weights:
+            self._draw_weights(seed)
+        self._fill_constants()
 
     def _allocate(self) -> None:
         parameters = list(self.parameters().values())
@@ -86,13 +90,16 @@ class Network:
             parameter.value = self.values[part].reshape(parameter.shape)
             parameter.gradient = self.gradients[part].reshape(parameter.shape)
 
-    def _initialise(self, seed: int) -> None:
+    def _draw_weights(self, seed: int) -> None:
         for index, parameter in enumerate(self.parameters().values()):
             if isinstance(parameter.initialiser, str):
                 stream = Stream.INITIAL_WEIGHTS.of_layer(index)
                 drawn = init.draw(parameter.initialiser, parameter.shape, seed, stream)
                 parameter.value[...] = self.backend.asarray(drawn)
-            else:
+
+    def _fill_constants(self) -> None:
+        for parameter in self.parameters().values():
+            if not isinstance(parameter.initialiser, str):
                 parameter.value.fill(parameter.initialiser)
         for buffer in self.buffers().values():
             buffer.value = self.backend.empty(buffer.shape)

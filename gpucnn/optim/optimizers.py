@@ -42,12 +42,13 @@ class Optimizer(ABC):
             name: network.backend.zeros(network.values.shape) for name in self.state_names
         }
 
-    def step(self, number: int, factor: float = 1.0) -> None:
+    def step(self, number: int, factor: float = 1.0, guard: Array | None = None) -> None:
         """Changes the parameters by their gradients.
 
         Args:
             number: of the step, from 1.
             factor: what the schedule multiplies the learning rate by.
+            guard: holds the step back where it is not 0 (``guard_step``); None for no guard.
         """
         for part, weight_decay in self._parts():
             self._step(
@@ -57,6 +58,7 @@ class Optimizer(ABC):
                 number,
                 self.learning_rate * factor,
                 weight_decay,
+                guard,
             )
 
     def _parts(self) -> Iterator[tuple[slice, float]]:
@@ -77,6 +79,7 @@ class Optimizer(ABC):
         number: int,
         learning_rate: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None: ...
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -135,6 +138,7 @@ class SGD(Optimizer):
         number: int,
         learning_rate: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None:
         self.network.backend.sgd_step(
             values,
@@ -144,6 +148,7 @@ class SGD(Optimizer):
             self.momentum,
             self.nesterov,
             weight_decay,
+            guard,
         )
 
 
@@ -187,6 +192,7 @@ class Adam(Optimizer):
         number: int,
         learning_rate: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None:
         self._operation()(
             values,
@@ -199,6 +205,7 @@ class Adam(Optimizer):
             self.beta2,
             self.epsilon,
             weight_decay,
+            guard,
         )
 
     def _operation(self) -> Callable[..., None]:

@@ -26,10 +26,11 @@ from gpucnn.training.checkpoint import Checkpoint, Progress
 from gpucnn.training.display import Display
 from gpucnn.training.environment import describe
 from gpucnn.training.evaluation import Evaluation, evaluate
-from gpucnn.training.finite import non_finite_error
 from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.rehearsal import rehearse
 from gpucnn.training.run_folder import ModelCard, RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
+from gpucnn.training.step import TrainingStep
 
 _LOG_STEPS = 50
 """A line of metrics.jsonl every so many steps, besides those of epochs."""
@@ -80,13 +81,16 @@ class Trainer:
             config.training.fuse,
         )
         self.network.train()
-        self.loss = config.build_loss()
         self.optimizer = config.build_optimizer()
         self.optimizer.attach(self.network)
         self.schedule = config.build_schedule()
         self.pipeline = InputPipeline(self.backend, self.normalisation)
+        self.loss = config.build_loss()
+        self._step = TrainingStep(
+            self.network, self.loss, self.optimizer, self.pipeline, config.training
+        )
+        self._unchecked: list[Batch] = []
         self.progress = Progress()
-        self._totals = self.backend.zeros((2,), np.float64)
         self._resumed_at, self._since = 0.0, time.perf_counter()
         self._saved_at = self._since
         self.run: RunFolder | None = None
@@ -152,6 +156,7 @@ class Trainer:
         done = progress.epoch * len(self.loader.dataset) + progress.batch * self.loader.batch_size
         self._resumed_at, self._since = progress.seconds, time.perf_counter()
         self._saved_at = self._since
+        self.backend.compile_ahead(self._rehearse)
         try:
             with StopOnSignal() as self._stop, self.display.open_bar(images, done):
                 if self.run is not None and progress.step == 0:
@@ -162,6 +167,10 @@ class Trainer:
         finally:
             if self.run is not None:
                 self.run.unlock()
+
+    def _rehearse(self, backend: Backend) -> None:
+        """All that the run will launch, on a backend that only takes note of it."""
+        rehearse(self.config, backend, self.loader, len(self.classes), self.normalisation)
 
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end."""
@@ -197,36 +206,34 @@ class Trainer:
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        self._totals.fill(0)
+        self._step.totals.fill(0)
         self.save()
 
     @np.errstate(all="ignore")  # what is not finite is found by the checks, not by warnings
     def train_step(self, batch: Batch) -> None:
         """One step: forward, loss, backward, the checks, the optimizer.
 
+        Where the host runs ahead of the device, it looks at the checks only now and then.
+
         Raises:
-            NonFiniteError: the loss or the gradient is not finite; nothing was changed but
-                running statistics.
+            NonFiniteError: the loss or the gradient of this step, or of one not long before, is
+                not finite; neither that step nor a later one changed anything but running
+                statistics.
         """
-        backend, network, training = self.backend, self.network, self.config.training
-        step, N = self.progress.step, batch.labels.size
-        network.begin_step(step)
-        x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
-        scores = network.forward(x)
-        losses = self.loss.forward(backend, scores, labels)
-        network.backward(self.loss.backward(backend, N))
-        norm = backend.global_norm(network.gradients)
-        loss = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
-        if not (np.isfinite(loss) and np.isfinite(backend.to_numpy(norm)[0])):
-            raise non_finite_error(network, x, step, loss)
-        if training.clip_value is not None:
-            backend.clip_by_value(network.gradients, training.clip_value)
-            norm = backend.global_norm(network.gradients)
-        if training.clip_norm is not None:
-            backend.clip_by_global_norm(network.gradients, norm, training.clip_norm)
-        backend.accumulate_metrics(self._totals, losses, scores, labels)
-        self.optimizer.step(step + 1, self._schedule_factor())
+        self._step.take(batch, self.progress.step, self._schedule_factor())
         self.progress.step += 1
+        self._unchecked.append(batch)
+        if not self.backend.runs_ahead or len(self._unchecked) >= _LOG_STEPS:
+            self._check_steps()
+
+    def _check_steps(self) -> None:
+        """Raises NonFiniteError if one of the steps since the last check was not taken."""
+        batches, self._unchecked = self._unchecked, []
+        refused = self._step.refused() if batches else None
+        if refused is not None:
+            batch = batches[refused - (self.progress.step - len(batches))]
+            self.progress.step = refused
+            raise self._step.explain(batch, refused)
 
     def evaluate(self, split: str = "test") -> Evaluation:
         """Evaluates the network as it is, on "test", "validation" or "train" (not augmented)."""
@@ -268,7 +275,7 @@ class Trainer:
         self.optimizer.load_state(checkpoint.group("optimizer"))
         self.progress = checkpoint.progress
         totals = np.array([self.progress.loss_sum, self.progress.correct])
-        self._totals[...] = self.backend.asarray(totals, np.float64)
+        self._step.totals[...] = self.backend.asarray(totals, np.float64)
 
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""
@@ -307,7 +314,9 @@ class Trainer:
         raise Interrupted(self._stop.number)
 
     def _read_totals(self) -> tuple[float, float]:
-        loss, correct = self.backend.to_numpy(self._totals)
+        """Sum of losses and number right in the epoch at hand, after a check of its steps."""
+        self._check_steps()
+        loss, correct = self.backend.to_numpy(self._step.totals)
         return float(loss), float(correct)
 
     def _seen(self) -> int:

@@ -107,8 +107,9 @@ def rounded(rng, backend, shape):
 def check(backend, case, seed=0):
     """All three passes against the loops."""
     rng = np.random.default_rng(seed)
-    x, w, b, dy = (rounded(rng, backend, s) for s in (case.x, case.w, case.w[0], case.y))
-    there = [backend.asarray(array) for array in (x, w, b, dy)]
+    shapes = case.x, case.w, case.w[0], case.y, case.y
+    x, w, b, dy, residual = (rounded(rng, backend, shape) for shape in shapes)
+    there = [backend.asarray(array) for array in (x, w, b, dy, residual)]
     settled = (case.stride, case.padding, case.dilation, case.groups)
     N, P, Q, K = case.y
     _, R, S, channels = case.w
@@ -118,10 +119,10 @@ def check(backend, case, seed=0):
         assert_close(backend.to_numpy(result), expected, sum_bound(n, terms, backend.dtype))
 
     compare(
-        backend.conv2d_forward(*there[:3], **case.options),
-        oracle.conv2d_forward(x, w, b, *settled),
-        oracle.conv2d_forward(abs(x), abs(w), abs(b), *settled),
-        R * S * channels + 1,
+        backend.conv2d_forward(*there[:3], **case.options, residual=there[4], relu=True),
+        oracle.conv2d_forward(x, w, b, *settled, residual, relu=True),
+        oracle.conv2d_forward(abs(x), abs(w), abs(b), *settled, abs(residual)),
+        R * S * channels + 2,
     )
     compare(
         backend.conv2d_forward(*there[:2], **case.options),
@@ -149,15 +150,59 @@ def test_fixed_cases(backend, case):
 
 
 @given(case=cases(), seed=st.integers(0, 99))
-def test_random_cases(backend, case, seed):
-    check(backend, case, seed)
+def test_random_cases(uncompiled_backend, case, seed):
+    check(uncompiled_backend, case, seed)
 
 
 @pytest.mark.slow
 @settings(max_examples=2000)
 @given(case=cases(), seed=st.integers(0, 99))
-def test_many_random_cases(backend, case, seed):
-    check(backend, case, seed)
+def test_many_random_cases(uncompiled_backend, case, seed):
+    check(uncompiled_backend, case, seed)
+
+
+EPILOGUES = [
+    "one input channel", "groups of one filter", "depthwise, multiplier 3",
+    "five channels, dilated, grouped", "five channels, all in the padding", "1×1 groups",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("has_residual", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("name", EPILOGUES)
+def test_epilogue(backend, rng, name, has_bias, has_residual, relu):
+    """On small integers, which round nowhere, so nothing may differ."""
+    case = CASES[name]
+    x, w, b, residual = (
+        rng.integers(-4, 5, shape).astype(float) for shape in (case.x, case.w, case.w[0], case.y)
+    )
+    bias, residual = b if has_bias else None, residual if has_residual else None
+    there = [a if a is None else backend.asarray(a) for a in (x, w, bias, residual)]
+    y = backend.conv2d_forward(*there[:3], **case.options, residual=there[3], relu=relu)
+    settled = (case.stride, case.padding, case.dilation, case.groups)
+    expected = oracle.conv2d_forward(x, w, bias, *settled, residual, relu)
+    np.testing.assert_array_equal(backend.to_numpy(y), expected)
+    if has_residual:
+        np.testing.assert_array_equal(backend.to_numpy(there[3]), residual)
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(1, 1), (1, 5), (5, 1)])
+def test_relu_lets_nan_through(backend, groups, channels):
+    """From x and from the residual, to their own places only."""
+    K = 5
+    x = np.ones((2, 3, 3, groups * channels))
+    x[0, 0, 0] = np.nan
+    residual = np.zeros((2, 2, 3, K))
+    residual[1, 0, 2, 3] = np.nan
+    w = -np.ones((K, 2, 1, channels))
+    y = backend.conv2d_forward(
+        backend.asarray(x), backend.asarray(w), groups=groups,
+        residual=backend.asarray(residual), relu=True,
+    )  # fmt: skip
+    expected = residual.copy()
+    expected[0, 0, 0] = np.nan
+    np.testing.assert_array_equal(backend.to_numpy(y), expected)
 
 
 def test_small_integers_are_exact(backend):
@@ -253,14 +298,16 @@ def wrong_arrays(backend, shape):
 
 def test_refuses_arrays(backend):
     good = {name: backend.zeros(shape) for name, shape in (("x", X), ("w", W), ("dy", Y))}
-    good["bias"] = backend.zeros((6,))
+    good["bias"], good["residual"] = backend.zeros((6,)), backend.zeros(Y)
     for name, array in good.items():
         for wrong, message in wrong_arrays(backend, array.shape):
             given = {**good, name: wrong}
             pattern = f"(?s)^{name} .*{message}"
-            if name in ("x", "w", "bias"):
+            if name in ("x", "w", "bias", "residual"):
                 with pytest.raises(ShapeError, match=pattern):
-                    backend.conv2d_forward(given["x"], given["w"], given["bias"])
+                    backend.conv2d_forward(
+                        given["x"], given["w"], given["bias"], residual=given["residual"]
+                    )
             if name in ("dy", "w"):
                 with pytest.raises(ShapeError, match=pattern):
                     backend.conv2d_input_grad(given["dy"], given["w"], X)
@@ -281,6 +328,8 @@ def test_refuses_shapes(backend):
         backend.conv2d_forward(x, backend.zeros((6, 3, 3, 5)))
     with pytest.raises(ShapeError, match=r"bias has shape \(4,\), expected \(6,\)"):
         backend.conv2d_forward(x, w, backend.zeros((4,)))
+    with pytest.raises(ShapeError, match=r"residual has shape .*expected \(2, 4, 5, 6\)"):
+        backend.conv2d_forward(x, w, residual=backend.zeros((2, 4, 5, 1)))
     with pytest.raises(ShapeError, match=r"dy has shape \(2, 4, 5, 6\), expected \(2, 5, 5, 6\)"):
         backend.conv2d_input_grad(dy, w, (2, 7, 7, 4))
     with pytest.raises(ShapeError, match=r"dy has shape .*expected \(2, 5, 6, 6\)"):

@@ -93,6 +93,38 @@ def check_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
     check_gradients(backend, results, passed, x, scale)
 
 
+def check_add_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
+    """As ``check_relu``, with a residual; the gradient is given the oracle's y, rounded."""
+    rng = np.random.default_rng(seed)
+    x, dy, scale, shift, running_mean, running_variance = problem(rng, backend, shape, mean, spread)
+    residual = rng.standard_normal(shape).astype(backend.dtype)
+    dtype, C = backend.dtype, shape[-1]
+    tracked = [track(v, dtype) for v in (scale, shift, running_mean, running_variance)]
+    rows, branch = (track(array, dtype).reshape(-1, C) for array in (x, residual))
+    there = [backend.asarray(array) for array in (x, residual, scale, shift)]
+    moving = [backend.asarray(v.copy()) for v in (running_mean, running_variance)]
+
+    def agree(y, before):
+        above = np.maximum(values(before), 0.0).reshape(shape)
+        assert_close(backend.to_numpy(y), above, bounds(before, dtype).reshape(shape))
+
+    y = backend.batch_norm_add_relu_inference(*there, *moving, EPSILON)
+    agree(y, oracle.batch_norm_inference(rows, *tracked, EPSILON) + branch)
+    y, *statistics = backend.batch_norm_add_relu_forward(*there, *moving, MOMENTUM, EPSILON)
+    expected = oracle.batch_norm_forward(rows, *tracked, MOMENTUM, EPSILON)
+    agree(y, expected[0] + branch)
+    for result, wanted in zip((*statistics, *moving), expected[1:], strict=True):
+        assert_tracked(backend.to_numpy(result), wanted, dtype)
+    y = oracle.relu(values(expected[0] + branch)).astype(dtype).reshape(shape)
+    *results, dresidual = backend.batch_norm_add_relu_gradients(
+        *(backend.asarray(array) for array in (dy, y, x, scale)), *statistics
+    )
+    passed = oracle.relu_input_grad(dy, y).astype(dtype)
+    check_gradients(backend, results, passed, x, scale)
+    assert dresidual.dtype == dtype
+    np.testing.assert_array_equal(backend.to_numpy(dresidual), passed)
+
+
 @pytest.mark.parametrize(
     "shape",
     [(2, 1), (3, 5), (2, 1, 1, 3), (1, 1, 2, 17), (2, 3, 5, 1), (4, 5, 3, 3), (3, 4, 4, 16)],
@@ -100,6 +132,7 @@ def check_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
 def test_shapes(backend, shape):
     check(backend, shape)
     check_relu(backend, shape)
+    check_add_relu(backend, shape)
 
 
 @pytest.mark.parametrize("shape", [(2100, 1), (700, 3), (2, 125, 17), (12, 32, 8), (130, 132)])
@@ -107,6 +140,7 @@ def test_more_rows_and_channels_than_a_block_takes(backend, shape):
     """The last block of rows or of channels is a small one."""
     check(backend, shape, mean=2.0)
     check_relu(backend, shape, mean=2.0)
+    check_add_relu(backend, shape, mean=2.0)
 
 
 @pytest.mark.parametrize("mean", [10.0, -1000.0])
@@ -179,6 +213,62 @@ def test_relu_gradients_in_place(backend, rng):
     for one, other in zip(results, expected, strict=True):
         np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
     np.testing.assert_array_equal(backend.to_numpy(there), x)
+
+
+@pytest.mark.parametrize("overwritten", ["dx", "dresidual"])
+@pytest.mark.parametrize("shape", [(3, 2, 2, 5), (130, 132)])
+def test_add_relu_gradients_in_place(backend, rng, shape, overwritten):
+    """Either may be dy; the results are the same to the bit, and x and y stay."""
+    x, dy, scale, _, mean, inverse_std = problem(rng, backend, shape)
+    y = np.maximum(rng.standard_normal(shape), 0).astype(backend.dtype)
+    vectors = [backend.asarray(v) for v in (scale, mean, inverse_std)]
+    ty, tx, gradient = (backend.asarray(array.copy()) for array in (y, x, dy))
+    expected = backend.batch_norm_add_relu_gradients(backend.asarray(dy), ty, tx, *vectors)
+    given_arrays = {name: backend.empty(shape[-1:]) for name in ("dscale", "dshift")}
+    given_arrays |= {name: backend.empty(shape) for name in ("dx", "dresidual")}
+    given_arrays[overwritten] = gradient
+    results = backend.batch_norm_add_relu_gradients(gradient, ty, tx, *vectors, **given_arrays)
+    for name, result in zip(("dx", "dscale", "dshift", "dresidual"), results, strict=True):
+        assert result is given_arrays[name]
+    for one, other in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+    np.testing.assert_array_equal(backend.to_numpy(ty), y)
+    np.testing.assert_array_equal(backend.to_numpy(tx), x)
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (700, 3), (130, 132)])
+def test_add_relu_has_the_bits_of_three_operations(backend, rng, shape):
+    x, residual, dy = rng.standard_normal((3, *shape))
+    scale, shift = rng.standard_normal((2, shape[1]))
+    tx, branch, tdy, *vectors = (
+        backend.asarray(a) for a in (x, residual, dy, scale, shift, scale, shift)
+    )
+    y, *statistics = backend.batch_norm_forward(tx, *vectors, 0.0, EPSILON)
+    y = backend.relu_forward(backend.add(y, branch))
+    fused, *fused_statistics = backend.batch_norm_add_relu_forward(
+        tx, branch, *vectors, 0.0, EPSILON
+    )
+    for one, other in zip((fused, *fused_statistics), (y, *statistics), strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+    passed = backend.relu_input_grad(tdy, y)
+    expected = backend.batch_norm_gradients(passed, tx, vectors[0], *statistics)
+    results = backend.batch_norm_add_relu_gradients(tdy, y, tx, vectors[0], *statistics)
+    for one, other in zip(results, (*expected, passed), strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+
+
+def test_add_relu_at_zero_and_beside_nan(backend):
+    """y = 0 passes no gradient, nor does a NaN, which stays in its own place."""
+    one, zero = np.ones(2), np.zeros(2)
+    vectors = [backend.asarray(v) for v in (one, zero, zero, one)]
+    x = backend.asarray(np.array([[1.0, -1.0], [2.0, 1.0]]))
+    residual = backend.asarray(np.array([[-1.0, np.nan], [1.0, -3.0]]))
+    y = backend.batch_norm_add_relu_inference(x, residual, *vectors, 1e-30)
+    np.testing.assert_array_equal(backend.to_numpy(y), [[0, np.nan], [3, 0]])
+    dy = backend.asarray(np.full((2, 2), np.inf))
+    statistics = vectors[2:]
+    *_, dresidual = backend.batch_norm_add_relu_gradients(dy, y, x, vectors[0], *statistics)
+    np.testing.assert_array_equal(backend.to_numpy(dresidual), [[0, 0], [np.inf, 0]])
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (700, 3), (130, 132)])
@@ -258,13 +348,20 @@ def test_refuses(backend):
     def relu_forward(x, *vectors):
         return backend.batch_norm_relu_forward(x, *vectors, MOMENTUM, EPSILON)
 
+    def add_relu_forward(x, *vectors):
+        return backend.batch_norm_add_relu_forward(x, x, *vectors, MOMENTUM, EPSILON)
+
     def inference(x, *vectors):
         return backend.batch_norm_inference(x, *vectors, EPSILON)
 
     def relu_inference(x, *vectors):
         return backend.batch_norm_relu_inference(x, *vectors, EPSILON)
 
-    for call in (forward, relu_forward, inference, relu_inference):
+    def add_relu_inference(x, *vectors):
+        return backend.batch_norm_add_relu_inference(x, x, *vectors, EPSILON)
+
+    forwards = forward, relu_forward, add_relu_forward
+    for call in (*forwards, inference, relu_inference, add_relu_inference):
         with pytest.raises(ShapeError, match=r"x of shape .* is not contiguous"):
             call(wide, v, v, v, v)
         with pytest.raises(ShapeError, match=f"x is {np.dtype(other)}"):
@@ -274,7 +371,7 @@ def test_refuses(backend):
             vectors[place] = backend.zeros((3,))
             with pytest.raises(ShapeError, match=rf"{name} has shape \(3,\), expected \(4,\)"):
                 call(x, *vectors)
-    for call in (forward, relu_forward):
+    for call in forwards:
         with pytest.raises(ShapeError, match=r"\(1, 1, 1, 4\) has one value a channel"):
             call(backend.zeros((1, 1, 1, 4)), v, v, v, v)
     with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
@@ -289,3 +386,16 @@ def test_refuses(backend):
         backend.batch_norm_relu_gradients(x, x, v, backend.zeros((3,)), v, v)
     with pytest.raises(ShapeError, match=r"out has shape \(3,\), expected \(4,\)"):
         backend.batch_norm_relu_gradients(x, x, v, v, v, v, dshift=backend.zeros((3,)))
+    short = backend.zeros((1, 3, 3, 4))
+    with pytest.raises(ShapeError, match=r"residual has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_add_relu_forward(x, short, v, v, v, v, MOMENTUM, EPSILON)
+    with pytest.raises(ShapeError, match=r"residual has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_add_relu_inference(x, short, v, v, v, v, EPSILON)
+    with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_add_relu_gradients(short, x, x, v, v, v)
+    with pytest.raises(ShapeError, match=r"^y has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_add_relu_gradients(x, short, x, v, v, v)
+    with pytest.raises(ShapeError, match=r"out has shape \(1, 3, 3, 4\)"):
+        backend.batch_norm_add_relu_gradients(x, x, x, v, v, v, dresidual=short)
+    with pytest.raises(ShapeError, match="dx and dresidual are one array"):
+        backend.batch_norm_add_relu_gradients(x, x, x, v, v, v, dx=x, dresidual=x)

@@ -52,7 +52,8 @@ def every_operation(be, sizes):
         options = {"stride": (2, 1), "padding": ((1, 0), (1, 2)), "groups": groups}
         y = be.conv2d_forward(x, w, new(K), **options)
         dy = new(*y.shape)
-        yield f"conv2d_forward, groups={groups}", [y]
+        rectified = be.conv2d_forward(x, w, new(K), **options, residual=dy, relu=True)
+        yield f"conv2d_forward, groups={groups}", [y, rectified]
         yield "conv2d_input_grad", [be.conv2d_input_grad(dy, w, x.shape, **options)]
         yield "conv2d_filter_grad", [be.conv2d_filter_grad(x, dy, w.shape, **options)]
     for options in ({}, {"window": (3, 3), "stride": (2, 2), "padding": (1, 1)}):
@@ -75,6 +76,12 @@ def every_operation(be, sizes):
     yield "batch_norm_relu_inference", [y]
     results = be.batch_norm_relu_gradients(dx, x, scale, shift, *statistics)
     yield "batch_norm_relu_gradients", results
+    y, *statistics = be.batch_norm_add_relu_forward(x, dx, scale, shift, mean, variance, 0.1, 1e-5)
+    yield "batch_norm_add_relu_forward", [y, *statistics, mean, variance]
+    results = be.batch_norm_add_relu_gradients(dx, y, x, scale, *statistics)
+    yield "batch_norm_add_relu_gradients", results
+    y = be.batch_norm_add_relu_inference(x, dx, scale, shift, mean, variance, 1e-5)
+    yield "batch_norm_add_relu_inference", [y]
     for name, arrays in {
         "relu_forward": (x,), "relu_input_grad": (dx, x), "leaky_relu_forward": (x, 0.1),
         "leaky_relu_input_grad": (dx, x, 0.1), "sigmoid_forward": (x,), "tanh_forward": (x,),
@@ -251,6 +258,30 @@ def test_batch_norm_relu_over_pieces(be, C):
     gradients = be.batch_norm_gradients(be.relu_input_grad(dy, y), x, vectors[0], *statistics)
     both = be.batch_norm_relu_gradients(dy, x, *vectors, *statistics)
     for one, other in zip(gradients, both, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("C", CHANNELS)
+def test_batch_norm_add_relu_over_pieces(be, C):
+    """The very bits of batch normalisation, addition and ReLU one after the other."""
+    rng = np.random.default_rng(C)
+    x, residual, dy = rng.standard_normal((3, rows_for(C), C)).astype(be.dtype)
+    vectors = rng.standard_normal((2, C)).astype(be.dtype)
+    apart, fused = ((be.zeros((C,)), be.zeros((C,))) for _ in range(2))
+    y, *statistics = be.batch_norm_forward(x, *vectors, *apart, 1.0, 1e-5)
+    y = be.relu_forward(be.add(y, residual))
+    at_once = be.batch_norm_add_relu_forward(x, residual, *vectors, *fused, 1.0, 1e-5)
+    for one, other in zip((y, *statistics, *apart), (*at_once, *fused), strict=True):
+        np.testing.assert_array_equal(one, other)
+    inferred = be.add(be.batch_norm_inference(x, *vectors, *apart, 1e-5), residual)
+    np.testing.assert_array_equal(
+        be.relu_forward(inferred),
+        be.batch_norm_add_relu_inference(x, residual, *vectors, *apart, 1e-5),
+    )
+    passed = be.relu_input_grad(dy, y)
+    gradients = be.batch_norm_gradients(passed, x, vectors[0], *statistics)
+    at_once = be.batch_norm_add_relu_gradients(dy, y, x, vectors[0], *statistics)
+    for one, other in zip((*gradients, passed), at_once, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -101,36 +101,20 @@ def test_average_pooling(backend, case, rng):
     check_average(backend, case, rng)
 
 
-@settings(max_examples=10)
 @given(case=cases(), seed=st.integers(0, 99), special=st.booleans())
-def test_a_few_random_cases(backend, case, seed, special):
+def test_random_cases(uncompiled_backend, case, seed, special):
     rng = np.random.default_rng(seed)
-    check_max(backend, case, tied_values(rng, case[0], special), rng)
-    check_average(backend, case, rng)
-
-
-@pytest.fixture(scope="session")
-def quick_backend(backend):
-    """A backend that does not compile kernels for each geometry that it meets."""
-    if backend.name != "numpy":
-        pytest.skip("would compile kernels for each of many geometries")
-    return backend
-
-
-@given(case=cases(), seed=st.integers(0, 99), special=st.booleans())
-def test_random_cases(quick_backend, case, seed, special):
-    rng = np.random.default_rng(seed)
-    check_max(quick_backend, case, tied_values(rng, case[0], special), rng)
-    check_average(quick_backend, case, rng)
+    check_max(uncompiled_backend, case, tied_values(rng, case[0], special), rng)
+    check_average(uncompiled_backend, case, rng)
 
 
 @pytest.mark.slow
 @settings(max_examples=2000)
 @given(case=cases(), seed=st.integers(0, 99), special=st.booleans())
-def test_many_random_cases(quick_backend, case, seed, special):
+def test_many_random_cases(uncompiled_backend, case, seed, special):
     rng = np.random.default_rng(seed)
-    check_max(quick_backend, case, tied_values(rng, case[0], special), rng)
-    check_average(quick_backend, case, rng)
+    check_max(uncompiled_backend, case, tied_values(rng, case[0], special), rng)
+    check_average(uncompiled_backend, case, rng)
 
 
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1)])

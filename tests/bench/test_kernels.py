@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.backends.devices.source import KERNELS
 from gpucnn.bench.ceilings import Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
@@ -104,7 +105,7 @@ def test_everything_is_compiled_before_the_first_run(emulator, monkeypatch):
 
 
 def test_a_folder_s_kernels_take_the_place_of_ours(emulator, tmp_path):
-    text = (emulator.kernels / "activation.cu").read_text(encoding="utf-8")
+    text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
     (tmp_path / "activation.cu").write_text(text.replace("x < 0.0f ? 0.0f : x", "7.0f"))
     emulator.kernels = tmp_path
     x = emulator.zeros((5,))

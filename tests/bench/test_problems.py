@@ -70,6 +70,7 @@ def test_operations_and_bytes():
     depthwise = ConvolutionForward("", 1, 4, 8, 8, 3, 1, 1, 8)
     assert depthwise.flops == 2 * (16 * 8) * 9
     assert depthwise.input_shapes()[1] == (8, 3, 3, 1)
+    assert "depthwise" in depthwise.variants
     # 3·3 windows every 2 pixels of 7·7 with a border: 4·4 results.
     assert MaxPoolForward("", 1, 7, 5, 3, 2, 1).flops == 80 * 9
     assert MaxPoolForward("", 1, 7, 5, 3, 2, 1).traffic == 4 * (245 + 80) + 80

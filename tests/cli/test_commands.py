@@ -304,7 +304,7 @@ def test_bench_kernels_lists_its_problems(cli):
     assert "64×56×56×64, 64 of 3×3" in shown
 
 
-SUBCOMMANDS = [("bench", "step"), ("bench", "kernels")]
+SUBCOMMANDS = [("bench", "step"), ("bench", "kernels"), ("bench", "train")]
 
 
 @pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), *SUBCOMMANDS, ()])

@@ -6,12 +6,13 @@ import pytest
 from gpucnn import layers as nn
 from gpucnn.config import Config
 from gpucnn.gradcheck import check_network
-from gpucnn.layers.fusion import BatchNormReLU2d
+from gpucnn.layers.fusion import BatchNormReLU2d, Conv2dReLU, ResidualReLU
 from gpucnn.losses import SoftmaxCrossEntropy
 from gpucnn.models import models
 from gpucnn.training.trainer import Trainer
 
-SHAPE, CLASSES = (6, 6, 3), 4
+SHAPE, CLASSES = (6, 6, 4), 4
+CONV, NORM, BLOCK = Conv2dReLU, BatchNormReLU2d, ResidualReLU
 
 
 def convolution():
@@ -20,6 +21,10 @@ def convolution():
 
 def norm_relu():
     return [nn.BatchNorm2d(), nn.ReLU()]
+
+
+def body():
+    return [convolution(), *norm_relu(), convolution(), nn.BatchNorm2d()]
 
 
 NETWORKS = {
@@ -37,10 +42,52 @@ NETWORKS = {
     ],
     "residual, identity": lambda: [convolution(), nn.Residual([*norm_relu(), convolution()])],
     "both branches at once": lambda: [convolution(), nn.Residual(norm_relu(), norm_relu())],
-}
-FUSED = dict.fromkeys(NETWORKS, 1) | {
-    "twice": 2, "nested": 2, "apart": 0, "residual": 2, "both branches at once": 2,
+    "convolution": lambda: [convolution(), nn.ReLU(), convolution(), nn.ReLU()],
+    "convolution, no bias": lambda: [nn.Conv2d(4, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2)],
+    "convolution, a ReLU more": lambda: [convolution(), nn.ReLU(), nn.ReLU()],
+    "convolution before a norm": lambda: [convolution(), nn.ReLU(), *norm_relu()],
+    "convolutions in both branches": lambda: [
+        convolution(),
+        nn.Residual([convolution(), nn.ReLU()], [convolution(), nn.ReLU()]),
+    ],
+    "block": lambda: [convolution(), nn.Residual(body()), nn.ReLU()],
+    "block, projected": lambda: [
+        convolution(), nn.Residual(body(), [convolution(), nn.BatchNorm2d()]), nn.ReLU(),
+    ],
+    "blocks": lambda: [nn.Residual(body()), nn.ReLU(), nn.Residual(body()), nn.ReLU()],
+    "block in a block": lambda: [
+        nn.Residual([nn.Residual(body()), nn.ReLU(), *body()]), nn.ReLU(), nn.Dropout(0.3),
+    ],
+    "block of a norm": lambda: [convolution(), nn.Residual([nn.BatchNorm2d()]), nn.ReLU()],
+    "block of two norms": lambda: [
+        convolution(), nn.Residual([nn.BatchNorm2d()], [nn.BatchNorm2d()]), nn.ReLU(),
+    ],
+    "block, a ReLU more": lambda: [nn.Residual(body()), nn.ReLU(), nn.ReLU()],
+    "block with a ReLU of its own": lambda: [nn.Residual([*body(), nn.ReLU()]), nn.ReLU()],
+    "block without a norm": lambda: [nn.Residual([convolution()]), nn.ReLU()],
 }  # fmt: skip
+FUSED = {name: [NORM] for name in NETWORKS} | {
+    "twice": [NORM, NORM],
+    "nested": [NORM, NORM],
+    "apart": [],
+    "residual": [NORM, NORM],
+    "both branches at once": [NORM, NORM],
+    "convolution": [CONV, CONV],
+    "convolution, no bias": [CONV],
+    "convolution, a ReLU more": [CONV],
+    "convolution before a norm": [CONV, NORM],
+    "convolutions in both branches": [CONV, CONV],
+    "block": [BLOCK, NORM],
+    "block, projected": [BLOCK, NORM],
+    "blocks": [BLOCK, BLOCK, NORM, NORM],
+    "block in a block": [BLOCK, BLOCK, NORM, NORM],
+    "block of a norm": [BLOCK],
+    "block of two norms": [BLOCK],
+    "block, a ReLU more": [BLOCK, NORM],
+    "block with a ReLU of its own": [NORM, NORM],
+    "block without a norm": [],
+}
+"""The kinds of fused layers, in the order of ``fused_steps``."""
 
 
 def build(name, backend, fuse):
@@ -50,7 +97,7 @@ def build(name, backend, fuse):
 
 def fused_steps(network):
     parts = (part for part in network.body.walk() if isinstance(part, nn.Sequential))
-    return [step for part in parts for step in part.steps if isinstance(step, BatchNormReLU2d)]
+    return [step for part in parts for step in part.steps if isinstance(step, (CONV, NORM, BLOCK))]
 
 
 def results(network, rng):
@@ -71,7 +118,7 @@ def results(network, rng):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_fused_and_apart_are_the_same(exact, name):
     fused, apart = build(name, exact, True), build(name, exact, False)
-    assert len(fused_steps(fused)) == FUSED[name]
+    assert [type(step) for step in fused_steps(fused)] == FUSED[name]
     assert not fused_steps(apart)
     assert list(fused.state()) == list(apart.state())
     assert [layer.name for layer in fused.body.walk()] == [
@@ -79,6 +126,15 @@ def test_fused_and_apart_are_the_same(exact, name):
     ]
     one = results(fused, np.random.default_rng(1))
     other = results(apart, np.random.default_rng(1))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["convolution", "block, projected"])
+def test_the_bits_are_the_same_on_every_backend(backend, name):
+    one, other = (
+        results(build(name, backend, fuse), np.random.default_rng(1)) for fuse in (True, False)
+    )
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -100,8 +156,16 @@ def test_all_of_resnet9_is_fused(exact):
     assert [step.name for step in fused_steps(network)[:2]] == ["1.batch_norm2d", "4.batch_norm2d"]
 
 
-def test_unfused_within_a_block(exact):
-    network = build("residual", exact, True)
+def test_all_of_resnet18_is_fused(exact):
+    layers = models.constructor("resnet18")(width=2)
+    network = nn.Network(layers, (32, 32, 3), 10, exact)
+    kinds = [type(step) for step in fused_steps(network)]
+    assert {kind: kinds.count(kind) for kind in kinds} == {NORM: 9, BLOCK: 8}
+
+
+@pytest.mark.parametrize("name", ["residual", "block", "convolution"])
+def test_unfused_within_a_block(exact, name):
+    network = build(name, exact, True)
     steps = fused_steps(network)
     with pytest.raises(KeyError), nn.unfused(network.body):
         assert not fused_steps(network)
@@ -146,8 +210,9 @@ def tiny_run():
 
 
 @pytest.mark.parametrize("fuse", [True, False])
-def test_gradients_against_finite_differences(exact, fuse):
-    network = build("residual", exact, fuse)
+@pytest.mark.parametrize("name", ["residual", "block, projected", "convolution"])
+def test_gradients_against_finite_differences(exact, name, fuse):
+    network = build(name, exact, fuse)
     checks = list(check_network(network, SoftmaxCrossEntropy(), bound=1e-6))
     assert [check.name for check in checks if "relu" in check.name]
     assert max(check.error for check in checks) < 1e-6

@@ -43,8 +43,10 @@ class Device(ABC):
     Attributes:
         name: the backend's name in ``get_backend``.
         limits: what a launch may ask for.
+        runs_ahead: whether a launch returns before the kernel has run.
     """
 
+    runs_ahead = False
     name: str
     limits: DeviceLimits
 

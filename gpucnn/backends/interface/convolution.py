@@ -6,7 +6,8 @@ With stride u, padding b (before), dilation d, and one group:
     dx[n,h,w,c] = Σ_{r,s,k} dy[n,p,q,k] · w[k,r,s,c]   over p·u − b + r·d = h, q·u − b + s·d = w
     dw[k,r,s,c] = Σ_{n,p,q} dy[n,p,q,k] · x[n, p·u − b + r·d, q·u − b + s·d, c]
 
-With groups, filter k reads the C/groups channels of group k // (K/groups) only.
+With groups, filter k reads the C/groups channels of group k // (K/groups) only. Forward can go on
+with y, where that saves passes over memory: y = max(y + residual, 0).
 """
 
 from __future__ import annotations
@@ -34,18 +35,26 @@ class ConvolutionOperations(ArrayOperations):
         padding: Padding = (0, 0),
         dilation: Pair = (1, 1),
         groups: int = 1,
+        residual: Array | None = None,
+        relu: bool = False,
     ) -> Array:
         """Forward: x (N, H, W, C) and w (K, R, S, C/groups) to y (N, P, Q, K).
 
-        ``bias`` is (K,) or None.
+        Args:
+            x, w, stride, padding, dilation, groups: the convolution.
+            bias: (K,), or None.
+            residual: (N, P, Q, K), added behind the bias, or None.
+            relu: whether values below 0 become 0 at the end; NaN stays NaN.
         """
         problem = conv2d_geometry(x.shape, w.shape, stride, padding, dilation, groups)
         self._check("x", x)
         self._check("w", w)
         if bias is not None:
             self._check("bias", bias, (problem.K,))
+        if residual is not None:
+            self._check("residual", residual, problem.y_shape)
         y = self.empty(problem.y_shape)
-        self._conv2d_forward(problem, x, w, bias, y)
+        self._conv2d_forward(problem, x, w, bias, residual, relu, y)
         return y
 
     def conv2d_input_grad(
@@ -90,7 +99,14 @@ class ConvolutionOperations(ArrayOperations):
 
     @abstractmethod
     def _conv2d_forward(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self,
+        problem: Conv2dGeometry,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        relu: bool,
+        y: Array,
     ) -> None: ...
 
     @abstractmethod

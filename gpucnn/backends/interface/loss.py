@@ -6,11 +6,12 @@ from abc import abstractmethod
 
 import numpy as np
 
-from gpucnn.backends.interface.arrays import Array, ArrayOperations
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.interface.guard import GuardOperations
 from gpucnn.errors import ShapeError
 
 
-class LossOperations(ArrayOperations):
+class LossOperations(GuardOperations):
     """Losses over logits or predictions (N, K); labels are int32 (N,) in [0, K).
 
     Labels are not looked at before a launch; the data sets have checked them.
@@ -70,16 +71,23 @@ class LossOperations(ArrayOperations):
         return gradient
 
     def accumulate_metrics(
-        self, totals: Array, losses: Array, scores: Array, labels: Array
+        self,
+        totals: Array,
+        losses: Array,
+        scores: Array,
+        labels: Array,
+        guard: Array | None = None,
     ) -> None:
         """Adds Σ losses and the count of rows whose first largest score is the label's.
 
         ``totals`` is float64 (2,) and stays on the device; a row with NaN counts as wrong.
+        Nothing is added where there is a ``guard`` and it is not 0.
         """
         self._check_scores(scores, labels)
         self._check("losses", losses, labels.shape)
         self._check("totals", totals, (2,), np.float64)
-        self._accumulate_metrics(totals, losses, scores, labels)
+        self._check_guard(guard)
+        self._accumulate_metrics(totals, losses, scores, labels, guard)
 
     def _check_scores(self, scores: Array, labels: Array) -> None:
         self._check("scores", scores)
@@ -122,5 +130,5 @@ class LossOperations(ArrayOperations):
 
     @abstractmethod
     def _accumulate_metrics(
-        self, totals: Array, losses: Array, scores: Array, labels: Array
+        self, totals: Array, losses: Array, scores: Array, labels: Array, guard: Array | None
     ) -> None: ...

@@ -1,4 +1,4 @@
-"""Batch normalisation over all axes but the last, the channels, alone and with ReLU behind it.
+"""Batch normalisation over all axes but the last, the channels, and what often comes behind it.
 
 With M values a channel, x̂ = (x − mean) · inverse_std, inverse_std = 1/√(variance + ε):
 
@@ -7,7 +7,8 @@ With M values a channel, x̂ = (x − mean) · inverse_std, inverse_std = 1/√(
     dx     = scale · inverse_std · (dy − dshift/M − x̂ · dscale/M)
 
 The operations with ReLU have y = max(scale · x̂ + shift, 0), and take 0 for dy where y is not above
-0 in these formulas.
+0 in these formulas. Those with a sum and ReLU, the end of a residual block, have
+y = max(scale · x̂ + shift + residual, 0), and what they take for dy is the residual's gradient too.
 
 Source: Ioffe, Szegedy, "Batch normalization" (2015).
 """
@@ -49,7 +50,7 @@ class NormalisationOperations(ArrayOperations):
         )
         self._batch_norm_forward(
             x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            y, mean, inverse_std,
+            None, False, y, mean, inverse_std,
         )  # fmt: skip
         return y, mean, inverse_std
 
@@ -67,9 +68,31 @@ class NormalisationOperations(ArrayOperations):
         y, mean, inverse_std = self._forward_results(
             x, scale, shift, running_mean, running_variance
         )
-        self._batch_norm_relu_forward(
+        self._batch_norm_forward(
             x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            y, mean, inverse_std,
+            None, True, y, mean, inverse_std,
+        )  # fmt: skip
+        return y, mean, inverse_std
+
+    def batch_norm_add_relu_forward(
+        self,
+        x: Array,
+        residual: Array,
+        scale: Array,
+        shift: Array,
+        running_mean: Array,
+        running_variance: Array,
+        momentum: float,
+        epsilon: float,
+    ) -> tuple[Array, Array, Array]:
+        """``batch_norm_forward``, then y = max(y + residual, 0); NaN stays NaN."""
+        y, mean, inverse_std = self._forward_results(
+            x, scale, shift, running_mean, running_variance
+        )
+        self._check("residual", residual, x.shape)
+        self._batch_norm_forward(
+            x, scale, shift, running_mean, running_variance, momentum, epsilon,
+            residual, True, y, mean, inverse_std,
         )  # fmt: skip
         return y, mean, inverse_std
 
@@ -79,7 +102,7 @@ class NormalisationOperations(ArrayOperations):
         """Normalises by given statistics: y like x."""
         self._check_channels(x, scale=scale, shift=shift, mean=mean, variance=variance)
         y = self.empty(x.shape)
-        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, y)
+        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, None, False, y)
         return y
 
     def batch_norm_relu_inference(
@@ -88,7 +111,24 @@ class NormalisationOperations(ArrayOperations):
         """``batch_norm_inference``, then y = max(y, 0); NaN stays NaN."""
         self._check_channels(x, scale=scale, shift=shift, mean=mean, variance=variance)
         y = self.empty(x.shape)
-        self._batch_norm_relu_inference(x, scale, shift, mean, variance, epsilon, y)
+        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, None, True, y)
+        return y
+
+    def batch_norm_add_relu_inference(
+        self,
+        x: Array,
+        residual: Array,
+        scale: Array,
+        shift: Array,
+        mean: Array,
+        variance: Array,
+        epsilon: float,
+    ) -> Array:
+        """``batch_norm_inference``, then y = max(y + residual, 0); NaN stays NaN."""
+        self._check_channels(x, scale=scale, shift=shift, mean=mean, variance=variance)
+        self._check("residual", residual, x.shape)
+        y = self.empty(x.shape)
+        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, residual, True, y)
         return y
 
     def batch_norm_gradients(
@@ -135,6 +175,41 @@ class NormalisationOperations(ArrayOperations):
         self._batch_norm_relu_gradients(dy, x, scale, shift, mean, inverse_std, dx, dscale, dshift)
         return dx, dscale, dshift
 
+    def batch_norm_add_relu_gradients(
+        self,
+        dy: Array,
+        y: Array,
+        x: Array,
+        scale: Array,
+        mean: Array,
+        inverse_std: Array,
+        dscale: Array | None = None,
+        dshift: Array | None = None,
+        dx: Array | None = None,
+        dresidual: Array | None = None,
+    ) -> tuple[Array, Array, Array, Array]:
+        """All four gradients of ``batch_norm_add_relu_forward``, which had made y.
+
+        They are written to the arrays given, where they are; dx or dresidual may be dy itself.
+
+        Returns:
+            dx like x, dscale (C,), dshift (C,) and dresidual like x.
+
+        Raises:
+            ShapeError: shapes that do not fit, or one array for both dx and dresidual.
+        """
+        self._check_channels(x, scale=scale, mean=mean, inverse_std=inverse_std)
+        self._check("dy", dy, x.shape)
+        self._check("y", y, x.shape)
+        if dx is not None and dx is dresidual:
+            raise ShapeError("dx and dresidual are one array; they need an array each")
+        dx, dscale, dshift = self._gradient_results(x, dx, dscale, dshift)
+        dresidual = self._result(dresidual, x.shape)
+        self._batch_norm_add_relu_gradients(
+            dy, y, x, scale, mean, inverse_std, dx, dscale, dshift, dresidual
+        )
+        return dx, dscale, dshift, dresidual
+
     def _check_channels(self, x: Array, **vectors: Array) -> None:
         """x, and vectors that must each have its C elements."""
         self._check("x", x)
@@ -177,21 +252,8 @@ class NormalisationOperations(ArrayOperations):
         running_variance: Array,
         momentum: float,
         epsilon: float,
-        y: Array,
-        mean: Array,
-        inverse_std: Array,
-    ) -> None: ...
-
-    @abstractmethod
-    def _batch_norm_relu_forward(
-        self,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        running_mean: Array,
-        running_variance: Array,
-        momentum: float,
-        epsilon: float,
+        residual: Array | None,
+        relu: bool,
         y: Array,
         mean: Array,
         inverse_std: Array,
@@ -206,18 +268,8 @@ class NormalisationOperations(ArrayOperations):
         mean: Array,
         variance: Array,
         epsilon: float,
-        y: Array,
-    ) -> None: ...
-
-    @abstractmethod
-    def _batch_norm_relu_inference(
-        self,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        mean: Array,
-        variance: Array,
-        epsilon: float,
+        residual: Array | None,
+        relu: bool,
         y: Array,
     ) -> None: ...
 
@@ -246,4 +298,19 @@ class NormalisationOperations(ArrayOperations):
         dx: Array,
         dscale: Array,
         dshift: Array,
+    ) -> None: ...
+
+    @abstractmethod
+    def _batch_norm_add_relu_gradients(
+        self,
+        dy: Array,
+        y: Array,
+        x: Array,
+        scale: Array,
+        mean: Array,
+        inverse_std: Array,
+        dx: Array,
+        dscale: Array,
+        dshift: Array,
+        dresidual: Array,
     ) -> None: ...

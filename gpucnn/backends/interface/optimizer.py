@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from gpucnn.backends.interface.arrays import Array, ArrayOperations
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.interface.guard import GuardOperations
 from gpucnn.errors import ShapeError
 
 
-class OptimizerOperations(ArrayOperations):
-    """All vectors are (n,): the parameters of a model lie behind one another in one of them."""
+class OptimizerOperations(GuardOperations):
+    """All vectors are (n,): the parameters of a model lie behind one another in one of them.
+
+    Steps that are given a ``guard`` change nothing where it is not 0.
+    """
 
     def sgd_step(
         self,
@@ -20,6 +24,7 @@ class OptimizerOperations(ArrayOperations):
         momentum: float,
         nesterov: bool,
         weight_decay: float,
+        guard: Array | None = None,
     ) -> None:
         """Stochastic gradient descent, with w the parameters and v the velocity.
 
@@ -34,8 +39,9 @@ class OptimizerOperations(ArrayOperations):
             self._check("velocity", velocity, parameters.shape)
         elif momentum != 0.0:
             raise ShapeError(f"momentum is {momentum} but there is no velocity to keep it in")
+        self._check_guard(guard)
         self._sgd_step(
-            parameters, gradients, velocity, learning_rate, momentum, nesterov, weight_decay
+            parameters, gradients, velocity, learning_rate, momentum, nesterov, weight_decay, guard
         )
 
     def adam_step(
@@ -50,6 +56,7 @@ class OptimizerOperations(ArrayOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: Array | None = None,
     ) -> None:
         """Adam (Kingma, Ba 2015); ``step`` counts from 1; weight decay is part of the gradient.
 
@@ -60,9 +67,10 @@ class OptimizerOperations(ArrayOperations):
         self._check_vectors(parameters, gradients)
         self._check("mean", mean, parameters.shape)
         self._check("square", square, parameters.shape)
+        self._check_guard(guard)
         self._adam_step(
             parameters, gradients, mean, square, step,
-            learning_rate, beta1, beta2, epsilon, weight_decay,
+            learning_rate, beta1, beta2, epsilon, weight_decay, guard,
         )  # fmt: skip
 
     def adamw_step(
@@ -77,6 +85,7 @@ class OptimizerOperations(ArrayOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: Array | None = None,
     ) -> None:
         """Adam with decoupled weight decay (Loshchilov, Hutter 2019).
 
@@ -85,9 +94,10 @@ class OptimizerOperations(ArrayOperations):
         self._check_vectors(parameters, gradients)
         self._check("mean", mean, parameters.shape)
         self._check("square", square, parameters.shape)
+        self._check_guard(guard)
         self._adamw_step(
             parameters, gradients, mean, square, step,
-            learning_rate, beta1, beta2, epsilon, weight_decay,
+            learning_rate, beta1, beta2, epsilon, weight_decay, guard,
         )  # fmt: skip
 
     def global_norm(self, gradients: Array) -> Array:
@@ -124,6 +134,7 @@ class OptimizerOperations(ArrayOperations):
         momentum: float,
         nesterov: bool,
         weight_decay: float,
+        guard: Array | None,
     ) -> None: ...
 
     @abstractmethod
@@ -139,6 +150,7 @@ class OptimizerOperations(ArrayOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None: ...
 
     @abstractmethod
@@ -154,6 +166,7 @@ class OptimizerOperations(ArrayOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None: ...
 
     @abstractmethod

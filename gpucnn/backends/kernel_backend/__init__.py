@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import Device, Module
+from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend.activation import KernelActivation
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
+from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.matrix_product import KernelMatrixProduct
@@ -30,6 +34,7 @@ class KernelBackend(
     KernelMatrix,
     KernelLoss,
     KernelOptimizer,
+    KernelGuard,
     KernelAugmentation,
     Backend,
 ):
@@ -52,4 +57,13 @@ class KernelBackend(
         self.name = device.name
         self.precision = precision
         self.dtype = np.dtype(np.float32)
+        self.runs_ahead = device.runs_ahead
         self._modules: dict[KernelSource, Module] = {}
+
+    def compile_ahead(self, run: Callable[[Backend], object]) -> None:
+        """Compiles the kernels of a run side by side, with a progress bar where it takes long."""
+        device = PlanningDevice(self.device.limits, self.name)
+        planner = KernelBackend(device, self.precision)
+        planner.kernels = self.kernels
+        run(planner)
+        self.device.compile_all(device.sources)

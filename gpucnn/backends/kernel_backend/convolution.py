@@ -28,19 +28,21 @@ class KernelConvolution(
     variant: Variant | None = None
 
     def _conv2d_forward(
-        self, problem: Conv2dGeometry, x: Array, w: Array, bias: Array | None, y: Array
+        self,
+        problem: Conv2dGeometry,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        residual: Array | None,
+        relu: bool,
+        y: Array,
     ) -> None:
-        self._convolve(problem, x, w, Epilogue(bias), y)
-
-    def _convolve(
-        self, problem: Conv2dGeometry, x: Array, w: Array, epilogue: Epilogue, y: Array
-    ) -> None:
-        """Forward, and whatever else is to become of the result before it is written."""
         launches = {
             Variant.DIRECT: self._forward_direct,
             Variant.GEMM: self._forward_gemm,
             Variant.DEPTHWISE: self._forward_depthwise,
         }
+        epilogue = Epilogue(bias, residual, relu)
         launches[self._variant(problem, Pass.FORWARD)](problem, x, w, epilogue, y)
 
     def _conv2d_input_grad(self, problem: Conv2dGeometry, dy: Array, w: Array, dx: Array) -> None:

@@ -64,7 +64,7 @@ class KernelLoss(KernelArrays, LossOperations):
         self._launch_rows(_SQUARED_ERROR, "mean_squared_error_input_grad", predictions, arguments)
 
     def _accumulate_metrics(
-        self, totals: Array, losses: Array, scores: Array, labels: Array
+        self, totals: Array, losses: Array, scores: Array, labels: Array, guard: Array | None
     ) -> None:
         right = self.empty(labels.shape, "uint8")
         self._launch_rows(
@@ -74,7 +74,7 @@ class KernelLoss(KernelArrays, LossOperations):
             _METRICS,
             "accumulate_metrics",
             (1,),
-            (losses, right, totals, as_int(scores.shape[0], "N")),
+            (losses, right, totals, guard, as_int(scores.shape[0], "N")),
             (THREADS,),
             **_constants(scores),
             SUM_THREADS=THREADS,

@@ -1,8 +1,9 @@
-"""Launches of batch normalisation, alone and with ReLU behind it."""
+"""Launches of batch normalisation, and of what often comes behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,14 @@ from gpucnn.backends.kernel_backend.arrays import KernelArrays, as_int
 from gpucnn.backends.kernel_backend.channel_rows import ChannelBlock, Chunks, channel_block
 
 _FILE = "batch_norm.cu"
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """What comes behind the normalisation: a residual that is added, a ReLU."""
+
+    residual: bool = False
+    relu: bool = False
 
 
 class KernelNormalisation(KernelArrays, NormalisationOperations):
@@ -27,32 +36,30 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         running_variance: Array,
         momentum: float,
         epsilon: float,
+        residual: Array | None,
+        relu: bool,
         y: Array,
         mean: Array,
         inverse_std: Array,
     ) -> None:
-        self._forward(
-            x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            y, mean, inverse_std, relu=False,
-        )  # fmt: skip
-
-    def _batch_norm_relu_forward(
-        self,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        running_mean: Array,
-        running_variance: Array,
-        momentum: float,
-        epsilon: float,
-        y: Array,
-        mean: Array,
-        inverse_std: Array,
-    ) -> None:
-        self._forward(
-            x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            y, mean, inverse_std, relu=True,
-        )  # fmt: skip
+        block, rows = _block_and_rows(x)
+        chunks = block.chunks_to_sum(rows)
+        means, squares = self.empty((block.C, chunks.count)), self.empty((block.C, chunks.count))
+        behind = _Behind(residual is not None, relu)
+        self._launch(
+            _FILE,
+            "batch_norm_statistics_of_chunks",
+            (block.columns, chunks.count),
+            (x, means, squares, *chunks.arguments),
+            block.shape,
+            **_constants(block, behind),
+        )
+        factors = np.float32(1.0 - momentum), np.float32(momentum), np.float32(epsilon)
+        vectors = (running_mean, running_variance, mean, inverse_std)
+        to_join = (means, squares, *vectors, *factors, *chunks.arguments)
+        self._join("batch_norm_statistics_join", block, chunks, to_join, behind)
+        to_map = (x, residual, scale, shift, mean, inverse_std, y)
+        self._map_rows("batch_norm_values", x, to_map, behind)
 
     def _batch_norm_inference(
         self,
@@ -62,23 +69,13 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         mean: Array,
         variance: Array,
         epsilon: float,
+        residual: Array | None,
+        relu: bool,
         y: Array,
     ) -> None:
-        arguments = (x, scale, shift, mean, variance, np.float32(epsilon), y)
-        self._map_rows("batch_norm_inference", x, arguments, relu=False)
-
-    def _batch_norm_relu_inference(
-        self,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        mean: Array,
-        variance: Array,
-        epsilon: float,
-        y: Array,
-    ) -> None:
-        arguments = (x, scale, shift, mean, variance, np.float32(epsilon), y)
-        self._map_rows("batch_norm_inference", x, arguments, relu=True)
+        arguments = (x, residual, scale, shift, mean, variance, np.float32(epsilon), y)
+        behind = _Behind(residual is not None, relu)
+        self._map_rows("batch_norm_inference", x, arguments, behind)
 
     def _batch_norm_gradients(
         self,
@@ -91,7 +88,8 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         dscale: Array,
         dshift: Array,
     ) -> None:
-        self._gradients(dy, x, scale, None, mean, inverse_std, dx, dscale, dshift, relu=False)
+        arrays = (dy, x, scale, None, mean, inverse_std)
+        self._gradients(_Behind(), *arrays, dx, dscale, dshift)
 
     def _batch_norm_relu_gradients(
         self,
@@ -105,41 +103,29 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         dscale: Array,
         dshift: Array,
     ) -> None:
-        self._gradients(dy, x, scale, shift, mean, inverse_std, dx, dscale, dshift, relu=True)
+        arrays = (dy, x, scale, shift, mean, inverse_std)
+        self._gradients(_Behind(relu=True), *arrays, dx, dscale, dshift)
 
-    def _forward(
+    def _batch_norm_add_relu_gradients(
         self,
+        dy: Array,
+        y: Array,
         x: Array,
         scale: Array,
-        shift: Array,
-        running_mean: Array,
-        running_variance: Array,
-        momentum: float,
-        epsilon: float,
-        y: Array,
         mean: Array,
         inverse_std: Array,
-        relu: bool,
+        dx: Array,
+        dscale: Array,
+        dshift: Array,
+        dresidual: Array,
     ) -> None:
-        block, rows = _block_and_rows(x)
-        chunks = block.chunks_to_sum(rows)
-        means, squares = self.empty((block.C, chunks.count)), self.empty((block.C, chunks.count))
-        self._launch(
-            _FILE,
-            "batch_norm_statistics_of_chunks",
-            (block.columns, chunks.count),
-            (x, means, squares, *chunks.arguments),
-            block.shape,
-            **_constants(block, relu),
-        )
-        factors = np.float32(1.0 - momentum), np.float32(momentum), np.float32(epsilon)
-        vectors = (running_mean, running_variance, mean, inverse_std)
-        arguments = (means, squares, *vectors, *factors, *chunks.arguments)
-        self._join("batch_norm_statistics_join", block, chunks, arguments, relu)
-        self._map_rows("batch_norm_values", x, (x, scale, shift, mean, inverse_std, y), relu)
+        arrays = (dy, x, scale, None, mean, inverse_std)
+        behind = _Behind(residual=True, relu=True)
+        self._gradients(behind, *arrays, dx, dscale, dshift, y, dresidual)
 
     def _gradients(
         self,
+        behind: _Behind,
         dy: Array,
         x: Array,
         scale: Array,
@@ -149,24 +135,27 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         dx: Array,
         dscale: Array,
         dshift: Array,
-        relu: bool,
+        y: Array | None = None,
+        dresidual: Array | None = None,
     ) -> None:
+        """With a residual, the first launch leaves what comes through the ReLU in dresidual."""
         block, rows = _block_and_rows(x)
         chunks = block.chunks_to_sum(rows)
         sums, products = self.empty((block.C, chunks.count)), self.empty((block.C, chunks.count))
-        forward = (dy, x, scale, shift, mean, inverse_std)
+        forward = (x, scale, shift, mean, inverse_std)
         self._launch(
             _FILE,
             "batch_norm_gradients_of_chunks",
             (block.columns, chunks.count),
-            (*forward, sums, products, *chunks.arguments),
+            (dy, y, *forward, dresidual, sums, products, *chunks.arguments),
             block.shape,
-            **_constants(block, relu),
+            **_constants(block, behind),
         )
-        arguments = (sums, products, inverse_std, dscale, dshift)
-        self._join("batch_norm_gradients_join", block, chunks, arguments, relu)
-        share = np.float32(1.0 / rows)
-        self._map_rows("batch_norm_input_grad", x, (*forward, dscale, dshift, dx, share), relu)
+        to_join = (sums, products, inverse_std, dscale, dshift)
+        self._join("batch_norm_gradients_join", block, chunks, to_join, behind)
+        arriving = dresidual if behind.residual else dy
+        to_map = (arriving, *forward, dscale, dshift, dx, np.float32(1.0 / rows))
+        self._map_rows("batch_norm_input_grad", x, to_map, behind)
 
     def _join(
         self,
@@ -174,7 +163,7 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         block: ChannelBlock,
         chunks: Chunks,
         arguments: Sequence[Argument],
-        relu: bool,
+        behind: _Behind,
     ) -> None:
         """Launches a block a channel; the number of chunks is passed behind the arguments."""
         self._launch(
@@ -183,10 +172,12 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
             (block.C,),
             (*arguments, as_int(chunks.count, "chunks")),
             (block.join_threads,),
-            **_constants(block, relu),
+            **_constants(block, behind),
         )
 
-    def _map_rows(self, function: str, x: Array, arguments: Sequence[Argument], relu: bool) -> None:
+    def _map_rows(
+        self, function: str, x: Array, arguments: Sequence[Argument], behind: _Behind
+    ) -> None:
         """Launches over all rows; rows and length of a chunk are passed behind the arguments."""
         block, rows = _block_and_rows(x)
         chunks = block.chunks_to_map(rows)
@@ -196,7 +187,7 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
             (block.columns, chunks.count),
             (*arguments, *chunks.arguments),
             block.shape,
-            **_constants(block, relu),
+            **_constants(block, behind),
         )
 
 
@@ -205,5 +196,10 @@ def _block_and_rows(x: Array) -> tuple[ChannelBlock, int]:
     return channel_block(C), x.size // C
 
 
-def _constants(block: ChannelBlock, relu: bool) -> dict[str, int]:
-    return {**block.constants, "JOIN_THREADS": block.join_threads, "RELU": relu}
+def _constants(block: ChannelBlock, behind: _Behind) -> dict[str, int]:
+    return {
+        **block.constants,
+        "JOIN_THREADS": block.join_threads,
+        "HAS_RESIDUAL": behind.residual,
+        "RELU": behind.relu,
+    }

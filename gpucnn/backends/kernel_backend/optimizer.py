@@ -29,14 +29,16 @@ class KernelOptimizer(KernelArrays, OptimizerOperations):
         momentum: float,
         nesterov: bool,
         weight_decay: float,
+        guard: Array | None,
     ) -> None:
         rate, decay = np.float32(learning_rate), np.float32(weight_decay)
         count, constants = parameters.size, {"NESTEROV": bool(nesterov)}
         if velocity is None:
-            plain = (parameters, gradients, rate, decay)
+            plain = (parameters, gradients, rate, decay, guard)
             self._launch_elements(_SGD, "sgd_step", count, plain, **constants)
         else:
-            arguments = (parameters, gradients, velocity, rate, np.float32(momentum), decay)
+            factors = (rate, np.float32(momentum), decay)
+            arguments = (parameters, gradients, velocity, *factors, guard)
             self._launch_elements(_SGD, "sgd_momentum_step", count, arguments, **constants)
 
     def _adam_step(
@@ -51,10 +53,11 @@ class KernelOptimizer(KernelArrays, OptimizerOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None:
         self._launch_adam(
             (parameters, gradients, mean, square), step,
-            learning_rate, beta1, beta2, epsilon, shrink=1.0, weight_decay=weight_decay,
+            learning_rate, beta1, beta2, epsilon, 1.0, weight_decay, guard,
         )  # fmt: skip
 
     def _adamw_step(
@@ -69,11 +72,12 @@ class KernelOptimizer(KernelArrays, OptimizerOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None:
         shrink = 1.0 - learning_rate * weight_decay
         self._launch_adam(
             (parameters, gradients, mean, square), step,
-            learning_rate, beta1, beta2, epsilon, shrink=shrink, weight_decay=0.0,
+            learning_rate, beta1, beta2, epsilon, shrink, 0.0, guard,
         )  # fmt: skip
 
     def _launch_adam(
@@ -86,6 +90,7 @@ class KernelOptimizer(KernelArrays, OptimizerOperations):
         epsilon: float,
         shrink: float,
         weight_decay: float,
+        guard: Array | None,
     ) -> None:
         factors = (
             shrink,
@@ -98,7 +103,7 @@ class KernelOptimizer(KernelArrays, OptimizerOperations):
             1.0 / (1.0 - beta2**step),
             epsilon,
         )
-        arguments = (*vectors, *map(np.float32, factors))
+        arguments = (*vectors, *map(np.float32, factors), guard)
         self._launch_elements(_ADAM, "adam_step", vectors[0].size, arguments)
 
     def _global_norm(self, gradients: Array, norm: Array) -> None:

@@ -9,6 +9,7 @@ from gpucnn.backends.numpy_backend.activation import NumpyActivation
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
+from gpucnn.backends.numpy_backend.guard import NumpyGuard
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
 from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
@@ -30,6 +31,7 @@ class NumpyBackend(
     NumpyMatrix,
     NumpyLoss,
     NumpyOptimizer,
+    NumpyGuard,
     NumpyAugmentation,
     Backend,
 ):

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gpucnn.backends.geometry import Conv2dGeometry
-from gpucnn.backends.numpy_backend.arrays import folded, tiled
+from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.taps import valid
 from gpucnn.backends.numpy_backend.windows import PIECE_BYTES, canvas_size, channels_of_groups
 from gpucnn.backends.numpy_backend.workers import Workers, cut
@@ -28,6 +28,8 @@ def correlate(
     x: NDArray[Any],
     filters: NDArray[Any],
     bias: NDArray[Any] | None,
+    residual: NDArray[Any] | None,
+    relu: bool,
     y: NDArray[Any],
 ) -> None:
     """y of the convolution; filters are (groups, R, S, C/groups, K/groups)."""
@@ -51,9 +53,12 @@ def correlate(
                 else:
                     np.matmul(matrix, by_row[group, r], out=product[reached].reshape(-1, K))
                     total[reached] += product[reached]
-            if bias is not None:
-                wide = folded(total.reshape(-1, K))
-                wide += tiled(bias[outputs], wide)
+            finish(
+                total,
+                None if bias is None else bias[outputs],
+                None if residual is None else _rows_first(residual[images, :, :, outputs]),
+                relu,
+            )
             result[...] = total
 
     workers.run(piece, len(pieces))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gpucnn.backends.geometry import Conv2dGeometry, conv2d_geometry
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.numpy_backend import by_rows, depthwise
-from gpucnn.backends.numpy_backend.arrays import NumpyArrays, folded, tiled
+from gpucnn.backends.numpy_backend.arrays import NumpyArrays
+from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.windows import (
     FEW_CHANNELS,
@@ -41,14 +42,16 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         x: NDArray[Any],
         w: NDArray[Any],
         bias: NDArray[Any] | None,
+        residual: NDArray[Any] | None,
+        relu: bool,
         y: NDArray[Any],
     ) -> None:
         if _depthwise(problem):
-            depthwise.forward(self.workers, problem, x, w, bias, y)
+            depthwise.forward(self.workers, problem, x, w, bias, residual, relu, y)
             return
         if _by_rows(problem):
             filters = _grouped(problem, w).transpose(0, 2, 3, 4, 1)
-            by_rows.correlate(self.workers, problem, x, filters, bias, y)
+            by_rows.correlate(self.workers, problem, x, filters, bias, residual, relu, y)
             return
         filters = w.reshape(problem.groups, problem.K // problem.groups, -1).transpose(0, 2, 1)
         pieces = window_pieces(problem, x.itemsize)
@@ -59,9 +62,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
             for group, (inputs, outputs) in enumerate(channels_of_groups(problem)):
                 matrix = columns(self.workers, x[images, :, :, inputs], problem)
                 np.matmul(matrix, filters[group], out=output[:, outputs])
-            if bias is not None:
-                rows = folded(output)
-                rows += tiled(bias, rows)
+            finish(y[images], bias, None if residual is None else residual[images], relu)
 
         self.workers.run(piece, len(pieces))
 
@@ -74,7 +75,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         transposed = _transposed(problem)
         if transposed and _by_rows(transposed):
             rotated = _grouped(problem, w)[:, :, ::-1, ::-1].transpose(0, 2, 3, 1, 4)
-            by_rows.correlate(self.workers, transposed, dy, rotated, None, dx)
+            by_rows.correlate(self.workers, transposed, dy, rotated, None, None, False, dx)
             return
         filters = _filters_by_tap(problem, w)
         channels = problem.C // problem.groups

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.numpy_backend.arrays import PIECE
+from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.windows import canvas_size, padded, tap_of
 from gpucnn.backends.numpy_backend.workers import Workers, cut
 
@@ -34,9 +35,11 @@ def forward(
     x: NDArray[Any],
     w: NDArray[Any],
     bias: NDArray[Any] | None,
+    residual: NDArray[Any] | None,
+    relu: bool,
     y: NDArray[Any],
 ) -> None:
-    """y[…, c·m + j] = Σ_{r,s} x shifted by (r, s)[…, c] · w[c·m + j, r, s] + bias."""
+    """y[…, c·m + j] = Σ_{r,s} x shifted by (r, s)[…, c] · w[c·m + j, r, s] + bias, and so on."""
     filters = w.reshape(problem.C, -1, problem.R, problem.S)
     pieces = _pieces(problem)
 
@@ -50,6 +53,7 @@ def forward(
             for j in range(filters.shape[1]):
                 np.multiply(tap_of(canvas, problem, r, s), filters[:, j, r, s], out=term)
                 output[..., j] += term
+        finish(y[images], None, None if residual is None else residual[images], relu)
 
     workers.run(piece, len(pieces))
 

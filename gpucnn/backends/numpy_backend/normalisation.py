@@ -1,6 +1,6 @@
 """Batch normalisation in two passes over memory: statistics, then values, piece by piece.
 
-With ReLU it takes no more passes over memory, only more over a piece.
+A sum and a ReLU behind it take no more passes over memory, only more over a piece.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gpucnn.backends.numpy_backend.arrays import (
     keep_where,
     tiled,
 )
+from gpucnn.backends.numpy_backend.epilogue import finish
 
 
 class NumpyNormalisation(NumpyArrays, NormalisationOperations):
@@ -33,6 +34,8 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         running_variance: NDArray[Any],
         momentum: float,
         epsilon: float,
+        residual: NDArray[Any] | None,
+        relu: bool,
         y: NDArray[Any],
         mean: NDArray[Any],
         inverse_std: NDArray[Any],
@@ -40,25 +43,7 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         self._set_statistics(
             x, running_mean, running_variance, momentum, epsilon, mean, inverse_std
         )
-        self._normalise(x, mean, scale * inverse_std, shift, y)
-
-    def _batch_norm_relu_forward(
-        self,
-        x: NDArray[Any],
-        scale: NDArray[Any],
-        shift: NDArray[Any],
-        running_mean: NDArray[Any],
-        running_variance: NDArray[Any],
-        momentum: float,
-        epsilon: float,
-        y: NDArray[Any],
-        mean: NDArray[Any],
-        inverse_std: NDArray[Any],
-    ) -> None:
-        self._set_statistics(
-            x, running_mean, running_variance, momentum, epsilon, mean, inverse_std
-        )
-        self._normalise(x, mean, scale * inverse_std, shift, y, relu=True)
+        self._normalise(x, mean, scale * inverse_std, shift, residual, relu, y)
 
     def _set_statistics(
         self,
@@ -120,21 +105,19 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         mean: NDArray[Any],
         factor: NDArray[Any],
         shift: NDArray[Any],
+        residual: NDArray[Any] | None,
+        relu: bool,
         y: NDArray[Any],
-        relu: bool = False,
     ) -> None:
         """y = (x − mean) · factor + shift; the mean first, or its digits would cancel."""
-        zero = np.zeros_like(shift)
 
-        def piece(_: int, source: NDArray[Any], target: NDArray[Any]) -> None:
+        def piece(_: int, source: NDArray[Any], target: NDArray[Any], *added: NDArray[Any]) -> None:
             wide, result = folded(source), folded(target)
             np.subtract(wide, tiled(mean, wide), out=result)
             result *= tiled(factor, wide)
-            result += tiled(shift, wide)
-            if relu:  # not against a scalar, for which NumPy has no vectorised loop
-                np.maximum(result, tiled(zero, wide), out=result)
+            finish(target, shift, added[0] if added else None, relu)
 
-        self._rows(piece, x, y)
+        self._rows(piece, x, y, *_given(residual))
 
     def _batch_norm_inference(
         self,
@@ -144,21 +127,12 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         mean: NDArray[Any],
         variance: NDArray[Any],
         epsilon: float,
+        residual: NDArray[Any] | None,
+        relu: bool,
         y: NDArray[Any],
     ) -> None:
-        self._normalise(x, mean, _inference_factor(scale, variance, epsilon), shift, y)
-
-    def _batch_norm_relu_inference(
-        self,
-        x: NDArray[Any],
-        scale: NDArray[Any],
-        shift: NDArray[Any],
-        mean: NDArray[Any],
-        variance: NDArray[Any],
-        epsilon: float,
-        y: NDArray[Any],
-    ) -> None:
-        self._normalise(x, mean, _inference_factor(scale, variance, epsilon), shift, y, relu=True)
+        factor = _inference_factor(scale, variance, epsilon)
+        self._normalise(x, mean, factor, shift, residual, relu, y)
 
     def _batch_norm_gradients(
         self,
@@ -171,7 +145,7 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         dscale: NDArray[Any],
         dshift: NDArray[Any],
     ) -> None:
-        self._gradients(dy, x, scale, None, mean, inverse_std, dx, dscale, dshift)
+        self._gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift)
 
     def _batch_norm_relu_gradients(
         self,
@@ -185,44 +159,69 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
         dscale: NDArray[Any],
         dshift: NDArray[Any],
     ) -> None:
-        self._gradients(dy, x, scale, shift, mean, inverse_std, dx, dscale, dshift)
+        self._gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift, passed=dx, shift=shift)
+
+    def _batch_norm_add_relu_gradients(
+        self,
+        dy: NDArray[Any],
+        y: NDArray[Any],
+        x: NDArray[Any],
+        scale: NDArray[Any],
+        mean: NDArray[Any],
+        inverse_std: NDArray[Any],
+        dx: NDArray[Any],
+        dscale: NDArray[Any],
+        dshift: NDArray[Any],
+        dresidual: NDArray[Any],
+    ) -> None:
+        self._gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift, passed=dresidual, y=y)
 
     def _gradients(
         self,
         dy: NDArray[Any],
         x: NDArray[Any],
         scale: NDArray[Any],
-        relu_shift: NDArray[Any] | None,
         mean: NDArray[Any],
         inverse_std: NDArray[Any],
         dx: NDArray[Any],
         dscale: NDArray[Any],
         dshift: NDArray[Any],
+        passed: NDArray[Any] | None = None,
+        shift: NDArray[Any] | None = None,
+        y: NDArray[Any] | None = None,
     ) -> None:
-        """With ``relu_shift``, the shift, where a ReLU comes after; it leaves its dx in dx."""
+        """The gradients, of a ReLU behind it too where there is one.
+
+        Then what of dy comes through it goes to ``passed``, which may be dx or dy. Where y was
+        above 0 is read from ``y``, or else worked out again with ``shift``.
+        """
         sums = np.empty((self._row_pieces(x), x.shape[-1]))
         products = np.empty_like(sums)
         factor = scale * inverse_std
 
         def piece(
-            number: int, gradient: NDArray[Any], source: NDArray[Any], target: NDArray[Any]
+            number: int, gradient: NDArray[Any], source: NDArray[Any], *relu: NDArray[Any]
         ) -> None:
             deviation = self._deviation(source, mean)
-            if relu_shift is not None:
-                positive = self._positive(deviation, factor, relu_shift)
+            if relu:
+                target, *result = relu
+                if shift is None:
+                    positive = folded(result[0]) > 0
+                else:
+                    positive = self._positive(deviation, factor, shift)
                 keep_where(folded(gradient), positive, folded(target))
                 gradient = target
             sums[number] = column_sums(gradient)
             products[number] = column_products(deviation, gradient)
 
-        self._rows(piece, dy, x, dx)
+        self._rows(piece, dy, x, *_given(passed, y))
         total, scaled = sums.sum(axis=0), products.sum(axis=0) * inverse_std
         dshift[...], dscale[...] = total, scaled
         count = x.size // x.shape[-1]
         b = -factor * inverse_std * (scaled / count)
         c = -factor * (total / count)
-        normalised = dy if relu_shift is None else dx
-        self._combine(normalised, x, mean, factor, b.astype(x.dtype), c.astype(x.dtype), dx)
+        arrived = dy if passed is None else passed
+        self._combine(arrived, x, mean, factor, b.astype(x.dtype), c.astype(x.dtype), dx)
 
     def _positive(
         self, deviation: NDArray[Any], factor: NDArray[Any], shift: NDArray[Any]
@@ -265,3 +264,8 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
 def _inference_factor(scale: NDArray[Any], variance: NDArray[Any], epsilon: float) -> NDArray[Any]:
     factor: NDArray[Any] = scale / np.sqrt(variance + variance.dtype.type(epsilon))
     return factor
+
+
+def _given(*arrays: NDArray[Any] | None) -> list[NDArray[Any]]:
+    """Those that are not None."""
+    return [array for array in arrays if array is not None]

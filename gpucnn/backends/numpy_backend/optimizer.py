@@ -23,7 +23,11 @@ class NumpyOptimizer(NumpyArrays, OptimizerOperations):
         momentum: float,
         nesterov: bool,
         weight_decay: float,
+        guard: NDArray[Any] | None,
     ) -> None:
+        if guard is not None and guard[0]:
+            return
+
         def plain(w: NDArray[Any], g: NDArray[Any]) -> None:
             update = self._decayed(w, g, weight_decay)
             update *= learning_rate
@@ -57,7 +61,10 @@ class NumpyOptimizer(NumpyArrays, OptimizerOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: NDArray[Any] | None,
     ) -> None:
+        if guard is not None and guard[0]:
+            return
         rate = learning_rate / (1.0 - beta1**step)
         correction = 1.0 / (1.0 - beta2**step)
 
@@ -90,11 +97,15 @@ class NumpyOptimizer(NumpyArrays, OptimizerOperations):
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        guard: NDArray[Any] | None,
     ) -> None:
+        if guard is not None and guard[0]:
+            return
         parameters *= 1.0 - learning_rate * weight_decay
         self._adam_step(
-            parameters, gradients, mean, square, step, learning_rate, beta1, beta2, epsilon, 0.0
-        )
+            parameters, gradients, mean, square, step, learning_rate, beta1, beta2, epsilon, 0.0,
+            None,
+        )  # fmt: skip
 
     def _decayed(self, w: NDArray[Any], g: NDArray[Any], weight_decay: float) -> NDArray[Any]:
         """g + weight_decay · w, in scratch memory."""

@@ -6,20 +6,21 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Pair, Shape, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.variants import Variant, conv2d_variants
+from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 from gpucnn.bench.problems.base import Problem, total_bytes
 from gpucnn.bench.timing import Run
 
 
 @dataclass(frozen=True)
 class Convolution(Problem):
-    """A convolution of x (N, size, size, C) with K filters of (kernel, kernel)."""
+    """A pass of a convolution of x (N, size, size, C) with K filters of (kernel, kernel)."""
 
+    which: ClassVar[Pass]
     name: str
     N: int
     size: int
@@ -64,7 +65,7 @@ class Convolution(Problem):
     @property
     def variants(self) -> tuple[Variant, ...]:
         """The kernels that can do it."""
-        return conv2d_variants(self.geometry)
+        return conv2d_variants(self.geometry, self.which)
 
     def _torch_backward(self, torch: Any, dy: Any, x: Any, w: Any, wanted: list[bool]) -> Any:
         """PyTorch's gradients of x, of w and of the bias, those that are wanted."""
@@ -82,6 +83,7 @@ class ConvolutionForward(Convolution):
     """y from x and w."""
 
     operation = "conv2d_forward"
+    which = Pass.FORWARD
 
     def input_shapes(self) -> Sequence[Shape]:
         """x and w."""
@@ -102,6 +104,7 @@ class ConvolutionInputGrad(Convolution):
     """dx from dy and w."""
 
     operation = "conv2d_input_grad"
+    which = Pass.INPUT_GRAD
 
     def input_shapes(self) -> Sequence[Shape]:
         """dy and w."""
@@ -126,6 +129,7 @@ class ConvolutionFilterGrad(Convolution):
     """dw from x and dy."""
 
     operation = "conv2d_filter_grad"
+    which = Pass.FILTER_GRAD
 
     def input_shapes(self) -> Sequence[Shape]:
         """x and dy."""

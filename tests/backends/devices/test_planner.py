@@ -43,6 +43,8 @@ def test_the_representative_problems_take_every_operation_and_kernel():
     run_all(Listening(Recording()))
     assert called >= Backend.__abstractmethods__ - {"asarray", "to_numpy"}
     for path in KERNELS.glob("*.cu"):
+        if path.name == "ceiling.cu":
+            continue  # for measurements; no operation has it
         assert launched >= set(KernelSource(path.name).functions()), path.name
 
 

@@ -52,6 +52,7 @@ class CudaDevice(Device):
     """
 
     name = "cuda"
+    runs_ahead = True
 
     def __init__(self, ordinal: int = 0, cache: Cache | None = None) -> None:
         reason = why_unavailable(ordinal)

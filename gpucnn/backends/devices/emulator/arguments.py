@@ -83,7 +83,8 @@ def _described(argument: Argument) -> Parameter:
         return "p", argument.itemsize
     if isinstance(argument, np.void):
         return "s", argument.itemsize
-    return _described_type(type(argument))
+    scalar: Any = type(argument)
+    return _described_type(scalar)
 
 
 @cache

@@ -32,6 +32,7 @@ _RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
 _MODULE = (
     *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique",
 )  # fmt: skip
+_CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
 _SANITIZERS = (
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
@@ -68,7 +69,7 @@ MODES = {
     mode.name: mode
     for mode in (
         Mode("fast", ("-O3", "@native")),
-        Mode("race", ("-O1", "-fsanitize=thread")),
+        Mode("race", ("-O1", *_CHECKS)),
         Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
     )
 }
@@ -209,8 +210,8 @@ class Builder:
             described = "; ".join(str(source) for source in sources)
             _run([*common, *options, f"-I{INCLUDE}", "-c", str(unit), "-o", str(compiled)],
                  described)  # fmt: skip
-            # Not linked with the thread sanitizer, whose functions the runtime supplies.
-            linking = [o for o in options if o != "-fsanitize=thread"]
+            # Not linked with the sanitizers, whose functions the runtime supplies.
+            linking = [option for option in options if option not in _CHECKS]
             return _compile([*common, *linking, str(compiled), "-shared"])
 
 

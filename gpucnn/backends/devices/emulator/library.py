@@ -37,15 +37,25 @@ class _KernelEntry(ctypes.Structure):
 
 _REQUEST = struct.Struct("@PPPPQPPQ3I3IQQII")
 """The runtime's LaunchRequest (runtime/launch.h)."""
-_RANGE = struct.Struct("@qQ")
-"""The runtime's SharedVariable, and its Region."""
+_VARIABLE = struct.Struct("@qQ")
+"""The runtime's SharedVariable."""
+_REGION = struct.Struct("@QQQ")
+"""The runtime's Region."""
+
+
+class _SourcePlace(ctypes.Structure):
+    _fields_ = (
+        ("instruction", ctypes.c_void_p),
+        ("file", ctypes.c_char_p),
+        ("line", ctypes.c_int),
+    )
 
 
 class _LaunchFailure(ctypes.Structure):
     _fields_ = (
         ("message", ctypes.c_char * 2048),
-        ("instruction", ctypes.c_void_p),
-        ("other_instruction", ctypes.c_void_p),
+        ("at", _SourcePlace),
+        ("other", _SourcePlace),
     )
 
 
@@ -95,7 +105,7 @@ class LoadedKernel:
     @cached_property
     def variables_in_memory(self) -> ctypes.Array[ctypes.c_char]:
         """The shared variables, for the runtime."""
-        content = b"".join(_RANGE.pack(*variable) for variable in self.shared_variables)
+        content = b"".join(_VARIABLE.pack(*variable) for variable in self.shared_variables)
         return ctypes.create_string_buffer(content, len(content))
 
 
@@ -157,7 +167,7 @@ class Runtime:
             len(kernel.shared_variables),
             _address(slots),
             _address(regions),
-            len(regions) // _RANGE.size,
+            len(regions) // _REGION.size,
             *grid,
             *block,
             shared_bytes,
@@ -171,9 +181,11 @@ class Runtime:
 
 
 def _regions(arguments: Sequence[Argument]) -> bytes:
-    """Address and size of each array among the arguments."""
+    """Address, size and size of an element of each array among the arguments."""
     arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
-    return b"".join(_RANGE.pack(address_of(array), array.nbytes) for array in arrays)
+    return b"".join(
+        _REGION.pack(address_of(array), array.nbytes, min(array.itemsize, 4)) for array in arrays
+    )
 
 
 def _address(content: bytes) -> int | None:
@@ -183,10 +195,9 @@ def _address(content: bytes) -> int | None:
 
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
     message = str(failure.message, errors="replace")
-    for words, address in (
-        (" at", failure.instruction),
-        ("; the other at", failure.other_instruction),
-    ):
-        if address:
-            message += f"{words} {source_line(kernel.library, address)}"
+    for words, place in ((" at", failure.at), ("; the other at", failure.other)):
+        if place.file:
+            message += f"{words} {place.file.decode()}:{place.line}"
+        elif place.instruction:
+            message += f"{words} {source_line(kernel.library, place.instruction)}"
     return message

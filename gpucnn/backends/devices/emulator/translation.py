@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpucnn.backends.devices.source import KernelSource
-from gpucnn.errors import BackendError
 
 INCLUDE = Path(__file__).parent / "include"
 """The emulator's headers."""
 
 _INSTRUCTIONS = "ptx"
-"""The folder of the headers that wrap instructions of a GPU; the emulator has its own of them."""
+"""The folder of the headers of GPU instructions; the emulator has its own of the first of them."""
 
 _OWN_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*".*$', re.MULTILINE)
 _SYSTEM_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*(<[^>\n]+>).*$", re.MULTILINE)
@@ -28,11 +27,7 @@ def symbol_prefix(source: KernelSource) -> str:
 
 
 def translation_unit(sources: Sequence[KernelSource]) -> str:
-    """The C++ text of a library: each source in a namespace of its own, and its exports.
-
-    Raises:
-        BackendError: a header wraps instructions that the emulator does not have.
-    """
+    """The C++ text of a library: each source in a namespace of its own, and its exports."""
     headers = dict.fromkeys(
         _replacement(header, source) for source in sources for header in source.headers()
     )
@@ -48,16 +43,11 @@ def translation_unit(sources: Sequence[KernelSource]) -> str:
 
 
 def _replacement(header: Path, source: KernelSource) -> Path:
-    """The emulator's version of a header that wraps instructions of a GPU, or the header."""
+    """The emulator's version of a header of instructions, where it has one, or the header."""
     folder = next(folder for folder in source.include_folders if header.is_relative_to(folder))
     name = header.relative_to(folder)
-    if name.parts[0] != _INSTRUCTIONS or (INCLUDE / name).parent == header.parent:
-        return header
-    if not (INCLUDE / name).exists():
-        raise BackendError(
-            f'{source.file}: the emulator has no "{name}"; write one in {INCLUDE / name.parent}'
-        )
-    return INCLUDE / name
+    own = INCLUDE / name
+    return own if name.parts[0] == _INSTRUCTIONS and own.exists() else header
 
 
 def _embedded(path: Path) -> str:

@@ -9,4 +9,5 @@
 #include "entry.h"
 #include "module.h"
 #include "scalar_functions.h"
+#include "short_float.h"
 #include "vector_types.h"

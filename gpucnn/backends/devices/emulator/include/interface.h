@@ -44,7 +44,7 @@ using Combine = void (*)(void** operands, unsigned count);
 void block_collective(const Call& call, void* operands = nullptr, Combine combine = nullptr);
 
 // Waits for the lanes of `mask` at this call, all with the same mask. `combine` sees 32 operands,
-// null for lanes outside the mask.
+// null for lanes outside the mask. Without one it is a barrier, which orders accesses of memory.
 using CombineLanes = void (*)(void** lanes);
 void warp_collective(
     const Call& call, unsigned mask, void* operands = nullptr, CombineLanes combine = nullptr);
@@ -60,5 +60,17 @@ unsigned lane();
 // size, and race mode holds it against all others.
 enum class Use { READ, WRITE, ATOMIC };
 void check_access(const Call& call, const void* address, size_t size, Use use);
+
+// Ends the launch if the bytes are not the block's shared memory.
+void check_shared(const Call& call, const void* address, size_t size);
+
+// Asynchronous copies to shared memory, in groups of the thread's own. A copy is done at once or
+// only at the wait, as the seed decides; until then its destination is poison. Bytes beyond the
+// source's are zeros.
+void async_copy(
+    const Call& call, void* to, const void* from, size_t bytes, size_t source_bytes);
+void async_commit();
+// Waits for all groups but the last `pending`.
+void async_wait(const Call& call, unsigned pending);
 
 }  // namespace emulator

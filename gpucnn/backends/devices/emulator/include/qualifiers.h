@@ -7,10 +7,15 @@
 #define __device__
 #define __host__
 #define __constant__ static const
+// Where less is inlined, a function that is passed to another cannot be forced to be.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define __forceinline__ inline
+#else
 #define __forceinline__ inline __attribute__((always_inline))
+#endif
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
-#define __align__(bytes) alignas(bytes)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 // Shared memory is a copy for each thread of the host, each of which runs one block at a time.
 // (The builder writes __dynamic_shared__ for the __shared__ of an extern array.) Under the address

@@ -1,6 +1,5 @@
 #include "block.h"
 
-#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -44,8 +43,7 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
     place = {{0, 0, 0}, index, size, grid};
     shuffle_ = Shuffle(seed);
     prepare(size.x * size.y * size.z);
-    failure.instruction = nullptr;
-    failure.other_instruction = nullptr;
+    failure.at = failure.other = {};
     failed_ = false;
     running_ = true;
     fiber_ = &free_fiber();
@@ -56,7 +54,7 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
 
 // As many threads, none of which has begun.
 void BlockRunner::prepare(unsigned count) {
-    threads_.assign(count, Thread{State::UNSTARTED, nullptr, nullptr, nullptr, 0});
+    threads_.assign(count, Thread{State::UNSTARTED, nullptr, nullptr, nullptr});
     unstarted_.resize(count);
     for (unsigned i = 0; i < count; ++i) {
         unstarted_[i] = i;
@@ -84,6 +82,7 @@ void BlockRunner::prepare(unsigned count) {
     for (auto& fiber : fibers_) {
         free_.push_back(fiber.get());
     }
+    copies.reset(count);
     exited_ = 0;
     interval_ = 0;
 }
@@ -233,19 +232,18 @@ Group& BlockRunner::join_group(Warp& warp, const Call& call, unsigned mask, unsi
 // All lanes of the group are there: `first` is the number of lane 0's thread.
 void BlockRunner::complete(Warp& warp, Group& group, unsigned first, CombineLanes combine) {
     void* lanes[WARP] = {};
-    uint32_t clock = 0;
     for (unsigned left = group.arrived; left != 0; left &= left - 1) {
         const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
         lanes[lane] = threads_[first + lane].operands;
-        clock = std::max(clock, threads_[first + lane].warp_clock);
     }
     if (combine != nullptr) {
         combine(lanes);
+    } else {
+        order_lanes(first, group.arrived);
     }
     for (unsigned left = group.arrived; left != 0; left &= left - 1) {
         const unsigned number = first + static_cast<unsigned>(__builtin_ctz(left));
         threads_[number].state = State::READY;
-        threads_[number].warp_clock = clock + 1;
         ready_.push_back(number);
     }
     group = warp.group[--warp.groups];

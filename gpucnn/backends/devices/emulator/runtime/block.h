@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../include/interface.h"
+#include "async_copy.h"
 #include "fiber.h"
 
 namespace emulator {
@@ -39,9 +40,6 @@ struct Thread {
     Fiber* fiber;
     const Call* call;
     void* operands;
-    // How many warp collectives this thread has seen; two accesses of one warp's threads are
-    // ordered if the count grew between them.
-    uint32_t warp_clock;
 };
 
 // Lanes of a warp that wait for each other.
@@ -58,6 +56,14 @@ struct Warp {
     // Groups have no lane in common, so there are never more.
     unsigned groups = 0;
     Group group[WARP];
+};
+
+// A place in the source: an instruction whose line is still to be looked up, or file and line; or
+// neither.
+struct SourcePlace {
+    const void* instruction = nullptr;
+    const char* file = nullptr;
+    int line = 0;
 };
 
 // What a block does at each thread.
@@ -83,7 +89,7 @@ public:
 
     unsigned current() const { return current_; }
     unsigned count() const { return static_cast<unsigned>(threads_.size()); }
-    const Thread& thread(unsigned number) const { return threads_[number]; }
+    uint3 index(unsigned number) const { return indices_[number]; }
     // Barriers that the whole block has passed.
     uint32_t interval() const { return interval_; }
     bool on_stack(const void* address) const;
@@ -91,11 +97,12 @@ public:
 
     struct Failure {
         char message[2048];
-        // As in LaunchFailure.
-        const void* instruction = nullptr;
-        const void* other_instruction = nullptr;
+        SourcePlace at;
+        SourcePlace other;
     };
     Failure failure;
+    AsyncCopies copies;
+    Shuffle& shuffle() { return shuffle_; }
 
 private:
     Group& join_group(Warp& warp, const Call& call, unsigned mask, unsigned lane);
@@ -130,6 +137,9 @@ private:
     bool running_ = false;
     bool failed_ = false;
 };
+
+// Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
+void order_lanes(unsigned first, uint32_t lanes);
 
 // The runner of this thread of the host.
 BlockRunner& this_runner();

@@ -43,7 +43,8 @@ void handle(int signal, siginfo_t* information, void* context) {
                  "access to address %p, which is out of bounds or not aligned as its type needs",
                  information->si_addr);
     }
-    runner.failure.instruction = instruction(context);
+    // One byte on, where a call would return to: as for all other instructions.
+    runner.failure.at.instruction = static_cast<const char*>(instruction(context)) + 1;
     runner.fail(nullptr, 0, message);
 }
 

@@ -9,7 +9,12 @@
 #include <cstdlib>
 #include <new>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+// Machines whose registers are known here have a switch of their own; the others, and whoever
+// defines this, the C library's contexts.
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(EMULATOR_UCONTEXT)
+#define EMULATOR_UCONTEXT
+#endif
+#if defined(EMULATOR_UCONTEXT)
 #include <ucontext.h>
 #endif
 
@@ -34,9 +39,35 @@ constexpr size_t COLOUR_BYTES = 7 * 64;
 
 }  // namespace
 
-// swap_stacks(save, load): pushes the registers that a function must preserve, stores the stack
-// pointer to *save, takes `load` for it, and pops them again.
-#if defined(__x86_64__)
+// emulator_swap_stacks(save, load) pushes the registers that a function must preserve, stores the
+// stack pointer to *save, takes `load` for it, and pops them again.
+#if defined(EMULATOR_UCONTEXT)
+
+namespace {
+
+// The context lies at the stack's upper end, and the stack below it.
+void* first_frame(char* bottom, char* top, void (*function)()) {
+    auto* context = reinterpret_cast<ucontext_t*>(top - (sizeof(ucontext_t) + 63) / 64 * 64);
+    if (getcontext(context) != 0) {
+        abort();
+    }
+    context->uc_stack.ss_sp = bottom;
+    context->uc_stack.ss_size = reinterpret_cast<char*>(context) - bottom;
+    context->uc_link = nullptr;
+    makecontext(context, function, 0);
+    return context;
+}
+
+// Some ten times slower than the others: it asks the system for the mask of signals.
+void emulator_swap_stacks(void** save, void* load) {
+    ucontext_t here;
+    *save = &here;
+    swapcontext(&here, static_cast<ucontext_t*>(load));
+}
+
+}  // namespace
+
+#elif defined(__x86_64__)
 
 asm(R"(
 .text
@@ -66,7 +97,7 @@ namespace {
 
 // The function finds the stack as after a call: its return address lies 8 bytes off a multiple
 // of 16.
-void* first_frame(char* top, void (*function)()) {
+void* first_frame(char*, char* top, void (*function)()) {
     auto* frame = reinterpret_cast<uintptr_t*>(top) - 8;
     for (int i = 0; i < 6; ++i) {
         frame[i] = 0;
@@ -117,7 +148,7 @@ emulator_swap_stacks:
 
 namespace {
 
-void* first_frame(char* top, void (*function)()) {
+void* first_frame(char*, char* top, void (*function)()) {
     auto* frame = reinterpret_cast<uintptr_t*>(top) - 20;
     for (int i = 0; i < 20; ++i) {
         frame[i] = 0;
@@ -128,35 +159,9 @@ void* first_frame(char* top, void (*function)()) {
 
 }  // namespace
 
-#else
-
-// Any other machine: the C library's contexts, some ten times slower.
-namespace {
-
-void* first_frame(char* top, void (*function)()) {
-    auto* context = new (std::nothrow) ucontext_t;
-    if (context == nullptr || getcontext(context) != 0) {
-        abort();
-    }
-    constexpr size_t LEAST = STACK_BYTES / 2;  // Whatever the colour.
-    context->uc_stack.ss_sp = top - LEAST;
-    context->uc_stack.ss_size = LEAST;
-    context->uc_link = nullptr;
-    makecontext(context, function, 0);
-    return context;
-}
-
-void emulator_swap_stacks(void** save, void* load) {
-    ucontext_t here;
-    *save = &here;
-    swapcontext(&here, static_cast<ucontext_t*>(load));
-}
-
-}  // namespace
-
 #endif
 
-#if defined(__x86_64__) || defined(__aarch64__)
+#if !defined(EMULATOR_UCONTEXT)
 extern "C" void emulator_swap_stacks(void** save, void* load);
 #endif
 
@@ -206,12 +211,13 @@ Fiber::~Fiber() {
 }
 
 void Fiber::prepare(void (*function)()) {
-    char* const top = static_cast<char*>(context.stack) + STACK_BYTES - colour_;
+    char* const bottom = static_cast<char*>(context.stack);
+    char* const top = bottom + STACK_BYTES - colour_;
 #if defined(__SANITIZE_ADDRESS__)
     // Functions that were left for good on this stack have left their red zones behind.
     __asan_unpoison_memory_region(context.stack, STACK_BYTES);
 #endif
-    context.stack_pointer = first_frame(top, function);
+    context.stack_pointer = first_frame(bottom, top, function);
 }
 
 bool Fiber::holds(const void* address) const {

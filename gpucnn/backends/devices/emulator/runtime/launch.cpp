@@ -10,7 +10,6 @@ namespace emulator {
 
 namespace {
 
-constexpr int POISON = 0xff;  // NaN as a float, −1 as an int.
 // Threads of a launch that several threads of the host work on.
 constexpr uint64_t LARGE = 1024;
 
@@ -55,7 +54,7 @@ public:
     // Takes blocks until there are none left.
     void run() {
         use_signal_stack();
-        const std::vector<Region> shared = shared_regions(request_);
+        const std::vector<Region>& shared = shared_regions(request_);
         BlockRunner& runner = this_runner();
         const Kernel kernel = {request_.kernel, request_.entry, request_.slots};
         const dim3 grid(request_.grid[0], request_.grid[1], request_.grid[2]);
@@ -75,7 +74,7 @@ public:
                 for (const Region& region : shared) {
                     memset(region.begin, POISON, region.bytes);
                 }
-                begin_block_checks(shared);
+                begin_block_checks(shared, size.x * size.y * size.z);
                 if (!runner.run(kernel, grid, size, index, request_.seed + 1 + number)) {
                     fail(runner.failure);
                 }
@@ -95,8 +94,8 @@ private:
     void fail(const BlockRunner::Failure& failure) {
         if (!failed_.exchange(true)) {
             memcpy(failure_->message, failure.message, sizeof failure_->message);
-            failure_->instruction = failure.instruction;
-            failure_->other_instruction = failure.other_instruction;
+            failure_->at = failure.at;
+            failure_->other = failure.other;
         }
     }
 

@@ -13,6 +13,7 @@ extern "C" {
 struct Region {
     char* begin;
     uint64_t bytes;
+    uint64_t element_bytes;
 };
 
 // A variable of static shared memory: its distance from the module's anchor.
@@ -42,10 +43,9 @@ struct LaunchRequest {
 
 struct LaunchFailure {
     char message[2048];
-    // Instructions whose source lines are still to be looked up, or null: the one that failed, and
-    // the one that it is at odds with.
-    const void* instruction;
-    const void* other_instruction;
+    // What failed, and what it is at odds with.
+    emulator::SourcePlace at;
+    emulator::SourcePlace other;
 };
 
 // 0, or 1 with `failure` filled in.
@@ -55,8 +55,14 @@ int emulator_launch(const LaunchRequest* request, LaunchFailure* failure);
 
 namespace emulator {
 
+// What shared memory is filled with: NaN as a float, −1 as an int.
+constexpr int POISON = 0xff;
+
 // Where a launch's shared memory is on this thread of the host.
-std::vector<Region> shared_regions(const LaunchRequest& request);
+const std::vector<Region>& shared_regions(const LaunchRequest& request);
+
+// Race mode: a copy to these bytes is under way, or it is done.
+void mark_pending(const void* address, size_t size, bool pending);
 
 // Makes faults of the processor (SIGSEGV, SIGBUS, SIGFPE) failures of the running launch. Each
 // thread of the host needs a stack for signals, since a fault may be that of a full stack.
@@ -65,6 +71,6 @@ void use_signal_stack();
 
 // Race mode: before a launch and before each of its blocks.
 void begin_launch_checks(const LaunchRequest& request);
-void begin_block_checks(const std::vector<Region>& shared);
+void begin_block_checks(const std::vector<Region>& shared, unsigned threads);
 
 }  // namespace emulator

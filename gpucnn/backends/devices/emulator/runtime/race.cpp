@@ -1,62 +1,31 @@
-// Race mode: every access of a kernel is held against what the block did before.
+// Race mode: every access of a kernel is held against what others did before.
 //
 // The compiler (-fsanitize=thread) puts a call before each access; these are the functions called,
-// in place of the thread sanitizer's own. For each 4 bytes of shared memory and of the arrays
-// passed to the kernel they keep the last write and the last read: by which block and thread, and
-// when. Two accesses of the same bytes are in order if one thread made both, if a barrier of the
-// block lies between them, or, within a warp, a warp collective. Otherwise, one of them being a
-// write, they are a race. Blocks are never in order.
+// in place of the thread sanitizer's own. For each element of shared memory, of the arrays passed
+// to the kernel and of the module's own variables they keep the last write and the last reads: by
+// which block and threads, and when. Two accesses are in order if one thread made both, if a
+// barrier of the block lies between them, or, within a warp, a __syncwarp of both lanes; a vote or
+// a shuffle orders nothing. Otherwise, one of them being a write, they are a race. Blocks are never
+// in order.
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
-#include <memory>
 #include <vector>
 
 #include <link.h>
 
 #include "launch.h"
+#include "shadow.h"
 
 namespace emulator {
 
 namespace {
 
-constexpr uint16_t SEVERAL = 0xffff;  // Readers, in place of a thread's number.
-
-struct Access {
-    const void* instruction;
-    uint32_t block;  // Counted from 1; 0: there was none.
-    uint32_t interval;
-    uint32_t warp_clock;
-    uint16_t thread;
-    uint8_t bytes;  // A bit for each of the 4.
-    bool atomic;
-};
-
-struct Word {
-    Access write;
-    Access read;
-    uint8_t written;  // A bit for each byte that this block has written.
-};
-
-struct Memory {
-    uintptr_t begin = 0;
-    size_t bytes = 0;
-    bool shared = false;
-    std::vector<Word> words;
-
-    bool holds(uintptr_t address) const { return address - begin < bytes; }
-    void reset(const void* first, size_t count) {
-        begin = reinterpret_cast<uintptr_t>(first);
-        bytes = count;
-        words.assign((begin % 4 + count + 3) / 4, Word{});
-    }
-    Word& word(uintptr_t address) { return words[(address - begin / 4 * 4) / 4]; }
-};
-
 // Race mode runs all blocks on one thread of the host, so this needs no lock.
 struct Checks {
     std::vector<Memory> arrays;
     std::vector<Memory> shared;
-    // The module's own constants.
+    WarpClocks clocks;
+    // The module itself: its constants may be read, its variables are the last of `arrays`.
     uintptr_t module_begin = 0;
     size_t module_bytes = 0;
     uint32_t block = 0;
@@ -65,7 +34,7 @@ struct Checks {
 Checks checks;
 
 struct Extent {
-    uintptr_t inside, begin, end;
+    uintptr_t inside, begin, end, variables, variables_end;
 };
 
 int find_module(dl_phdr_info* module, size_t, void* data) {
@@ -77,6 +46,10 @@ int find_module(dl_phdr_info* module, size_t, void* data) {
             const uintptr_t first = module->dlpi_addr + segment.p_vaddr;
             begin = first < begin ? first : begin;
             end = first + segment.p_memsz > end ? first + segment.p_memsz : end;
+            if ((segment.p_flags & PF_W) != 0) {
+                extent->variables = first;
+                extent->variables_end = first + segment.p_memsz;
+            }
         }
     }
     if (extent->inside < begin || extent->inside >= end) {
@@ -87,27 +60,32 @@ int find_module(dl_phdr_info* module, size_t, void* data) {
     return 1;
 }
 
-[[noreturn]] void report(const void* instruction, const void* other, const char* message) {
+SourcePlace place_of(const Access& access) {
+    return access.call == nullptr ? SourcePlace{access.instruction, nullptr, 0}
+                                  : SourcePlace{nullptr, access.call->file, access.call->line};
+}
+
+[[noreturn]] void report(SourcePlace at, SourcePlace other, const char* message) {
     BlockRunner& runner = this_runner();
-    runner.failure.instruction = instruction;
-    runner.failure.other_instruction = other;
+    runner.failure.at = at;
+    runner.failure.other = other;
     runner.fail(nullptr, 0, message);
 }
 
-bool in_order(const Access& earlier, const Access& later) {
+bool is_in_order(const Access& earlier, const Access& later) {
     if (earlier.block != later.block) {
         return false;
     }
-    if (earlier.interval != later.interval || earlier.thread == later.thread) {
+    if (earlier.interval != later.interval) {
         return true;
     }
-    return earlier.thread != SEVERAL && earlier.thread / WARP == later.thread / WARP &&
-           earlier.warp_clock < later.warp_clock;
+    return earlier.warp == later.warp &&
+           checks.clocks.follows(this_runner().current(), earlier.lanes, earlier.clock);
 }
 
 bool at_odds(const Access& earlier, const Access& later) {
-    return earlier.block != 0 && (earlier.bytes & later.bytes) != 0 &&
-           !(earlier.atomic && later.atomic) && !in_order(earlier, later);
+    return earlier.block != 0 && !(earlier.atomic && later.atomic) &&
+           !is_in_order(earlier, later);
 }
 
 [[noreturn]] void report_race(const Access& earlier, const Access& later, const char* this_kind,
@@ -115,53 +93,85 @@ bool at_odds(const Access& earlier, const Access& later) {
     char who[96];
     if (earlier.block != later.block) {
         snprintf(who, sizeof who, "another block");
-    } else if (earlier.thread == SEVERAL) {
+    } else if (earlier.warp == SEVERAL_WARPS || (earlier.lanes & (earlier.lanes - 1)) != 0) {
         snprintf(who, sizeof who, "several threads");
     } else {
-        const dim3 size = place.block_size;
-        const unsigned t = earlier.thread;
-        snprintf(who, sizeof who, "thread (%u, %u, %u)", t % size.x, t / size.x % size.y,
-                 t / (size.x * size.y));
+        const uint3 index = this_runner().index(
+            earlier.warp * WARP + static_cast<unsigned>(__builtin_ctz(earlier.lanes)));
+        snprintf(who, sizeof who, "thread (%u, %u, %u)", index.x, index.y, index.z);
     }
     char message[256];
     snprintf(message, sizeof message, "data race in %s: this %s and the %s by %s, unordered",
-             shared ? "shared memory" : "an array", this_kind, kind, who);
-    report(later.instruction, earlier.instruction, message);
+             shared ? "shared memory" : "global memory", this_kind, kind, who);
+    report(place_of(later), place_of(earlier), message);
 }
 
-Access record(uint8_t bytes, Use use, const void* instruction) {
+Access record(Use use, const void* instruction, const Call* call) {
     const BlockRunner& runner = this_runner();
     const unsigned thread = runner.current();
-    return {instruction, checks.block, runner.interval(), runner.thread(thread).warp_clock,
-            static_cast<uint16_t>(thread), bytes, use == Use::ATOMIC};
+    return {instruction, call, checks.block, runner.interval(), checks.clocks.now(thread),
+            1u << thread % WARP, static_cast<uint16_t>(thread / WARP), use == Use::ATOMIC};
 }
 
-void read_word(Memory& memory, Word& word, Access access) {
-    if (memory.shared && (word.written & access.bytes) != access.bytes) {
-        report(access.instruction, nullptr,
+// An access together with earlier ones that it need not come after.
+Access joined(const Access& earlier, const Access& access) {
+    if (earlier.block != access.block || earlier.interval != access.interval) {
+        return access;
+    }
+    Access both = access;
+    if (earlier.warp != access.warp) {
+        both.warp = SEVERAL_WARPS;
+    } else if (!checks.clocks.follows(this_runner().current(), earlier.lanes, earlier.clock)) {
+        both.lanes |= earlier.lanes;
+        both.clock = std::max(both.clock, earlier.clock);
+    }
+    return both;
+}
+
+void refuse_pending(const Memory& memory, const Word& word, const Access& access,
+                    const char* kind) {
+    if (memory.shared && word.pending) {
+        char message[128];
+        snprintf(message, sizeof message,
+                 "%s of shared memory whose asynchronous copy has not been waited for", kind);
+        report(place_of(access), place_of(word.write), message);
+    }
+}
+
+void refuse_unwritten(const Memory& memory, const Word& word, const Access& access) {
+    if (memory.shared && !word.written) {
+        report(place_of(access), {},
                "read of shared memory that this block has not written");
     }
+}
+
+void read_word(Memory& memory, Word& word, const Access& access) {
+    refuse_pending(memory, word, access, "read");
+    refuse_unwritten(memory, word, access);
     if (at_odds(word.write, access)) {
         report_race(word.write, access, "read", "write", memory.shared);
     }
-    const Access& last = word.read;
-    if (last.block == access.block && last.interval == access.interval &&
-        last.thread != access.thread) {
-        access.thread = SEVERAL;
-        access.bytes |= last.bytes;
+    if (word.read.block != access.block) {
+        word.earlier_read = word.read;
     }
-    word.read = access;
+    word.read = joined(word.read, access);
 }
 
-void write_word(Memory& memory, Word& word, Access access) {
+void write_word(Memory& memory, Word& word, const Access& access) {
+    refuse_pending(memory, word, access, "write");
+    if (access.atomic) {
+        refuse_unwritten(memory, word, access);
+    }
+    for (const Access* read : {&word.read, &word.earlier_read}) {
+        if (at_odds(*read, access)) {
+            report_race(*read, access, "write", "read", memory.shared);
+        }
+    }
     if (at_odds(word.write, access)) {
         report_race(word.write, access, "write", "write", memory.shared);
     }
-    if (at_odds(word.read, access)) {
-        report_race(word.read, access, "write", "read", memory.shared);
-    }
-    word.write = access;
-    word.written |= access.bytes;
+    word.write = word.write.atomic && access.atomic ? joined(word.write, access) : access;
+    word.written = true;
 }
 
 Memory* find_memory(uintptr_t address) {
@@ -187,36 +197,34 @@ bool is_own(uintptr_t address, bool write) {
     return !write && (is_place || address - checks.module_begin < checks.module_bytes);
 }
 
-void check(const void* pointer, size_t size, size_t alignment, Use use,
-           const void* instruction) {
+// `instruction` makes the access, or the runtime does for a `call`.
+void check(const void* pointer, size_t size, size_t alignment, Use use, const void* instruction,
+           const Call* call = nullptr) {
     if (!this_runner().running()) {
         return;
     }
     const auto address = reinterpret_cast<uintptr_t>(pointer);
     const char* const name = use == Use::READ ? "read" : "write";
-    char message[160];
-    if (address % alignment != 0) {
-        snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
-                 name, size, pointer);
-        report(instruction, nullptr, message);
-    }
     Memory* memory = find_memory(address);
     if (memory == nullptr && is_own(address, use != Use::READ)) {
         return;
     }
+    const Access access = record(use, instruction, call);
+    char message[160];
+    if (address % alignment != 0) {
+        snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
+                 name, size, pointer);
+        report(place_of(access), {}, message);
+    }
     if (memory == nullptr || !memory->holds(address + size - 1)) {
         snprintf(message, sizeof message, "out-of-bounds %s of %zu bytes at %p, in no array of "
                  "this launch", name, size, pointer);
-        report(instruction, nullptr, message);
+        report(place_of(access), {}, message);
     }
-    for (size_t done = 0; done < size;) {
-        const unsigned first = (address + done) % 4;
-        const size_t rest = size - done;
-        const size_t count = rest < 4 - first ? rest : 4 - first;
-        const auto bytes = static_cast<uint8_t>(((1u << count) - 1) << first);
-        Word& word = memory->word(address + done);
-        (use == Use::READ ? read_word : write_word)(*memory, word, record(bytes, use, instruction));
-        done += count;
+    const uintptr_t end = address + size;
+    for (uintptr_t at = address; at < end; at += memory->granule) {
+        Word& word = memory->word(at);
+        (use == Use::READ ? read_word : write_word)(*memory, word, access);
     }
 }
 
@@ -227,27 +235,48 @@ void begin_launch_checks(const LaunchRequest& request) {
     if (!checks.on) {
         return;
     }
-    checks.arrays.resize(request.region_count);
+    checks.arrays.resize(request.region_count + 1);
     for (uint64_t i = 0; i < request.region_count; ++i) {
-        checks.arrays[i].reset(request.regions[i].begin, request.regions[i].bytes);
+        checks.arrays[i].reset(request.regions[i].begin, request.regions[i].bytes,
+                               request.regions[i].element_bytes);
     }
-    Extent extent = {reinterpret_cast<uintptr_t>(request.entry), 0, 0};
+    Extent extent = {reinterpret_cast<uintptr_t>(request.entry), 0, 0, 0, 0};
     dl_iterate_phdr(find_module, &extent);
     checks.module_begin = extent.begin;
     checks.module_bytes = extent.end - extent.begin;
+    checks.arrays.back().reset(reinterpret_cast<const void*>(extent.variables),
+                               extent.variables_end - extent.variables, 1);
     checks.block = 0;
 }
 
-void begin_block_checks(const std::vector<Region>& shared) {
+void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
     if (!checks.on) {
         return;
     }
     checks.shared.resize(shared.size());
     for (size_t i = 0; i < shared.size(); ++i) {
         checks.shared[i].shared = true;
-        checks.shared[i].reset(shared[i].begin, shared[i].bytes);
+        checks.shared[i].reset(shared[i].begin, shared[i].bytes, 1);
     }
+    checks.clocks.reset(threads);
     ++checks.block;
+}
+
+void order_lanes(unsigned first, uint32_t lanes) {
+    if (checks.on) {
+        checks.clocks.meet(first, lanes);
+    }
+}
+
+void mark_pending(const void* address, size_t size, bool pending) {
+    if (!checks.on) {
+        return;
+    }
+    const auto begin = reinterpret_cast<uintptr_t>(address);
+    Memory* memory = find_memory(begin);
+    for (uintptr_t at = begin; memory != nullptr && at < begin + size; ++at) {
+        memory->word(at).pending = pending;
+    }
 }
 
 void check_access(const Call& call, const void* address, size_t size, Use use) {
@@ -255,11 +284,25 @@ void check_access(const Call& call, const void* address, size_t size, Use use) {
         fail(call, "misaligned access of %zu bytes at %p by %s", size, address, call.name);
     }
     if (checks.on) {
-        check(address, size, 1, use, __builtin_return_address(0));
+        check(address, size, 1, use, nullptr, &call);
     }
 }
 
 }  // namespace emulator
+
+#if !defined(__SANITIZE_ADDRESS__)
+// What -fsanitize=alignment calls at an access that is not aligned as its type needs; the data
+// begin with the place in the source, which the instruction tells as well.
+extern "C" void __ubsan_handle_type_mismatch_v1(const void*, uintptr_t address) {
+    char message[160];
+    snprintf(message, sizeof message, "misaligned access to address %p",
+             reinterpret_cast<void*>(address));
+    emulator::report({__builtin_return_address(0)}, {}, message);
+}
+extern "C" void __ubsan_handle_type_mismatch_v1_abort(const void* data, uintptr_t address) {
+    __ubsan_handle_type_mismatch_v1(data, address);
+}
+#endif
 
 // What -fsanitize=thread calls.
 #define ACCESS(name, size, alignment, use)                                                \

@@ -1,0 +1,22 @@
+"""The launch that guards a step."""
+
+from __future__ import annotations
+
+from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.interface.guard import GuardOperations
+from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
+
+
+class KernelGuard(KernelArrays, GuardOperations):
+    """One block over all losses."""
+
+    def _guard_step(self, guard: Array, norm: Array, losses: Array, step: int) -> None:
+        count = as_int(losses.size, "losses")
+        self._launch(
+            "guard.cu",
+            "guard_step",
+            (1,),
+            (guard, norm, losses, as_int(step, "step"), count),
+            (THREADS,),
+            THREADS=THREADS,
+        )

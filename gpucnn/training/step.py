@@ -1,0 +1,88 @@
+"""One training step, as work for the device: nothing of it is read back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpucnn.config import Training
+from gpucnn.data import Batch
+from gpucnn.errors import NonFiniteError
+from gpucnn.layers import Network
+from gpucnn.losses import Loss
+from gpucnn.optim import Optimizer
+from gpucnn.training.finite import non_finite_error
+from gpucnn.training.input_pipeline import InputPipeline
+
+
+class TrainingStep:
+    """Forward, loss, backward, clipping, metrics, optimizer.
+
+    A step whose loss or gradient is not finite changes nothing but running statistics, and so do
+    all steps after it until ``explain``: the device sees to that itself (``guard_step``).
+
+    Args:
+        network: what learns, in training mode.
+        loss: what it minimises.
+        optimizer: attached to the network.
+        pipeline: from batches to inputs, on the network's backend.
+        options: clipping.
+
+    Attributes:
+        totals: float64 (2,) on the device: the sum of losses, and how many were right.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        optimizer: Optimizer,
+        pipeline: InputPipeline,
+        options: Training,
+    ) -> None:
+        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.pipeline, self.options = pipeline, options
+        self.totals = network.backend.zeros((2,), np.float64)
+        self._guard = network.backend.zeros((1,), np.int32)
+
+    def take(self, batch: Batch, step: int, factor: float) -> None:
+        """Puts the step onto the device.
+
+        Args:
+            batch: what to learn from.
+            step: the step's number, from 0.
+            factor: what the schedule multiplies the learning rate by.
+        """
+        backend, network, options = self.network.backend, self.network, self.options
+        network.begin_step(step)
+        labels = self.pipeline.labels(batch)
+        scores = network.forward(self.pipeline.inputs(batch))
+        losses = self.loss.forward(backend, scores, labels)
+        network.backward(self.loss.backward(backend, labels.size))
+        norm = backend.global_norm(network.gradients)
+        backend.guard_step(self._guard, norm, losses, step + 1)
+        if options.clip_value is not None:
+            backend.clip_by_value(network.gradients, options.clip_value)
+            norm = backend.global_norm(network.gradients)
+        if options.clip_norm is not None:
+            backend.clip_by_global_norm(network.gradients, norm, options.clip_norm)
+        backend.accumulate_metrics(self.totals, losses, scores, labels, self._guard)
+        self.optimizer.step(step + 1, factor, self._guard)
+
+    def refused(self) -> int | None:
+        """The first step that was not taken, or None; waits for the device."""
+        number = int(self.network.backend.to_numpy(self._guard)[0])
+        return number - 1 if number else None
+
+    def explain(self, batch: Batch, step: int) -> NonFiniteError:
+        """Repeats a step that was not taken, up to its gradient, and tells where it went wrong.
+
+        Steps are taken again from then on.
+        """
+        backend, network = self.network.backend, self.network
+        self._guard.fill(0)
+        network.begin_step(step)
+        x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
+        losses = self.loss.forward(backend, network.forward(x), labels)
+        network.backward(self.loss.backward(backend, labels.size))
+        total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
+        return non_finite_error(network, x, step, total)

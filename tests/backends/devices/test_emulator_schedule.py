@@ -1,0 +1,236 @@
+"""Kernels that are right: the same bits in every mode, in whatever order threads and blocks run;
+and a missing barrier, which the order shows."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gpucnn.backends.devices.emulator import builder
+from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.errors import BackendError
+
+needs_compiler = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
+MODES = ("fast", "race", "sanitize")
+
+# Each kernel uses what races are judged by: barriers of the block and of warps, votes, shuffles,
+# atomics, static and dynamic shared memory, asynchronous copies, constants, several dimensions.
+RIGHT = """
+#include "ptx/async_copy.cuh"
+
+__constant__ float weights[4] = {1.0f, 2.0f, 3.0f, 4.0f};
+
+__global__ void block_sum(const float* x, float* y) {
+    extern __shared__ float sums[];
+    const int t = threadIdx.x + blockDim.x * threadIdx.y;
+    sums[t] = x[blockIdx.x * 96 + t] * weights[t % 4];
+    __syncthreads();
+    for (int distance = 1; distance < 96; distance *= 2) {
+        const float other = t + distance < 96 ? sums[t + distance] : 0.0f;
+        __syncthreads();
+        sums[t] += other;
+        __syncthreads();
+    }
+    if (t == 0) {
+        y[blockIdx.x] = sums[0];
+    }
+}
+
+__global__ void warp_sum(const float* x, float* y) {
+    __shared__ float sums[3][32];
+    const int t = threadIdx.x + blockDim.x * threadIdx.y, warp = t / 32, lane = t % 32;
+    sums[warp][lane] = x[blockIdx.x * 96 + t];
+    __syncwarp();
+    for (int distance = 16; distance > 0; distance /= 2) {
+        // Two lanes read what one of them writes next.
+        const float sum = sums[warp][lane] + sums[warp][(lane + distance) % 32];
+        __syncwarp();
+        sums[warp][lane] = sum;
+        __syncwarp();
+    }
+    float sum = sums[warp][lane];
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    const unsigned votes = __ballot_sync(~0u, sum > 0.0f);
+    if (__syncthreads_count(votes != 0) == 96 && lane == 0 && warp == 0) {
+        y[blockIdx.x] = sum + sums[1][0] + sums[2][5];
+    }
+}
+
+__global__ void histogram(const float* x, float* y) {
+    __shared__ unsigned counts[8];
+    const int t = threadIdx.x + blockDim.x * threadIdx.y;
+    if (t < 8) {
+        counts[t] = 0;
+    }
+    __syncthreads();
+    atomicAdd(&counts[static_cast<int>(x[blockIdx.x * 96 + t] + 8.0f) % 8], 1u);
+    __syncthreads();
+    if (t == 0) {
+        y[blockIdx.x] = counts[0] + 100.0f * counts[3];
+    }
+}
+
+__global__ void pipeline(const float* x, float* y) {
+    __shared__ __align__(16) float stages[2][96];
+    const int t = threadIdx.x + blockDim.x * threadIdx.y;
+    const auto begin = [&](int stage) {
+        // The last of a row is filled up with zeros.
+        copy_async<4>(&stages[stage % 2][t], x + (blockIdx.x + stage) * 96 + t, t == 95 ? 0 : 4);
+        commit_copies();
+    };
+    float sum = 0.0f;
+    begin(0);
+    for (int stage = 0; stage < 4; ++stage) {
+        begin(stage + 1);
+        wait_for_copies<1>();
+        __syncthreads();
+        sum += stages[stage % 2][95 - t];
+        __syncthreads();
+    }
+    wait_for_all_copies();
+    sum += stages[0][t];
+    stages[1][t] = sum;
+    __syncthreads();
+    if (t == 0) {
+        y[blockIdx.x] = stages[1][0] + 2.0f * stages[1][95] + stages[1][50];
+    }
+}
+"""
+BLOCKS = 40
+
+
+def expected_of(name, x):
+    rows = x[: BLOCKS * 96].reshape(BLOCKS, 96)
+    if name == "block_sum":
+        return (rows * np.tile([1, 2, 3, 4], 24)).sum(axis=1)
+    if name == "warp_sum":
+        warps = rows.reshape(BLOCKS, 3, 32).sum(axis=2)
+        return warps.sum(axis=1) + warps[:, 0]
+    if name == "histogram":
+        digits = (rows + 8).astype(int) % 8
+        return (digits == 0).sum(axis=1) + 100 * (digits == 3).sum(axis=1)
+    rows = np.stack([x[i * 96 :][:480].reshape(5, 96) for i in range(BLOCKS)]).copy()
+    rows[:, :, 95] = 0
+    sums = rows[:, :4, ::-1].sum(axis=1) + rows[:, 4]
+    return sums[:, 0] + 2 * sums[:, 95] + sums[:, 50]
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["block_sum", "warp_sum", "histogram", "pipeline"])
+def test_right_kernels_pass_in_every_mode(kernels, rng, name, mode):
+    """Small integers, so that sums are exact in any order."""
+    device, module = kernels(RIGHT, mode)
+    x = rng.integers(0, 8, (BLOCKS + 4) * 96).astype(np.float32)
+    for _ in range(1 if mode == "sanitize" else 5):
+        y = device.asarray(np.zeros(BLOCKS, np.float32))
+        arguments = (device.asarray(x), y)
+        device.launch(module[name], (BLOCKS, 1, 1), (32, 3, 1), 96 * 4, arguments)
+        np.testing.assert_array_equal(device.to_numpy(y), expected_of(name, x))
+
+
+@needs_compiler
+def test_bits_do_not_depend_on_seed_or_workers(tmp_path, rng):
+    """Of sums that are not exact."""
+    (tmp_path / "right.cu").write_text(RIGHT)
+    x = rng.standard_normal((BLOCKS + 4) * 96).astype(np.float32)
+    results = set()
+    for seed, workers in ((0, 1), (1, 1), (2, 2), (3, 5)):
+        device = EmulatorDevice(seed=seed, workers=workers)
+        module = device.compile(KernelSource("right.cu", folder=tmp_path))
+        y = device.asarray(np.zeros(BLOCKS, np.float32))
+        arguments = (device.asarray(x), y)
+        device.launch(module["block_sum"], (BLOCKS, 1, 1), (32, 3, 1), 96 * 4, arguments)
+        results.add(device.to_numpy(y).tobytes())
+    assert len(results) == 1
+
+
+@needs_compiler
+def test_a_missing_barrier_shows_in_the_result(kernels):
+    """Each thread reads its neighbour's slot; in order, one of the two is right."""
+    text = """__global__ void shift(const float* x, float* y) {
+        __shared__ float slots[64];
+        slots[threadIdx.x] = x[threadIdx.x];
+        y[threadIdx.x] = slots[(threadIdx.x + STEP + 64) % 64];
+    }"""
+    x = np.arange(64, dtype=np.float32)
+    for step in (-1, 1):
+        device, module = kernels(text, constants=[("STEP", step)])
+        y = device.asarray(np.zeros(64, np.float32))
+        arguments = (device.asarray(x), y)
+        for _ in range(10):
+            device.launch(module["shift"], (1, 1, 1), (64, 1, 1), 0, arguments)
+            result = device.to_numpy(y)
+            assert (result != np.roll(x, -step)).any()
+            # A slot that is not yet written is poison, not what another block left there.
+            assert np.isnan(result).any()
+
+
+@needs_compiler
+def test_a_copy_is_late_or_early_as_the_seed_decides(kernels):
+    text = """#include "ptx/async_copy.cuh"
+    __global__ void unwaited(const float* x, float* y) {
+        __shared__ float slot[32];
+        copy_async<4>(&slot[threadIdx.x], x + threadIdx.x);
+        y[threadIdx.x] = slot[threadIdx.x];
+    }"""
+    device, module = kernels(text)
+    y = device.asarray(np.zeros(32, np.float32))
+    device.launch(
+        module["unwaited"], (1, 1, 1), (32, 1, 1), 0, (device.asarray(np.ones(32, np.float32)), y)
+    )
+    late = np.isnan(device.to_numpy(y))
+    assert 0 < np.count_nonzero(late) < 32
+    assert (device.to_numpy(y)[~late] == 1).all()
+
+
+@needs_compiler
+def test_a_line_of_a_kernel_that_does_not_compile(kernels):
+    with pytest.raises(BackendError, match=r"test\.cu \(N=3\) does not compile:(.|\n)*test\.cu:2:"):
+        kernels("__global__ void k(float* y) {\n  y[0] = missing;\n}", constants=[("N", 3)])
+
+
+@needs_compiler
+def test_processes_share_a_cache(tmp_path):
+    """Both compile at once into one new folder, and both compute."""
+    program = """
+import numpy as np
+from gpucnn.backends import get_backend
+backend = get_backend("emulator")
+print(backend.to_numpy(backend.relu_forward(backend.asarray(np.array([-1.0, 2.0])))))
+"""
+    environment = os.environ | {"GPUCNN_CACHE_DIR": str(tmp_path / "cache")}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate()[0] for process in running] == ["[0. 2.]\n"] * 2
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_no_compiler_is_one_message(monkeypatch):
+    known = (builder.compiler, builder._compiler_version)
+    for function in known:
+        function.cache_clear()
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    try:
+        with pytest.raises(
+            BackendError, match=r"there is none; install g\+\+ .*or name one in CXX"
+        ):
+            EmulatorDevice()
+        assert "\n" not in why_unavailable()
+        assert "install g++" in why_unavailable()
+    finally:
+        for function in known:
+            function.cache_clear()
+
+
+def test_an_unknown_mode_names_those_there_are():
+    with pytest.raises(BackendError, match='no mode "slow"; it has fast, race, sanitize'):
+        EmulatorDevice("slow")

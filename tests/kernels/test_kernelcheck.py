@@ -1,0 +1,97 @@
+"""The check's own problems, reference and bounds, and that it sees what is wrong."""
+
+import numpy as np
+import pytest
+from expectations import expected
+
+from gpucnn.backends import why_unavailable
+from gpucnn.backends.devices.source import KERNELS
+from gpucnn.kernelcheck.check import check
+from gpucnn.kernelcheck.problems import OPERATIONS, draw
+from gpucnn.kernelcheck.reference import expect
+
+CONVOLUTIONS = [name for name in OPERATIONS if name.startswith("conv2d")]
+
+
+def values(problems, *names):
+    return {tuple(problem.arguments[name] for name in names) for problem in problems}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_of_all_kinds_are_drawn(name):
+    problems = [p for p in draw(name, 100) if p.variant == "direct"]
+    x_shapes = [p.arguments.get("x_shape") or p.arguments["x"].shape for p in problems]
+    w_shapes = [p.arguments.get("w_shape") or p.arguments["w"].shape for p in problems]
+    assert {shape[3] for shape in x_shapes} >= {1, 3, 5, 17, 64}
+    assert {shape[0] for shape in w_shapes} >= {1, 3, 5, 17, 64}
+    assert {shape[1] for shape in w_shapes} == {shape[2] for shape in w_shapes} == set(range(1, 8))
+    assert any(shape[1] != shape[2] for shape in w_shapes)
+    assert {side for (pair,) in values(problems, "stride") for side in pair} == {1, 2, 3, 4}
+    assert {side for (pair,) in values(problems, "dilation") for side in pair} == {1, 2, 3}
+    assert any(pair[0] != pair[1] for (sides,) in values(problems, "padding") for pair in sides)
+    assert 1 in {shape[0] for shape in x_shapes}
+    assert any(shape[1] == shape[2] == 1 for shape in x_shapes)
+    assert any(x[1] < w[1] for x, w in zip(x_shapes, w_shapes, strict=True))
+    groups = [problem.arguments["groups"] for problem in problems]
+    assert any(x[3] == g > 1 for x, g in zip(x_shapes, groups, strict=True)), "depthwise"
+    assert any(1 < g < x[3] for x, g in zip(x_shapes, groups, strict=True)), "groups"
+
+
+def test_pooling_with_ties_and_special_values_is_drawn():
+    maximands = [p.arguments["x"] for p in draw("max_pool2d_forward", 100)]
+    assert any(np.isnan(x).any() and np.isneginf(x).any() for x in maximands)
+    assert any(np.isfinite(x).all() and np.unique(x).size < x.size for x in maximands)
+    windows = [p.arguments["window"] for p in draw("max_pool2d_forward", 100)]
+    assert any(R * S > 256 for R, S in windows)
+
+
+def test_problems_are_the_same_each_time():
+    for name in OPERATIONS:
+        for one, other in zip(draw(name, 3), draw(name, 3), strict=True):
+            assert str(one) == str(other)
+            for argument, value in one.arguments.items():
+                np.testing.assert_array_equal(value, other.arguments[argument])
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_reference_is_what_the_naive_loops_say(name):
+    """Its bounds are for the same formula: about as large as those that the loops track."""
+    for problem in draw(name, 8):
+        reference = expect(problem)
+        for array, (value, bound) in expected(problem).items():
+            value, bound = np.asarray(value, float), np.broadcast_to(bound, np.shape(value))
+            allowed = np.broadcast_to(reference.bounds.get(array, 0.0), value.shape)
+            actual, finite = reference.outcome[array], np.isfinite(value)
+            np.testing.assert_array_equal(actual[~finite], value[~finite])
+            # Statistics that are arguments have been rounded; the loops have their own.
+            off = abs(actual[finite] - value[finite])
+            assert (off <= 0.5 * bound[finite] + 1e-12 * abs(value[finite])).all()
+            assert (allowed[finite] <= 4 * bound[finite] + 1e-35).all()
+
+
+FAULTS = {
+    "a wrong comparison": ("max_pool2d.cu", "v > b ||", "v >= b ||", "max_pool2d_forward", "fast"),
+    "an access out of bounds": (
+        "max_pool2d.cu", "if (element >= P * Q * VECTORS) {", "if (false) {",
+        "max_pool2d_forward", "race",
+    ),
+    "a missing barrier": (
+        "softmax_cross_entropy.cu", "probabilities[k] /= total;",
+        "probabilities[k] = probabilities[K - 1 - k] / total;", "softmax", "race",
+    ),
+    "what does not compile": (
+        "max_pool2d.cu", "best = {};", "best = {}", "max_pool2d_forward", "fast",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_faults_are_seen(fault, tmp_path):
+    file, before, after, operation, mode = fault
+    text = (KERNELS / file).read_text(encoding="utf-8")
+    assert before in text
+    (tmp_path / file).write_text(text.replace(before, after, 1), encoding="utf-8")
+    problems = draw(operation, 3)
+    assert any(finding.complaint for finding in check(problems, mode, tmp_path))
+    assert not any(finding.complaint for finding in check(problems, mode))

@@ -1,0 +1,145 @@
+"""Mutants of the kernels: each file with one small fault, made by rules and not by choice.
+
+A mutant is a .cu file whose headers are written into it, so that many of them, with different
+headers, go into one translation unit.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpucnn.backends.devices.source import KERNELS, KernelSource
+
+RULES = {
+    "barrier deleted": (r"__sync(threads|warp)\([^;]*\);", ";"),
+    "wait deleted": (r"\b\w*wait\w*(<\w+>)?\([^;{]*\);", ";"),
+    "guard deleted": (r"\b(continue|return);", ";"),
+    "condition is true": (r"(?<=\bif )\((?!true)(?=.*\{$).*\)(?= \{$)", "(true)"),
+    "condition is false": (r"(?<=\bif )\((?!false)(?=.*\{$).*\)(?= \{$)", "(false)"),
+    "mask of half a warp": (r"\b0xffffffffu?\b", "0xffffu"),
+    "one lane or thread more": (r"\bthreadIdx\.(\w) == 0\b", r"threadIdx.\1 <= 1"),
+    "lane or thread off by one": (r"(?<=[(+ ])threadIdx\.x(?= [%/+*;)]|;)", "(threadIdx.x + 1)"),
+    "+ 1 dropped": (r" \+ 1(?![\d.])", ""),
+    "- 1 dropped": (r" - 1(?![\d.])", ""),
+    "< for <=": (r" <= ", " < "),
+    "<= for <": (r" < ", " <= "),
+    "> for >=": (r" >= ", " > "),
+    ">= for >": (r" > ", " >= "),
+    "|| for &&": (r" && ", " || "),
+    "&& for ||": (r" \|\| ", " && "),
+    "index off by one": (r"(?<=\w)\[([^\[\]]+)\](?! ?[({])", r"[\1 + 1]"),
+    "address off by one": (r"(?<=\w)\((\w+) \+ (\w+)(?=[,)])", r"(\1 + 1 + \2"),
+    "set for added": (r" \+= (?!.*\{$)", " = "),
+    "- for +": (r"(?<=[\w)\]]) \+ (?=[\w(])", " - "),
+    "/ for %": (r" % ", " / "),
+}
+"""By name: what is sought in a line of code, and what takes its place."""
+
+ALL_OF = (
+    "barrier deleted",
+    "wait deleted",
+    "guard deleted",
+    "mask of half a warp",
+    "one lane or thread more",
+    "lane or thread off by one",
+)
+"""Rules all of whose mutants are made; of the others one in SAMPLED_FROM, the same each time."""
+SAMPLED_FROM = 4
+
+_NO_CODE = re.compile(r"\s*(//|#|\*|template|static_assert|namespace|using|$)")
+_DECLARATION = re.compile(r"\s*(__shared__ |const )?[\w:<>*, ]+ \w+(\[[^\]]*\])+( = \{\})?;$")
+_COMMENT = re.compile(r"//.*$")
+_INCLUDE = re.compile(r'^#include "(.*)"$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault in one file.
+
+    Attributes:
+        file: a file of kernels, or one of their headers.
+        rule: what made it.
+        line: its place, counted from 1.
+        before, after: the line, stripped.
+        hosts: the .cu files that have the fault, by name, with their texts.
+    """
+
+    file: str
+    rule: str
+    line: int
+    before: str
+    after: str
+    hosts: tuple[tuple[str, str], ...]
+
+    def __str__(self):
+        return f"{self.file}:{self.line}: {self.rule}: {self.before}  ->  {self.after}"
+
+    @property
+    def key(self):
+        """What tells mutants apart, however the lines around them move."""
+        return self.file, self.before, self.after
+
+
+def mutants():
+    """All mutants, or as many of them as are made, of all files of kernels."""
+    headers = sorted((KERNELS / "include").glob("*.cuh"))
+    return [mutant for path in (*sorted(KERNELS.glob("*.cu")), *headers) for mutant in _of(path)]
+
+
+def _of(path) -> Iterator[Mutant]:
+    text = path.read_text(encoding="utf-8")
+    lines, seen = text.split("\n"), set()
+    for number, line in enumerate(lines):
+        for rule, changed in _changes(line):
+            mutant = "\n".join([*lines[:number], changed, *lines[number + 1 :]])
+            if (rule, line, changed) in seen or not _is_made(rule, path.name, line, changed):
+                continue
+            seen.add((rule, line, changed))
+            hosts = tuple((host, _inlined(host, path.name, mutant)) for host in _hosts(path))
+            yield Mutant(path.name, rule, number + 1, line.strip(), changed.strip(), hosts)
+
+
+def _changes(line):
+    """Each single change of a line of code that a rule makes."""
+    if _NO_CODE.match(line) or _DECLARATION.match(line):
+        return
+    end = len(_COMMENT.sub("", line).rstrip())
+    for rule, (pattern, replacement) in RULES.items():
+        for match in re.finditer(pattern, line[:end]):
+            yield rule, line[: match.start()] + match.expand(replacement) + line[match.end() :]
+
+
+def _is_made(rule, file, line, changed):
+    if rule in ALL_OF:
+        return True
+    key = f"{file} {line.strip()} {changed.strip()}"
+    return zlib.crc32(key.encode()) % SAMPLED_FROM == 0
+
+
+def _hosts(path):
+    """The .cu file itself, or those that include the header."""
+    if path.suffix == ".cu":
+        return [path.name]
+    sources = (KernelSource(host.name) for host in sorted(KERNELS.glob("*.cu")))
+    return [source.file for source in sources if path in source.headers()]
+
+
+def _inlined(host, changed_file, changed_text):
+    """A .cu file with its headers, one of which or which itself is changed."""
+    written = set()
+
+    def text_of(name):
+        if name == changed_file:
+            return changed_text
+        folder = KERNELS if name.endswith(".cu") else KERNELS / "include"
+        return (folder / name).read_text(encoding="utf-8")
+
+    def expand(match):
+        name = match[1]
+        if name in written:
+            return ""
+        written.add(name)
+        return _INCLUDE.sub(expand, text_of(name).replace("#pragma once", ""))
+
+    return _INCLUDE.sub(expand, text_of(host))

@@ -1,0 +1,236 @@
+"""Runs mutants of kernels over a few problems each, in processes of their own.
+
+A mutant may end the process that it runs in, or never end; either is as good as a wrong result.
+"""
+
+import hashlib
+import multiprocessing
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mutants import Mutant
+
+from gpucnn.backends.devices.cache import Cache
+from gpucnn.backends.devices.device import DeviceLimits
+from gpucnn.backends.devices.emulator.builder import MODES as BUILDS
+from gpucnn.backends.devices.emulator.builder import Builder
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.errors import BackendError
+from gpucnn.kernelcheck.check import Checker, run
+from gpucnn.kernelcheck.problems import OPERATIONS, draw
+from gpucnn.kernelcheck.reference import expect
+
+ROUNDS = (("race", False), ("race", True), ("fast", True), ("sanitize", True))
+"""Modes in the order in which they are tried, and whether with all problems or a few.
+
+Race mode sees most, is compiled fastest, and survives accesses out of bounds.
+"""
+
+_DRAWN = 12
+"""Problems of each operation and variant, from which a file's are taken."""
+_THOROUGH = 6
+"""Problems that take each kernel of a file, for each operation."""
+_SECONDS = 10.0
+"""What a mutant may take; the kernels themselves take hundredths."""
+_LIFETIME = 60
+"""Mutants a process: each has libraries that stay loaded."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A mutant in one of its hosts and one mode.
+
+    Attributes:
+        mutant: which.
+        host: the .cu file.
+        folder: where its text is.
+        mode: of the emulator.
+        thorough: with all problems of the host, or the few.
+    """
+
+    mutant: Mutant
+    host: str
+    folder: Path
+    mode: str
+    thorough: bool
+
+
+class _Recorder(PlanningDevice):
+    """Also writes down which kernels are launched, each as its file and its name."""
+
+    def __init__(self):
+        super().__init__(DeviceLimits(dynamic_shared_bytes=227 * 1024))
+        self.launched = set()
+
+    def compile(self, source):
+        super().compile(source)
+        return {name: (source.file, name) for name in source.functions()}
+
+    def launch(self, kernel, *arguments):
+        self.launched.add(kernel)
+
+
+def _planned(problem, kernels=None):
+    """What a problem has compiled, and the kernels that it launches."""
+    recorder = _Recorder()
+    backend = KernelBackend(recorder)
+    backend.kernels = kernels
+    run(problem, backend)
+    return recorder.sources, recorder.launched
+
+
+def problems_of(file, thorough=True):
+    """Problems that take a file: one for each kernel of each operation, or a few."""
+    few, others = _problems_by_file().get(file, ([], []))
+    return [*few, *others] if thorough else few
+
+
+@cache
+def _problems_by_file():
+    chosen, times = {}, Counter()
+    for name in OPERATIONS:
+        for problem in draw(name, _DRAWN, seed=2):
+            _, launched = _planned(problem)
+            for file in {file for file, _ in launched}:
+                uses = [(name, problem.variant, each) for each in launched if each[0] == file]
+                fewest = min(times[use] for use in uses)
+                if fewest < _THOROUGH:
+                    few, others = chosen.setdefault(file, ([], []))
+                    (others if fewest else few).append(problem)
+                    times.update(uses)
+    return chosen
+
+
+@cache
+def _expected(file):
+    return {problem: expect(problem) for problem in problems_of(file)}
+
+
+def survivors(mutants, folder, report=print):
+    """The mutants that nothing notices, and those that do not compile.
+
+    A mutant of a header is tried in each file that includes it, until one gives it away.
+    """
+    left, broken = {mutant: list(_written(mutant, folder)) for mutant in mutants}, []
+    for mode, thorough in ROUNDS:
+        for rank in range(max((len(hosts) for hosts in left.values()), default=0)):
+            trials = [
+                Trial(mutant, *hosts[rank], mode, thorough)
+                for mutant, hosts in left.items()
+                if rank < len(hosts)
+            ]
+            compiling = compiled(trials)
+            found = caught(compiling)
+            broken += [trial.mutant for trial in trials if trial not in compiling]
+            gone = {*broken, *(trial.mutant for trial, _ in found)}
+            left = {mutant: hosts for mutant, hosts in left.items() if mutant not in gone}
+            report(f"{mode}: {len(found)} of {len(trials)} mutants caught")
+    return list(left), broken
+
+
+def _written(mutant, folder):
+    """Writes a mutant's hosts to folders of their own: pairs of the file and its folder."""
+    for host, text in mutant.hosts:
+        if problems_of(host):
+            place = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / host).write_text(text, encoding="utf-8")
+            yield host, place
+
+
+def compiled(trials):
+    """Compiles the kernels of trials in one mode, several in a unit; the trials that compile."""
+    if not trials:
+        return []
+    builder = Builder(BUILDS[trials[0].mode], Cache())
+    sources = {trial.folder: _mutated_sources(trial) for trial in trials}
+    with suppress(BackendError):  # One of them does not compile: below it is seen which.
+        builder.libraries(source for each in sources.values() for source in each)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiles = pool.map(lambda trial: _compiles(builder, sources[trial.folder]), trials)
+        return [trial for trial, is_right in zip(trials, compiles, strict=True) if is_right]
+
+
+def _mutated_sources(trial):
+    problems = problems_of(trial.host, trial.thorough)
+    sources = (source for p in problems for source in _planned(p, trial.folder)[0])
+    return list(dict.fromkeys(source for source in sources if source.folder == trial.folder))
+
+
+def _compiles(builder, sources):
+    try:
+        builder.libraries(sources)
+    except BackendError:
+        return False
+    return True
+
+
+def caught(trials):
+    """The trials that are noticed, of those given, each with what gave it away."""
+    shares = [trials[place :: os.cpu_count()] for place in range(os.cpu_count())]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return [finding for findings in pool.map(_caught, shares) for finding in findings]
+
+
+def _caught(trials):
+    findings, worker = [], None
+    for number, trial in enumerate(trials):
+        if worker is None or number % _LIFETIME == 0:
+            worker = _Worker(worker)
+        complaint, worker = worker.ask(trial)
+        if complaint:
+            findings.append((trial, complaint))
+    if worker is not None:
+        worker.end()
+    return findings
+
+
+class _Worker:
+    """A process that checks one trial after the other."""
+
+    def __init__(self, earlier=None):
+        if earlier is not None:
+            earlier.end()
+        context = multiprocessing.get_context("spawn")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there,), daemon=True)
+        self._process.start()
+        there.close()
+
+    def ask(self, trial):
+        """What is wrong with a trial, and the worker for the next."""
+        self._pipe.send((trial.host, trial.folder, trial.mode, trial.thorough))
+        try:
+            self._pipe.recv()  # All is prepared.
+            if self._pipe.poll(_SECONDS):
+                return self._pipe.recv(), self
+        except EOFError:
+            return "the process ended", _Worker(self)
+        return "it does not end", _Worker(self)
+
+    def end(self):
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _serve(pipe):
+    while True:
+        host, folder, mode, thorough = pipe.recv()
+        expected, checker = _expected(host), Checker(mode, folder)
+        pipe.send("prepared")
+        pipe.send(_complaint(checker, expected, problems_of(host, thorough)))
+
+
+def _complaint(checker, expected, problems):
+    for problem in problems:
+        finding = checker.check(problem, expected[problem])
+        if finding.complaint:
+            return finding.complaint
+    return ""

@@ -1,0 +1,135 @@
+"""Where the host runs ahead of the device: checks come late, and nothing is different for it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.backends.numpy_backend import NumpyBackend
+from gpucnn.config import load_config
+from gpucnn.errors import NonFiniteError
+from gpucnn.training.trainer import Trainer
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+POISONED, SEEN = 2, 6
+"""Steps; the first is not finite, and the host looks after the second."""
+
+
+class Ahead(NumpyBackend):
+    """NumPy, as if reading cost a wait."""
+
+    runs_ahead = True
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def to_numpy(self, array):
+        self.reads += 1
+        return super().to_numpy(array)
+
+
+def load():
+    return load_config(
+        CONFIGS / "digits.toml",
+        ["model.width=2", "training.epochs=2", "training.batch_size=200", "data.validation=0.1"],
+    )
+
+
+def poison(trainer):
+    """Makes the gradient of one step infinite; the loss stays finite."""
+    loss, take = trainer.network.backward, []
+
+    def backward(dscores):
+        loss(dscores)
+        take.append(None)
+        if trainer.progress.step == POISONED:
+            trainer.network.parameters()["1.batch_norm2d.scale"].gradient[0] = np.inf
+
+    trainer.network.backward = backward
+
+
+def test_the_bits_are_the_same():
+    plain, ahead = Trainer(load(), "numpy"), Trainer(load(), Ahead())
+    assert plain.fit().loss == ahead.fit().loss
+    np.testing.assert_array_equal(plain.network.values, ahead.network.values)
+    for name, array in plain.optimizer.state().items():
+        np.testing.assert_array_equal(array, ahead.optimizer.state()[name])
+
+
+def test_no_step_reads_anything():
+    trainer = Trainer(load(), Ahead())
+    batches = trainer.loader.batches(0)
+    before = trainer.backend.reads
+    for _ in range(5):
+        trainer.train_step(next(batches))
+    assert trainer.backend.reads == before
+
+
+def test_nothing_is_changed_from_the_refused_step_on():
+    trainer = Trainer(load(), Ahead())
+    poison(trainer)
+    batches = trainer.loader.batches(0)
+    for step in range(SEEN):
+        if step == POISONED:
+            values = trainer.network.values.copy()
+            totals = trainer._step.totals.copy()
+            state = trainer.optimizer.state()
+        trainer.train_step(next(batches))
+    with pytest.raises(NonFiniteError, match=rf'step {POISONED}: .*"1\.batch_norm2d\.scale"'):
+        trainer._read_totals()
+    np.testing.assert_array_equal(trainer.network.values, values)
+    np.testing.assert_array_equal(trainer._step.totals, totals)
+    for name, array in trainer.optimizer.state().items():
+        np.testing.assert_array_equal(array, state[name])
+    assert trainer.progress.step == POISONED
+
+
+def test_no_checkpoint_is_saved_behind_a_refused_step(tmp_path):
+    trainer = Trainer(load(), Ahead(), tmp_path / "run")
+    trainer.save()
+    poison(trainer)
+    batches = trainer.loader.batches(0)
+    for _ in range(SEEN):
+        trainer.train_step(next(batches))
+    with pytest.raises(NonFiniteError):
+        trainer.save()
+    assert trainer.run.checkpoints.newest().progress.step == 0
+
+
+def test_the_host_looks_after_so_many_steps(monkeypatch):
+    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 4)
+    trainer = Trainer(load(), Ahead())
+    poison(trainer)
+    batches = trainer.loader.batches(0)
+    with pytest.raises(NonFiniteError, match=f"step {POISONED}:"):
+        for _ in range(4):
+            trainer.train_step(next(batches))
+
+
+@pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
+def test_a_run_compiles_nothing_after_its_beginning(monkeypatch):
+    trainer = Trainer(load(), get_backend("emulator"))
+    ready, asked = set(), []
+    device = trainer.backend.device
+    compile_all, compile_one = device.compile_all, device.compile
+
+    def watched_all(sources):
+        ready.update(sources)
+        compile_all(sources)
+
+    def watched_one(source):
+        asked.append(source)
+        return compile_one(source)
+
+    monkeypatch.setattr(device, "compile_all", watched_all)
+    monkeypatch.setattr(device, "compile", watched_one)
+    trainer.backend.compile_ahead(trainer._rehearse)
+    planned = set(ready)
+    for batch in list(trainer.loader.batches(0))[-2:]:
+        trainer.train_step(batch)
+    trainer.evaluate("validation")
+    trainer.evaluate("test")
+    assert planned
+    assert set(asked) <= planned
