@@ -55,7 +55,7 @@ void async_copy(
     check_shared(call, to, bytes);
     check_access(call, to, bytes, Use::WRITE);
     if (source_bytes > 0) {
-        check_access(call, from, source_bytes, Use::READ);
+        check_bytes(call, from, source_bytes, Use::READ);
     }
     BlockRunner& runner = this_runner();
     const bool at_once = runner.shuffle().below(2) == 0;
