@@ -38,7 +38,9 @@ std::vector<AsyncCopy> AsyncCopies::wait(unsigned thread, unsigned pending) {
 namespace {
 
 void carry_out(const AsyncCopy& copy) {
-    memcpy(copy.to, copy.from, copy.source_bytes);
+    if (copy.source_bytes > 0) {  // Else the address may be none.
+        memcpy(copy.to, copy.from, copy.source_bytes);
+    }
     memset(copy.to + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
 }
 
