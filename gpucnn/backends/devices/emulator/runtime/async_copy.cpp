@@ -38,7 +38,9 @@ std::vector<AsyncCopy> AsyncCopies::wait(unsigned thread, unsigned pending) {
 namespace {
 
 void carry_out(const AsyncCopy& copy) {
-    memcpy(copy.to, copy.from, copy.source_bytes);
+    if (copy.source_bytes > 0) {  // Else the address may be none.
+        memcpy(copy.to, copy.from, copy.source_bytes);
+    }
     memset(copy.to + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
 }
 
@@ -55,7 +57,7 @@ void async_copy(
     check_shared(call, to, bytes);
     check_access(call, to, bytes, Use::WRITE);
     if (source_bytes > 0) {
-        check_access(call, from, source_bytes, Use::READ);
+        check_bytes(call, from, source_bytes, Use::READ);
     }
     BlockRunner& runner = this_runner();
     const bool at_once = runner.shuffle().below(2) == 0;

@@ -61,6 +61,9 @@ constexpr int POISON = 0xff;
 // Where a launch's shared memory is on this thread of the host.
 const std::vector<Region>& shared_regions(const LaunchRequest& request);
 
+// Race mode: an access of these bytes, of whatever alignment.
+void check_bytes(const Call& call, const void* address, size_t size, Use use);
+
 // Race mode: a copy to these bytes is under way, or it is done.
 void mark_pending(const void* address, size_t size, bool pending);
 

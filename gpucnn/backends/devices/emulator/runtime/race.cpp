@@ -279,13 +279,17 @@ void mark_pending(const void* address, size_t size, bool pending) {
     }
 }
 
+void check_bytes(const Call& call, const void* address, size_t size, Use use) {
+    if (checks.on) {
+        check(address, size, 1, use, nullptr, &call);
+    }
+}
+
 void check_access(const Call& call, const void* address, size_t size, Use use) {
     if (reinterpret_cast<uintptr_t>(address) % size != 0) {
         fail(call, "misaligned access of %zu bytes at %p by %s", size, address, call.name);
     }
-    if (checks.on) {
-        check(address, size, 1, use, nullptr, &call);
-    }
+    check_bytes(call, address, size, use);
 }
 
 }  // namespace emulator
