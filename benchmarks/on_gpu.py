@@ -94,7 +94,16 @@ def parse():
     parser.add_argument(
         "--quick", action="store_true", help="little of each part, to see that all of them work"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.wheels and not any(options.wheels.glob("*.whl")):
+        parser.error(f"--wheels {options.wheels}: there are no wheels in this folder")
+    for folder in (options.wheels, options.data_root):
+        if folder and not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    # Parts run in the checkout's folder, whatever this one is.
+    options.out = options.out.absolute()
+    options.data_root = options.data_root and options.data_root.absolute()
+    return options
 
 
 def parts(options, stem, scratch):
