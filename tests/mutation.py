@@ -26,16 +26,14 @@ from gpucnn.kernelcheck.check import Checker, run
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
 
-ROUNDS = (("race", False), ("race", True), ("fast", True), ("sanitize", True))
-"""Modes in the order in which they are tried, and whether with all problems or a few.
+ROUNDS = (("race", 1), ("race", 3), ("fast", 3), ("race", 6), ("sanitize", 3))
+"""Modes in the order in which they are tried, and with how many problems for each kernel.
 
 Race mode sees most, is compiled fastest, and survives accesses out of bounds.
 """
 
 _DRAWN = 12
 """Problems of each operation and variant, from which a file's are taken."""
-_THOROUGH = 6
-"""Problems that take each kernel of a file, for each operation."""
 _SECONDS = 10.0
 """What a mutant may take; the kernels themselves take hundredths."""
 _LIFETIME = 60
@@ -51,14 +49,14 @@ class Trial:
         host: the .cu file.
         folder: where its text is.
         mode: of the emulator.
-        thorough: with all problems of the host, or the few.
+        times: how many problems there are for each kernel of the host.
     """
 
     mutant: Mutant
     host: str
     folder: Path
     mode: str
-    thorough: bool
+    times: int
 
 
 class _Recorder(PlanningDevice):
@@ -85,10 +83,9 @@ def _planned(problem, kernels=None):
     return recorder.sources, recorder.launched
 
 
-def problems_of(file, thorough=True):
-    """Problems that take a file: one for each kernel of each operation, or a few."""
-    few, others = _problems_by_file().get(file, ([], []))
-    return [*few, *others] if thorough else few
+def problems_of(file, times=6):
+    """Problems that take each kernel of a file, for each operation, so many times."""
+    return [problem for problem, use in _problems_by_file().get(file, ()) if use < times]
 
 
 @cache
@@ -100,10 +97,8 @@ def _problems_by_file():
             for file in {file for file, _ in launched}:
                 uses = [(name, problem.variant, each) for each in launched if each[0] == file]
                 fewest = min(times[use] for use in uses)
-                if fewest < _THOROUGH:
-                    few, others = chosen.setdefault(file, ([], []))
-                    (others if fewest else few).append(problem)
-                    times.update(uses)
+                chosen.setdefault(file, []).append((problem, fewest))
+                times.update(uses)
     return chosen
 
 
@@ -118,10 +113,10 @@ def survivors(mutants, folder, report=print):
     A mutant of a header is tried in each file that includes it, until one gives it away.
     """
     left, broken = {mutant: list(_written(mutant, folder)) for mutant in mutants}, []
-    for mode, thorough in ROUNDS:
+    for mode, times in ROUNDS:
         for rank in range(max((len(hosts) for hosts in left.values()), default=0)):
             trials = [
-                Trial(mutant, *hosts[rank], mode, thorough)
+                Trial(mutant, *hosts[rank], mode, times)
                 for mutant, hosts in left.items()
                 if rank < len(hosts)
             ]
@@ -158,7 +153,7 @@ def compiled(trials):
 
 
 def _mutated_sources(trial):
-    problems = problems_of(trial.host, trial.thorough)
+    problems = problems_of(trial.host, trial.times)
     sources = (source for p in problems for source in _planned(p, trial.folder)[0])
     return list(dict.fromkeys(source for source in sources if source.folder == trial.folder))
 
@@ -205,7 +200,7 @@ class _Worker:
 
     def ask(self, trial):
         """What is wrong with a trial, and the worker for the next."""
-        self._pipe.send((trial.host, trial.folder, trial.mode, trial.thorough))
+        self._pipe.send((trial.host, trial.folder, trial.mode, trial.times))
         try:
             self._pipe.recv()  # All is prepared.
             if self._pipe.poll(_SECONDS):
@@ -222,10 +217,10 @@ class _Worker:
 
 def _serve(pipe):
     while True:
-        host, folder, mode, thorough = pipe.recv()
+        host, folder, mode, times = pipe.recv()
         expected, checker = _expected(host), Checker(mode, folder)
         pipe.send("prepared")
-        pipe.send(_complaint(checker, expected, problems_of(host, thorough)))
+        pipe.send(_complaint(checker, expected, problems_of(host, times)))
 
 
 def _complaint(checker, expected, problems):

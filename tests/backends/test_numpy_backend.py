@@ -116,13 +116,21 @@ def every_operation(be, sizes):
     be.clip_by_global_norm(g, norm, float(norm[0]) / 2)
     be.clip_by_value(g, 0.5)
     yield "global_norm and steps", [norm, w, g, m, v]
+    guard = be.zeros((1,), np.int32)
+    be.guard_step(guard, norm, losses, 3)
+    yield "guard_step", [guard]
     images = be.asarray(rng.integers(0, 256, x.shape).astype(np.uint8))
     flip = be.asarray(rng.integers(0, 2, N).astype(np.uint8))
     moves = be.asarray(rng.integers(-2, 3, (N, 2)).astype(np.int32))
+    order = be.asarray(rng.permutation(N), np.int64)
+    yield "take_images", [be.take_images(images, order)]
     yield "augment_images", [be.augment_images(images, scale, shift, flip, moves)]
 
 
-INTEGERS = {"dropout_forward": {1: np.uint8}, "max_pool2d_forward": {1: np.uint8}}
+INTEGERS = {
+    "dropout_forward": {1: np.uint8}, "max_pool2d_forward": {1: np.uint8},
+    "guard_step": {0: np.int32}, "take_images": {0: np.uint8},
+}  # fmt: skip
 WIDE = {"global_norm and steps": {0: np.float64}, "accumulate_metrics": {0: np.float64}}
 
 
@@ -146,7 +154,7 @@ def test_every_operation_is_covered():
             return super().__getattribute__(name)
 
     list(every_operation(Recorder(), SMALL))
-    border = {"to_numpy", "synchronise", "empty"}
+    border = {"to_numpy", "synchronise", "empty", "compile_ahead"}
     assert set(operations(Backend)) - used <= border
 
 

@@ -188,6 +188,28 @@ def test_a_copy_is_late_or_early_as_the_seed_decides(kernels):
 
 
 @needs_compiler
+@pytest.mark.parametrize("mode", MODES)
+def test_bytes_beyond_the_source_become_zero(kernels, mode):
+    """Row n is copied from n bytes; with none, the address does not count."""
+    text = """#include "ptx/async_copy.cuh"
+    __global__ void copies(const unsigned char* x, unsigned char* y) {
+        __shared__ __align__(16) unsigned char rows[17][16];
+        const int n = threadIdx.x;
+        copy_async<16>(rows[n], n == 0 ? nullptr : x, n);
+        wait_for_all_copies();
+        for (int i = 0; i < 16; ++i) {
+            y[n * 16 + i] = rows[n][i];
+        }
+    }"""
+    device, module = kernels(text, mode)
+    y = device.asarray(np.full((17, 16), 99, np.uint8))
+    x = device.asarray(np.arange(1, 17, dtype=np.uint8))
+    device.launch(module["copies"], (1, 1, 1), (17, 1, 1), 0, (x, y))
+    expected = np.tril(np.tile(np.arange(1, 17), (17, 1)), -1)
+    np.testing.assert_array_equal(device.to_numpy(y), expected)
+
+
+@needs_compiler
 def test_a_line_of_a_kernel_that_does_not_compile(kernels):
     with pytest.raises(BackendError, match=r"test\.cu \(N=3\) does not compile:(.|\n)*test\.cu:2:"):
         kernels("__global__ void k(float* y) {\n  y[0] = missing;\n}", constants=[("N", 3)])

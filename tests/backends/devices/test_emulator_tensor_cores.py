@@ -204,6 +204,10 @@ __global__ void arithmetic(const half* a, const half* b, const half* c, half* y,
         y[4 * i + 3] = __hfma(a[i], b[i], c[i]);
     }
 }
+__global__ void fused(
+    const __nv_bfloat16* a, const __nv_bfloat16* b, const __nv_bfloat16* c, __nv_bfloat16* y) {
+    y[threadIdx.x] = __hfma(a[threadIdx.x], b[threadIdx.x], c[threadIdx.x]);
+}
 __global__ void pairs(const half2* x, half2* y, float2* z, __nv_bfloat162* w) {
     y[0] = __hfma2(x[0], __float2half2_rn(2.0f), __floats2half2_rn(1.0f, -1.0f));
     z[0] = __half22float2(__hadd2(x[0], x[0]));
@@ -299,3 +303,14 @@ def test_pairs(kernels):
     np.testing.assert_array_equal(device.to_numpy(y).view(np.float16), [4.0, -7.0])
     np.testing.assert_array_equal(device.to_numpy(z).view(np.float32), [3.0, -6.0])
     np.testing.assert_array_equal(device.to_numpy(w).view(np.uint16), [0x4040, 0xC0C0])
+
+
+def test_what_is_added_to_a_tie_decides_however_small(kernels):
+    """(1 + 2⁻⁷) · 1.5 lies between two bfloat16s, 0x3FC1 and 0x3FC2; a double has lost 2⁻⁸⁰."""
+    device, module = kernels(CONVERSIONS)
+    a, b = np.full(3, 1 + 2**-7, np.float32), np.full(3, 1.5, np.float32)
+    c = np.array([2.0**-80, 0.0, -(2.0**-80)], np.float32)
+    short = [device.asarray((x.view(np.uint32) >> 16).astype(np.uint16)) for x in (a, b, c)]
+    y = device.asarray(np.zeros(3, np.uint16))
+    device.launch(module["fused"], ONE, (3, 1, 1), 0, (*short, y))
+    np.testing.assert_array_equal(device.to_numpy(y), [0x3FC2, 0x3FC2, 0x3FC1])

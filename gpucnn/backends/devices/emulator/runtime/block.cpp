@@ -9,7 +9,8 @@ namespace emulator {
 constinit thread_local Place place __attribute__((tls_model("initial-exec"))) = {};
 
 BlockRunner& this_runner() {
-    static constinit thread_local BlockRunner* known = nullptr;
+    static constinit thread_local BlockRunner* known
+        __attribute__((tls_model("initial-exec"))) = nullptr;
     if (known == nullptr) {
         // Not in thread-local storage itself: of what is found without a call there is little.
         static thread_local const auto runner = std::make_unique<BlockRunner>();
