@@ -19,7 +19,6 @@ import platform
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from dataclasses import dataclass
@@ -63,6 +62,8 @@ def main():
         report = {"environment": describe(options), "parts": {}}
         stem = options.name or default_name(report["environment"])
         for part in parts(options, stem, Path(scratch)):
+            if options.only and part.name not in options.only:
+                continue
             left = options.minutes * 60 - (time.monotonic() - begin)
             print(f"{part.title} ...", flush=True)
             report["parts"][part.name] = outcome = run(part, environment, left)
@@ -94,11 +95,20 @@ def parse():
     parser.add_argument(
         "--quick", action="store_true", help="little of each part, to see that all of them work"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.wheels and not any(options.wheels.glob("*.whl")):
+        parser.error(f"--wheels {options.wheels}: there are no wheels in this folder")
+    for folder in (options.wheels, options.data_root):
+        if folder and not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    # Parts run in the checkout's folder, whatever this one is.
+    options.out = options.out.absolute()
+    options.data_root = options.data_root and options.data_root.absolute()
+    return options
 
 
 def parts(options, stem, scratch):
-    """All parts that were asked for, the most telling first."""
+    """All parts in turn; some depend on what those before them have left behind."""
     quick = options.quick
     backend = ["--backend", options.backend]
     bench = ["-m", "gpucnn", "bench"]
@@ -150,8 +160,8 @@ def parts(options, stem, scratch):
             60,
         ),
     ]  # fmt: skip
-    listed += trainings(options, [*bench, "train"], [*backend, *torch, "--json"], scratch)
-    return [part for part in listed if not options.only or part.name in options.only]
+    yield from listed
+    yield from trainings(options, [*bench, "train"], [*backend, *torch, "--json"], scratch)
 
 
 def trainings(options, command, flags, scratch):
@@ -170,20 +180,16 @@ def trainings(options, command, flags, scratch):
         yield Part("train_mnist", "Training LeNet on MNIST, 3 epochs", arguments, 60)
     archives = sorted(options.data_root.glob("cifar10*.tar.*"))
     if not cifar10.is_dir() and archives:
-        cifar10 = unpack(archives[0], scratch / "cifar10")
+        folder = scratch / "cifar10"
+        unpack = ["-m", "tarfile", "-e", str(archives[0]), str(folder)]
+        yield Part("unpack_cifar10", "Unpacking CIFAR-10", unpack, 60, needs=())
+        # It has run by now.
+        places = [folder, *folder.glob("*/")]
+        cifar10 = next((place for place in places if (place / "train").is_dir()), cifar10)
     if cifar10.is_dir():
         changes = ["--set", f"data.root={cifar10}", "--set", "training.epochs=10"]
         arguments = [*command, "configs/cifar10_resnet9.toml", *changes, *flags]
         yield Part("train_cifar10", "Training ResNet-9 on CIFAR-10, 10 epochs", arguments, 150)
-
-
-def unpack(archive, folder):
-    """The folder in the archive that has train/ and test/."""
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    return next(
-        found.parent for found in [folder / "train", *folder.glob("*/train")] if found.is_dir()
-    )
 
 
 def child_environment(options, scratch):
