@@ -26,13 +26,13 @@ from gpucnn.kernelcheck.check import Checker, run
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
 
-ROUNDS = (("race", 1), ("race", 3), ("fast", 3), ("race", 6), ("sanitize", 3))
-"""Modes in the order in which they are tried, and with how many problems for each kernel.
+ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 2))
+"""Modes in the order in which they are tried, and with how many ranks of problems.
 
 Race mode sees most, is compiled fastest, and survives accesses out of bounds.
 """
 
-_DRAWN = 12
+_DRAWN = 30
 """Problems of each operation and variant, from which a file's are taken."""
 _SECONDS = 10.0
 """What a mutant may take; the kernels themselves take hundredths."""
@@ -49,33 +49,33 @@ class Trial:
         host: the .cu file.
         folder: where its text is.
         mode: of the emulator.
-        times: how many problems there are for each kernel of the host.
+        ranks: how many ranks of problems the host has to do.
     """
 
     mutant: Mutant
     host: str
     folder: Path
     mode: str
-    times: int
+    ranks: int
 
 
 class _Recorder(PlanningDevice):
-    """Also writes down which kernels are launched, each as its file and its name."""
+    """Also writes down which kernels are launched, and along which axes with several blocks."""
 
     def __init__(self):
         super().__init__(DeviceLimits(dynamic_shared_bytes=227 * 1024))
-        self.launched = set()
+        self.launched = {}
 
     def compile(self, source):
         super().compile(source)
         return {name: (source.file, name) for name in source.functions()}
 
-    def launch(self, kernel, *arguments):
-        self.launched.add(kernel)
+    def launch(self, kernel, grid, *arguments):
+        self.launched[kernel] = tuple(blocks > 1 for blocks in grid)
 
 
 def _planned(problem, kernels=None):
-    """What a problem has compiled, and the kernels that it launches."""
+    """What a problem has compiled, and the kernels that it launches, each as file and name."""
     recorder = _Recorder()
     backend = KernelBackend(recorder)
     backend.kernels = kernels
@@ -83,9 +83,13 @@ def _planned(problem, kernels=None):
     return recorder.sources, recorder.launched
 
 
-def problems_of(file, times=6):
-    """Problems that take each kernel of a file, for each operation, so many times."""
-    return [problem for problem, use in _problems_by_file().get(file, ()) if use < times]
+def problems_of(file, ranks=4):
+    """Problems that take a file: those of the first so many ranks.
+
+    The first rank has each kernel once. Each further one has it once for every operation, with one
+    block and with several along each axis.
+    """
+    return [problem for problem, rank in _problems_by_file().get(file, ()) if rank < ranks]
 
 
 @cache
@@ -95,10 +99,12 @@ def _problems_by_file():
         for problem in draw(name, _DRAWN, seed=2):
             _, launched = _planned(problem)
             for file in {file for file, _ in launched}:
-                uses = [(name, problem.variant, each) for each in launched if each[0] == file]
-                fewest = min(times[use] for use in uses)
-                chosen.setdefault(file, []).append((problem, fewest))
-                times.update(uses)
+                kernels = [kernel for kernel in launched if kernel[0] == file]
+                uses = [(name, problem.variant, each, launched[each]) for each in kernels]
+                is_first = any(times[kernel] == 0 for kernel in kernels)
+                rank = 0 if is_first else 1 + min(times[use] for use in uses)
+                chosen.setdefault(file, []).append((problem, rank))
+                times.update([*kernels, *uses])
     return chosen
 
 
@@ -113,12 +119,12 @@ def survivors(mutants, folder, report=print):
     A mutant of a header is tried in each file that includes it, until one gives it away.
     """
     left, broken = {mutant: list(_written(mutant, folder)) for mutant in mutants}, []
-    for mode, times in ROUNDS:
-        for rank in range(max((len(hosts) for hosts in left.values()), default=0)):
+    for mode, ranks in ROUNDS:
+        for place in range(max((len(hosts) for hosts in left.values()), default=0)):
             trials = [
-                Trial(mutant, *hosts[rank], mode, times)
+                Trial(mutant, *hosts[place], mode, ranks)
                 for mutant, hosts in left.items()
-                if rank < len(hosts)
+                if place < len(hosts)
             ]
             compiling = compiled(trials)
             found = caught(compiling)
@@ -153,7 +159,7 @@ def compiled(trials):
 
 
 def _mutated_sources(trial):
-    problems = problems_of(trial.host, trial.times)
+    problems = problems_of(trial.host, trial.ranks)
     sources = (source for p in problems for source in _planned(p, trial.folder)[0])
     return list(dict.fromkeys(source for source in sources if source.folder == trial.folder))
 
@@ -200,7 +206,7 @@ class _Worker:
 
     def ask(self, trial):
         """What is wrong with a trial, and the worker for the next."""
-        self._pipe.send((trial.host, trial.folder, trial.mode, trial.times))
+        self._pipe.send((trial.host, trial.folder, trial.mode, trial.ranks))
         try:
             self._pipe.recv()  # All is prepared.
             if self._pipe.poll(_SECONDS):
@@ -217,10 +223,10 @@ class _Worker:
 
 def _serve(pipe):
     while True:
-        host, folder, mode, times = pipe.recv()
+        host, folder, mode, ranks = pipe.recv()
         expected, checker = _expected(host), Checker(mode, folder)
         pipe.send("prepared")
-        pipe.send(_complaint(checker, expected, problems_of(host, times)))
+        pipe.send(_complaint(checker, expected, problems_of(host, ranks)))
 
 
 def _complaint(checker, expected, problems):

@@ -18,9 +18,11 @@ from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, norma
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
 
-_MOST_TAPS = 1500
+_MOST_TAPS = 6000
 """N·P·Q·R·S: each problem is quickly done, by naive loops too."""
 _MOST_MULTIPLY_ADDS = 1_000_000
+_FILTERS = (*CHANNELS, 130)
+"""Also more than a tile of a matrix product has."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class _Axis:
 
 
 def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
-    """Sizes of a convolution: all pairs of CHANNELS in the first 25 of a series' plain ones."""
+    """Sizes of a convolution: all pairs of channels and filters in a series' first 45."""
     while True:
         C, K, groups = _channels(rng, number)
         axes = _axis(rng), _axis(rng)
@@ -58,8 +60,8 @@ def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
     """C, K and groups; every third problem has groups, as many as there are channels or fewer."""
     if number % 3:
         plain = number - number // 3 - 1
-        return CHANNELS[plain % 5], CHANNELS[plain // 5 % 5], 1
-    groups = chosen(rng, 2, 3, 5, 8, 17, 64)
+        return CHANNELS[plain % 5], _FILTERS[plain // 5 % 6], 1
+    groups = chosen(rng, 2, 3, 5, 8, 17, 35, 64, 132)
     per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
     return groups * per_group[0], groups * per_group[1], groups
 
@@ -68,8 +70,9 @@ def _axis(rng: Generator) -> _Axis:
     window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
     extent = (window - 1) * dilation + 1
     sides = padding(rng, extent)
-    size = max(1, extent - sum(sides)) + chosen(rng, 0, 1, integer(rng, 0, 6))
-    return _Axis(size, window, integer(rng, 1, 4), dilation, sides)
+    rest = chosen(rng, 0, 1, integer(rng, 0, 6), integer(rng, 0, 20))
+    size = max(1, extent - sum(sides)) + rest
+    return _Axis(size, window, chosen(rng, 1, 1, 2, 3, 4), dilation, sides)
 
 
 def _sides(axes: tuple[_Axis, _Axis]) -> Sides:

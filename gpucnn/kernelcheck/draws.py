@@ -13,7 +13,9 @@ Generator: TypeAlias = np.random.Generator
 
 CHANNELS = (1, 3, 5, 17, 64)
 """One, fewer than a vector, none of them a multiple of one, and more than a warp has lanes."""
-LENGTHS = (1, 2, 3, 4, 5, 31, 127, 1023, 1024, 1025, 2047, 4099)
+MANY_CHANNELS = 131
+"""So many that a block has none for its last threads."""
+LENGTHS = (1, 4099, 4, 1025, 2, 3, 1024, 5, 31, 127, 1023, 2047)
 """About the ends of a thread's vector and of a block."""
 
 
@@ -46,6 +48,23 @@ def shape(rng: Generator, number: int) -> tuple[int, ...]:
 
 def padding(rng: Generator, extent: int) -> Pair:
     """Before and after, unequal as often as not, and below a window's extent."""
-    before, after = integer(rng, 0, extent - 1), integer(rng, 0, extent - 1)
-    pair: Pair = chosen(rng, (0, 0), (before, before), (before, after), (0, after))
+    before, after, most = integer(rng, 0, extent - 1), integer(rng, 0, extent - 1), extent - 1
+    pair: Pair = chosen(
+        rng,
+        (0, 0),
+        (before, before),
+        (before, after),
+        (0, after),
+        (0, most),
+        (most, max(0, most - 1)),
+    )
     return pair
+
+
+def rows_of(rng: Generator, number: int, C: int) -> int:
+    """Rows of C channels: a few; as many as a thread reads at once; more than one chunk has."""
+    if number % 5 == 2:
+        return 4500 // C
+    if number % 3 == 1:
+        return max(2, (3600 if C % 4 == 0 else 900) // C)
+    return integer(rng, 2, max(2, 600 // C))

@@ -11,7 +11,7 @@ from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
 
 _SMALLEST = -1e4
-_CLASSES = (1, 2, 3, 10, 31, 32, 33, 129, 300, 1030)
+_CLASSES = (10, 129, 1, 33, 300, 2, 3, 1030, 32, 31)
 
 
 def _draw_scores(rng: Generator, number: int) -> Arguments:

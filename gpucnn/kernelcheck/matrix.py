@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.variants import TILES
-from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal
+from gpucnn.kernelcheck.draws import (
+    CHANNELS,
+    MANY_CHANNELS,
+    Generator,
+    chosen,
+    integer,
+    normal,
+    rows_of,
+)
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
 
@@ -13,8 +21,9 @@ _SIZES = (1, 2, 3, 5, 8, 17, 31, 32, 33, 64, 65, 100, 130)
 
 def _draw_product(rng: Generator, number: int) -> Arguments:
     """Every third inner length is long, so that the sum may be cut into slices."""
-    M, N = chosen(rng, *_SIZES), chosen(rng, *_SIZES)
-    K = 40000 // (M + N + 7) if number % 3 == 2 else chosen(rng, *_SIZES)
+    M, N, K = (chosen(rng, *_SIZES) for _ in range(3))
+    if number % 3 == 2:
+        M, N, K = chosen(rng, 1, 3, 17), chosen(rng, 1, 5, 32), integer(rng, 512, 1500)
     transpose_a, transpose_b = bool(number & 1), bool(number & 2)
     return {
         "a": normal(rng, *((K, M) if transpose_a else (M, K))),
@@ -26,10 +35,8 @@ def _draw_product(rng: Generator, number: int) -> Arguments:
 
 
 def _draw_channel_sum(rng: Generator, number: int) -> Arguments:
-    """The last few have more rows than one chunk of a block."""
-    C = (*CHANNELS, 130)[number % 6]
-    rows = 4500 // C if number % 10 >= 7 else integer(rng, 1, max(1, 600 // C))
-    return {"x": normal(rng, rows, 1, C)}
+    C = (*CHANNELS, MANY_CHANNELS)[number % 6]
+    return {"x": normal(rng, rows_of(rng, number, C), 1, C)}
 
 
 def _product_bounds(a: Arguments, exact: Backend) -> Bounds:

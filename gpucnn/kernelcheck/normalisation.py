@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal
+from gpucnn.kernelcheck.draws import CHANNELS, MANY_CHANNELS, Generator, chosen, normal, rows_of
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import Bounded, Floats
 
@@ -13,10 +13,8 @@ _EPSILON = 1e-5
 
 
 def _draw_x_shape(rng: Generator, number: int) -> tuple[int, ...]:
-    """The last few have more rows than one chunk of a block."""
-    C = 130 if number % 6 == 5 else CHANNELS[number % 6]
-    rows = 4500 // C if number % 10 == 9 else integer(rng, 2, max(2, 600 // C))
-    images = chosen(rng, 1, 2, 3)
+    C = (*CHANNELS, MANY_CHANNELS)[number % 6]
+    rows, images = rows_of(rng, number, C), chosen(rng, 1, 2, 3)
     return images, 1, max(2, rows // images), C
 
 

@@ -44,15 +44,15 @@ def _draw_adam(rng: Generator, number: int) -> Arguments:
         "learning_rate": float(rng.random()),
         "beta1": 0.9,
         "beta2": 0.999,
-        "epsilon": 1e-8,
+        "epsilon": chosen(rng, 1e-8, 1e-3, 0.1),
         "weight_decay": chosen(rng, 0.0, 1e-4, 0.1),
         "guard": draw_guard(rng),
     }
 
 
 def _draw_gradients(rng: Generator, number: int) -> Arguments:
-    """The last few have more than one piece of the norm."""
-    n = integer(rng, 16380, 40000) if number % 10 == 9 else length(rng, number)
+    """Every fifth has more than one piece of the norm."""
+    n = integer(rng, 16380, 40000) if number % 5 == 2 else length(rng, number)
     return {"gradients": normal(rng, n)}
 
 

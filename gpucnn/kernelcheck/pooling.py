@@ -11,7 +11,15 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Pair, Pool2dGeometry, pool2d_geometry
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal, padding
+from gpucnn.kernelcheck.draws import (
+    CHANNELS,
+    MANY_CHANNELS,
+    Generator,
+    chosen,
+    integer,
+    normal,
+    padding,
+)
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import Floats, sum_bound
 
@@ -92,10 +100,12 @@ def _draw_avg_input_grad(rng: Generator, number: int) -> Arguments:
 
 
 def _global_shape(rng: Generator, number: int) -> tuple[int, int, int, int]:
-    """The last few have more pixels than one chunk of a block."""
-    C = (*CHANNELS, 130)[number % 6]
-    pixels = 4000 if number % 10 == 4 else 60
-    return chosen(rng, 1, 2, 3), integer(rng, 1, 9), integer(rng, 1, max(1, pixels // C)), C
+    """Every fifth has more pixels than one chunk of a block."""
+    C = (*CHANNELS, MANY_CHANNELS)[number % 6]
+    H, W = integer(rng, 1, 9), integer(rng, 1, max(1, 60 // C))
+    if number % 5 == 3:
+        H, W = 9, 500 // C
+    return chosen(rng, 1, 2, 3), H, W, C
 
 
 def _draw_global_forward(rng: Generator, number: int) -> Arguments:

@@ -31,7 +31,7 @@ struct InputGradAxis {
     static constexpr int MOST_TAPS = (TAPS + PERIOD - 1) / PERIOD;
     // Whether p is in range for every pixel and every tap.
     static constexpr bool ALWAYS_INSIDE =
-        STRIDE == 1 && PAD >= (TAPS - 1) * DILATION && PIXELS - 1 + PAD < OUTPUTS;
+        PAD >= (TAPS - 1) * DILATION && (PIXELS - 1 + PAD) / STRIDE < OUTPUTS;
 
     __device__ __forceinline__ static InputGradClass of_residue(int residue) {
         int first = 0;
