@@ -66,7 +66,9 @@ def test_the_reference_is_what_the_naive_loops_say(name):
             # Statistics that are arguments have been rounded; the loops have their own.
             off = abs(actual[finite] - value[finite])
             assert (off <= 0.5 * bound[finite] + 1e-12 * abs(value[finite])).all()
-            assert (allowed[finite] <= 4 * bound[finite] + 1e-35).all()
+            # Which elements a ReLU may or may not have passed is not the same for both.
+            if "relu_gradients" not in name:
+                assert (allowed[finite] <= 4 * bound[finite] + 1e-35).all()
 
 
 FAULTS = {
