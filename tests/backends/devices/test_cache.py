@@ -1,7 +1,7 @@
 """The cache of compiled kernels: damage, folders that cannot be written to, many processes."""
 
-import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,21 +123,25 @@ def test_no_home_at_all(monkeypatch, capsys):
     assert "no cache folder" in capsys.readouterr().err
 
 
-def _hammer(folder, seed):
-    cache = Cache(Path(folder))
-    for turn in range(50):
-        cache.put(KEY, bytes([seed]) * (1000 + turn))
-        held = cache.get(KEY)
-        if held is None or len(set(held)) != 1:
-            sys.exit(1)
+HAMMER = """
+import sys
+from pathlib import Path
+from gpucnn.backends.devices.cache import Cache
+
+folder, key, seed = sys.argv[1:]
+cache = Cache(Path(folder))
+for turn in range(50):
+    cache.put(key, bytes([int(seed)]) * (1000 + turn))
+    held = cache.get(key)
+    if held is None or len(set(held)) != 1:
+        sys.exit(1)
+"""
 
 
 def test_processes_share_a_folder(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_hammer, args=(str(tmp_path), seed)) for seed in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    workers = [
+        subprocess.Popen([sys.executable, "-c", HAMMER, str(tmp_path), KEY, str(seed)])
+        for seed in range(3)
+    ]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
     assert [file.name for file in tmp_path.iterdir()] == [KEY]
