@@ -29,7 +29,7 @@ def test_every_file_has_problems():
     assert {file for file in files if not problems_of(file)} == WITHOUT_OPERATION
 
 
-@pytest.mark.slow
+@pytest.mark.mutation
 def test_mutants_are_caught(tmp_path, monkeypatch):
     monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "cache"))
     made = [each for each in mutants() if any(problems_of(host) for host, _ in each.hosts)]
