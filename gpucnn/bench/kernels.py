@@ -124,7 +124,7 @@ class KernelBenchmark:
         ceilings: Ceilings,
         torch: TorchDevice | None = None,
         repetitions: int = 20,
-        budget: float = 1.0,
+        budget: float = 0.5,
         time_limit: float | None = None,
     ) -> None:
         self.backend = backend

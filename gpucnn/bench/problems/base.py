@@ -14,12 +14,10 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Shape
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.variants import Variant
+from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Run
 
 FLOAT_BYTES = 4
-_PERIOD = 1_048_573
-"""Random numbers of which a longer array consists, again and again: a prime, so that no two images
-or rows begin alike. Drawing all of them would take longer than timing the operation."""
 
 
 class Problem(ABC):
@@ -55,7 +53,7 @@ class Problem(ABC):
     def inputs(self) -> list[NDArray[np.float32]]:
         """Random inputs, the same at each call; images are (N, H, W, C)."""
         generator = np.random.default_rng(0)
-        return [_random(generator, shape) for shape in self.input_shapes()]
+        return [random_array(generator, shape) for shape in self.input_shapes()]
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -69,15 +67,6 @@ class Problem(ABC):
     @abstractmethod
     def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
         """The same in PyTorch: images, and filters, are tensors (N, C, H, W)."""
-
-
-def _random(generator: np.random.Generator, shape: Shape) -> NDArray[np.float32]:
-    size = math.prod(shape)
-    drawn = generator.standard_normal(min(size, _PERIOD), np.float32)
-    array = np.empty(size, np.float32)
-    for begin in range(0, size, _PERIOD):
-        array[begin : begin + _PERIOD] = drawn[: size - begin]
-    return array.reshape(shape)
 
 
 def total_bytes(*shapes: Shape) -> int:
