@@ -127,8 +127,9 @@ def _devices(mode: str) -> tuple[Device, ...]:
 
 
 def run(problem: Problem, backend: KernelBackend) -> Outcome:
-    """The problem's outcome, by the variant and tile that it names."""
+    """The problem's outcome, by the variant and tile that it names, with slices of its length."""
     backend.variant, backend.tile = problem.variant, problem.tile
+    backend.shortest_slice = problem.shortest_slice
     return problem.run(backend)
 
 

@@ -23,6 +23,12 @@ _MOST_TAPS = 6000
 _MOST_MULTIPLY_ADDS = 1_000_000
 _FILTERS = (*CHANNELS, 130)
 """Also more than a tile of a matrix product has."""
+_AT_ONE_END: tuple[Sides, ...] = (
+    ((1, 0), (0, 0)),
+    ((0, 1), (0, 0)),
+    ((0, 0), (1, 0)),
+    ((0, 0), (0, 1)),
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,17 @@ class _Axis:
 
 
 def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
-    """Sizes of a convolution: all pairs of channels and filters in a series' first 45."""
+    """Sizes of a convolution: all pairs of channels and filters in a series' first 45.
+
+    Every fifth is padded by one pixel at one end alone, each end in turn.
+    """
+    at_one_end = _AT_ONE_END[number // 5 % 4] if number % 5 == 4 else None
     while True:
         C, K, groups = _channels(rng, number)
-        axes = _axis(rng), _axis(rng)
+        if at_one_end is None:
+            axes = _axis(rng), _axis(rng)
+        else:
+            axes = _exact_axis(rng, at_one_end[0]), _exact_axis(rng, at_one_end[1])
         heights, widths = axes
         problem = conv2d_geometry(
             (chosen(rng, 1, 1, 2, 3), heights.size, widths.size, C),
@@ -59,8 +72,9 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
 def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
     """C, K and groups; every third problem has groups, as many as there are channels or fewer."""
     if number % 3:
-        plain = number - number // 3 - 1
-        return CHANNELS[plain % 5], _FILTERS[plain // 5 % 6], 1
+        # Seven is prime to the number of pairs, so all come, and neighbours differ in both.
+        pair = 7 * (number - number // 3 - 1) % (len(CHANNELS) * len(_FILTERS))
+        return CHANNELS[pair % len(CHANNELS)], _FILTERS[pair // len(CHANNELS)], 1
     groups = chosen(rng, 2, 3, 5, 8, 17, 35, 64, 132)
     per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
     return groups * per_group[0], groups * per_group[1], groups
@@ -73,6 +87,14 @@ def _axis(rng: Generator) -> _Axis:
     rest = chosen(rng, 0, 1, integer(rng, 0, 6), integer(rng, 0, 20))
     size = max(1, extent - sum(sides)) + rest
     return _Axis(size, window, chosen(rng, 1, 1, 2, 3, 4), dilation, sides)
+
+
+def _exact_axis(rng: Generator, sides: Pair) -> _Axis:
+    """An axis with this padding, whose last window ends where the padding does."""
+    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+    stride = chosen(rng, 1, 1, 2, 3, 4)
+    size = (window - 1) * dilation + 1 + stride * integer(rng, 1, 6) - sum(sides)
+    return _Axis(size, window, stride, dilation, sides)
 
 
 def _sides(axes: tuple[_Axis, _Axis]) -> Sides:

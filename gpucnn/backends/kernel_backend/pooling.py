@@ -10,10 +10,18 @@ from gpucnn.backends.devices.device import Argument
 from gpucnn.backends.geometry import Pool2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.pooling import PoolingOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int, image_grid
+from gpucnn.backends.kernel_backend.arrays import (
+    THREADS,
+    KernelArrays,
+    as_int,
+    ceil_divide,
+    image_grid,
+)
 from gpucnn.backends.kernel_backend.channel_rows import Chunks, channel_block, channel_width
 
 _GLOBAL = "global_avg_pool2d.cu"
+_BLOCKS = 1024
+"""Blocks that are enough: a block takes several images rather than that there are more."""
 
 
 class KernelPooling(KernelArrays, PoolingOperations):
@@ -87,7 +95,7 @@ class KernelPooling(KernelArrays, PoolingOperations):
     ) -> None:
         """Columns of channels along x, images along y, chunks of their pixels along z."""
         block = channel_block(as_int(C, "C").item())
-        _, images = image_grid(1, N)
+        images = min(N, ceil_divide(_BLOCKS, block.columns * chunks.count))
         self._launch(
             _GLOBAL,
             function,
