@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 from typing import Any
 
+from gpucnn.backends.devices.cuda.importing import import_cupy, is_installed
 from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
 from gpucnn.errors import BackendError
 
@@ -20,13 +19,13 @@ def why_unavailable(ordinal: int = 0) -> str:
     Args:
         ordinal: which GPU.
     """
-    if importlib.util.find_spec("cupy") is None:
+    if not is_installed():
         return (
             'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
             "NVIDIA driver is 580 or newer; or use --backend numpy"
         )
     try:
-        cupy = importlib.import_module("cupy")
+        cupy = import_cupy()
     except Exception as error:
         return f"CuPy is installed but does not import ({_one_line(error)}); install it again"
     return _driver(cupy) or _gpu(cupy, ordinal)

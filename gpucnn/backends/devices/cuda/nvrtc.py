@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import re
@@ -12,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 
@@ -194,7 +194,7 @@ def toolkit_version() -> str:
 
 def _nvrtc() -> Any:
     try:
-        return importlib.import_module("cupy").cuda.nvrtc
+        return import_cupy().cuda.nvrtc
     except ImportError as error:
         raise BackendError(f"CuPy is not installed, or is broken ({error}); {_INSTALL}") from error
 
