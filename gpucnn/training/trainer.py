@@ -215,7 +215,7 @@ class Trainer:
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        self._step.totals.fill(0)
+        self.backend.write(self._step.totals, 0)
         self.save()
 
     @np.errstate(all="ignore")  # what is not finite is found by the checks, not by warnings
@@ -283,8 +283,7 @@ class Trainer:
         self.network.load_state(checkpoint.group("network"))
         self.optimizer.load_state(checkpoint.group("optimizer"))
         self.progress = checkpoint.progress
-        totals = np.array([self.progress.loss_sum, self.progress.correct])
-        self._step.totals[...] = self.backend.asarray(totals, np.float64)
+        self.backend.write(self._step.totals, (self.progress.loss_sum, self.progress.correct))
 
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.devices.device import Argument, Device, Grid, Module, is_aligned
+from gpucnn.backends.devices.device import Argument, Device, Grid, Module
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
@@ -19,6 +19,8 @@ THREADS = 256
 VECTOR = 4
 """Neighbouring elements that a thread of an elementwise kernel takes (include/elementwise.cuh)."""
 
+_BOUNDARY = 16
+"""Bytes: what kernels read at once begins at a multiple of so many."""
 _LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
 _LARGEST_INT = 2**31 - 1
 
@@ -39,12 +41,23 @@ class KernelArrays(ArrayOperations):
         """A contiguous array with undefined contents."""
         return self.device.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
 
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array of zeros."""
+        return self.device.zeros(shape, self.dtype if dtype is None else np.dtype(dtype))
+
     def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
         """A contiguous array of the device with a host array's contents."""
         host = np.asarray(array)
         if dtype is None:
             dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
         return self.device.asarray(np.ascontiguousarray(host, dtype))
+
+    def upload(self, array: NDArray[Any]) -> Array:
+        """A host array on the device, copied while it is at work."""
+        return self.device.upload(np.ascontiguousarray(array))
+
+    def _write(self, array: Array, host: NDArray[Any]) -> None:
+        self.device.write(array, host)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """A copy on the host."""
@@ -63,8 +76,10 @@ class KernelArrays(ArrayOperations):
     ) -> None:
         """As on every backend; and kernels read several elements at once, so memory is aligned."""
         super()._check(name, array, shape, dtype)
-        if array.size and not is_aligned(array):
-            raise ShapeError(f"{name} does not begin on a boundary of 16 bytes (use asarray)")
+        if array.size and self.device.address(array) % _BOUNDARY:
+            raise ShapeError(
+                f"{name} does not begin on a boundary of {_BOUNDARY} bytes (use asarray)"
+            )
 
     def _launch(
         self,

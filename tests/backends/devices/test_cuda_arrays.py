@@ -33,7 +33,10 @@ clip_norm = 1.0
 
 
 class Guarded(np.ndarray):
-    """An array that NumPy's functions do not take, as they do not take one on a GPU."""
+    """An array that NumPy's functions do not take, as they do not take one on a GPU.
+
+    What CuPy can do with its own arrays is refused too: it would compile a kernel for it.
+    """
 
     def __array_ufunc__(self, function, *_, **__):
         raise TypeError(f"numpy.{function.__name__} of an array of the device")
@@ -44,16 +47,27 @@ class Guarded(np.ndarray):
     def __float__(self):
         raise TypeError("a number taken from an array of the device")
 
-    def __setitem__(self, place, value):
-        if isinstance(value, np.ndarray) and not isinstance(value, Guarded):
-            raise TypeError("an array of the host written into one of the device")
-        super().__setitem__(place, value)
+    def _compiles(self, *_, **__):
+        raise TypeError("an operation of the array's own, for which CuPy would compile a kernel")
 
+    fill = copy = astype = __setitem__ = sum = min = max = _compiles
     __int__ = __bool__ = __index__ = __float__
 
 
 class GuardedDevice(PlanningDevice):
     """Gives such arrays, and takes no others in launches."""
+
+    uploads = 0
+
+    def upload(self, array):
+        self.uploads += 1
+        return super().upload(array)
+
+    def write(self, array, host):
+        assert isinstance(array, Guarded)
+        assert type(host) is np.ndarray
+        assert host.flags.c_contiguous
+        assert (host.shape, host.dtype) == (array.shape, array.dtype)
 
     def empty(self, shape, dtype):
         return super().empty(shape, dtype).view(Guarded)
@@ -86,3 +100,5 @@ def test_a_run_with_arrays_that_numpy_does_not_take(tmp_path, model, options, op
     trainer = Trainer(load_config(path), KernelBackend(device), tmp_path / "run")
     trainer.fit()
     assert len(device.sources) > 10
+    assert device.uploads >= 3  # the batches of the epoch, and those of its evaluations
+    Trainer.resume(tmp_path / "run", KernelBackend(GuardedDevice()))
