@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.devices.device import Argument, Device, Grid, Module
+from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
@@ -36,6 +36,8 @@ class KernelArrays(ArrayOperations):
     device: Device
     kernels: Path | None = None
     _modules: dict[KernelSource, Module]
+    _launched: dict[tuple[object, ...], Kernel]
+    """By what ``_launch`` is given: a key that is made and found faster than a source is."""
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """A contiguous array with undefined contents."""
@@ -98,19 +100,26 @@ class KernelArrays(ArrayOperations):
         Raises:
             ShapeError: more blocks along an axis than a GPU has.
         """
-        blocks = _filled(grid)
-        if min(blocks) < 1:
+        blocks = x, y, z = _filled(grid)
+        if x < 1 or y < 1 or z < 1:
             return
-        if any(count > most for count, most in zip(blocks, _LARGEST_GRID, strict=True)):
+        if x > _LARGEST_GRID[0] or y > _LARGEST_GRID[1] or z > _LARGEST_GRID[2]:
             raise ShapeError(
                 f"{function} would need a grid of {blocks} blocks, a GPU has at most "
                 f"{_LARGEST_GRID}; use smaller batches"
             )
-        source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
+        key = (file, function, self.kernels, *constants, *constants.values())
+        kernel = self._launched.get(key)
+        if kernel is None:
+            source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
+            kernel = self._launched[key] = self._module(source)[function]
+        self.device.launch(kernel, blocks, _filled(block), shared_bytes, arguments)
+
+    def _module(self, source: KernelSource) -> Module:
         module = self._modules.get(source)
         if module is None:
             module = self._modules[source] = self.device.compile(source)
-        self.device.launch(module[function], blocks, _filled(block), shared_bytes, arguments)
+        return module
 
     def _folder_of(self, file: str) -> Path:
         own = self.kernels

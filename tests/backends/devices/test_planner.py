@@ -7,7 +7,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
-from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.kernel_backend import KernelBackend, arrays
 from gpucnn.backends.representative import run_all
 from gpucnn.errors import BackendError
 
@@ -24,6 +24,28 @@ def test_sources_are_told_once_in_order():
         "activation.cu", "max_pool2d.cu", "max_pool2d.cu",
     ]  # fmt: skip
     assert ("R", 3) in device.sources[2].constants
+
+
+def test_a_source_is_compiled_once_and_not_made_again_for_each_launch(monkeypatch):
+    compiled, made = [], []
+
+    class Recording(PlanningDevice):
+        def compile(self, source):
+            compiled.append(source)
+            return super().compile(source)
+
+    class Counted(KernelSource):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(arrays, "KernelSource", Counted)
+    backend = KernelBackend(Recording())
+    gradients = backend.empty((100,))
+    for _ in range(5):
+        backend.clip_by_global_norm(gradients, backend.global_norm(gradients), 1.0)
+    assert [source.file for source in compiled] == ["global_norm.cu"]
+    assert len(made) == 3  # one for each kernel of the file
 
 
 def test_the_representative_problems_take_every_operation_and_kernel():
