@@ -28,7 +28,7 @@ from gpucnn.training.display import Display
 from gpucnn.training.environment import describe
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
-from gpucnn.training.rehearsal import rehearse
+from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
 from gpucnn.training.resident import ResidentImages, fits
 from gpucnn.training.run_folder import ModelCard, RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
@@ -179,7 +179,11 @@ class Trainer:
 
     def _rehearse(self, backend: Backend) -> None:
         """All that the run will launch, on a backend that only takes note of it."""
-        rehearse(self.config, backend, self.loader, len(self.classes), self.normalisation)
+        classes = len(self.classes)
+        rehearse_training(self.config, backend, self.loader, classes, self.normalisation)
+        for dataset in (self.validation, self.test):
+            if dataset is not None:
+                rehearse_evaluation(self.config, backend, dataset, classes, self.normalisation)
 
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end."""
@@ -251,6 +255,11 @@ class Trainer:
         if dataset is None:
             known = ", ".join(name for name, one in datasets.items() if one is not None)
             raise ConfigError(f'there is no split "{split}"; this run has {known}')
+        self.backend.compile_ahead(
+            lambda backend: rehearse_evaluation(
+                self.config, backend, dataset, len(self.classes), self.normalisation
+            )
+        )
         return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
 
     def save(self) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.config import load_config
 from gpucnn.errors import NonFiniteError
@@ -106,32 +105,3 @@ def test_the_host_looks_after_so_many_steps(monkeypatch):
     with pytest.raises(NonFiniteError, match=f"step {POISONED}:"):
         for _ in range(4):
             trainer.train_step(next(batches))
-
-
-@pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
-def test_a_run_compiles_nothing_after_its_beginning(monkeypatch):
-    backend = get_backend("emulator")
-    backend.memory_bytes = 2**30  # enough for the images
-    trainer = Trainer(load(), backend)
-    ready, asked = set(), []
-    device = trainer.backend.device
-    compile_all, compile_one = device.compile_all, device.compile
-
-    def watched_all(sources):
-        ready.update(sources)
-        compile_all(sources)
-
-    def watched_one(source):
-        asked.append(source)
-        return compile_one(source)
-
-    monkeypatch.setattr(device, "compile_all", watched_all)
-    monkeypatch.setattr(device, "compile", watched_one)
-    trainer.prepare()
-    planned = set(ready)
-    for batch in list(trainer.loader.batches(0))[-2:]:
-        trainer.train_step(batch)
-    trainer.evaluate("validation")
-    trainer.evaluate("test")
-    assert planned
-    assert set(asked) <= planned
