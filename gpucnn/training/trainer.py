@@ -94,7 +94,7 @@ class Trainer:
         self._step = TrainingStep(
             self.network, self.loss, self.optimizer, self.pipeline, config.training
         )
-        self._unchecked: list[Batch] = []
+        self._unchecked: list[tuple[int, int]] = []
         self.progress = Progress()
         self._resumed_at, self._since = 0.0, time.perf_counter()
         self._saved_at = self._since
@@ -226,7 +226,11 @@ class Trainer:
     def train_step(self, batch: Batch) -> None:
         """One step: forward, loss, backward, the checks, the optimizer.
 
-        Where the host runs ahead of the device, it looks at the checks only now and then.
+        Where the host runs ahead of the device, it looks at the checks only now and then. No batch
+        is kept for them: the images of one that went wrong are taken again.
+
+        Args:
+            batch: one of the loader's.
 
         Raises:
             NonFiniteError: the loss or the gradient of this step, or of one not long before, is
@@ -235,16 +239,16 @@ class Trainer:
         """
         self._step.take(batch, self.progress.step, self._schedule_factor())
         self.progress.step += 1
-        self._unchecked.append(batch)
+        self._unchecked.append((batch.epoch, batch.index))
         if not self.backend.runs_ahead or len(self._unchecked) >= _LOG_STEPS:
             self._check_steps()
 
     def _check_steps(self) -> None:
         """Raises NonFiniteError if one of the steps since the last check was not taken."""
-        batches, self._unchecked = self._unchecked, []
-        refused = self._step.refused() if batches else None
+        taken, self._unchecked = self._unchecked, []
+        refused = self._step.refused() if taken else None
         if refused is not None:
-            batch = batches[refused - (self.progress.step - len(batches))]
+            batch = self.loader.batch(*taken[refused - (self.progress.step - len(taken))])
             self.progress.step = refused
             raise self._step.explain(batch, refused)
 
@@ -359,6 +363,8 @@ class Trainer:
 
     def _log_step(self) -> None:
         """A line between those of epochs, with the mean loss of the epoch so far."""
+        if self.run is None:
+            return  # reading the loss would be a wait for nothing
         loss, _ = self._read_totals()
         self._log(
             {

@@ -1,5 +1,6 @@
 """Where the host runs ahead of the device: checks come late, and nothing is different for it."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,30 @@ def test_no_checkpoint_is_saved_behind_a_refused_step(tmp_path):
     with pytest.raises(NonFiniteError):
         trainer.save()
     assert trainer.run.checkpoints.newest().progress.step == 0
+
+
+def test_no_batch_is_kept_until_the_checks():
+    trainer = Trainer(load(), Ahead())
+    images = []
+    for batch in trainer.loader.batches(0):
+        images.append(weakref.ref(batch.images))
+        trainer.train_step(batch)
+    del batch
+    assert len(trainer._unchecked) == len(images) > 2
+    assert [image() for image in images] == [None] * len(images)
+
+
+def test_without_a_run_folder_no_loss_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    reads = []
+    for run_dir in (None, tmp_path / "run"):
+        trainer = Trainer(load(), Ahead(), run_dir)
+        monkeypatch.setattr(trainer, "_end_epoch", lambda: None)
+        monkeypatch.setattr(trainer, "_leave_if_asked", lambda: None)
+        trainer._train_epoch()
+        reads.append(trainer.backend.reads)
+    checks = trainer.progress.step // 2
+    assert reads == [checks, 2 * checks]
 
 
 def test_the_host_looks_after_so_many_steps(monkeypatch):
