@@ -124,6 +124,10 @@ class Device(ABC):
             arguments: in the order of the kernel's parameters, each of its exact type.
         """
 
+    def hardware(self) -> dict[str, str]:
+        """What it is and what drives it, for records; empty where it is the host's processor."""
+        return {}
+
     @abstractmethod
     def synchronise(self) -> None:
         """Waits until all work handed over is done."""

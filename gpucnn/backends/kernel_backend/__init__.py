@@ -61,6 +61,10 @@ class KernelBackend(
         self._modules = {}
         self._launched = {}
 
+    def hardware(self) -> dict[str, str]:
+        """What the device is, and what drives it."""
+        return self.device.hardware()
+
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
         """Compiles the kernels of a run side by side, with a progress bar where it takes long."""
         device = PlanningDevice(self.device.limits, self.name)

@@ -1,19 +1,23 @@
 """The CUDA device against a CuPy that has no GPU: what it passes on, what it refuses, its words."""
 
+import json
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 from fake_cupy import MEMORY, FakeArray, FakeCupy
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.cuda import store
+from gpucnn.backends.devices.cuda import availability, store
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
 from gpucnn.backends.devices.cuda.staging import SLOT, SLOTS
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
+from gpucnn.training.environment import describe
 
 SOURCE = KernelSource("activation.cu")
 GRID, BLOCK = (2, 1, 1), (256, 1, 1)
@@ -25,6 +29,7 @@ def cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
+    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.86")
     return fake
 
 
@@ -241,9 +246,48 @@ def test_another_architecture_or_option_is_another_program(tmp_path, monkeypatch
     stores = [store.ProgramStore(name, Cache(tmp_path)) for name in ("sm_80", "sm_90a")]
     assert stores[0].key(SOURCE) != stores[1].key(SOURCE)
     before = stores[0].key(SOURCE)
+    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.87")
+    assert stores[0].key(SOURCE) != before
+    before = stores[0].key(SOURCE)
     monkeypatch.setattr(store, "OPTIONS", ("--another",))
     assert stores[0].key(SOURCE) != before
     assert stores[0].key(KernelSource("activation.cu", (("A", 1),))) != stores[0].key(SOURCE)
+
+
+@pytest.mark.usefixtures("cupy")
+def test_no_more_is_compiled_once_the_user_asks_to_stop(tmp_path, monkeypatch):
+    begun = []
+
+    def compile_to_cubin(source, architecture):
+        begun.append((source, architecture))
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        return Program(b"", {}, {})
+
+    monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
+    device = CudaDevice(cache=Cache(tmp_path))
+    sources = [KernelSource("activation.cu", (("A", number),)) for number in range(500)]
+    with pytest.raises(KeyboardInterrupt):
+        device.compile_all(sources)
+    assert len(begun) < 250
+
+
+def test_hardware_tells_the_gpu_and_all_that_drives_it(device, monkeypatch, tmp_path):
+    file = tmp_path / "version"
+    file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release\n")
+    monkeypatch.setattr(availability, "_DRIVER_FILE", file)
+    hardware = device.hardware()
+    assert hardware["gpu"] == "NVIDIA Fake 0"
+    assert hardware["driver"] == "580.65.06"
+    assert (hardware["driver_cuda"], hardware["runtime_cuda"]) == ("12.9", "12.9")
+    assert hardware["nvrtc"].startswith("12.9")
+    assert hardware["cupy"] == "14.2.0"
+    backend = KernelBackend(device)
+    assert describe(backend)["device"] == hardware
+    json.dumps(describe(backend))
+    file.unlink()
+    assert device.hardware()["driver"] == ""
 
 
 def test_all_that_is_missing_is_compiled_together(device, compiled):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 from gpucnn.backends.devices.cuda.importing import import_cupy, is_installed
 from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
 from gpucnn.errors import BackendError
 
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _INSUFFICIENT_DRIVER = 35
 """cudaErrorInsufficientDriver: also where there is no driver at all."""
 
@@ -31,6 +34,16 @@ def why_unavailable(ordinal: int = 0) -> str:
     return _driver(cupy) or _gpu(cupy, ordinal)
 
 
+def driver_release() -> str:
+    """The NVIDIA driver's own version, such as "580.65.06"; empty where Linux does not tell it."""
+    try:
+        text = _DRIVER_FILE.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    match = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", text)
+    return match[1] if match else ""
+
+
 def _driver(cupy: Any) -> str:
     runtime = cupy.cuda.runtime
     if runtime.is_hip:
@@ -46,8 +59,8 @@ def _driver(cupy: Any) -> str:
     except runtime.CUDARuntimeError as error:
         if error.status == _INSUFFICIENT_DRIVER:
             return (
-                f"the NVIDIA driver is for CUDA {_version(version)} and CuPy for "
-                f"{_version(runtime.runtimeGetVersion())}; update the driver, or install the "
+                f"the NVIDIA driver is for CUDA {cuda_version(version)} and CuPy for "
+                f"{cuda_version(runtime.runtimeGetVersion())}; update the driver, or install the "
                 'CuPy that fits it ("gpucnn[cuda12]")'
             )
         return f"the NVIDIA driver finds no GPU ({_one_line(error)})" + _hidden()
@@ -79,7 +92,8 @@ def _hidden() -> str:
     return f'; CUDA_VISIBLE_DEVICES is "{visible}", which may hide it'
 
 
-def _version(number: int) -> str:
+def cuda_version(number: int) -> str:
+    """ "12.9" for 12090."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.cuda.availability import why_unavailable
+from gpucnn.backends.devices.cuda.availability import cuda_version, driver_release, why_unavailable
 from gpucnn.backends.devices.cuda.failures import (
     amount,
     explained,
@@ -22,7 +21,7 @@ from gpucnn.backends.devices.cuda.failures import (
     load_failed,
 )
 from gpucnn.backends.devices.cuda.importing import import_cupy
-from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of
+from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of, compiler_build
 from gpucnn.backends.devices.cuda.staging import Staging
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.cuda.uploads import Uploads
@@ -30,7 +29,7 @@ from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid,
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
-from gpucnn.processor import available_cores
+from gpucnn.processor import thread_on_each_core
 
 _NULL = np.uintp(0)
 
@@ -177,7 +176,7 @@ class CudaDevice(Device):
             return
         from tqdm import tqdm
 
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with thread_on_each_core() as pool:
             compiled = pool.map(self._store.compile, missing)
             label = f"compiling kernels for {self.architecture}, once"
             for _ in tqdm(compiled, label, len(missing), leave=False, disable=None):
@@ -204,6 +203,21 @@ class CudaDevice(Device):
                 f"{shared_bytes} bytes of shared memory"
             )
             raise launch_failed(self._cupy, error, doing) from error
+
+    def hardware(self) -> dict[str, str]:
+        """The GPU's name, and the versions of all that is between it and us."""
+        runtime = self._cupy.cuda.runtime
+        return {
+            "gpu": runtime.getDeviceProperties(self.ordinal)["name"].decode(),
+            "ordinal": str(self.ordinal),
+            "architecture": self.architecture,
+            "memory_bytes": str(self.limits.memory_bytes),
+            "driver": driver_release(),
+            "driver_cuda": cuda_version(runtime.driverGetVersion()),
+            "runtime_cuda": cuda_version(runtime.runtimeGetVersion()),
+            "nvrtc": compiler_build(),
+            "cupy": self._cupy.__version__,
+        }
 
     def synchronise(self) -> None:
         """Waits until the stream is empty."""
