@@ -117,7 +117,6 @@ class _Module:
 class _Device:
     def __init__(self, fake, ordinal):
         self.fake, self.ordinal = fake, ordinal
-        self.compute_capability = fake.compute_capability
         self.attributes = {
             "MaxThreadsPerBlock": 1024,
             "MaxSharedMemoryPerBlock": 48 * 1024,
@@ -125,6 +124,12 @@ class _Device:
             "MultiProcessorCount": 132,
             "L2CacheSize": 50 << 20,
         }
+
+    @property
+    def compute_capability(self):
+        if self.fake.device_error:
+            raise self.fake.device_error
+        return self.fake.compute_capability
 
     def __enter__(self):
         self.before, self.fake.current.device = self.fake.current.device, self.ordinal
@@ -229,7 +234,7 @@ class FakeCupy(types.ModuleType):
         self.limit = 0
         self.eager = False
         self.run = lambda _: None
-        self.count_error = None
+        self.count_error = self.device_error = None
         runtime = types.SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
             is_hip=False,

@@ -76,6 +76,11 @@ def test_a_gpu_that_is_not_there(installed):
     assert why_unavailable(-1) == "there is no GPU -1; the only one is 0"
 
 
+def test_a_gpu_that_another_process_has_for_itself(installed):
+    installed().device_error = CUDARuntimeError(46, "cudaErrorDevicesUnavailable")
+    assert why_unavailable() == "GPU 0 cannot be used (cudaErrorDevicesUnavailable)"
+
+
 def test_a_gpu_that_is_too_old(installed):
     installed(compute_capability="61")
     assert "compute capability 6.1; gpucnn needs 7.0" in why_unavailable()

@@ -72,7 +72,10 @@ def _gpu(cupy: Any, ordinal: int) -> str:
     if not 0 <= ordinal < count:
         only = "the only one is 0" if count == 1 else f"they are numbered from 0 to {count - 1}"
         return f"there is no GPU {ordinal}; {only}"
-    capability = int(cupy.cuda.Device(ordinal).compute_capability)
+    try:
+        capability = int(cupy.cuda.Device(ordinal).compute_capability)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"GPU {ordinal} cannot be used ({_one_line(error)})"
     if capability < OLDEST:
         return (
             f"GPU {ordinal} is of compute capability {capability // 10}.{capability % 10}; gpucnn "
