@@ -223,9 +223,10 @@ class FakeCupy(types.ModuleType):
 
     ndarray = FakeArray
 
-    def __init__(self, gpus=1, compute_capability="90", driver=12090):
+    def __init__(self, gpus=1, compute_capability="90", driver=12090, memory=MEMORY):
         super().__init__("cupy")
         self.__version__ = "14.2.0"
+        self.memory = memory
         self.gpus, self.compute_capability = gpus, compute_capability
         self.launches, self.loaded, self.used, self.opted = [], [], [], []
         self.copied, self.pinned, self.streams = [], [], []
@@ -242,7 +243,7 @@ class FakeCupy(types.ModuleType):
             runtimeGetVersion=lambda: 12090,
             getDeviceCount=self._count,
             getDeviceProperties=lambda ordinal: {"name": f"NVIDIA Fake {ordinal}".encode()},
-            memGetInfo=lambda: (300 * 1024, MEMORY),
+            memGetInfo=lambda: (300 * 1024, memory),
         )
         self.cuda = types.SimpleNamespace(
             runtime=runtime,
@@ -297,7 +298,7 @@ class FakeCupy(types.ModuleType):
     def empty(self, shape, dtype):
         self.fail()
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if size > MEMORY:
+        if size > self.memory:
             raise OutOfMemoryError("out of memory")
         memory = np.full(size, POISON, np.uint8)
         made = memory.view(dtype).reshape(shape).view(FakeArray)
