@@ -163,7 +163,8 @@ def test_memory_for_kernels_is_explained_as_that_for_arrays(cupy, device, kernel
             work()
 
 
-def test_memory_that_cannot_be_pinned_is_explained(device):
+def test_memory_that_cannot_be_pinned_is_explained(cupy, device):
+    cupy.memory = 64 << 20
     with pytest.raises(BackendError, match=r"33\.0 MiB of the host's memory cannot be locked"):
         device.upload(np.zeros(33 << 20, np.uint8))
 

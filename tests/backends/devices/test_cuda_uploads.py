@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from fake_cupy import POISON, FakeCupy
+from fake_cupy import MEMORY, POISON, FakeCupy, OutOfMemoryError
 
 from gpucnn.backends.devices.cuda.uploads import Uploads
+from gpucnn.errors import BackendError
 
 SIZE = 1000
 
@@ -79,6 +80,19 @@ def test_memory_that_the_pool_hands_on_is_not_written_too_early(machine):
     uploads.upload(np.zeros(SIZE, np.uint8))
     stream.synchronize()
     assert seen == [POISON]
+
+
+@pytest.mark.parametrize("size", [MEMORY + 1, (MEMORY << 5) + 1])
+def test_where_memory_is_full_it_still_is_at_the_next_try(size):
+    cupy = FakeCupy(memory=MEMORY if size == MEMORY + 1 else size)
+    stream = cupy.cuda.Stream(non_blocking=True)
+    uploads = Uploads(cupy, stream, lambda size: cupy.empty((size,), np.uint8))
+    for _ in range(4):
+        with pytest.raises((OutOfMemoryError, BackendError)):
+            uploads.upload(np.zeros(size, np.uint8))
+        array = uploads.upload(np.full(SIZE, 7, np.uint8))
+        stream.synchronize()
+        assert set(array.view(np.ndarray).tolist()) == {7}
 
 
 def test_buffers_are_made_once(machine):

@@ -52,8 +52,8 @@ class Staging:
 
     def _copy_slot(self, target: Any, content: NDArray[np.uint8]) -> None:
         if self._slots is None:
-            self._slots = pinned(self._cupy, SLOT * SLOTS).reshape(SLOTS, SLOT)
             self._copied = [event(self._cupy) for _ in range(SLOTS)]
+            self._slots = pinned(self._cupy, SLOT * SLOTS).reshape(SLOTS, SLOT)
         slot, copied = self._slots[self._next], self._copied[self._next]
         self._next = (self._next + 1) % SLOTS
         copied.synchronize()

@@ -58,8 +58,8 @@ class Uploads:
         return target.view(host.dtype).reshape(host.shape)
 
     def _enlarge(self, buffer: _Buffer, size: int) -> None:
-        buffer.pinned = pinned(self._cupy, size)
-        buffer.memory = self._empty(size)
+        memory, host = self._empty(size), pinned(self._cupy, size)
+        buffer.memory, buffer.pinned = memory, host  # both are there, or neither
         # The new memory's last user may not be done with it.
         buffer.used.record(self._stream)
 
