@@ -44,8 +44,26 @@ def test_json(cli, wrong_kernels):
     assert row["seconds"] > 0
 
 
-def test_another_folder_of_kernels_may_have_other_files_only(cli, tmp_path):
-    assert cli(*SMALL, "--kernels", tmp_path).status == 0
+def test_a_folder_may_have_files_that_are_not_used(cli, wrong_kernels):
+    (wrong_kernels / "max_pool3d.cu").write_text("")
+    result = cli(*SMALL, "--kernels", wrong_kernels)
+    assert result.status == 1
+    assert "not used, for no file of ours has the name: max_pool3d.cu" in result.err
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ((), "is not a folder of kernels: there is no .cu file in it"),
+        (("max_pol2d.cu",), 'max_pol2d.cu has no counterpart; did you mean "max_pool2d.cu"?'),
+    ],
+)
+def test_a_folder_without_a_kernel_of_ours(cli, tmp_path, files, message):
+    for file in files:
+        (tmp_path / file).write_text("")
+    result = cli(*SMALL, "--kernels", tmp_path)
+    assert result.status == 2
+    assert message in result.err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from gpucnn.backends.devices.device import Argument, Device, Grid, Module, is_aligned
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
-from gpucnn.errors import ShapeError
+from gpucnn.errors import BackendError, ShapeError
 
 THREADS = 256
 """Threads a block, where a kernel does not ask for another number."""
@@ -95,7 +95,13 @@ class KernelArrays(ArrayOperations):
         module = self._modules.get(source)
         if module is None:
             module = self._modules[source] = self.device.compile(source)
-        self.device.launch(module[function], blocks, _filled(block), shared_bytes, arguments)
+        try:
+            kernel = module[function]
+        except KeyError:
+            raise BackendError(
+                f"{source.path} has no kernel {function}; it has {', '.join(module) or 'none'}"
+            ) from None
+        self.device.launch(kernel, blocks, _filled(block), shared_bytes, arguments)
 
     def _folder_of(self, file: str) -> Path:
         own = self.kernels

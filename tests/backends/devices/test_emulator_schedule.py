@@ -170,6 +170,41 @@ def test_a_missing_barrier_shows_in_the_result(kernels):
 
 
 @needs_compiler
+@pytest.mark.parametrize("mode", ["fast", "sanitize"])
+@pytest.mark.parametrize("kernel", ["never_written", "written_later", "of_a_function", "dynamic"])
+def test_unwritten_shared_memory_is_poison(kernels, mode, kernel):
+    """For each block anew, and though no kernel writes to it."""
+    text = """
+    template <int N> __device__ float last() {
+        __shared__ float s[N];
+        const float x = s[threadIdx.x];
+        s[threadIdx.x] = 7.0f;
+        return x;
+    }
+    __global__ void never_written(float* y) {
+        __shared__ float s[64];
+        y[blockIdx.x * 64 + threadIdx.x] = s[threadIdx.x];
+    }
+    __global__ void written_later(float* y) {
+        __shared__ float s[64];
+        y[blockIdx.x * 64 + threadIdx.x] = s[threadIdx.x];
+        s[threadIdx.x] = 7.0f;
+    }
+    __global__ void of_a_function(float* y) {
+        y[blockIdx.x * 64 + threadIdx.x] = last<64>();
+    }
+    __global__ void dynamic(float* y) {
+        extern __shared__ float d[];
+        y[blockIdx.x * 64 + threadIdx.x] = d[threadIdx.x];
+        d[threadIdx.x] = 7.0f;
+    }"""
+    device, module = kernels(text, mode)
+    y = device.asarray(np.zeros(3 * 64, np.float32))
+    device.launch(module[kernel], (3, 1, 1), (64, 1, 1), 256, (y,))
+    assert np.isnan(device.to_numpy(y)).all()
+
+
+@needs_compiler
 def test_a_copy_is_late_or_early_as_the_seed_decides(kernels):
     text = """#include "ptx/async_copy.cuh"
     __global__ void unwaited(const float* x, float* y) {

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cache import Cache, cache_key
-from gpucnn.backends.devices.emulator.translation import INCLUDE, translation_unit
+from gpucnn.backends.devices.emulator.translation import INCLUDE, has_macros, translation_unit
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 
@@ -25,12 +25,14 @@ _BATCH = 8
 
 # binutils before 2.41 mix up the names of files in DWARF 5.
 _COMMON = ("-std=c++20", "-fPIC", "-pthread", "-g1", "-gdwarf-4")
+# What is read and never written is not taken for zero: shared memory is written by the runtime.
+_UNWRITTEN = "-fno-ipa-reference-addressable"
 # A product and a sum are never joined into one operation, so that results are the same on every
 # machine; errno and traps are nobody's business here.
 _ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
 _MODULE = (
-    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique",
+    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique", _UNWRITTEN,
 )  # fmt: skip
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
 _SANITIZERS = (
@@ -135,15 +137,24 @@ class Builder:
         self.mode = mode
         self.cache = cache
 
+    @property
+    def runtime_key(self) -> str:
+        """What the runtime depends on, wherever it is kept."""
+        parts = (_compiler_version(), _processor(), _emulator_text(), "runtime")
+        return cache_key(*parts, *self._runtime_options)
+
     def runtime(self) -> Path:
         """The runtime: a library, or for sanitized kernels a program that loads them."""
-        options = (*_COMMON, *_RUNTIME_OPTIONS, *self.mode.runtime_options)
-        key = cache_key(_compiler_version(), _processor(), _emulator_text(), "runtime", *options)
+        key = self.runtime_key
         path = self.cache.path_of(key)
         if path is None:
-            self.cache.put(key, self._compile_runtime(options))
+            self.cache.put(key, self._compile_runtime(self._runtime_options))
             path = self._path(key)
         return path
+
+    @property
+    def _runtime_options(self) -> tuple[str, ...]:
+        return (*_COMMON, *_RUNTIME_OPTIONS, *self.mode.runtime_options)
 
     def libraries(self, sources: Iterable[KernelSource]) -> dict[KernelSource, Path]:
         """The library of each source; those that are not in the cache are compiled, in parallel.
@@ -153,12 +164,9 @@ class Builder:
         """
         sources = list(dict.fromkeys(sources))
         missing = [source for source in sources if self._known(source) is None]
-        share = -(-len(missing) // (os.cpu_count() or 1))
-        size = max(1, min(_BATCH, share))
-        batches = [missing[i : i + size] for i in range(0, len(missing), size)]
-        if batches:
+        if missing:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(self._build, batches))
+                list(pool.map(self._build, _batches(missing)))
         return {source: self._found(source) for source in sources}
 
     def _known(self, source: KernelSource) -> Path | None:
@@ -231,6 +239,17 @@ class Builder:
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
             return _compile([*linking, str(compiled), "-shared"])
+
+
+def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
+    """What is compiled together; a source with macros alone, for they would reach into others."""
+    together = [source for source in sources if not has_macros(source)]
+    share = -(-len(together) // (os.cpu_count() or 1))
+    size = max(1, min(_BATCH, share))
+    batches: list[Sequence[KernelSource]] = [
+        together[i : i + size] for i in range(0, len(together), size)
+    ]
+    return batches + [[source] for source in sources if source not in together]
 
 
 def _compile(arguments: Sequence[str], text: str = "") -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +14,11 @@ import numpy as np
 from gpucnn.backends.devices.device import Argument, Grid
 from gpucnn.backends.devices.emulator.arguments import ArgumentPacker, Parameter, address_of
 from gpucnn.backends.devices.emulator.symbols import (
+    Variable,
+    moved_variables,
     shared_variables,
     source_line,
+    static_variables,
     thread_local_variables,
 )
 from gpucnn.backends.devices.emulator.translation import symbol_prefix
@@ -69,7 +72,7 @@ class LoadedKernel:
         library: the file.
         entry: the address of what calls it.
         shared: the address of what tells where its shared memory is.
-        shared_variables: distance from there and size of each static variable it may use.
+        shared_variables: the static ones it may use, each by its distance from there.
         parameters: kind and size of each, as include/entry.h writes them.
         most_threads: what its ``__launch_bounds__`` allow a block; 0 without.
     """
@@ -79,7 +82,7 @@ class LoadedKernel:
     library: Path
     entry: int
     shared: int
-    shared_variables: tuple[tuple[int, int], ...]
+    shared_variables: tuple[Variable, ...]
     parameters: tuple[Parameter, ...]
     most_threads: int
 
@@ -87,10 +90,16 @@ class LoadedKernel:
         """The function, its file and constants."""
         return f"{self.name} of {self.source}"
 
+    def sanitized(self, library: Path) -> LoadedKernel:
+        """The kernel in a sanitized library, which cannot be loaded."""
+        prefix = symbol_prefix(self.source)
+        shared = moved_variables(self.shared_variables, static_variables(library), prefix)
+        return replace(self, library=library, shared_variables=shared)
+
     @cached_property
     def static_shared_bytes(self) -> int:
         """Static shared memory a block."""
-        return sum(count for _, count in self.shared_variables)
+        return sum(variable.bytes for variable in self.shared_variables)
 
     @cached_property
     def packed(self) -> ArgumentPacker:
@@ -105,7 +114,7 @@ class LoadedKernel:
     @cached_property
     def variables_in_memory(self) -> ctypes.Array[ctypes.c_char]:
         """The shared variables, for the runtime."""
-        content = b"".join(_VARIABLE.pack(*variable) for variable in self.shared_variables)
+        content = b"".join(_VARIABLE.pack(v.offset, v.bytes) for v in self.shared_variables)
         return ctypes.create_string_buffer(content, len(content))
 
 
@@ -139,7 +148,10 @@ class Library:
 
 
 class Runtime:
-    """The emulator's runtime, loaded so that modules find its functions."""
+    """The emulator's runtime, loaded so that modules find its functions.
+
+    There is one a process: modules are bound to the functions that were loaded first.
+    """
 
     def __init__(self, path: Path) -> None:
         self._launch = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL).emulator_launch

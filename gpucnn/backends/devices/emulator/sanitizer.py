@@ -70,6 +70,7 @@ class SanitizerRunner:
                 f"block {_numbers(block)}",
                 f"shared_bytes {shared_bytes}",
                 f"seed {seed % 2**64}",
+                *(f"shared {v.offset} {v.bytes}" for v in kernel.shared_variables),
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
                 *(_argument_line(argument, buffers) for argument in arguments),
             ]

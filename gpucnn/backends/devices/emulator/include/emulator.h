@@ -11,3 +11,5 @@
 #include "scalar_functions.h"
 #include "short_float.h"
 #include "vector_types.h"
+
+#include "ptx/instruction.cuh"

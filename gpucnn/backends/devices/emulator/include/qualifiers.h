@@ -3,7 +3,7 @@
 
 #include "interface.h"
 
-#define __global__ static
+#define __global__
 #define __device__
 #define __host__
 #define __constant__ static const
@@ -25,7 +25,8 @@
 #define __dynamic_shared__
 #else
 #define __shared__ static thread_local
-#define __dynamic_shared__ thread_local
+// Not thread_local, for which a function would be called that may construct it.
+#define __dynamic_shared__ __thread
 #endif
 
 #define threadIdx (::emulator::place.thread)

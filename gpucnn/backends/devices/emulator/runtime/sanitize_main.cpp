@@ -4,6 +4,7 @@
 //
 //     library PATH            kernel NAME             symbols PREFIX
 //     grid X Y Z              block X Y Z             shared_bytes COUNT      seed NUMBER
+//     shared OFFSET BYTES     a variable of static shared memory
 //     buffer BYTES            in order; each gets memory of exactly that size
 //     pointer BUFFER OFFSET   an argument that points into a buffer
 //     value NUMBER            an argument of up to 8 bytes
@@ -37,6 +38,7 @@ struct Job {
     std::string library, kernel, symbols;
     uint32_t grid[3], block[3];
     uint64_t shared_bytes = 0, seed = 0;
+    std::vector<SharedVariable> shared;
     std::vector<Buffer> buffers;
     struct Argument {
         int buffer;
@@ -66,6 +68,10 @@ Job read_job(const char* path) {
             fields >> job.shared_bytes;
         } else if (word == "seed") {
             fields >> job.seed;
+        } else if (word == "shared") {
+            SharedVariable variable = {};
+            fields >> variable.offset >> variable.bytes;
+            job.shared.push_back(variable);
         } else if (word == "buffer") {
             size_t bytes = 0;
             fields >> bytes;
@@ -137,7 +143,7 @@ int main(int, char** arguments) {
     kernel_name = job.kernel.c_str();
     __sanitizer_set_death_callback(say_where);
     const LaunchRequest request = {
-        kernel_name, entry->call, shared, nullptr, 0, values.data(), nullptr, 0,
+        kernel_name, entry->call, shared, job.shared.data(), job.shared.size(), values.data(), nullptr, 0,
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0};
     LaunchFailure failure = {};

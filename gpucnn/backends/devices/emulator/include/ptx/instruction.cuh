@@ -1,5 +1,10 @@
 // Instructions of PTX on the host: what each opcode does. An opcode that is not here does not
 // compile.
+#pragma once
+
+#include "../atomics.h"
+#include "../collectives.h"
+#include "../short_float.h"
 
 namespace emulator {
 
