@@ -33,6 +33,9 @@ _ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
 _MODULE = (
     *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique", _UNWRITTEN,
+    # Every page of a large frame is touched, so no guard is stepped over; and who has called stays
+    # on the stack, to be told in messages.
+    "-fstack-clash-protection", "-fno-optimize-sibling-calls",
 )  # fmt: skip
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
 _SANITIZERS = (

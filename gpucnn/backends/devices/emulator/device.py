@@ -37,6 +37,8 @@ class EmulatorDevice(Device):
             the compiler's sanitizers. The last two are many times slower.
         seed: decides the order of threads and blocks; right kernels do not depend on it.
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
+        time_limit: seconds after which a launch is ended with an error that tells the line that
+            it was at; None for no limit.
 
     Raises:
         BackendError: an unknown mode, no workers, or no C++ compiler.
@@ -45,13 +47,20 @@ class EmulatorDevice(Device):
     name = "emulator"
     limits = DeviceLimits(dynamic_shared_bytes=227 * 1024)
 
-    def __init__(self, mode: str = "fast", seed: int = 0, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        mode: str = "fast",
+        seed: int = 0,
+        workers: int | None = None,
+        time_limit: float | None = None,
+    ) -> None:
         if mode not in MODES:
             raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
         if workers is not None and workers < 1:
             raise BackendError(f"workers is {workers}; the emulator needs one at least")
         self.mode = MODES[mode]
         self.seed = seed
+        self.time_limit = time_limit
         self.workers = 1 if self.mode.checked else workers or _cores()
         kept = _cache(default_folder())
         self._builder = Builder(self.mode, kept)
@@ -120,15 +129,18 @@ class EmulatorDevice(Device):
             BackendError: arguments that do not fit the kernel's parameters, more threads or
                 shared memory than a GPU has, or whatever the kernel does that a GPU would refuse
                 or leave undefined: kernel, block, thread and source line.
+            KeyboardInterrupt: the user has ended it.
         """
         self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
         if self._sanitizer:
-            self._sanitizer.launch(kernel, grid, block, shared_bytes, arguments, self.seed)
+            self._sanitizer.launch(
+                kernel, grid, block, shared_bytes, arguments, self.seed, self.time_limit or 0.0
+            )
         else:
             self._runtime.launch(
                 kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
-                self.mode.checked,
+                self.mode.checked, self.time_limit or 0.0,
             )  # fmt: skip
 
     def _check_launch(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import struct
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,9 +17,10 @@ from gpucnn.backends.devices.device import Argument, Grid
 from gpucnn.backends.devices.emulator.arguments import ArgumentPacker, Parameter, address_of
 from gpucnn.backends.devices.emulator.symbols import (
     Variable,
+    line_of_kernel,
     moved_variables,
     shared_variables,
-    source_line,
+    source_lines,
     static_variables,
     thread_local_variables,
 )
@@ -38,19 +41,22 @@ class _KernelEntry(ctypes.Structure):
     )
 
 
-_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQII")
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4x")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _VARIABLE = struct.Struct("@qQ")
 """The runtime's SharedVariable."""
 _REGION = struct.Struct("@QQQ")
 """The runtime's Region."""
+_INTERRUPTED = 2
+"""What the runtime's launch returns when the user has ended it."""
 
 
 class _SourcePlace(ctypes.Structure):
     _fields_ = (
-        ("instruction", ctypes.c_void_p),
-        ("file", ctypes.c_char_p),
+        ("frames", ctypes.c_uint64 * 24),
+        ("count", ctypes.c_uint32),
         ("line", ctypes.c_int),
+        ("file", ctypes.c_char_p),
     )
 
 
@@ -167,6 +173,7 @@ class Runtime:
         seed: int,
         workers: int,
         checked: bool,
+        time_limit: float,
     ) -> None:
         """Runs a kernel; BackendError for whatever the emulator refuses."""
         slots = kernel.packed(arguments)
@@ -186,10 +193,25 @@ class Runtime:
             seed % 2**64,
             workers,
             checked,
+            time_limit,
+            _interrupts(),
         )
         failure = _LaunchFailure()
-        if self._launch(request, failure):
+        status = self._launch(request, failure)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+        if status:
             raise BackendError(_described(kernel, failure))
+
+
+def _interrupts() -> int:
+    """How many times a user must press Ctrl-C to end a launch: twice where a handler waits for it.
+
+    Python's handlers run in the main thread, which has to leave the launch first.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return 0
+    return 1 if signal.getsignal(signal.SIGINT) is signal.default_int_handler else 2
 
 
 def _regions(arguments: Sequence[Argument]) -> bytes:
@@ -208,8 +230,21 @@ def _address(content: bytes) -> int | None:
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
     message = str(failure.message, errors="replace")
     for words, place in ((" at", failure.at), ("; the other at", failure.other)):
-        if place.file:
-            message += f"{words} {place.file.decode()}:{place.line}"
-        elif place.instruction:
-            message += f"{words} {source_line(kernel.library, place.instruction)}"
+        stated = f"{place.file.decode()}:{place.line}" if place.file else ""
+        if line := place_of(kernel, place.frames[: place.count], stated):
+            message += f"{words} {line}"
     return message
+
+
+def place_of(kernel: LoadedKernel, frames: Sequence[int], stated: str = "") -> str:
+    """Where in a kernel something happened, as messages show it; empty if nothing tells.
+
+    Args:
+        kernel: which.
+        frames: instructions of its library, innermost first.
+        stated: for want of their lines.
+    """
+    lines = source_lines(kernel.library, frames) if frames else []
+    if frames and not (lines or stated):
+        return f"{kernel.library.name}+{frames[0]:#x} (addr2line, of binutils, tells the line)"
+    return line_of_kernel(lines, kernel.source) or stated

@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gpucnn.backends.devices.emulator.translation import EMULATOR
+from gpucnn.backends.devices.source import KernelSource
+
 
 class Variable(NamedTuple):
     """A variable: its mangled name, where it lies in its section or from an anchor, its size."""
@@ -92,21 +95,46 @@ def _counted(identifier: str) -> str:
     return f"{len(identifier)}{identifier}"
 
 
-def source_line(library: Path, address: int) -> str:
-    """The source line of an instruction's address in this process, "file:line"."""
-    offset = address - _load_address(library)
-    # An address that a call returns to belongs to the line of the instruction before it.
-    command = ["addr2line", "-e", str(library), hex(offset - 1)]
+class SourceLine(NamedTuple):
+    """A line of a source: the file with its folder, as the compiler was told, and its number."""
+
+    file: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+def source_lines(library: Path, instructions: Sequence[int]) -> list[SourceLine]:
+    """The lines of instructions, innermost first: of each, what has been inlined there as well.
+
+    Args:
+        library: where they are.
+        instructions: their distances from the library's beginning.
+    """
+    command = ["addr2line", "-i", "-e", str(library), *map(hex, instructions)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
-        return f"{library.name}+{offset:#x} (install addr2line, of binutils, for the line)"
-    return done.stdout.split(" ")[0].strip().rpartition("/")[2]
+        return []
+    lines = (line.split(" ")[0].rpartition(":") for line in done.stdout.splitlines())
+    return [SourceLine(file, number) for file, _, number in lines if number.isdecimal()]
 
 
-def _load_address(library: Path) -> int:
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and Path(fields[5]) == library.resolve() and fields[2] == "00000000":
-            return int(fields[0].split("-")[0], 16)
-    return 0
+def line_of_kernel(lines: Sequence[SourceLine], source: KernelSource) -> str:
+    """The first line in a kernel's own file; and the first in a header, if it was called there.
+
+    Args:
+        lines: innermost first; others, such as the emulator's own, are passed over.
+        source: the kernel's file.
+    """
+    names = {path.name for path in (source.path, *source.headers())}
+    shown = [
+        line
+        for line in lines
+        if Path(line.file).name in names and not Path(line.file).is_relative_to(EMULATOR)
+    ]
+    own = next((line for line in shown if Path(line.file).name == source.path.name), None)
+    if own is None or own == shown[0]:
+        return str(shown[0]) if shown else ""
+    return f"{own} (in {shown[0]})"

@@ -13,7 +13,8 @@ from gpucnn.backends.devices.source import (
     without_comments,
 )
 
-INCLUDE = Path(__file__).parent / "include"
+EMULATOR = Path(__file__).parent
+INCLUDE = EMULATOR / "include"
 """The emulator's headers."""
 
 _INSTRUCTIONS = "ptx"

@@ -146,7 +146,7 @@ EMULATOR_UNCHECKED void combine_ldmatrix(void** lanes) {
                 const unsigned outer = lane / 4, inner = lane % 4 * 2 + i;
                 const unsigned row = transposed ? inner : outer;
                 const unsigned column = transposed ? outer : inner;
-                memcpy(&halves[i], load(matrix * 8 + row)->row + 2 * column, 2);
+                __builtin_memcpy(&halves[i], load(matrix * 8 + row)->row + 2 * column, 2);
             }
             load(lane)->result[matrix] = halves[0] | static_cast<unsigned>(halves[1]) << 16;
         }
