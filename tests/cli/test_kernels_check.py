@@ -44,6 +44,19 @@ def test_json(cli, wrong_kernels):
     assert row["seconds"] > 0
 
 
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_a_kernel_that_never_ends_is_wrong(cli, tmp_path, monkeypatch, mode):
+    monkeypatch.setattr("gpucnn.kernelcheck.check.TIME_LIMIT", 0.5)
+    text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
+    body = text.index("{\n", text.index("__global__ void relu_forward")) + 2
+    loop = "    volatile int zero = 0;\n    while (zero == 0) {\n    }\n"
+    (tmp_path / "activation.cu").write_text(text[:body] + loop + text[body:], "utf-8")
+    arguments = ("--quick", "--mode", mode, "--operation", "relu_forward")
+    result = cli("kernels", "check", *arguments, "--kernels", tmp_path)
+    assert result.status == 1
+    assert "the launch takes longer than its time limit at activation.cu:" in result.out
+
+
 def test_a_folder_may_have_files_that_are_not_used(cli, wrong_kernels):
     (wrong_kernels / "max_pool3d.cu").write_text("")
     result = cli(*SMALL, "--kernels", wrong_kernels)

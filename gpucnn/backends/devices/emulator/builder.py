@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -25,18 +26,21 @@ _BATCH = 8
 
 # binutils before 2.41 mix up the names of files in DWARF 5.
 _COMMON = ("-std=c++20", "-fPIC", "-pthread", "-g1", "-gdwarf-4")
-# What is read and never written is not taken for zero: shared memory is written by the runtime.
-_UNWRITTEN = "-fno-ipa-reference-addressable"
 # A product and a sum are never joined into one operation, so that results are the same on every
 # machine; errno and traps are nobody's business here.
 _ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
 _MODULE = (
-    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique", _UNWRITTEN,
+    *_ARITHMETIC, "-w", "-fvisibility=hidden",
     # Every page of a large frame is touched, so no guard is stepped over; and who has called stays
     # on the stack, to be told in messages.
     "-fstack-clash-protection", "-fno-optimize-sibling-calls",
 )  # fmt: skip
+_GNU = (
+    "-fno-gnu-unique",
+    # What is read and never written is not taken for zero: shared memory is written by the runtime.
+    "-fno-ipa-reference-addressable",
+)
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
 _SANITIZERS = (
     "-fsanitize=address,undefined",
@@ -60,6 +64,12 @@ class Mode:
     runtime_options: tuple[str, ...] = ("-O2",)
 
     @property
+    def definitions(self) -> tuple[str, ...]:
+        """What g++ defines under sanitizers, for a compiler that does not."""
+        names = ["__SANITIZE_THREAD__"] * self.checked + ["__SANITIZE_ADDRESS__"] * self.sanitized
+        return tuple(f"-D{name}" for name in names)
+
+    @property
     def checked(self) -> bool:
         """Whether each access of memory is checked by the runtime."""
         return self.name == "race"
@@ -80,27 +90,71 @@ MODES = {
 }
 
 
-@cache
-def compiler() -> str:
-    """The C++ compiler: CXX, g++ or clang++.
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler.
+
+    Attributes:
+        command: its program, and options that CXX gives it.
+        version: what it says of itself.
+    """
+
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def is_gnu(self) -> bool:
+        """Whether it is g++; otherwise it is taken for clang++."""
+        return "Free Software Foundation" in self.version
+
+    @property
+    def name(self) -> str:
+        """Its version in a line."""
+        return self.version.partition("\n")[0]
+
+
+def compiler() -> Compiler:
+    """The C++ compiler: what CXX names and nothing else, or g++, or clang++.
 
     Raises:
-        BackendError: there is none.
+        BackendError: there is none, or what CXX names does not work.
     """
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        if name and shutil.which(name):
-            return name
+    return _compiler(os.environ.get("CXX", "").strip())
+
+
+@cache
+def _compiler(chosen: str) -> Compiler:
+    for command in [_words(chosen)] if chosen else [["g++"], ["clang++"]]:
+        if shutil.which(command[0]):
+            return Compiler(tuple(command), _version(command))
+    if chosen:
+        raise BackendError(
+            f"CXX is {chosen!r}, and there is no such program; set it to another, or unset it"
+        )
     raise BackendError(
         "the emulator compiles kernels with the host's C++ compiler, and there is none; "
         "install g++ (Debian and Ubuntu: apt install g++), or name one in CXX"
     )
 
 
-@cache
-def _compiler_version() -> str:
-    return subprocess.run(
-        [compiler(), "--version"], capture_output=True, text=True, check=True
-    ).stdout
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise BackendError(f"CXX is {command!r}, which a shell could not read: {error}") from error
+
+
+def _version(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BackendError(f"{shlex.join(command)} cannot be run: {error.strerror}") from error
+    if done.returncode or not done.stdout.strip():
+        raise BackendError(
+            f"{shlex.join(command)} is no C++ compiler: asked for its --version, it ends with "
+            f"status {done.returncode}; set CXX to one, or unset it"
+        )
+    return done.stdout
 
 
 @cache
@@ -109,12 +163,18 @@ def _native() -> str:
     return "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
 
 
+def _host() -> tuple[str, ...]:
+    """What libraries depend on besides sources and options: compiler, processor, the emulator."""
+    used = compiler()
+    return shlex.join(used.command), used.version, _processor(used), _emulator_text()
+
+
 @cache
-def _processor() -> str:
+def _processor(used: Compiler) -> str:
     """What distinguishes processors for ``-march=native``."""
-    command = [compiler(), _native(), "-E", "-v", "-x", "c++", os.devnull]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    return next((line for line in report.splitlines() if "cc1plus" in line), report)
+    command = [*used.command, _native(), "-E", "-v", "-x", "c++", os.devnull]
+    report = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    return next((line for line in report.splitlines() if "cc1" in line), report)
 
 
 @cache
@@ -124,8 +184,7 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    options = repr((mode, _COMMON, _MODULE))
-    return cache_key(_compiler_version(), _processor(), _emulator_text(), options, *parts)
+    return cache_key(*_host(), repr((mode, _COMMON, _MODULE)), *parts)
 
 
 class Builder:
@@ -143,8 +202,7 @@ class Builder:
     @property
     def runtime_key(self) -> str:
         """What the runtime depends on, wherever it is kept."""
-        parts = (_compiler_version(), _processor(), _emulator_text(), "runtime")
-        return cache_key(*parts, *self._runtime_options)
+        return cache_key(*_host(), "runtime", *self._runtime_options)
 
     def runtime(self) -> Path:
         """The runtime: a library, or for sanitized kernels a program that loads them."""
@@ -157,7 +215,8 @@ class Builder:
 
     @property
     def _runtime_options(self) -> tuple[str, ...]:
-        return (*_COMMON, *_RUNTIME_OPTIONS, *self.mode.runtime_options)
+        own = () if compiler().is_gnu or self.mode.checked else self.mode.definitions
+        return (*_COMMON, *_RUNTIME_OPTIONS, *own, *self.mode.runtime_options)
 
     def libraries(self, sources: Iterable[KernelSource]) -> dict[KernelSource, Path]:
         """The library of each source; those that are not in the cache are compiled, in parallel.
@@ -214,11 +273,12 @@ class Builder:
 
     def _module_options(self) -> list[str]:
         options = [_native() if o == "@native" else o for o in self.mode.kernel_options]
-        return [*_COMMON, *_MODULE, *options, f"-I{INCLUDE}"]
+        own = _GNU if compiler().is_gnu else self.mode.definitions
+        return [*_COMMON, *_MODULE, *own, *options, f"-I{INCLUDE}"]
 
     def _precompiled_header(self) -> Path | None:
         """The emulator's header as g++ reads it in no time; None for other compilers."""
-        if "Free Software Foundation" not in _compiler_version():
+        if not compiler().is_gnu:
             return None
         key = _key(self.mode, "header")
         path = self.cache.path_of(key)
@@ -263,7 +323,7 @@ def _compile(arguments: Sequence[str], text: str = "") -> bytes:
 
 
 def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
-    command = [compiler(), *arguments]
+    command = [*compiler().command, *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BackendError(f"{described} does not compile:\n{done.stderr.strip()[:4000]}")

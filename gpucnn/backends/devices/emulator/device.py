@@ -192,8 +192,12 @@ _runtimes: dict[str, Runtime] = {}
 
 
 def _runtime(builder: Builder) -> Runtime:
-    """Loads the runtime, once."""
+    """The process' one runtime, loaded if it has not been."""
     key = builder.runtime_key
+    if _runtimes and key not in _runtimes:
+        raise BackendError(
+            "the emulator's compiler has changed since it was first used; start a new process"
+        )
     if key not in _runtimes:
         _runtimes[key] = Runtime(builder.runtime())
     return _runtimes[key]

@@ -64,9 +64,13 @@ def shared_variables(
 def moved_variables(
     shared: Sequence[Variable], variables: Sequence[Variable], prefix: str
 ) -> tuple[Variable, ...]:
-    """The shared variables as another library of the same module has them, where it does."""
-    names = {variable.name for variable in shared}
-    return _from_anchor([v for v in variables if v.name in names], variables, prefix)
+    """The shared variables as another library of the same module has them, where it does.
+
+    Its sizes may have a sanitizer's red zones in them.
+    """
+    sizes = {variable.name: variable.bytes for variable in shared}
+    moved = [v._replace(bytes=sizes[v.name]) for v in variables if v.name in sizes]
+    return _from_anchor(moved, variables, prefix)
 
 
 def _from_anchor(

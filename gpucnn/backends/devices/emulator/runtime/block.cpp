@@ -59,6 +59,10 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
     running_ = true;
     switch_context(main_, fiber_->context);
     running_ = false;
+    if (short_of_memory_) {  // Others may have more use for it.
+        fibers_.clear();
+        short_of_memory_ = false;
+    }
     return !failed_;
 }
 
@@ -114,6 +118,7 @@ void BlockRunner::fiber_main() {
     try {
         runner.run_threads();
     } catch (const std::bad_alloc&) {
+        runner.short_of_memory_ = true;
     }
     runner.fail(NO_MEMORY);
 }

@@ -135,6 +135,7 @@ private:
     bool running_ = false;
     bool failed_ = false;
     bool stuck_ = false;
+    bool short_of_memory_ = false;
 };
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
