@@ -89,7 +89,7 @@ def run(folder, compiler, *modes):
 @needs_compiler
 def test_the_c_librarys_contexts(tmp_path):
     """Which take the place of the hand-written switch on machines that have none."""
-    run(tmp_path, "g++ -DEMULATOR_UCONTEXT", "fast", "race", "sanitize")
+    run(tmp_path, "g++ -DEMULATOR_UCONTEXT", "fast", "race")
 
 
 @pytest.mark.skipif(shutil.which("clang++") is None, reason="clang++ is not installed")

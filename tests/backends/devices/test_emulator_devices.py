@@ -36,9 +36,7 @@ def run(program, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("writable", [True, False])
-def test_devices_share_one_runtime(tmp_path, writable):
-    """Where the cache cannot be written to, each would have files of its own."""
-    folder = tmp_path / "cache" if writable else "/proc/nothing"
-    result = run(TWO_DEVICES, GPUCNN_CACHE_DIR=str(folder), OTHER=str(tmp_path / "other"))
+def test_devices_share_one_runtime(tmp_path):
+    """Where a cache cannot be written to, each would have files of its own."""
+    result = run(TWO_DEVICES, GPUCNN_CACHE_DIR="/proc/nothing", OTHER=str(tmp_path))
     assert result[:2] == (0, "0.015625\n" * 4), result

@@ -275,11 +275,11 @@ __global__ void copies_bytes_out_of_bounds(const float* x, float* y) {
 }
 
 __global__ void bytes_without_a_barrier(const float* x, float* y) {
-    __shared__ float rows[64][4];
-    memset(rows[threadIdx.x], 0, 16);  // bytes_without_a_barrier
-    float row[4];
-    memcpy(row, rows[63 - threadIdx.x], 16);  // bytes_without_a_barrier
-    y[blockIdx.x * 64 + threadIdx.x] = row[0] + row[3];
+    __shared__ float rows[64][16];
+    memset(rows[threadIdx.x], 0, 64);  // bytes_without_a_barrier
+    float row[16];
+    memcpy(row, rows[63 - threadIdx.x], 64);  // bytes_without_a_barrier
+    y[blockIdx.x * 64 + threadIdx.x] = row[0] + row[15];
 }
 
 __global__ void counts_and_reads(const float* x, float* y) {
@@ -438,6 +438,17 @@ def test_a_mistake_is_reported(kernels, kernel, mode, place, words):
     y = arguments[1]
     with pytest.raises(BackendError, match="mask_without_the_lane"):
         device.launch(module["mask_without_the_lane"], (2, 1, 1), (64, 1, 1), 0, (y, y))
+
+
+def test_a_line_is_found_though_the_library_has_been_replaced(kernels, tmp_path):
+    """By another process, which has compiled the same into the same cache."""
+    device, module = kernels(MISTAKES.replace("divides_by_zero", "divides"))
+    library, copy = module["divides"].library, tmp_path / "copy"
+    copy.write_bytes(library.read_bytes())
+    copy.replace(library)
+    x, y = (device.asarray(np.zeros(256, np.float32)) for _ in range(2))
+    with pytest.raises(BackendError, match=r"division by zero at test\.cu:\d+$"):
+        device.launch(module["divides"], (2, 1, 1), (64, 1, 1), 0, (x, y))
 
 
 LIMITS = """

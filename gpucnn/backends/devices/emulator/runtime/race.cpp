@@ -33,6 +33,8 @@ struct Checks {
     uintptr_t module_begin = 0;
     size_t module_bytes = 0;
     uint32_t block = 0;
+    // Begun with each launch and each block, and never the same again.
+    uint32_t epoch = 0;
     bool on = false;
 };
 Checks checks;
@@ -242,7 +244,7 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (use != Use::READ) {
         refuse_copied(*memory, address, size);
     }
-    memory->each_word(address, size, checks.block, [&](Word& word) {
+    memory->each_word(address, size, [&](Word& word) {
         (use == Use::READ ? read_word : write_word)(*memory, word, access);
     });
 }
@@ -266,6 +268,10 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.module_bytes = extent.end - extent.begin;
     checks.arrays.back().reset(reinterpret_cast<const void*>(extent.variables),
                                extent.variables_end - extent.variables, MOST_GRANULE);
+    ++checks.epoch;
+    for (Memory& memory : checks.arrays) {
+        memory.begin(checks.epoch);
+    }
     checks.block = 0;
 }
 
@@ -273,7 +279,6 @@ void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
     if (!checks.on) {
         return;
     }
-    // Words know of which block they are, so they need not be made anew for each.
     if (checks.shared.size() != shared.size()) {
         checks.shared.resize(shared.size());
         for (size_t i = 0; i < shared.size(); ++i) {
@@ -281,8 +286,9 @@ void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
             checks.shared[i].reset(shared[i].begin, shared[i].bytes, MOST_GRANULE);
         }
     }
+    ++checks.epoch;
     for (Memory& memory : checks.shared) {
-        memory.begin_block();
+        memory.begin(checks.epoch);
     }
     checks.clocks.reset(threads);
     ++checks.block;
@@ -300,7 +306,7 @@ void mark_pending(const void* address, size_t size, bool pending) {
     }
     const auto begin = reinterpret_cast<uintptr_t>(address);
     if (Memory* memory = find_memory(begin)) {
-        memory->each_word(begin, size, checks.block, [=](Word& word) { word.pending = pending; });
+        memory->each_word(begin, size, [=](Word& word) { word.pending = pending; });
     }
 }
 

@@ -37,14 +37,15 @@ struct Word {
     Access earlier_read;
     // Of an element that was accessed in part: its bytes.
     Word* bytes;
-    // Shared memory: which block all of this is of; whether it has written the element, and
-    // whether an asynchronous copy to it is under way.
-    uint32_t block;
+    // When all of this was known; it is nothing if that was in another epoch than its memory's.
+    uint32_t epoch;
+    // Shared memory: whether the block has written the element, and whether an asynchronous copy
+    // to it is under way.
     bool written;
     bool pending;
 };
 
-// Words that are zeros until they are written to, and take no memory until then.
+// Words that are zeros, or those of an earlier epoch. They take no memory until they are touched.
 class Words {
 public:
     Words() = default;
@@ -53,6 +54,9 @@ public:
     ~Words() { release(); }
 
     void reset(size_t count) {
+        if (words_ != nullptr && count * sizeof(Word) <= bytes_ && bytes_ <= KEPT_BYTES) {
+            return;
+        }
         release();
         bytes_ = std::max<size_t>(count, 1) * sizeof(Word);
         void* const mapping = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
@@ -68,8 +72,12 @@ private:
     void release() {
         if (words_ != nullptr) {
             munmap(words_, bytes_);
+            words_ = nullptr;
         }
     }
+
+    // More is given back to the system after each launch.
+    static constexpr size_t KEPT_BYTES = 64 << 20;
 
     Word* words_ = nullptr;
     size_t bytes_ = 0;
@@ -89,23 +97,25 @@ public:
         bytes_ = count;
         granule_ = granule;
         words_.reset((begin_ % granule_ + count + granule_ - 1) / granule_);
+    }
+    // All that was known is forgotten.
+    void begin(uint32_t now) {
+        epoch_ = now;
         parts_.clear();
     }
-    // Shared memory: what is known is another block's.
-    void begin_block() { parts_.clear(); }
     bool holds(uintptr_t address) const { return address - begin_ < bytes_; }
 
-    // Calls visit(word) for all that is known of these bytes, which `block` accesses.
+    // Calls visit(word) for all that is known of these bytes.
     template <typename Visit>
-    void each_word(uintptr_t address, size_t size, uint32_t block, Visit visit) {
+    void each_word(uintptr_t address, size_t size, Visit visit) {
         const uintptr_t end = address + size;
         while (address < end) {
             const uintptr_t offset = address % granule_;
             const uintptr_t next = std::min(end, address - offset + granule_);
             Word& word = words_[(address - begin_ + begin_ % granule_) / granule_];
-            if (shared && word.block != block) {
+            if (word.epoch != epoch_) {
                 word = {};
-                word.block = block;
+                word.epoch = epoch_;
             }
             if (word.bytes == nullptr && next - address < granule_) {
                 word.bytes = parts_.emplace_back().split(word);
@@ -130,6 +140,8 @@ private:
         }
     };
 
+    // Of a launch; of shared memory a block.
+    uint32_t epoch_ = 0;
     uintptr_t begin_ = 0;
     size_t bytes_ = 0;
     size_t granule_ = 1;
