@@ -91,7 +91,7 @@ def _driver() -> Finding:
 
 
 def _compiler() -> Finding:
-    from gpucnn.backends.devices.emulator.builder import compiler
+    from gpucnn.backends.devices.emulator.compiler import compiler
 
     try:
         return Finding("C++ compiler", True, compiler().name)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gpucnn.backends.devices.emulator import builder
+from gpucnn.backends.devices.emulator import compiler
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.emulator.translation import EMULATOR
 from gpucnn.doctor import examine
@@ -73,11 +73,11 @@ print("fine")
 """
 
 
-def run(folder, compiler, *modes):
+def run(folder, cxx, *modes):
     """The program in a process of its own, with this for CXX."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder), *modes],
-        env=os.environ | {"CXX": compiler, "GPUCNN_CACHE_DIR": str(folder / "cache")},
+        env=os.environ | {"CXX": cxx, "GPUCNN_CACHE_DIR": str(folder / "cache")},
         capture_output=True,
         text=True,
         timeout=300,
@@ -115,7 +115,7 @@ def test_the_runtime_compiles_for_aarch64(tmp_path):
 @needs_compiler
 def test_cxx_may_have_options(monkeypatch):
     monkeypatch.setenv("CXX", "g++ -DSOMETHING='of ours'")
-    assert builder.compiler().command == ("g++", "-DSOMETHING=of ours")
+    assert compiler.compiler().command == ("g++", "-DSOMETHING=of ours")
     assert not why_unavailable()
 
 
@@ -159,7 +159,7 @@ def test_the_compiler_stays_the_same_in_a_process(monkeypatch):
 
 
 def test_no_compiler_is_one_message(monkeypatch):
-    builder._compiler.cache_clear()
+    compiler._compiler.cache_clear()
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(BackendError, match=r"there is none; install g\+\+ .*or name one in CXX"):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from gpucnn.backends.devices.cache import Cache, default_folder
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Module
 from gpucnn.backends.devices.emulator.arguments import address_of
-from gpucnn.backends.devices.emulator.builder import MODES, Builder, compiler
+from gpucnn.backends.devices.emulator.builder import MODES, Builder
+from gpucnn.backends.devices.emulator.compiler import compiler
 from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.source import KernelSource
