@@ -39,8 +39,12 @@ class Finding:
         return {"works": self.works, "text": self.text}
 
 
-def examine() -> list[Finding]:
-    """All findings, in the order to read them in."""
+def examine(device: int = 0) -> list[Finding]:
+    """All findings, in the order to read them in.
+
+    Args:
+        device: which GPU.
+    """
     return [
         Finding("Python", None, f"{platform.python_version()} at {sys.executable}"),
         Finding(
@@ -53,7 +57,7 @@ def examine() -> list[Finding]:
         _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
         _driver(),
         _compiler(),
-        *(_backend(name) for name in NAMES if name != "auto"),
+        *(_backend(name, device) for name in NAMES if name != "auto"),
     ]
 
 
@@ -99,6 +103,6 @@ def _compiler() -> Finding:
         return Finding("C++ compiler", False, str(error))
 
 
-def _backend(name: str) -> Finding:
-    reason = why_unavailable(name)
+def _backend(name: str, device: int) -> Finding:
+    reason = why_unavailable(name, device)
     return Finding(f"backend {name}", not reason, reason or "works")

@@ -26,7 +26,7 @@ from gpucnn.kernelcheck.check import Checker, run
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
 
-ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 2))
+ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 2), ("fast", 99))
 """Modes in the order in which they are tried, and with how many ranks of problems.
 
 Race mode sees most, is compiled fastest, and survives accesses out of bounds.
@@ -108,9 +108,7 @@ def _problems_by_file():
     return chosen
 
 
-@cache
-def _expected(file):
-    return {problem: expect(problem) for problem in problems_of(file)}
+_expected = cache(expect)
 
 
 def survivors(mutants, folder, report=print):
@@ -224,14 +222,15 @@ class _Worker:
 def _serve(pipe):
     while True:
         host, folder, mode, ranks = pipe.recv()
-        expected, checker = _expected(host), Checker(mode, folder)
+        problems = problems_of(host, ranks)
+        checker, expected = Checker(mode, folder), {each: _expected(each) for each in problems}
         pipe.send("prepared")
-        pipe.send(_complaint(checker, expected, problems_of(host, ranks)))
+        pipe.send(_complaint(checker, expected))
 
 
-def _complaint(checker, expected, problems):
-    for problem in problems:
-        finding = checker.check(problem, expected[problem])
+def _complaint(checker, expected):
+    for problem, outcome in expected.items():
+        finding = checker.check(problem, outcome)
         if finding.complaint:
             return finding.complaint
     return ""

@@ -35,12 +35,15 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.bench.training import compare_training
     from gpucnn.config import load_config
+    from gpucnn.training.environment import describe
 
     loaded = load_config(config, overrides)
-    results = compare_training(loaded, get_backend(backend), against == "torch")
+    ours = get_backend(backend)
+    results = compare_training(loaded, ours, against == "torch")
     if as_json:
         epochs = loaded.training.epochs
-        print_json({"epochs": epochs, **{one.name: asdict(one) for one in results}})
+        answers = {one.name: asdict(one) for one in results}
+        print_json({"environment": describe(ours), "epochs": epochs, **answers})
         return
     rows = [[one.name, f"{one.accuracy:.2%}", f"{one.seconds:.2f}"] for one in results]
     click.echo(table([f"{loaded.training.epochs} epochs", "test accuracy", "seconds"], rows))

@@ -6,6 +6,7 @@ the same pass over the absolute values.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,8 +22,16 @@ from gpucnn.kernelcheck.running_error import sum_bound
 _MOST_TAPS = 6000
 """N·P·Q·R·S: each problem is quickly done, by naive loops too."""
 _MOST_MULTIPLY_ADDS = 1_000_000
+_MOST_ATTEMPTS = 50
+"""Sizes that are drawn for the same channels, before it is seen that these are too many."""
 _FILTERS = (*CHANNELS, 130)
 """Also more than a tile of a matrix product has."""
+_AT_ONE_END: tuple[Sides, ...] = (
+    ((1, 0), (0, 0)),
+    ((0, 1), (0, 0)),
+    ((0, 0), (1, 0)),
+    ((0, 0), (0, 1)),
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,17 @@ class _Axis:
 
 
 def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
-    """Sizes of a convolution: all pairs of channels and filters in a series' first 45."""
-    while True:
-        C, K, groups = _channels(rng, number)
-        axes = _axis(rng), _axis(rng)
+    """Sizes of a convolution: all pairs of channels and filters in a series' first 45.
+
+    Every fifth is padded by one pixel at one end alone, each end in turn; of ten others one has
+    filters of 1×1, one of 7×7, and one has images of 1×1.
+    """
+    channels = _channels(rng, number)
+    for attempt in itertools.count(1):
+        if attempt % _MOST_ATTEMPTS == 0:
+            channels = _channels(rng, integer(rng, 0, 99))
+        C, K, groups = channels
+        axes = _axes(rng, number)
         heights, widths = axes
         problem = conv2d_geometry(
             (chosen(rng, 1, 1, 2, 3), heights.size, widths.size, C),
@@ -52,27 +68,58 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
         )
         taps = problem.N * problem.P * problem.Q * problem.R * problem.S
         if taps <= _MOST_TAPS and problem.multiply_adds <= _MOST_MULTIPLY_ADDS:
-            return problem
-        number = integer(rng, 0, 99)
+            break
+    return problem
 
 
 def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
     """C, K and groups; every third problem has groups, as many as there are channels or fewer."""
     if number % 3:
-        plain = number - number // 3 - 1
-        return CHANNELS[plain % 5], _FILTERS[plain // 5 % 6], 1
+        # Seven is prime to the number of pairs, so all come, and neighbours differ in both.
+        pair = 7 * (number - number // 3 - 1) % (len(CHANNELS) * len(_FILTERS))
+        return CHANNELS[pair % len(CHANNELS)], _FILTERS[pair // len(CHANNELS)], 1
     groups = chosen(rng, 2, 3, 5, 8, 17, 35, 64, 132)
     per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
     return groups * per_group[0], groups * per_group[1], groups
 
 
-def _axis(rng: Generator) -> _Axis:
-    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+def _axes(rng: Generator, number: int) -> tuple[_Axis, _Axis]:
+    match number % 10:
+        case 4 | 9:
+            rows, columns = _AT_ONE_END[number // 5 % 4]
+            return _exact_axis(rng, rows), _exact_axis(rng, columns)
+        case 0:
+            return _axis(rng, 1), _axis(rng, 1)
+        case 5:
+            return _axis(rng, 7), _axis(rng, 7)
+        case 2:
+            return _pixel_axis(rng), _pixel_axis(rng)
+    return _axis(rng, 1 + number % 7), _axis(rng, integer(rng, 1, 7))
+
+
+def _axis(rng: Generator, window: int) -> _Axis:
+    dilation = chosen(rng, 1, 1, 2, 3)
     extent = (window - 1) * dilation + 1
     sides = padding(rng, extent)
     rest = chosen(rng, 0, 1, integer(rng, 0, 6), integer(rng, 0, 20))
     size = max(1, extent - sum(sides)) + rest
     return _Axis(size, window, chosen(rng, 1, 1, 2, 3, 4), dilation, sides)
+
+
+def _pixel_axis(rng: Generator) -> _Axis:
+    """An axis of one pixel, the rest of the window being padding."""
+    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+    rest = (window - 1) * dilation
+    before = integer(rng, 0, rest)
+    return _Axis(1, window, chosen(rng, 1, 1, 2, 3, 4), dilation, (before, rest - before))
+
+
+def _exact_axis(rng: Generator, sides: Pair) -> _Axis:
+    """An axis with this padding, whose last window ends where the padding does."""
+    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+    stride = chosen(rng, 1, 1, 2, 3, 4)
+    size = (window - 1) * dilation + 1 + stride * integer(rng, 1, 6) - sum(sides)
+    return _Axis(size, window, stride, dilation, sides)
 
 
 def _sides(axes: tuple[_Axis, _Axis]) -> Sides:

@@ -21,8 +21,9 @@ def draw_guard(rng: Generator) -> NDArray[np.int32] | None:
 def _draw_guard_step(rng: Generator, number: int) -> Arguments:
     """All finite, a loss that is not, or a norm, in turns; the guard is mostly 0."""
     losses, norm = abs(normal(rng, length(rng, number))), np.array([float(rng.random())])
+    last = losses.size - 1
     if number % 3 == 1:
-        losses[integer(rng, 0, losses.size - 1)] = chosen(rng, *_NOT_FINITE)
+        losses[chosen(rng, 0, last, integer(rng, 0, last))] = chosen(rng, *_NOT_FINITE)
     elif number % 3 == 2:
         norm[0] = chosen(rng, *_NOT_FINITE)
     return {

@@ -21,12 +21,23 @@ def _draw_scores(rng: Generator, number: int) -> Arguments:
     return {"scores": 3 * normal(rng, N, K), "labels": labels}
 
 
+def _draw_logits(rng: Generator, number: int) -> Arguments:
+    """Some rows have one that is so large, at the first class, the last or any, that e to its
+    power is infinite.
+    """
+    drawn = _draw_scores(rng, number)
+    N, K = drawn["scores"].shape
+    place = rng.choice([0, K - 1, integer(rng, 0, K - 1)], N)
+    drawn["scores"][np.arange(N), place] += rng.choice([0, 200], N)
+    return drawn
+
+
 def _draw_softmax(rng: Generator, number: int) -> Arguments:
-    return {"logits": _draw_scores(rng, number)["scores"]}
+    return {"logits": _draw_logits(rng, number)["scores"]}
 
 
 def _draw_cross_entropy(rng: Generator, number: int) -> Arguments:
-    drawn = _draw_scores(rng, number)
+    drawn = _draw_logits(rng, number)
     logits, labels = drawn["scores"], drawn["labels"]
     smoothing = chosen(rng, 0.0, 0.0, 0.1, 0.5)
     if smoothing == 0.0:  # −∞ rules a class out.

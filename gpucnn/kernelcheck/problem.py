@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.variants import GemmTile, Variant
+from gpucnn.backends.variants import SHORTEST_SLICE, TILES, GemmTile, Variant
 
 Arguments: TypeAlias = Mapping[str, Any]
 """By the names of an operation's parameters. float32 stands for the backend's own dtype."""
@@ -60,6 +60,11 @@ class Problem:
     arguments: Arguments
     variant: Variant | None = None
     tile: GemmTile | None = None
+
+    @property
+    def shortest_slice(self) -> int:
+        """Terms that a slice of a product's sums has at least: few, where the tile is named too."""
+        return SHORTEST_SLICE if self.tile is None else max(tile.depth for tile in TILES)
 
     def __str__(self) -> str:
         """The operation, the shapes of its arrays and its other arguments."""

@@ -124,3 +124,30 @@ def test_more_images_than_a_grid_has_rows(backend):
     y = backend.to_numpy(backend.augment_images(*map(backend.asarray, arguments)))
     expected = np.where(flip.reshape(-1, 1, 1, 1) == 1, images[:, :, ::-1], images)
     np.testing.assert_array_equal(y, expected)
+
+
+def test_batch_norm_of_more_chunks_than_a_block_has_threads(backend):
+    """The joins go round their loop: 70 chunks of 72 rows, joined by 64 threads a channel.
+
+    Sums of integers are exact, and so are means of them that are integers too.
+    """
+    rows, C = 70 * 72, 131
+    signs = np.where(np.arange(rows) % 2 == 0, 1, -1)[:, None]
+    chunks = np.arange(rows)[:, None] // 72
+    x = 69.0 - 2 * chunks + signs * (1 + np.arange(C) % 3)  # mean 0, another in each chunk
+    dy = 1.0 + (chunks + np.arange(C)) % 4
+    variance = (x**2).mean(axis=0)
+    tx, tdy = (backend.asarray(array.reshape(1, 1, rows, C)) for array in (x, dy))
+    ones, zeros = backend.asarray(np.ones(C)), np.zeros(C)
+    running = [backend.asarray(zeros.copy()) for _ in range(2)]
+
+    _, mean, inverse_std = backend.batch_norm_forward(
+        tx, ones, backend.asarray(zeros), *running, 0.1, 1e-5
+    )
+    np.testing.assert_array_equal(backend.to_numpy(mean), zeros)
+    bound = sum_bound(rows, variance, backend.dtype) / variance
+    assert_close(backend.to_numpy(inverse_std) ** 2 * (variance + 1e-5), np.ones(C), 2 * bound)
+
+    _, dscale, dshift = backend.batch_norm_gradients(tdy, tx, ones, backend.asarray(zeros), ones)
+    np.testing.assert_array_equal(backend.to_numpy(dshift), dy.sum(axis=0))
+    np.testing.assert_array_equal(backend.to_numpy(dscale), (dy * x).sum(axis=0))

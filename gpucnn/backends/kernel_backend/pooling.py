@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,10 +11,18 @@ from gpucnn.backends.devices.device import Argument
 from gpucnn.backends.geometry import Pool2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.pooling import PoolingOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int, image_grid
+from gpucnn.backends.kernel_backend.arrays import (
+    THREADS,
+    KernelArrays,
+    as_int,
+    ceil_divide,
+    image_grid,
+)
 from gpucnn.backends.kernel_backend.channel_rows import Chunks, channel_block, channel_width
 
 _GLOBAL = "global_avg_pool2d.cu"
+_BLOCKS = 1024
+"""Blocks that are enough: a block takes several images rather than that there are more."""
 
 
 class KernelPooling(KernelArrays, PoolingOperations):
@@ -87,7 +96,7 @@ class KernelPooling(KernelArrays, PoolingOperations):
     ) -> None:
         """Columns of channels along x, images along y, chunks of their pixels along z."""
         block = channel_block(as_int(C, "C").item())
-        _, images = image_grid(1, N)
+        images = min(N, ceil_divide(_BLOCKS, block.columns * chunks.count))
         self._launch(
             _GLOBAL,
             function,
@@ -98,7 +107,8 @@ class KernelPooling(KernelArrays, PoolingOperations):
         )
 
 
-def _constants(problem: Pool2dGeometry) -> dict[str, int]:
+@lru_cache(maxsize=4096)
+def _constants(problem: Pool2dGeometry) -> Mapping[str, int]:
     """What the kernels know at compile time; the offsets within an image must fit an int."""
     as_int(problem.H * problem.W * problem.C, "H·W·C")
     as_int(problem.P * problem.Q * problem.C, "P·Q·C")

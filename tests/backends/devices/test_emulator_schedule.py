@@ -9,6 +9,9 @@ import sys
 import numpy as np
 import pytest
 
+from gpucnn.backends.devices.cache import Cache
+from gpucnn.backends.devices.emulator import builder
+from gpucnn.backends.devices.emulator.compiler import Compiler
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -377,6 +380,22 @@ print(backend.to_numpy(backend.relu_forward(backend.asarray(np.array([-1.0, 2.0]
     ]
     assert [process.communicate()[0] for process in running] == ["[0. 2.]\n"] * 2
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+@needs_compiler
+def test_a_compiler_that_was_interrupted_is_not_started_again(tmp_path, monkeypatch):
+    started = tmp_path / "started"
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\necho >> "{started}"\nkill -INT $$\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(builder, "compiler", lambda: Compiler((str(script),), "of no version"))
+    monkeypatch.setattr(builder, "processor", lambda _: "any")
+    monkeypatch.setattr(builder, "available_cores", lambda: 1)
+    sources = [KernelSource("activation.cu", (("A", number),)) for number in range(8)]
+    new = builder.Builder(builder.MODES["fast"], Cache(tmp_path / "cache"))
+    with pytest.raises(KeyboardInterrupt):
+        new.libraries(sources)
+    assert started.read_text().count("\n") == 1
 
 
 def test_an_unknown_mode_names_those_there_are():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from gpucnn.backends.devices.emulator.compiler import compiler, native_option, p
 from gpucnn.backends.devices.emulator.translation import INCLUDE, has_macros, translation_unit
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
+from gpucnn.processor import available_cores, thread_on_each_core
 
 _RUNTIME = Path(__file__).parent / "runtime"
 
@@ -145,7 +145,7 @@ class Builder:
         sources = list(dict.fromkeys(sources))
         missing = [source for source in sources if self._known(source) is None]
         if missing:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with thread_on_each_core() as pool:
                 list(pool.map(self._build, _batches(missing)))
         return {source: self._found(source) for source in sources}
 
@@ -225,7 +225,7 @@ class Builder:
 def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
     """What is compiled together; a source with macros alone, for they would reach into others."""
     together = [source for source in sources if not has_macros(source)]
-    share = -(-len(together) // (os.cpu_count() or 1))
+    share = -(-len(together) // available_cores())
     size = max(1, min(_BATCH, share))
     batches: list[Sequence[KernelSource]] = [
         together[i : i + size] for i in range(0, len(together), size)
@@ -243,5 +243,7 @@ def _compile(arguments: Sequence[str], text: str = "") -> bytes:
 def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
     command = [*compiler().command, *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode == -signal.SIGINT:
+        raise KeyboardInterrupt  # the user's Ctrl-C, which the compiler was told of too
     if done.returncode:
         raise BackendError(f"{described} does not compile:\n{done.stderr.strip()[:4000]}")
