@@ -110,6 +110,6 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fo
         [&](int row, int column, const Floats<VECTOR_Y>& values) {
             const int filter = group * FILTERS + first_filter + column;
             const long long place = (first_pixel + row) * K + filter;
-            store_channels(result + place, sliced ? values : epilogue(values, filter, place));
+            store_floats(result + place, sliced ? values : epilogue(values, filter, place));
         });
 }

@@ -175,6 +175,6 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_in
     sums.write<VECTOR_DX>(
         rows, CHANNELS - first_channel,
         [&](int row, int column, const Floats<VECTOR_DX>& values) {
-            store_channels(result + (places[row] + column), values);
+            store_floats(result + (places[row] + column), values);
         });
 }

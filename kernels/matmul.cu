@@ -80,6 +80,6 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) matmul(
         [&](int row, int column, const Floats<VECTOR_C>& values) {
             const int n = first_column + column;
             const long long place = static_cast<long long>(first_row + row) * N + n;
-            store_channels(result + place, sliced ? values : epilogue(values, n, place));
+            store_floats(result + place, sliced ? values : epilogue(values, n, place));
         });
 }

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable(
 MISTAKES = """
 #include "ptx/async_copy.cuh"
 #include "ptx/ldmatrix.cuh"
+#include "ptx/store.cuh"
 
 __device__ int counter;
 
@@ -233,6 +234,22 @@ __global__ void misaligned_row(const float* x, float* y) {
     y[threadIdx.x] = d[0];
 }
 
+__global__ void stores_out_of_bounds(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        store_four(y + 256, {1.0f, 2.0f, 3.0f, 4.0f});
+    }
+}
+
+__global__ void misaligned_store(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        store_four(y + 2, {1.0f, 2.0f, 3.0f, 4.0f});
+    }
+}
+
+__global__ void stores_overlap(const float* x, float* y) {
+    store_four(y + threadIdx.x / 2 * 4, {1.0f, 2.0f, 3.0f, 4.0f});
+}
+
 __global__ void wrong_width(const float* x, float* y) {
     y[threadIdx.x] = __shfl_xor_sync(~0u, x[threadIdx.x], 1, 12);  // wrong_width
 }
@@ -279,6 +296,9 @@ CASES = [
     ("copy_to_global_memory", ("fast", "race"), PLACE, "where the block has no shared memory"),
     ("misaligned_copy", EVERY, PLACE, "misaligned read of 16 bytes"),
     ("misaligned_row", EVERY, ANYWHERE, "misaligned access of 16 bytes"),
+    ("stores_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of .* bytes|buffer-overflow"),
+    ("misaligned_store", CHECKED, PLACE, "misaligned"),
+    ("stores_overlap", RACE, ANYWHERE, "data race in global memory"),
     ("wrong_width", EVERY, ANYWHERE, "width of 12; it must be a power of two up to 32"),
 ]
 
@@ -286,7 +306,8 @@ CASES = [
 def lines_of(kernel):
     """Where a mistake is reported: at one of its lines, or in the header of the instruction."""
     marked = [str(i) for i, line in enumerate(LINES, 1) if line.endswith(f"// {kernel}")]
-    return rf"test\.cu:({'|'.join(marked)})\b" if marked else r"(async_copy|ldmatrix)\.cuh:\d+"
+    headers = r"(async_copy|ldmatrix|instruction)\.cuh:\d+"
+    return rf"test\.cu:({'|'.join(marked)})\b" if marked else headers
 
 
 @pytest.mark.parametrize(
