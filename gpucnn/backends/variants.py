@@ -74,16 +74,31 @@ def _images_fit(problem: Conv2dGeometry) -> bool:
         for size, stride in zip((problem.H, problem.W), problem.stride, strict=True)
     )
     images = SHORTEST_SLICE // min(of_class, problem.P * problem.Q) + 3
-    largest = max(problem.H * problem.W * problem.C, problem.P * problem.Q * problem.K)
-    return images * largest <= LARGEST_INT
+    return images <= _most_images(problem)
+
+
+def _most_images(problem: Conv2dGeometry) -> int:
+    """Images in which an int is every offset, also of taps that lie outside, where none reads."""
+    (H, W), (P, Q) = (problem.H, problem.W), (problem.P, problem.Q)
+    height, width = H + sum(problem.padding[0]), W + sum(problem.padding[1])
+    down, right = height // problem.stride[0], width // problem.stride[1]
+    pixels_beyond = (height - H) * W + width
+    outputs_beyond = max(0, down - P) * Q + right
+    return min(
+        (LARGEST_INT - pixels_beyond * problem.C) // (H * W * problem.C),
+        (LARGEST_INT - outputs_beyond * problem.K) // (P * Q * problem.K),
+    )
 
 
 def longest_slice(problem: Conv2dGeometry) -> int:
-    """Pixels of dy whose outputs and whose images an int counts, a step of a tile more included."""
+    """Pixels of dy whose outputs and whose images an int counts, a step of a tile more included.
+
+    A step of a tile at least, for every problem that the products can do.
+    """
     pixels = problem.P * problem.Q
-    images = LARGEST_INT // (problem.H * problem.W * problem.C) - 2
+    images = _most_images(problem) - 2
     outputs = LARGEST_INT // problem.K
-    return min(images * pixels, outputs, LARGEST_INT - pixels) - max(tile.depth for tile in TILES)
+    return min(images * pixels, outputs, LARGEST_INT - pixels) - DEPTH
 
 
 def _depthwise(problem: Conv2dGeometry) -> bool:
@@ -152,6 +167,8 @@ TILES = (
     GemmTile(128, 16, 16, 8, 4),
     GemmTile(16, 128, 16, 4, 8),
 )
+DEPTH = max(tile.depth for tile in TILES)
+"""A multiple of every tile's depth."""
 
 
 def gemm_tile(rows: int, columns: int) -> GemmTile:
@@ -179,9 +196,9 @@ def cut(terms: int, blocks: int, shortest: int, longest: int = LARGEST_INT) -> S
         terms: the length of the sums.
         blocks: how many blocks of threads there are if the sums stay whole.
         shortest: a slice is so long at least, and a multiple of that.
-        longest: and so long at most.
+        longest: and so long at most, whatever ``shortest`` is; a multiple of DEPTH then.
     """
     wanted = max(1, min(_ENOUGH_BLOCKS // max(1, blocks), terms // shortest))
     length = max(1, -(-terms // (wanted * shortest))) * shortest
-    length = min(length, longest // shortest * shortest)
+    length = min(length, longest // DEPTH * DEPTH)
     return Slices(max(1, -(-terms // length)), length)

@@ -157,3 +157,52 @@ def test_long_sums_are_cut_so_that_an_int_counts_a_slice(problem):
     assert slices.length * problem.K < 2**31
     images = -(-(slices.length + pixels) // pixels)
     assert images * problem.H * problem.W * problem.C < 2**31
+
+
+def sized(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
+    return conv2d_geometry(x, w, stride, padding, dilation, 1)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        sized((1, 1, 1, 8_000_000), (128, 1, 1, 8_000_000)),
+        sized((2, 1000, 1000, 8), (4, 1000, 1000, 8)),
+        sized((16, 2, 2, 2_000_000), (4, 1, 1, 2_000_000), stride=(2, 2)),
+    ],
+)
+def test_few_images_that_an_int_counts(problem):
+    """Fewer pixels than the shortest slice has otherwise, and still whole steps of a tile."""
+    assert Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD)
+    longest = longest_slice(problem)
+    assert 16 <= longest < 256
+    slices = cut(10_000, 1, 256, longest)
+    assert 0 < slices.length <= longest
+    assert slices.length % 16 == 0
+    assert slices.count * slices.length >= 10_000
+
+
+@given(st.data())
+def test_every_slice_has_a_step_of_a_tile(data):
+    def draw(least, most):
+        return data.draw(st.integers(least, most))
+
+    H, W, C, K = draw(1, 5000), draw(1, 5000), draw(1, 10**7), draw(1, 10**7)
+    window = draw(1, H), draw(1, W)
+    stride, padding = (draw(1, 9), draw(1, 9)), (draw(0, 10**6), draw(0, 10**6))
+    problem = sized((1, H, W, C), (K, *window, C), stride, padding)
+    if Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD):
+        assert longest_slice(problem) >= 16
+
+
+@pytest.mark.parametrize(
+    ("problem", "which"),
+    [
+        # 300 rows of which dy has but one, each of 2²² filters.
+        (sized((1, 300, 1, 1), (1 << 22, 300, 1, 1)), Pass.INPUT_GRAD),
+        (sized((1, 1, 1, 64), (64, 1, 1, 64), (1 << 25, 1), (1 << 25, 0)), Pass.FORWARD),
+        (sized((1, 2, 2, 64), (64, 2, 2, 64), (1, 1), (1 << 25, 1), (1 << 26, 1)), Pass.FORWARD),
+    ],
+)
+def test_taps_far_outside_are_left_to_the_direct_kernels(problem, which):
+    assert conv2d_variants(problem, which) == (Variant.DIRECT,)
