@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.geometry import conv2d_geometry
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.kernel_backend import arrays as kernel_arrays
+from gpucnn.backends.kernel_backend.arrays import as_int
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.variants import (
     MANY_ROWS,
@@ -206,3 +209,34 @@ def test_every_slice_has_a_step_of_a_tile(data):
 )
 def test_taps_far_outside_are_left_to_the_direct_kernels(problem, which):
     assert conv2d_variants(problem, which) == (Variant.DIRECT,)
+
+
+def test_counts_leave_room_for_a_loops_step():
+    """Kernels count in ints, and where a loop would go on must be one too."""
+    most = 2**31 - 2**23
+    assert as_int(most, "N") == most
+    with pytest.raises(ShapeError, match=f"N is {most + 1}, and a kernel counts to {most};"):
+        as_int(most + 1, "N")
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (lambda be, size: be.matmul(be.empty((1, size)), be.empty((size, 1))), "K"),
+        (lambda be, size: be.matmul(be.empty((size, 1)), be.empty((1, 1))), "M"),
+        (lambda be, size: be.matmul(be.empty((1, 1)), be.empty((1, size))), "N"),
+        (lambda be, size: be.softmax(be.empty((1, size))), "K"),
+        (lambda be, size: be.mean_squared_error_input_grad(
+            be.empty((1, size)), be.empty((1,), np.int32), 1.0), "K"),
+        (lambda be, size: be.conv2d_forward(be.empty((size, 1, 1, 1)), be.empty((1, 1, 1, 1))),
+         "N"),
+        (lambda be, size: be.conv2d_forward(be.empty((1, 1, 1, size)), be.empty((1, 1, 1, size))),
+         "H·W·C"),
+        (lambda be, size: be.max_pool2d_forward(be.empty((size, 1, 1, 1)), (1, 1)), "N"),
+    ],
+)  # fmt: skip
+def test_what_is_counted(monkeypatch, run, name):
+    monkeypatch.setattr(kernel_arrays, "_MOST", 1000)
+    run(KernelBackend(PlanningDevice()), 1000)
+    with pytest.raises(ShapeError, match=f"{name} is 1001, and a kernel counts to 1000"):
+        run(KernelBackend(PlanningDevice()), 1001)
