@@ -23,6 +23,9 @@ _DEPTHWISE_TAPS = 64
 """A thread of the depthwise kernels keeps a sum a tap in registers."""
 _DEPTHWISE_STRIDE = 8
 """A thread of the depthwise kernels keeps a strip of pixels as long as the stride in registers."""
+_DEPTHWISE_REACH = 512
+"""Columns from a filter's first tap to its last that a thread of the depthwise kernels tells apart
+when they are compiled; that takes seconds for so many, and minutes for thousands."""
 SHORTEST_SLICE = 256
 """Elements or pixels that a slice of a product's sums has at least: enough to pay for itself."""
 LARGEST_INT = 2**31 - 1
@@ -106,6 +109,8 @@ def _depthwise(problem: Conv2dGeometry) -> bool:
         problem.groups == problem.C == problem.K > 1
         and problem.R * problem.S <= _DEPTHWISE_TAPS
         and max(problem.stride) <= _DEPTHWISE_STRIDE
+        and (problem.S - 1) * problem.dilation[1] <= _DEPTHWISE_REACH
+        and _most_images(problem) >= 1
     )
 
 

@@ -64,6 +64,17 @@ def test_the_direct_kernels_can_do_everything(which):
         assert Variant.DIRECT in conv2d_variants(problem, which)
 
 
+@pytest.mark.parametrize("which", Pass)
+def test_depthwise_filters_that_reach_far_are_left_to_the_direct_kernels(which):
+    def spread(dilation, padding=(0, 0)):
+        shape = (1, 4, 2000, 8), (8, 3, 3, 1)
+        return conv2d_geometry(*shape, (1, 1), padding, (1, dilation), 8)
+
+    assert conv2d_variants(spread(256), which)[0] is Variant.DEPTHWISE
+    assert conv2d_variants(spread(257), which)[0] is Variant.DIRECT
+    assert conv2d_variants(spread(1, (1 << 20, 0)), which) == (Variant.DIRECT,)
+
+
 def test_a_variant_that_cannot_do_the_problem_is_refused():
     backend = KernelBackend(PlanningDevice())
     backend.variant = Variant.DEPTHWISE
