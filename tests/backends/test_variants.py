@@ -20,6 +20,7 @@ from gpucnn.backends.variants import (
     Variant,
     conv2d_variants,
     cut,
+    cut_product,
     gemm_tile,
     longest_slice,
 )
@@ -120,6 +121,38 @@ def test_slices_cover_the_sum_once(terms, blocks, shortest):
     assert slices.count == 1 or slices.count * blocks <= 512
 
 
+@given(
+    terms=st.integers(0, 10**7),
+    blocks=st.integers(0, 10**4),
+    shortest=st.sampled_from([16, 64, 256]),
+    longest=st.sampled_from([2**31 - 1, 100_000, 500]),
+)
+def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest):
+    slices = cut_product(terms, blocks, shortest, longest)
+    assert slices.length % 16 == 0
+    assert slices.length <= longest
+    assert (slices.count - 1) * slices.length < max(1, terms) <= slices.count * slices.length
+    if slices.count > 1:
+        assert slices.length >= min(shortest, longest - 15)
+    assert slices.count * blocks <= max(blocks, 1056) or slices.length == longest // 16 * 16
+
+
+@pytest.mark.parametrize(
+    ("terms", "blocks", "count"),
+    [
+        (4608, 256, 1),  # A wave, nearly.
+        (2304, 128, 2),  # Half a one.
+        (4608, 64, 4),
+        (4608, 288, 3),  # The second wave would be a tenth of one; then three and a half shorter.
+        (524_288, 1, 263),
+        (255, 1, 1),
+        (100_000, 5000, 1),
+    ],
+)
+def test_slices_fill_waves(terms, blocks, count):
+    assert cut_product(terms, blocks).count == count
+
+
 SHAPES = [(16, 16, 3, 32, 1), (8, 8, 64, 64, 1), (4, 4, 256, 512, 1), (9, 9, 32, 32, 32)]
 
 
@@ -166,7 +199,7 @@ def test_what_an_int_cannot_count_is_left_to_the_direct_kernels_or_refused():
 def test_long_sums_are_cut_so_that_an_int_counts_a_slice(problem):
     pixels = problem.P * problem.Q
     terms = problem.N * pixels
-    slices = cut(terms, 1000, 256, longest_slice(problem))
+    slices = cut_product(terms, 1000, 256, longest_slice(problem))
     assert slices.count * slices.length >= terms
     assert slices.length * problem.K < 2**31
     images = -(-(slices.length + pixels) // pixels)
@@ -190,7 +223,7 @@ def test_few_images_that_an_int_counts(problem):
     assert Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD)
     longest = longest_slice(problem)
     assert 16 <= longest < 256
-    slices = cut(10_000, 1, 256, longest)
+    slices = cut_product(10_000, 1, 256, longest)
     assert 0 < slices.length <= longest
     assert slices.length % 16 == 0
     assert slices.count * slices.length >= 10_000
