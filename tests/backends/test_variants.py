@@ -284,3 +284,20 @@ def test_what_is_counted(monkeypatch, run, name):
     run(KernelBackend(PlanningDevice()), 1000)
     with pytest.raises(ShapeError, match=f"{name} is 1001, and a kernel counts to 1000"):
         run(KernelBackend(PlanningDevice()), 1001)
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns", "slices"),
+    [(64, 512, 128, 8), (64, 3136, 128, 49), (64, 100, 10, 1), (8192, 512, 1024, 1)],
+)
+def test_small_products_have_short_slices(rows, inner, columns, slices):
+    grids = []
+
+    class Recorder(PlanningDevice):
+        def launch(self, kernel, grid, *rest):
+            grids.append(grid)
+
+    backend = KernelBackend(Recorder())
+    backend.matmul(backend.empty((rows, inner)), backend.empty((inner, columns)))
+    assert grids[0][2] == slices
+    assert len(grids) == (1 if slices == 1 else 2)
