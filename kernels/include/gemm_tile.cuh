@@ -6,9 +6,10 @@
 // there is one barrier a step.
 //
 // A thread has THREAD_M × THREAD_N of the sums in registers, as quads of 4×4, so that a few reads
-// of 16 bytes serve many multiply-adds. The lanes of a warp are LANES_M × LANES_N; quads of
-// neighbouring lanes are neighbours, so a warp's reads of shared memory are free of bank conflicts,
-// and it writes results in runs of 16·LANES_N bytes.
+// of 16 bytes serve many multiply-adds. The lanes of a warp are LANES_M × LANES_N; their quads are
+// neighbours, so a warp's reads of shared memory are free of bank conflicts, and it writes results
+// in runs of 16·LANES_N bytes. Lanes 4i … 4i + 3 are 2×2 of them: of a read of 16 bytes a lane,
+// half is enough for a warp where lanes next to each other, or next but one, read the same.
 //
 // How an operand is found in global memory is the kernel's own business: it gives a function that
 // reads VECTOR neighbouring values.
@@ -31,6 +32,7 @@ struct GemmTile {
     // so far ahead in shared memory that others of its values had to leave the registers.
     static constexpr int UNROLLED_K = THREADS == 256 ? 2 : BLOCK_K;
 
+    static_assert(LANES_M % 2 == 0 && LANES_N % 2 == 0, "lanes lie as 2×2");
     static_assert(THREAD_M % QUAD == 0 && THREAD_N % QUAD == 0, "sums are kept as quads");
     static_assert(BLOCK_M % (LANES_M * THREAD_M) == 0, "whole warps along m");
     static_assert(BLOCK_N % (LANES_N * THREAD_N) == 0, "whole warps along n");
@@ -148,14 +150,14 @@ struct GemmTile {
         // The row of the tile that value[i] belongs to.
         __device__ __forceinline__ static int row(int i) {
             const int warp = threadIdx.x / LANES / WARPS_N;
-            const int lane = threadIdx.x % LANES / LANES_N;
+            const int lane = threadIdx.x % 2 + threadIdx.x % LANES / (2 * LANES_N) * 2;
             return warp * (LANES_M * THREAD_M) + (i / QUAD * LANES_M + lane) * QUAD + i % QUAD;
         }
 
         // The column of the tile that value[…][j] belongs to.
         __device__ __forceinline__ static int column(int j) {
             const int warp = threadIdx.x / LANES % WARPS_N;
-            const int lane = threadIdx.x % LANES_N;
+            const int lane = threadIdx.x / 2 % LANES_N;
             return warp * (LANES_N * THREAD_N) + (j / QUAD * LANES_N + lane) * QUAD + j % QUAD;
         }
 
