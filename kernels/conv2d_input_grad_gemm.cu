@@ -39,8 +39,8 @@ struct PixelClass {
     InputGradClass columns;
 
     __device__ __forceinline__ PixelClass(int number)
-        : rows(Vertical::of_residue(number / Horizontal::CLASSES)),
-          columns(Horizontal::of_residue(number % Horizontal::CLASSES)) {}
+        : rows(Vertical::of_class(number / Horizontal::CLASSES)),
+          columns(Horizontal::of_class(number % Horizontal::CLASSES)) {}
 
     __device__ __forceinline__ unsigned image_size() const {
         return static_cast<unsigned>(rows.pixels) * columns.pixels;
