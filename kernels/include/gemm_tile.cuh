@@ -195,6 +195,55 @@ struct GemmTile {
             }
         }
 
+        // Adds read_vector(column) to every row of the tile's first `columns` columns, a multiple of
+        // VECTOR.
+        template <int VECTOR, typename ReadVector>
+        __device__ __forceinline__ void add_to_rows(int columns, const ReadVector& read_vector) {
+#pragma unroll
+            for (int j = 0; j < THREAD_N; j += VECTOR) {
+                if (column(j) < columns) {
+                    const Floats<VECTOR> values = read_vector(column(j));
+#pragma unroll
+                    for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                        for (int e = 0; e < VECTOR; ++e) {
+                            value[i][j + e] += values.of[e];
+                        }
+                    }
+                }
+            }
+        }
+
+        // Adds read_vector(row, column) to the tile's first `rows` rows and `columns` columns.
+        template <int VECTOR, typename ReadVector>
+        __device__ __forceinline__ void add_to_all(
+            int rows, int columns, const ReadVector& read_vector) {
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                for (int j = 0; j < THREAD_N; j += VECTOR) {
+                    if (row(i) < rows && column(j) < columns) {
+                        const Floats<VECTOR> values = read_vector(row(i), column(j));
+#pragma unroll
+                        for (int e = 0; e < VECTOR; ++e) {
+                            value[i][j + e] += values.of[e];
+                        }
+                    }
+                }
+            }
+        }
+
+        // max(…, 0) of all; NaN stays NaN.
+        __device__ __forceinline__ void rectify() {
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                for (int j = 0; j < THREAD_N; ++j) {
+                    value[i][j] = value[i][j] < 0.0f ? 0.0f : value[i][j];
+                }
+            }
+        }
+
         // Calls write_vector(row, column, values) for this thread's part of the tile's first
         // `rows` rows and `columns` columns, a multiple of VECTOR.
         template <int VECTOR, typename WriteVector>
