@@ -97,6 +97,6 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fi
         FILTERS - first_filter, ELEMENTS - first_element,
         [&](int row, int column, const Floats<VECTOR_DW>& values) {
             const int filter = group * FILTERS + first_filter + row;
-            store_channels(result + filter * ELEMENTS + first_element + column, values);
+            store_floats(result + filter * ELEMENTS + first_element + column, values);
         });
 }

@@ -105,11 +105,14 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fo
     const Epilogue<HAS_BIAS, HAS_RESIDUAL, RELU> epilogue{bias, residual};
     const bool sliced = gridDim.z > 1;
     float* result = sliced ? partial + blockIdx.z * (pixels * K) : y;
+    const int columns = FILTERS - first_filter;
+    const int filter = group * FILTERS + first_filter;
+    const auto place = [&](int row) { return (first_pixel + row) * K + filter; };
+    if (!sliced) {
+        epilogue.finish<VECTOR_Y>(sums, rows, columns, filter, place);
+    }
     sums.write<VECTOR_Y>(
-        rows, FILTERS - first_filter,
-        [&](int row, int column, const Floats<VECTOR_Y>& values) {
-            const int filter = group * FILTERS + first_filter + column;
-            const long long place = (first_pixel + row) * K + filter;
-            store_channels(result + place, sliced ? values : epilogue(values, filter, place));
+        rows, columns, [&](int row, int column, const Floats<VECTOR_Y>& values) {
+            store_floats(result + (place(row) + column), values);
         });
 }

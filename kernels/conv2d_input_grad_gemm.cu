@@ -39,8 +39,8 @@ struct PixelClass {
     InputGradClass columns;
 
     __device__ __forceinline__ PixelClass(int number)
-        : rows(Vertical::of_residue(number / Horizontal::CLASSES)),
-          columns(Horizontal::of_residue(number % Horizontal::CLASSES)) {}
+        : rows(Vertical::of_class(number / Horizontal::CLASSES)),
+          columns(Horizontal::of_class(number % Horizontal::CLASSES)) {}
 
     __device__ __forceinline__ unsigned image_size() const {
         return static_cast<unsigned>(rows.pixels) * columns.pixels;
@@ -175,6 +175,6 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_in
     sums.write<VECTOR_DX>(
         rows, CHANNELS - first_channel,
         [&](int row, int column, const Floats<VECTOR_DX>& values) {
-            store_channels(result + (places[row] + column), values);
+            store_floats(result + (places[row] + column), values);
         });
 }

@@ -75,11 +75,15 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) matmul(
     const Epilogue<HAS_BIAS, false, false> epilogue{bias, nullptr};
     const bool sliced = gridDim.z > 1;
     float* result = sliced ? partial + static_cast<long long>(blockIdx.z) * M * N : c;
+    const int rows = M - first_row, columns = N - first_column;
+    const auto place = [&](int row) {
+        return static_cast<long long>(first_row + row) * N + first_column;
+    };
+    if (!sliced) {
+        epilogue.finish<VECTOR_C>(sums, rows, columns, first_column, place);
+    }
     sums.write<VECTOR_C>(
-        M - first_row, N - first_column,
-        [&](int row, int column, const Floats<VECTOR_C>& values) {
-            const int n = first_column + column;
-            const long long place = static_cast<long long>(first_row + row) * N + n;
-            store_channels(result + place, sliced ? values : epilogue(values, n, place));
+        rows, columns, [&](int row, int column, const Floats<VECTOR_C>& values) {
+            store_floats(result + (place(row) + column), values);
         });
 }

@@ -16,6 +16,12 @@ from gpucnn.backends.geometry import Conv2dGeometry
 
 _ENOUGH_BLOCKS = 512
 """Blocks that keep the largest GPU busy: cutting a sum further gains nothing."""
+_BLOCKS_AT_ONCE = 264
+"""Blocks of a product that a wave has: two on each of the 132 multiprocessors of a large GPU."""
+_MOST_BLOCKS = 4 * _BLOCKS_AT_ONCE
+"""Blocks of a product whose sums are cut: the last of more waves is a small part of all."""
+_SLICE_COST = 64
+"""What a tile's sums cost to be written and added up, as so many terms of them."""
 _SHORT_AXIS = 65_535
 """Blocks along y or z of a grid at most."""
 _NARROW = 2
@@ -24,6 +30,9 @@ _DEPTHWISE_TAPS = 64
 """A thread of the depthwise kernels keeps a sum a tap in registers."""
 _DEPTHWISE_STRIDE = 8
 """A thread of the depthwise kernels keeps a strip of pixels as long as the stride in registers."""
+_DEPTHWISE_REACH = 512
+"""Columns from a filter's first tap to its last that a thread of the depthwise kernels tells apart
+when they are compiled; that takes seconds for so many, and minutes for thousands."""
 SHORTEST_SLICE = 256
 """Elements or pixels that a slice of a product's sums has at least: enough to pay for itself."""
 LARGEST_INT = 2**31 - 1
@@ -76,16 +85,31 @@ def _images_fit(problem: Conv2dGeometry) -> bool:
         for size, stride in zip((problem.H, problem.W), problem.stride, strict=True)
     )
     images = SHORTEST_SLICE // min(of_class, problem.P * problem.Q) + 3
-    largest = max(problem.H * problem.W * problem.C, problem.P * problem.Q * problem.K)
-    return images * largest <= LARGEST_INT
+    return images <= _most_images(problem)
+
+
+def _most_images(problem: Conv2dGeometry) -> int:
+    """Images in which an int is every offset, also of taps that lie outside, where none reads."""
+    (H, W), (P, Q) = (problem.H, problem.W), (problem.P, problem.Q)
+    height, width = H + sum(problem.padding[0]), W + sum(problem.padding[1])
+    down, right = height // problem.stride[0], width // problem.stride[1]
+    pixels_beyond = (height - H) * W + width
+    outputs_beyond = max(0, down - P) * Q + right
+    return min(
+        (LARGEST_INT - pixels_beyond * problem.C) // (H * W * problem.C),
+        (LARGEST_INT - outputs_beyond * problem.K) // (P * Q * problem.K),
+    )
 
 
 def longest_slice(problem: Conv2dGeometry) -> int:
-    """Pixels of dy whose outputs and whose images an int counts, a step of a tile more included."""
+    """Pixels of dy whose outputs and whose images an int counts, a step of a tile more included.
+
+    A step of a tile at least, for every problem that the products can do.
+    """
     pixels = problem.P * problem.Q
-    images = LARGEST_INT // (problem.H * problem.W * problem.C) - 2
+    images = _most_images(problem) - 2
     outputs = LARGEST_INT // problem.K
-    return min(images * pixels, outputs, LARGEST_INT - pixels) - max(tile.depth for tile in TILES)
+    return min(images * pixels, outputs, LARGEST_INT - pixels) - DEPTH
 
 
 def _depthwise(problem: Conv2dGeometry) -> bool:
@@ -93,6 +117,8 @@ def _depthwise(problem: Conv2dGeometry) -> bool:
         problem.groups == problem.C == problem.K > 1
         and problem.R * problem.S <= _DEPTHWISE_TAPS
         and max(problem.stride) <= _DEPTHWISE_STRIDE
+        and (problem.S - 1) * problem.dilation[1] <= _DEPTHWISE_REACH
+        and _most_images(problem) >= 1
     )
 
 
@@ -154,6 +180,8 @@ TILES = (
     GemmTile(128, 16, 16, 8, 4),
     GemmTile(16, 128, 16, 4, 8),
 )
+DEPTH = max(tile.depth for tile in TILES)
+"""A multiple of every tile's depth."""
 
 
 @lru_cache(maxsize=4096)
@@ -175,16 +203,49 @@ class Slices:
     length: int
 
 
-def cut(terms: int, blocks: int, shortest: int, longest: int = LARGEST_INT) -> Slices:
+def cut(terms: int, blocks: int, shortest: int) -> Slices:
     """Cuts sums over ``terms`` so that there are enough blocks at work.
 
     Args:
         terms: the length of the sums.
         blocks: how many blocks of threads there are if the sums stay whole.
         shortest: a slice is so long at least, and a multiple of that.
-        longest: and so long at most.
     """
     wanted = max(1, min(_ENOUGH_BLOCKS // max(1, blocks), terms // shortest))
-    length = max(1, -(-terms // (wanted * shortest))) * shortest
-    length = min(length, longest // shortest * shortest)
+    return _slices_of(terms, _rounded_up(terms, wanted * shortest) // wanted)
+
+
+@lru_cache(maxsize=1024)
+def cut_product(
+    terms: int, blocks: int, shortest: int = SHORTEST_SLICE, longest: int = LARGEST_INT
+) -> Slices:
+    """Cuts the sums of a matrix product so that its blocks are done soonest.
+
+    Blocks run in waves of as many as fit on the GPU, and the last wave may be nearly empty: more
+    slices are shorter waves, and then again they are more to write and to add up.
+
+    Args:
+        terms: the length of the sums.
+        blocks: how many tiles there are.
+        shortest: a slice is so long at least, rounded up to a multiple of DEPTH.
+        longest: and so long at most, rounded down.
+    """
+    most = max(1, min(_MOST_BLOCKS // max(1, blocks), terms // shortest))
+
+    def time(count: int) -> int:
+        length = _rounded_up(terms, count * DEPTH) // count
+        waves = -(-blocks * count // _BLOCKS_AT_ONCE)
+        return waves * (length + (_SLICE_COST if count > 1 else 0))
+
+    count = min(range(1, most + 1), key=time)
+    length = _rounded_up(terms, count * DEPTH) // count
+    return _slices_of(terms, min(length, longest // DEPTH * DEPTH))
+
+
+def _rounded_up(terms: int, multiple: int) -> int:
+    """The next multiple, one at least."""
+    return max(1, -(-terms // multiple)) * multiple
+
+
+def _slices_of(terms: int, length: int) -> Slices:
     return Slices(max(1, -(-terms // length)), length)

@@ -1,4 +1,4 @@
-// Neighbouring channels of a pixel, moved by one instruction.
+// Neighbouring channels of a pixel, moved as one.
 //
 // WIDTH is 4 where the number of channels is a multiple of 4, else 1. Arrays begin on boundaries
 // of 16 bytes, so every WIDTH-th element of a row may then be read as a vector.

@@ -6,7 +6,7 @@
 
 constexpr int VECTOR = 4;
 
-// VECTOR elements that are moved by one instruction. Arrays begin on boundaries of 16 bytes.
+// VECTOR elements that are moved as one. Arrays begin on boundaries of 16 bytes.
 template <typename T>
 struct alignas(VECTOR * sizeof(T)) Vector {
     T element[VECTOR];

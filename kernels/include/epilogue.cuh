@@ -31,6 +31,28 @@ struct Epilogue {
         return values;
     }
 
+    // For a thread's sums of a tile of a matrix product (gemm_tile.cuh), whose columns are channels
+    // from `channel` on; place(row) is that of a row's first column. Everything is read before the
+    // first result is written: behind that, a read would wait for the write, which may have been
+    // to the same place.
+    template <int WIDTH, typename Sums, typename Place>
+    __device__ __forceinline__ void finish(
+        Sums& sums, int rows, int columns, int channel, const Place& place) const {
+        if (BIAS) {
+            sums.template add_to_rows<WIDTH>(columns, [&](int column) {
+                return load_channels<WIDTH>(bias + (channel + column));
+            });
+        }
+        if (RESIDUAL) {
+            sums.template add_to_all<WIDTH>(rows, columns, [&](int row, int column) {
+                return load_channels<WIDTH>(residual + (place(row) + column));
+            });
+        }
+        if (RECTIFIED) {
+            sums.rectify();
+        }
+    }
+
     __device__ __forceinline__ float operator()(float sum, int channel, long long place) const {
         return (*this)(Channels<float, 1>{{sum}}, channel, place).of[0];
     }

@@ -6,9 +6,10 @@
 // there is one barrier a step.
 //
 // A thread has THREAD_M × THREAD_N of the sums in registers, as quads of 4×4, so that a few reads
-// of 16 bytes serve many multiply-adds. The lanes of a warp are LANES_M × LANES_N; quads of
-// neighbouring lanes are neighbours, so a warp's reads of shared memory are free of bank conflicts,
-// and it writes results in runs of 16·LANES_N bytes.
+// of 16 bytes serve many multiply-adds. The lanes of a warp are LANES_M × LANES_N; their quads are
+// neighbours, so a warp's reads of shared memory are free of bank conflicts, and it writes results
+// in runs of 16·LANES_N bytes. Lanes 4i … 4i + 3 are 2×2 of them: of a read of 16 bytes a lane,
+// half is enough for a warp where lanes next to each other, or next but one, read the same.
 //
 // How an operand is found in global memory is the kernel's own business: it gives a function that
 // reads VECTOR neighbouring values.
@@ -25,12 +26,15 @@ struct GemmTile {
     static constexpr int LANES_M = LANES / LANES_N;
     static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
     // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
-    // 256 threads, 168 in those of 128, and 204 in those of 64.
-    static constexpr int BLOCKS_AT_ONCE = THREADS == 256 ? 2 : THREADS == 128 ? 3 : 5;
+    // 256 threads, 204 in those of 64, and 168, 128 or 80 in those of 128, by how many sums it has.
+    static constexpr int SUMS = THREAD_M * THREAD_N;
+    static constexpr int BLOCKS_OF_128 = SUMS > 32 ? 3 : SUMS > 16 ? 4 : 6;
+    static constexpr int BLOCKS_AT_ONCE = THREADS == 256 ? 2 : THREADS == 128 ? BLOCKS_OF_128 : 5;
     // How much of a step is unrolled: with 128 registers not all of it, for the compiler would read
     // so far ahead in shared memory that others of its values had to leave the registers.
     static constexpr int UNROLLED_K = THREADS == 256 ? 2 : BLOCK_K;
 
+    static_assert(LANES_M % 2 == 0 && LANES_N % 2 == 0, "lanes lie as 2×2");
     static_assert(THREAD_M % QUAD == 0 && THREAD_N % QUAD == 0, "sums are kept as quads");
     static_assert(BLOCK_M % (LANES_M * THREAD_M) == 0, "whole warps along m");
     static_assert(BLOCK_N % (LANES_N * THREAD_N) == 0, "whole warps along n");
@@ -148,14 +152,14 @@ struct GemmTile {
         // The row of the tile that value[i] belongs to.
         __device__ __forceinline__ static int row(int i) {
             const int warp = threadIdx.x / LANES / WARPS_N;
-            const int lane = threadIdx.x % LANES / LANES_N;
+            const int lane = threadIdx.x % 2 + threadIdx.x % LANES / (2 * LANES_N) * 2;
             return warp * (LANES_M * THREAD_M) + (i / QUAD * LANES_M + lane) * QUAD + i % QUAD;
         }
 
         // The column of the tile that value[…][j] belongs to.
         __device__ __forceinline__ static int column(int j) {
             const int warp = threadIdx.x / LANES % WARPS_N;
-            const int lane = threadIdx.x % LANES_N;
+            const int lane = threadIdx.x / 2 % LANES_N;
             return warp * (LANES_N * THREAD_N) + (j / QUAD * LANES_N + lane) * QUAD + j % QUAD;
         }
 
@@ -189,6 +193,55 @@ struct GemmTile {
                     for (int j = 0; j < THREAD_N; ++j) {
                         value[i][j] += left[i / QUAD].of[i % QUAD] * right[j / QUAD].of[j % QUAD];
                     }
+                }
+            }
+        }
+
+        // Adds read_vector(column) to every row of the tile's first `columns` columns, a multiple of
+        // VECTOR.
+        template <int VECTOR, typename ReadVector>
+        __device__ __forceinline__ void add_to_rows(int columns, const ReadVector& read_vector) {
+#pragma unroll
+            for (int j = 0; j < THREAD_N; j += VECTOR) {
+                if (column(j) < columns) {
+                    const Floats<VECTOR> values = read_vector(column(j));
+#pragma unroll
+                    for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                        for (int e = 0; e < VECTOR; ++e) {
+                            value[i][j + e] += values.of[e];
+                        }
+                    }
+                }
+            }
+        }
+
+        // Adds read_vector(row, column) to the tile's first `rows` rows and `columns` columns.
+        template <int VECTOR, typename ReadVector>
+        __device__ __forceinline__ void add_to_all(
+            int rows, int columns, const ReadVector& read_vector) {
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                for (int j = 0; j < THREAD_N; j += VECTOR) {
+                    if (row(i) < rows && column(j) < columns) {
+                        const Floats<VECTOR> values = read_vector(row(i), column(j));
+#pragma unroll
+                        for (int e = 0; e < VECTOR; ++e) {
+                            value[i][j + e] += values.of[e];
+                        }
+                    }
+                }
+            }
+        }
+
+        // max(…, 0) of all; NaN stays NaN.
+        __device__ __forceinline__ void rectify() {
+#pragma unroll
+            for (int i = 0; i < THREAD_M; ++i) {
+#pragma unroll
+                for (int j = 0; j < THREAD_N; ++j) {
+                    value[i][j] = value[i][j] < 0.0f ? 0.0f : value[i][j];
                 }
             }
         }

@@ -33,7 +33,10 @@ struct InputGradAxis {
     static constexpr bool ALWAYS_INSIDE =
         PAD >= (TAPS - 1) * DILATION && (PIXELS - 1 + PAD) / STRIDE < OUTPUTS;
 
-    __device__ __forceinline__ static InputGradClass of_residue(int residue) {
+    // Classes are numbered so that those reached through most taps come first, if DILATION is 1 and
+    // there are pixels of all: class 0 through tap 0. Their blocks take longest, and begin first.
+    __device__ __forceinline__ static InputGradClass of_class(int number) {
+        const int residue = (number + STRIDE - PAD % STRIDE) % CLASSES;
         int first = 0;
         while (first < PERIOD && (residue + PAD - first * DILATION) % STRIDE != 0) {
             ++first;

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.geometry import conv2d_geometry
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.kernel_backend import arrays as kernel_arrays
+from gpucnn.backends.kernel_backend.arrays import as_int
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.variants import (
     MANY_ROWS,
@@ -17,6 +20,7 @@ from gpucnn.backends.variants import (
     Variant,
     conv2d_variants,
     cut,
+    cut_product,
     gemm_tile,
     longest_slice,
 )
@@ -59,6 +63,17 @@ def test_the_direct_kernels_can_do_everything(which):
         geometry(70_000, 70_000, groups=70_000, filters=(9, 9)),
     ):
         assert Variant.DIRECT in conv2d_variants(problem, which)
+
+
+@pytest.mark.parametrize("which", Pass)
+def test_depthwise_filters_that_reach_far_are_left_to_the_direct_kernels(which):
+    def spread(dilation, padding=(0, 0)):
+        shape = (1, 4, 2000, 8), (8, 3, 3, 1)
+        return conv2d_geometry(*shape, (1, 1), padding, (1, dilation), 8)
+
+    assert conv2d_variants(spread(256), which)[0] is Variant.DEPTHWISE
+    assert conv2d_variants(spread(257), which)[0] is Variant.DIRECT
+    assert conv2d_variants(spread(1, (1 << 20, 0)), which) == (Variant.DIRECT,)
 
 
 def test_a_variant_that_cannot_do_the_problem_is_refused():
@@ -104,6 +119,38 @@ def test_slices_cover_the_sum_once(terms, blocks, shortest):
         (slices.count - 1) * slices.length < max(1, terms) <= max(1, slices.count * slices.length)
     )
     assert slices.count == 1 or slices.count * blocks <= 512
+
+
+@given(
+    terms=st.integers(0, 10**7),
+    blocks=st.integers(0, 10**4),
+    shortest=st.sampled_from([16, 64, 256]),
+    longest=st.sampled_from([2**31 - 1, 100_000, 500]),
+)
+def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest):
+    slices = cut_product(terms, blocks, shortest, longest)
+    assert slices.length % 16 == 0
+    assert slices.length <= longest
+    assert (slices.count - 1) * slices.length < max(1, terms) <= slices.count * slices.length
+    if slices.count > 1:
+        assert slices.length >= min(shortest, longest - 15)
+    assert slices.count * blocks <= max(blocks, 1056) or slices.length == longest // 16 * 16
+
+
+@pytest.mark.parametrize(
+    ("terms", "blocks", "count"),
+    [
+        (4608, 256, 1),  # A wave, nearly.
+        (2304, 128, 2),  # Half a one.
+        (4608, 64, 4),
+        (4608, 288, 3),  # The second wave would be a tenth of one; then three and a half shorter.
+        (524_288, 1, 263),
+        (255, 1, 1),
+        (100_000, 5000, 1),
+    ],
+)
+def test_slices_fill_waves(terms, blocks, count):
+    assert cut_product(terms, blocks).count == count
 
 
 SHAPES = [(16, 16, 3, 32, 1), (8, 8, 64, 64, 1), (4, 4, 256, 512, 1), (9, 9, 32, 32, 32)]
@@ -152,8 +199,105 @@ def test_what_an_int_cannot_count_is_left_to_the_direct_kernels_or_refused():
 def test_long_sums_are_cut_so_that_an_int_counts_a_slice(problem):
     pixels = problem.P * problem.Q
     terms = problem.N * pixels
-    slices = cut(terms, 1000, 256, longest_slice(problem))
+    slices = cut_product(terms, 1000, 256, longest_slice(problem))
     assert slices.count * slices.length >= terms
     assert slices.length * problem.K < 2**31
     images = -(-(slices.length + pixels) // pixels)
     assert images * problem.H * problem.W * problem.C < 2**31
+
+
+def sized(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
+    return conv2d_geometry(x, w, stride, padding, dilation, 1)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        sized((1, 1, 1, 8_000_000), (128, 1, 1, 8_000_000)),
+        sized((2, 1000, 1000, 8), (4, 1000, 1000, 8)),
+        sized((16, 2, 2, 2_000_000), (4, 1, 1, 2_000_000), stride=(2, 2)),
+    ],
+)
+def test_few_images_that_an_int_counts(problem):
+    """Fewer pixels than the shortest slice has otherwise, and still whole steps of a tile."""
+    assert Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD)
+    longest = longest_slice(problem)
+    assert 16 <= longest < 256
+    slices = cut_product(10_000, 1, 256, longest)
+    assert 0 < slices.length <= longest
+    assert slices.length % 16 == 0
+    assert slices.count * slices.length >= 10_000
+
+
+@given(st.data())
+def test_every_slice_has_a_step_of_a_tile(data):
+    def draw(least, most):
+        return data.draw(st.integers(least, most))
+
+    H, W, C, K = draw(1, 5000), draw(1, 5000), draw(1, 10**7), draw(1, 10**7)
+    window = draw(1, H), draw(1, W)
+    stride, padding = (draw(1, 9), draw(1, 9)), (draw(0, 10**6), draw(0, 10**6))
+    problem = sized((1, H, W, C), (K, *window, C), stride, padding)
+    if Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD):
+        assert longest_slice(problem) >= 16
+
+
+@pytest.mark.parametrize(
+    ("problem", "which"),
+    [
+        # 300 rows of which dy has but one, each of 2²² filters.
+        (sized((1, 300, 1, 1), (1 << 22, 300, 1, 1)), Pass.INPUT_GRAD),
+        (sized((1, 1, 1, 64), (64, 1, 1, 64), (1 << 25, 1), (1 << 25, 0)), Pass.FORWARD),
+        (sized((1, 2, 2, 64), (64, 2, 2, 64), (1, 1), (1 << 25, 1), (1 << 26, 1)), Pass.FORWARD),
+    ],
+)
+def test_taps_far_outside_are_left_to_the_direct_kernels(problem, which):
+    assert conv2d_variants(problem, which) == (Variant.DIRECT,)
+
+
+def test_counts_leave_room_for_a_loops_step():
+    """Kernels count in ints, and where a loop would go on must be one too."""
+    most = 2**31 - 2**23
+    assert as_int(most, "N") == most
+    with pytest.raises(ShapeError, match=f"N is {most + 1}, and a kernel counts to {most};"):
+        as_int(most + 1, "N")
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (lambda be, size: be.matmul(be.empty((1, size)), be.empty((size, 1))), "K"),
+        (lambda be, size: be.matmul(be.empty((size, 1)), be.empty((1, 1))), "M"),
+        (lambda be, size: be.matmul(be.empty((1, 1)), be.empty((1, size))), "N"),
+        (lambda be, size: be.softmax(be.empty((1, size))), "K"),
+        (lambda be, size: be.mean_squared_error_input_grad(
+            be.empty((1, size)), be.empty((1,), np.int32), 1.0), "K"),
+        (lambda be, size: be.conv2d_forward(be.empty((size, 1, 1, 1)), be.empty((1, 1, 1, 1))),
+         "N"),
+        (lambda be, size: be.conv2d_forward(be.empty((1, 1, 1, size)), be.empty((1, 1, 1, size))),
+         "H·W·C"),
+        (lambda be, size: be.max_pool2d_forward(be.empty((size, 1, 1, 1)), (1, 1)), "N"),
+    ],
+)  # fmt: skip
+def test_what_is_counted(monkeypatch, run, name):
+    monkeypatch.setattr(kernel_arrays, "_MOST", 1000)
+    run(KernelBackend(PlanningDevice()), 1000)
+    with pytest.raises(ShapeError, match=f"{name} is 1001, and a kernel counts to 1000"):
+        run(KernelBackend(PlanningDevice()), 1001)
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns", "slices"),
+    [(64, 512, 128, 8), (64, 3136, 128, 49), (64, 100, 10, 1), (8192, 512, 1024, 1)],
+)
+def test_small_products_have_short_slices(rows, inner, columns, slices):
+    grids = []
+
+    class Recorder(PlanningDevice):
+        def launch(self, kernel, grid, *rest):
+            grids.append(grid)
+
+    backend = KernelBackend(Recorder())
+    backend.matmul(backend.empty((rows, inner)), backend.empty((inner, columns)))
+    assert grids[0][2] == slices
+    assert len(grids) == (1 if slices == 1 else 2)

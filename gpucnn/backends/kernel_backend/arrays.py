@@ -22,7 +22,8 @@ VECTOR = 4
 _BOUNDARY = 16
 """Bytes: what kernels read at once begins at a multiple of so many."""
 _LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
-_LARGEST_INT = 2**31 - 1
+_MOST = 2**31 - 2**23
+"""What kernels count to: an int goes on beyond that by a step of any of their loops."""
 
 
 class KernelArrays(ArrayOperations):
@@ -160,10 +161,10 @@ def as_int(value: int, name: str) -> np.int32:
     """A size as a kernel's int.
 
     Raises:
-        ShapeError: it does not fit.
+        ShapeError: a kernel does not count so far.
     """
-    if value > _LARGEST_INT:
-        raise ShapeError(f"{name} is {value}, and a kernel counts it in 31 bits; make it smaller")
+    if value > _MOST:
+        raise ShapeError(f"{name} is {value}, and a kernel counts to {_MOST}; make it smaller")
     return np.int32(value)
 
 

@@ -16,7 +16,7 @@ from gpucnn.backends.variants import (
     MANY_ROWS,
     SHORTEST_SLICE,
     GemmTile,
-    cut,
+    cut_product,
     gemm_tile,
     longest_slice,
 )
@@ -27,8 +27,7 @@ class KernelConvolutionGemm(KernelSlices):
 
     Attributes:
         tile: the tile to use, for tests and measurements; None chooses one by the problem.
-        shortest_slice: elements or pixels that a slice of a sum has at least; a multiple of the
-            depths of all tiles.
+        shortest_slice: elements or pixels that a slice of a sum has at least.
     """
 
     tile: GemmTile | None = None
@@ -41,7 +40,7 @@ class KernelConvolutionGemm(KernelSlices):
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
         tile = self.tile or gemm_tile(MANY_ROWS, filters)
         blocks = tile.blocks(pixels, filters)
-        slices = cut(elements, blocks * problem.groups, self.shortest_slice)
+        slices = cut_product(elements, blocks * problem.groups, self.shortest_slice)
         partial = self._partial_sums(slices, y)
         self._launch(
             "conv2d_forward_gemm.cu",
@@ -72,7 +71,7 @@ class KernelConvolutionGemm(KernelSlices):
         tile = self.tile or gemm_tile(MANY_ROWS, channels)
         blocks = tile.blocks(problem.N * rows_of_class * columns_of_class, channels)
         elements = taps_down * taps_right * filters
-        slices = cut(elements, blocks * problem.groups * classes, self.shortest_slice)
+        slices = cut_product(elements, blocks * problem.groups * classes, self.shortest_slice)
         partial = self._partial_sums(slices, dx)
         self._launch(
             "conv2d_input_grad_gemm.cu",
@@ -90,7 +89,9 @@ class KernelConvolutionGemm(KernelSlices):
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
         tile = self.tile or gemm_tile(filters, elements)
         blocks = tile.blocks(filters, elements)
-        slices = cut(pixels, blocks * problem.groups, self.shortest_slice, longest_slice(problem))
+        slices = cut_product(
+            pixels, blocks * problem.groups, self.shortest_slice, longest_slice(problem)
+        )
         partial = self._partial_sums(slices, dw)
         self._launch(
             "conv2d_filter_grad_gemm.cu",

@@ -7,10 +7,13 @@ from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.kernel_backend.arrays import as_int
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import SHORTEST_SLICE, GemmTile, cut, gemm_tile
+from gpucnn.backends.variants import SHORTEST_SLICE, GemmTile, cut_product, gemm_tile
 
 _BATCH_ROWS = 64
 """Rows of a tile where the batch decides how many there are."""
+_FEW_BLOCKS = 100
+_SHORT_SLICE = 64
+"""A slice's terms at least where there are few blocks: most multiprocessors have none then."""
 
 
 class KernelMatrixProduct(KernelSlices, MatrixOperations):
@@ -36,7 +39,7 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
         # The rows of a that is not transposed are samples: how many must not select the kernel.
         tile = self.tile or gemm_tile(M if transpose_a else _BATCH_ROWS, N)
         blocks = tile.blocks(M, N)
-        slices = cut(K, blocks, SHORTEST_SLICE)
+        slices = cut_product(K, blocks, SHORTEST_SLICE if blocks >= _FEW_BLOCKS else _SHORT_SLICE)
         partial = self._partial_sums(slices, product)
         self._launch(
             "matmul.cu",

@@ -9,6 +9,11 @@ from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int,
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.variants import Slices
 
+_MANY_ELEMENTS = 65_536
+"""Enough that a thread each keeps a GPU busy."""
+_LANES, _ROWS = 32, 16
+"""Where there are fewer: a block's elements, and threads that share the slices of one."""
+
 
 class KernelSlices(KernelArrays):
     """For the families whose large sums run through a workspace."""
@@ -20,13 +25,15 @@ class KernelSlices(KernelArrays):
     def _sum_slices(
         self, slices: Slices, partial: Array, result: Array, epilogue: Epilogue = NO_EPILOGUE
     ) -> None:
-        """Adds the slices up, in order, and finishes the sums; whole sums are finished already."""
+        """Adds the slices up and finishes the sums; whole sums are finished already."""
         if slices.count == 1:
             return
+        shared = result.size < _MANY_ELEMENTS and slices.count > _ROWS
+        block = (_LANES, _ROWS) if shared else (THREADS,)
         self._launch(
             "sum_slices.cu",
             "sum_slices",
-            (ceil_divide(result.size, THREADS),),
+            (ceil_divide(result.size, block[0]),),
             (
                 partial,
                 epilogue.bias,
@@ -37,4 +44,5 @@ class KernelSlices(KernelArrays):
                 as_int(result.shape[-1], "channels"),
                 np.int64(result.size),
             ),
+            block,
         )

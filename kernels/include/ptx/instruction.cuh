@@ -1,7 +1,7 @@
 // Instructions of PTX, as macros that carry the opcode. On the device each becomes inline assembly;
 // on the host the emulator's file of this name takes its place, and carries out what the opcode
-// says. The wrappers that kernels call (mma.cuh, ldmatrix.cuh, async_copy.cuh) are the same for
-// both.
+// says. The wrappers that kernels call (mma.cuh, ldmatrix.cuh, async_copy.cuh, store.cuh) are
+// the same for both.
 #pragma once
 
 __device__ __forceinline__ unsigned shared_address(const void* pointer) {
@@ -32,6 +32,12 @@ __device__ __forceinline__ unsigned shared_address(const void* pointer) {
 #define PTX_COPY(opcode, to, from, bytes, source_bytes)                                       \
     asm volatile(opcode " [%0], [%1], %2, %3;" ::"r"(shared_address(to)),                     \
                  "l"(__cvta_generic_to_global(from)), "n"(bytes), "r"(source_bytes)           \
+                 : "memory")
+
+// Four floats to global memory.
+#define PTX_STORE_X4(opcode, to, values)                                                      \
+    asm volatile(opcode " [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),       \
+                 "f"((values)[0]), "f"((values)[1]), "f"((values)[2]), "f"((values)[3])       \
                  : "memory")
 
 // Without an operand, and with a constant.

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable(
 MISTAKES = """
 #include "ptx/async_copy.cuh"
 #include "ptx/ldmatrix.cuh"
+#include "ptx/store.cuh"
 
 #include <cassert>
 #include <cstring>
@@ -344,6 +345,22 @@ __global__ void large_array(const float* x, float* y) {  // large_array
     y[0] = values[7];
 }
 
+__global__ void stores_out_of_bounds(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        store_four(y + 256, {1.0f, 2.0f, 3.0f, 4.0f});  // stores_out_of_bounds
+    }
+}
+
+__global__ void misaligned_store(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        store_four(y + 2, {1.0f, 2.0f, 3.0f, 4.0f});  // misaligned_store
+    }
+}
+
+__global__ void stores_overlap(const float* x, float* y) {
+    store_four(y + threadIdx.x / 2 * 4, {1.0f, 2.0f, 3.0f, 4.0f});  // stores_overlap
+}
+
 __global__ void wrong_width(const float* x, float* y) {
     y[threadIdx.x] = __shfl_xor_sync(~0u, x[threadIdx.x], 1, 12);  // wrong_width
 }
@@ -353,7 +370,7 @@ EVERY, RACE, SANITIZE = ("fast", "race", "sanitize"), ("race",), ("sanitize",)
 CHECKED = ("race", "sanitize")
 PLACE = r"block \(1, 0, 0\), thread \(3, 0, 0\)"
 ANYWHERE = r"block \(\d+, 0, 0\), thread \(\d+, 0, 0\)"
-WRAPPERS = ("async_copy.cuh", "ldmatrix.cuh", "mma.cuh")
+WRAPPERS = ("async_copy.cuh", "ldmatrix.cuh", "mma.cuh", "store.cuh")
 UNWRITTEN = "read of shared memory that this block has not written"
 UNWAITED = "read of shared memory whose asynchronous copy has not been waited for"
 # Kernel, modes, place, what the message says. A sanitizer has words of its own.
@@ -406,6 +423,9 @@ CASES = [
     ("recurses", SANITIZE, PLACE, "stack-overflow"),
     ("large_array", ("fast", "race"), ANYWHERE, "the thread's stack of 1024 KiB is full"),
     ("large_array", SANITIZE, ANYWHERE, "stack-overflow"),
+    ("stores_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of .* bytes|buffer-overflow"),
+    ("misaligned_store", CHECKED, PLACE, "misaligned"),
+    ("stores_overlap", RACE, ANYWHERE, "data race in global memory"),
     ("wrong_width", EVERY, ANYWHERE, "width of 12; it must be a power of two up to 32"),
 ]
 

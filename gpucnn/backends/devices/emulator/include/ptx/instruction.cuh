@@ -213,6 +213,19 @@ struct Instruction<"cp.async.wait_all"> {
     }
 };
 
+// Stores
+
+template <>
+struct Instruction<"st.global.v4.f32"> {
+    struct alignas(16) Vector {
+        float of[4];
+    };
+    // The compiler sees this store, so each mode checks it as it does a kernel's own.
+    static void run(float* to, const float (&values)[4]) {
+        *reinterpret_cast<Vector*>(to) = {{values[0], values[1], values[2], values[3]}};
+    }
+};
+
 // Conversions
 
 template <>
@@ -235,6 +248,7 @@ struct Instruction<"cvt.rna.tf32.f32"> {
 #define PTX_COPY(opcode, to, from, bytes, source_bytes)                             \
     ::emulator::Instruction<opcode>::template run<bytes>(EMULATOR_CALL(opcode), to, from, \
                                                          source_bytes)
+#define PTX_STORE_X4(opcode, to, values) ::emulator::Instruction<opcode>::run(to, values)
 #define PTX_BARE(opcode) ::emulator::Instruction<opcode>::run(EMULATOR_CALL(opcode))
 #define PTX_CONSTANT(opcode, number) \
     ::emulator::Instruction<opcode>::run(EMULATOR_CALL(opcode), number)
