@@ -35,6 +35,9 @@ RULES = {
 }
 """By name: what is sought in a line of code, and what takes its place."""
 
+INSTRUCTIONS = "ptx/instruction.cuh"
+"""The header of which the emulator has its own."""
+
 _NO_CODE = re.compile(r"\s*(//|#|\*|template|static_assert|namespace|using|$)")
 _DECLARATION = re.compile(r"\s*(__shared__ |const )?[\w:<>*, ]+ \w+(\[[^\]]*\])+( = \{\})?;$")
 _COMMENT = re.compile(r"//.*$")
@@ -120,6 +123,8 @@ def _inlined(host, changed_file, changed_text):
         name = match[1]
         if name in written:
             return ""
+        if name == INSTRUCTIONS:
+            return match[0]
         written.add(name)
         return _INCLUDE.sub(expand, text_of(name).replace("#pragma once", ""))
 
