@@ -31,6 +31,8 @@ using Elements = Tile::AlongRows<BLOCK_N, VECTOR_X>;
 // Whether no window reaches into the padding.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
     (P - 1) * STRIDE_H + (R - 1) * DILATION_H < H && (Q - 1) * STRIDE_W + (S - 1) * DILATION_W < W;
+// Whether the pixels of a step lie in one row of dy.
+constexpr bool ROW_A_STEP = Q % BLOCK_K == 0;
 
 // An element of the first window of an image, which may lie in the padding.
 struct Element {
@@ -45,12 +47,13 @@ __device__ __forceinline__ Element element_at(int e) {
     return {(row * W + column) * C + e % CHANNELS, row, column};
 }
 
-// That element, and its neighbours, of the window of pixel `number`, counted from that image's
-// first. Nothing is read on the padding.
+// That element, and its neighbours, of the window of a pixel: `depth` pixels behind pixel `first`,
+// with which the step begins, counted from that image's first. Nothing is read on the padding.
 __device__ __forceinline__ Floats<VECTOR_X> read_window(
-    const float* x, const Element& element, int number, bool exists) {
+    const float* x, const Element& element, int first, int depth, bool exists) {
+    const unsigned number = ROW_A_STEP ? first : first + depth;
     const int down = number / Q % P * STRIDE_H;
-    const int right = number % Q * STRIDE_W;
+    const int right = (number % Q + (ROW_A_STEP ? depth : 0)) * STRIDE_W;
     const int h = element.row + down;
     const int w = element.column + right;
     const bool inside = UNPADDED || (h >= 0 && h < H && w >= 0 && w < W);
@@ -86,10 +89,14 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fi
     sums.clear();
     Tile::multiply<Outputs, Elements>(
         memory, 0, count,
-        [&](int i, int m) {
+        [&](int i, int first, int depth) {
+            const int m = first + depth;
             return load_if<VECTOR_DY>(m < count, outputs + (m * K + filters[i]));
         },
-        [&](int i, int m) { return read_window(image, elements[i], first_number + m, m < count); },
+        [&](int i, int first, int depth) {
+            const bool exists = first + depth < count;
+            return read_window(image, elements[i], first_number + first, depth, exists);
+        },
         sums);
 
     float* result = partial + static_cast<long long>(blockIdx.z) * (K * ELEMENTS);

@@ -49,7 +49,8 @@ struct Reader {
     }
 
     // The values of row i from k on, or at k those of rows from i on.
-    __device__ __forceinline__ Floats<VECTOR> operator()(int i, int k) const {
+    __device__ __forceinline__ Floats<VECTOR> operator()(int i, int first, int depth) const {
+        const int k = first + depth;
         return load_if<VECTOR>(k < K, row[i] + k * k_stride);
     }
 };

@@ -12,7 +12,9 @@
 // half is enough for a warp where lanes next to each other, or next but one, read the same.
 //
 // How an operand is found in global memory is the kernel's own business: it gives a function that
-// reads VECTOR neighbouring values.
+// reads VECTOR neighbouring values. That is told where the step begins, which is the same for all
+// threads, and how deep in the step the values lie: what follows from the first alone is computed
+// once for a warp, on other units than those that are busy.
 #pragma once
 
 #include "floats.cuh"
@@ -75,14 +77,14 @@ struct GemmTile {
             return threadIdx.x % OCTET * VECTOR + octet * 8 + j * DEPTH_AT_ONCE;
         }
 
-        // read_vector(i, k) gives the values of row(i) from k on.
+        // read_vector(i, first_k, depth) gives the values of row(i) from k = first_k + depth on.
         template <typename ReadVector>
         __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
 #pragma unroll
             for (int j = 0; j < STEPS; ++j) {
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    values[i][j] = read_vector(i, first_k + depth(j));
+                    values[i][j] = read_vector(i, first_k, depth(j));
                 }
             }
         }
@@ -122,14 +124,14 @@ struct GemmTile {
             return threadIdx.x / RUN + j * DEPTH_AT_ONCE;
         }
 
-        // read_vector(i, k) gives the values at k from row(i) on.
+        // read_vector(i, first_k, depth) gives the values at k = first_k + depth from row(i) on.
         template <typename ReadVector>
         __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
 #pragma unroll
             for (int j = 0; j < STEPS; ++j) {
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    values[i][j] = read_vector(i, first_k + depth(j));
+                    values[i][j] = read_vector(i, first_k, depth(j));
                 }
             }
         }
