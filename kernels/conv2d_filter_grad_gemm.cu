@@ -27,6 +27,7 @@ constexpr int VECTOR_DW = ELEMENTS % 4 == 0 ? 4 : 1;
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 using Outputs = Tile::AlongRows<BLOCK_M, VECTOR_DY>;
 using Elements = Tile::AlongRows<BLOCK_N, VECTOR_X>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_X < VECTOR_DY ? VECTOR_X : VECTOR_DY)>;
 
 // Whether no window reaches into the padding.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
@@ -62,7 +63,7 @@ __device__ __forceinline__ Floats<VECTOR_X> read_window(
     return load_if<VECTOR_X>(inside && exists, x + offset);
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_filter_grad_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_filter_grad_gemm(
     const float* x, const float* dy, float* partial, long long pixels, int slice) {
     __shared__ Tile::Memory memory;
     const int group = blockIdx.y;

@@ -33,6 +33,7 @@ constexpr int VECTOR_Y = FILTERS % 4 == 0 ? 4 : 1;
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 using Windows = Tile::AlongK<BLOCK_M, VECTOR_X>;
 using Filters = Tile::AlongK<BLOCK_N, VECTOR_W>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<VECTOR_X>;
 
 // Whether no window reaches into the padding, and whether no step goes beyond the last element.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
@@ -72,7 +73,7 @@ __device__ __forceinline__ Floats<VECTOR_X> read_window(
     return load_if<VECTOR_X>(inside && exists, image + offset);
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_forward_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_forward_gemm(
     const float* x, const float* w, const float* bias, const float* residual, float* y,
     float* partial, long long pixels, int slice) {
     __shared__ Tile::Memory memory;

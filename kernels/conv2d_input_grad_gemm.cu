@@ -33,6 +33,7 @@ using Horizontal = InputGradAxis<W, Q, S, STRIDE_W, PAD_W, DILATION_W>;
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 using Outputs = Tile::AlongK<BLOCK_M, VECTOR_DY>;
 using Filters = Tile::AlongRows<BLOCK_N, VECTOR_DX>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<VECTOR_DY>;
 
 // The pixels of one class, numbered image by image, and the elements of their sums.
 struct PixelClass {
@@ -115,7 +116,7 @@ __device__ __forceinline__ int weight_offset(const Element& element) {
     return element.filter * FILTER_SIZE + tap * CHANNELS;
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_input_grad_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_input_grad_gemm(
     const float* dy, const float* w, float* dx, float* partial, long long N, int slice) {
     __shared__ Tile::Memory memory;
     __shared__ int places[BLOCK_M];

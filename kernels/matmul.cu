@@ -57,8 +57,9 @@ struct Reader {
 
 using ReaderA = Reader<TRANSPOSE_A, BLOCK_M, VECTOR_A>;
 using ReaderB = Reader<!TRANSPOSE_B, BLOCK_N, VECTOR_B>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_A < VECTOR_B ? VECTOR_A : VECTOR_B)>;
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) matmul(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) matmul(
     const float* a, const float* b, const float* bias, float* c, float* partial, int M, int N,
     int K, int slice) {
     __shared__ Tile::Memory memory;
