@@ -27,10 +27,13 @@ constexpr int VECTOR_DW = ELEMENTS % 4 == 0 ? 4 : 1;
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 using Outputs = Tile::AlongRows<BLOCK_M, VECTOR_DY>;
 using Elements = Tile::AlongRows<BLOCK_N, VECTOR_X>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_X < VECTOR_DY ? VECTOR_X : VECTOR_DY)>;
 
 // Whether no window reaches into the padding.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
     (P - 1) * STRIDE_H + (R - 1) * DILATION_H < H && (Q - 1) * STRIDE_W + (S - 1) * DILATION_W < W;
+// Whether the pixels of a step lie in one row of dy.
+constexpr bool ROW_A_STEP = Q % BLOCK_K == 0;
 
 // An element of the first window of an image, which may lie in the padding.
 struct Element {
@@ -45,12 +48,13 @@ __device__ __forceinline__ Element element_at(int e) {
     return {(row * W + column) * C + e % CHANNELS, row, column};
 }
 
-// That element, and its neighbours, of the window of pixel `number`, counted from that image's
-// first. Nothing is read on the padding.
+// That element, and its neighbours, of the window of a pixel: `depth` pixels behind pixel `first`,
+// with which the step begins, counted from that image's first. Nothing is read on the padding.
 __device__ __forceinline__ Floats<VECTOR_X> read_window(
-    const float* x, const Element& element, int number, bool exists) {
+    const float* x, const Element& element, int first, int depth, bool exists) {
+    const unsigned number = ROW_A_STEP ? first : first + depth;
     const int down = number / Q % P * STRIDE_H;
-    const int right = number % Q * STRIDE_W;
+    const int right = (number % Q + (ROW_A_STEP ? depth : 0)) * STRIDE_W;
     const int h = element.row + down;
     const int w = element.column + right;
     const bool inside = UNPADDED || (h >= 0 && h < H && w >= 0 && w < W);
@@ -59,7 +63,7 @@ __device__ __forceinline__ Floats<VECTOR_X> read_window(
     return load_if<VECTOR_X>(inside && exists, x + offset);
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_filter_grad_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_filter_grad_gemm(
     const float* x, const float* dy, float* partial, long long pixels, int slice) {
     __shared__ Tile::Memory memory;
     const int group = blockIdx.y;
@@ -86,10 +90,14 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fi
     sums.clear();
     Tile::multiply<Outputs, Elements>(
         memory, 0, count,
-        [&](int i, int m) {
+        [&](int i, int first, int depth) {
+            const int m = first + depth;
             return load_if<VECTOR_DY>(m < count, outputs + (m * K + filters[i]));
         },
-        [&](int i, int m) { return read_window(image, elements[i], first_number + m, m < count); },
+        [&](int i, int first, int depth) {
+            const bool exists = first + depth < count;
+            return read_window(image, elements[i], first_number + first, depth, exists);
+        },
         sums);
 
     float* result = partial + static_cast<long long>(blockIdx.z) * (K * ELEMENTS);

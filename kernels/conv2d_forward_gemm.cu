@@ -33,11 +33,14 @@ constexpr int VECTOR_Y = FILTERS % 4 == 0 ? 4 : 1;
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 using Windows = Tile::AlongK<BLOCK_M, VECTOR_X>;
 using Filters = Tile::AlongK<BLOCK_N, VECTOR_W>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<VECTOR_X>;
 
 // Whether no window reaches into the padding, and whether no step goes beyond the last element.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
     (P - 1) * STRIDE_H + (R - 1) * DILATION_H < H && (Q - 1) * STRIDE_W + (S - 1) * DILATION_W < W;
 constexpr bool WHOLE_STEPS = ELEMENTS % BLOCK_K == 0;
+// Whether the elements of a step belong to one tap, (r, s).
+constexpr bool TAP_A_STEP = CHANNELS % BLOCK_K == 0;
 
 // Where the window of a pixel of y begins, from the tile's first image on. That may lie in the
 // padding, where nothing is read.
@@ -55,20 +58,22 @@ __device__ __forceinline__ Window window_of(unsigned number) {
     return {((image * H + row) * W + column) * C, row, column};
 }
 
-// The window's elements from e on.
+// The window's elements from `depth` on in the step that begins with element `first`.
 __device__ __forceinline__ Floats<VECTOR_X> read_window(
-    const float* image, const Window& window, int e) {
+    const float* image, const Window& window, int first, int depth) {
+    const unsigned e = TAP_A_STEP ? first : first + depth;
     const int down = e / (CHANNELS * S) * DILATION_H;
     const int right = e / CHANNELS % S * DILATION_W;
     const int h = window.row + down;
     const int w = window.column + right;
     const bool inside = UNPADDED || (h >= 0 && h < H && w >= 0 && w < W);
     const bool exists = WHOLE_STEPS || e < ELEMENTS;
-    const int offset = window.origin + (down * W + right) * C + e % CHANNELS;
+    const int place = (down * W + right) * C + e % CHANNELS;
+    const int offset = window.origin + place + (TAP_A_STEP ? depth : 0);
     return load_if<VECTOR_X>(inside && exists, image + offset);
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_forward_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_forward_gemm(
     const float* x, const float* w, const float* bias, const float* residual, float* y,
     float* partial, long long pixels, int slice) {
     __shared__ Tile::Memory memory;
@@ -96,8 +101,9 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_fo
     const int first = blockIdx.z * slice;
     Tile::multiply<Windows, Filters>(
         memory, first, min(first + slice, ELEMENTS),
-        [&](int i, int e) { return read_window(image, windows[i], e); },
-        [&](int i, int e) {
+        [&](int i, int first, int depth) { return read_window(image, windows[i], first, depth); },
+        [&](int i, int first, int depth) {
+            const int e = first + depth;
             return load_if<VECTOR_W>(WHOLE_STEPS || e < ELEMENTS, w + (filters[i] + e));
         },
         sums);

@@ -25,13 +25,15 @@ constexpr int FILTER_SIZE = R * S * CHANNELS;
 constexpr int CHANNEL_TILES = (CHANNELS + BLOCK_N - 1) / BLOCK_N;
 constexpr int VECTOR_DY = FILTERS % 4 == 0 ? 4 : 1;
 constexpr int VECTOR_DX = CHANNELS % 4 == 0 ? 4 : 1;
-constexpr bool WHOLE_STEPS = FILTERS % BLOCK_K == 0;
+// Whether no step goes beyond the last element, for the elements of one belong to one tap.
+constexpr bool TAP_A_STEP = FILTERS % BLOCK_K == 0;
 
 using Vertical = InputGradAxis<H, P, R, STRIDE_H, PAD_H, DILATION_H>;
 using Horizontal = InputGradAxis<W, Q, S, STRIDE_W, PAD_W, DILATION_W>;
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 using Outputs = Tile::AlongK<BLOCK_M, VECTOR_DY>;
 using Filters = Tile::AlongRows<BLOCK_N, VECTOR_DX>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<VECTOR_DY>;
 
 // The pixels of one class, numbered image by image, and the elements of their sums.
 struct PixelClass {
@@ -75,15 +77,17 @@ __device__ __forceinline__ int place_of(const PixelClass& pixels, const Pixel& p
     return ((pixel.n * H + h) * W + v) * C;
 }
 
-// Element e of the sums of a class: which of the class's taps, and which filter of the group.
+// Of the sums of a class, the element `depth` deep in the step that begins with element `first`:
+// which of the class's taps, and which filter of the group.
 struct Element {
     int down;
     int right;
     int filter;
 
-    __device__ __forceinline__ Element(int e, const PixelClass& pixels) {
-        const int tap = e / FILTERS;
-        filter = e % FILTERS;
+    __device__ __forceinline__ Element(int first, int depth, const PixelClass& pixels) {
+        const unsigned e = TAP_A_STEP ? first : first + depth;
+        const unsigned tap = e / FILTERS;
+        filter = e % FILTERS + (TAP_A_STEP ? depth : 0);
         down = Horizontal::divide_by_taps(tap, pixels.columns.taps);
         right = tap - down * pixels.columns.taps;
     }
@@ -112,7 +116,7 @@ __device__ __forceinline__ int weight_offset(const Element& element) {
     return element.filter * FILTER_SIZE + tap * CHANNELS;
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_input_grad_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_input_grad_gemm(
     const float* dy, const float* w, float* dx, float* partial, long long N, int slice) {
     __shared__ Tile::Memory memory;
     __shared__ int places[BLOCK_M];
@@ -158,13 +162,14 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) conv2d_in
     if (first < last) {
         Tile::multiply<Outputs, Filters>(
             memory, first, last,
-            [&](int i, int e) {
-                const bool exists = WHOLE_STEPS || e < elements;
-                return read_outputs(image, origins[i], Element(e, pixels), exists);
+            [&](int i, int first, int depth) {
+                const bool exists = TAP_A_STEP || first + depth < elements;
+                return read_outputs(image, origins[i], Element(first, depth, pixels), exists);
             },
-            [&](int i, int e) {
-                const int offset = channels[i] + weight_offset(Element(e, pixels));
-                return load_if<VECTOR_DX>(WHOLE_STEPS || e < elements, weights + offset);
+            [&](int i, int first, int depth) {
+                const bool exists = TAP_A_STEP || first + depth < elements;
+                const int offset = channels[i] + weight_offset(Element(first, depth, pixels));
+                return load_if<VECTOR_DX>(exists, weights + offset);
             },
             sums);
     }

@@ -1,6 +1,6 @@
 // The matrix product:
 //
-//     c[m,n] = Σ_k op(a)[m,k] · op(b)[k,n] + bias[n]
+//     c[m,n] = Σ_k op(a)[m,k] · op(b)[k,n] + bias[n]    then max(…, 0) where RELU
 //
 // where op transposes if TRANSPOSE_A or TRANSPOSE_B says so: a is (M, K) or (K, M), b (K, N) or
 // (N, K), c (M, N), the bias (N).
@@ -8,11 +8,11 @@
 // A block computes BLOCK_M rows × BLOCK_N columns (gemm_tile.cuh); along the grid's x, tiles of
 // columns are the inner axis. The sum over k may be cut into slices of `slice`, a multiple of
 // BLOCK_K, along z: then each slice's sums go to partial[slice], of c's shape, and sum_slices.cu
-// adds them and the bias.
+// does the rest.
 //
-// Constants: TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, those of gemm_tile.cuh, and VECTOR_A, VECTOR_B and
-// VECTOR_C: how many neighbours of a row of a, b and c are moved as one, 4 if the row's length is a
-// multiple of that, else 1. All sizes are run-time arguments.
+// Constants: TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU, those of gemm_tile.cuh, and VECTOR_A,
+// VECTOR_B and VECTOR_C: how many neighbours of a row of a, b and c are moved as one, 4 if the row's
+// length is a multiple of that, else 1. All sizes are run-time arguments.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
@@ -49,15 +49,17 @@ struct Reader {
     }
 
     // The values of row i from k on, or at k those of rows from i on.
-    __device__ __forceinline__ Floats<VECTOR> operator()(int i, int k) const {
+    __device__ __forceinline__ Floats<VECTOR> operator()(int i, int first, int depth) const {
+        const int k = first + depth;
         return load_if<VECTOR>(k < K, row[i] + k * k_stride);
     }
 };
 
 using ReaderA = Reader<TRANSPOSE_A, BLOCK_M, VECTOR_A>;
 using ReaderB = Reader<!TRANSPOSE_B, BLOCK_N, VECTOR_B>;
+constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_A < VECTOR_B ? VECTOR_A : VECTOR_B)>;
 
-__global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) matmul(
+__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) matmul(
     const float* a, const float* b, const float* bias, float* c, float* partial, int M, int N,
     int K, int slice) {
     __shared__ Tile::Memory memory;
@@ -72,7 +74,7 @@ __global__ void __launch_bounds__(Tile::THREADS, Tile::BLOCKS_AT_ONCE) matmul(
         memory, first, min(first + slice, K), ReaderA(a, first_row, M, K),
         ReaderB(b, first_column, N, K), sums);
 
-    const Epilogue<HAS_BIAS, false, false> epilogue{bias, nullptr};
+    const Epilogue<HAS_BIAS, false, RELU> epilogue{bias, nullptr};
     const bool sliced = gridDim.z > 1;
     float* result = sliced ? partial + static_cast<long long>(blockIdx.z) * M * N : c;
     const int rows = M - first_row, columns = N - first_column;

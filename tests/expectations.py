@@ -289,7 +289,8 @@ def augment_images(a):
 
 def matmul(a):
     def product(left, right, bias):
-        return oracle.matmul(left, right, a["transpose_a"], a["transpose_b"], bias)
+        result = oracle.matmul(left, right, a["transpose_a"], a["transpose_b"], bias)
+        return np.maximum(result, 0) if a["relu"] else result
 
     terms = a["a"].shape[0 if a["transpose_a"] else 1] + 1
     return {"product": _linear(product, terms, a["a"], a["b"], a["bias"])}

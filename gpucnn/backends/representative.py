@@ -121,7 +121,9 @@ def _pool(backend: Backend, problem: Pooling) -> None:
 def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
     x, w = backend.empty((rows, inputs)), backend.empty((outputs, inputs))
     dy = backend.matmul(x, w, transpose_b=True)
-    backend.matmul(x, w, transpose_b=True, bias=backend.empty((outputs,)))
+    bias = backend.empty((outputs,))
+    backend.matmul(x, w, transpose_b=True, bias=bias)
+    backend.matmul(x, w, transpose_b=True, bias=bias, relu=True)
     backend.matmul(dy, w)
     backend.matmul(dy, x, transpose_a=True)
     backend.matmul(backend.empty((inputs, rows)), w, transpose_a=True, transpose_b=True)

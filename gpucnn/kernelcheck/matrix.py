@@ -31,6 +31,7 @@ def _draw_product(rng: Generator, number: int) -> Arguments:
         "transpose_a": transpose_a,
         "transpose_b": transpose_b,
         "bias": normal(rng, N) if rng.random() < 0.5 else None,
+        "relu": bool(number & 4),
     }
 
 
@@ -43,6 +44,7 @@ def _product_bounds(a: Arguments, exact: Backend) -> Bounds:
     terms = a["a"].shape[0 if a["transpose_a"] else 1] + (a["bias"] is not None)
     bias = None if a["bias"] is None else abs(a["bias"])
     magnitudes = {"a": abs(a["a"]), "b": abs(a["b"]), "bias": bias}
+    # max(c, 0) is never further off than c.
     return {"product": sum_bound(terms, exact.matmul(**{**a, **magnitudes}))}
 
 

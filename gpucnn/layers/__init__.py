@@ -8,6 +8,7 @@ from gpucnn.layers.dropout import Dropout
 from gpucnn.layers.fusion import (
     BatchNormReLU2d,
     Conv2dReLU,
+    LinearReLU,
     ResidualReLU,
     fuse_layers,
     unfused,
@@ -30,6 +31,7 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LinearReLU",
     "MaxPool2d",
     "Network",
     "Parameter",

@@ -1,13 +1,14 @@
 """Fused layers: one operation for neighbours that could be two, put in their place by one pass.
 
 A fused layer is a step of a ``Sequential``, not one of its layers: names, parameters, buffers and
-shapes stay those of the parts, and so do checkpoints and initial weights. There are three, each
-with the ReLU behind it: of a convolution, of batch normalisation, and of a residual block that ends
-with batch normalisation.
+shapes stay those of the parts, and so do checkpoints and initial weights. There are four, each with
+the ReLU behind it: of a convolution, of a linear layer, of batch normalisation, and of a residual
+block that ends with batch normalisation.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from gpucnn.layers.activation import ReLU
 from gpucnn.layers.base import Layer, Shape
 from gpucnn.layers.containers import Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
+from gpucnn.layers.linear import Linear
 from gpucnn.layers.normalisation import BatchNorm2d
 
 
@@ -33,29 +35,58 @@ class _Fused(Layer):
         return self._layer.declare(input_shape)
 
 
-class Conv2dReLU(_Fused):
+class _ProductReLU(_Fused):
+    """Of a layer that can have a ReLU in its operation, and still makes its gradients."""
+
+    keeps_output = True
+
+    @abstractmethod
+    def _rectified(self, x: Array) -> Array:
+        """The layer's output with the ReLU behind it."""
+
+    def forward(self, x: Array) -> Array:
+        """Keeps y: where it is positive, so was the layer's own output."""
+        self._y = self._rectified(x)
+        return self._y
+
+    def backward(self, dy: Array) -> Array:
+        """dy where y > 0, through the layer."""
+        out = dy if self.owns_gradient else None
+        return self._layer.backward(self.backend.relu_input_grad(dy, self._y, out=out))
+
+
+class Conv2dReLU(_ProductReLU):
     """A ``Conv2d`` with a ``ReLU`` behind it.
 
     Args:
-        convolution: attached already; it still makes its gradients.
+        convolution: attached already.
     """
 
     kind = "conv2d_relu"
-    keeps_output = True
 
     def __init__(self, convolution: Conv2d) -> None:
         super().__init__(convolution)
         self.convolution = convolution
 
-    def forward(self, x: Array) -> Array:
-        """Keeps y: where it is positive, so was the convolution."""
-        self._y = self.convolution.convolve(x, relu=True)
-        return self._y
+    def _rectified(self, x: Array) -> Array:
+        return self.convolution.convolve(x, relu=True)
 
-    def backward(self, dy: Array) -> Array:
-        """dy where y > 0, through the convolution."""
-        out = dy if self.owns_gradient else None
-        return self.convolution.backward(self.backend.relu_input_grad(dy, self._y, out=out))
+
+class LinearReLU(_ProductReLU):
+    """A ``Linear`` with a ``ReLU`` behind it.
+
+    Args:
+        linear: attached already.
+    """
+
+    kind = "linear_relu"
+
+    def __init__(self, linear: Linear) -> None:
+        super().__init__(linear)
+        self.linear = linear
+
+    def _rectified(self, x: Array) -> Array:
+        return self.linear.multiply(x, relu=True)
 
 
 class BatchNormReLU2d(_Fused):
@@ -191,6 +222,8 @@ def _with_relu(layer: Layer) -> Layer | None:
     match layer:
         case Conv2d():
             return Conv2dReLU(layer)
+        case Linear():
+            return LinearReLU(layer)
         case BatchNorm2d():
             return BatchNormReLU2d(layer)
         case Residual(body=Sequential(steps=[*_, BatchNorm2d() as norm])):

@@ -49,12 +49,17 @@ class Linear(Layer):
 
     def forward(self, x: Array) -> Array:
         """x (N, inputs) to y (N, features)."""
+        return self.multiply(x)
+
+    def multiply(self, x: Array, relu: bool = False) -> Array:
+        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
         self._x = x
         return self.backend.matmul(
             x,
             self.parameters["weight"].value,
             transpose_b=True,
             bias=self.parameters["bias"].value if self.bias else None,
+            relu=relu,
         )
 
     def backward(self, dy: Array) -> Array:

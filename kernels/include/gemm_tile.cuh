@@ -12,7 +12,9 @@
 // half is enough for a warp where lanes next to each other, or next but one, read the same.
 //
 // How an operand is found in global memory is the kernel's own business: it gives a function that
-// reads VECTOR neighbouring values.
+// reads VECTOR neighbouring values. That is told where the step begins, which is the same for all
+// threads, and how deep in the step the values lie: what follows from the first alone is computed
+// once for a warp, on other units than those that are busy.
 #pragma once
 
 #include "floats.cuh"
@@ -26,10 +28,13 @@ struct GemmTile {
     static constexpr int LANES_M = LANES / LANES_N;
     static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
     // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
-    // 256 threads, 204 in those of 64, and 168, 128 or 80 in those of 128, by how many sums it has.
+    // 256 threads; 168, 128 or 80 in those of 128, by how many sums it has; and in those of 64 128,
+    // or 204 where it reads operands value by value.
     static constexpr int SUMS = THREAD_M * THREAD_N;
     static constexpr int BLOCKS_OF_128 = SUMS > 32 ? 3 : SUMS > 16 ? 4 : 6;
-    static constexpr int BLOCKS_AT_ONCE = THREADS == 256 ? 2 : THREADS == 128 ? BLOCKS_OF_128 : 5;
+    template <int VECTOR>
+    static constexpr int BLOCKS_AT_ONCE =
+        THREADS == 256 ? 2 : THREADS == 128 ? BLOCKS_OF_128 : VECTOR == 4 ? 8 : 5;
     // How much of a step is unrolled: with 128 registers not all of it, for the compiler would read
     // so far ahead in shared memory that others of its values had to leave the registers.
     static constexpr int UNROLLED_K = THREADS == 256 ? 2 : BLOCK_K;
@@ -75,14 +80,14 @@ struct GemmTile {
             return threadIdx.x % OCTET * VECTOR + octet * 8 + j * DEPTH_AT_ONCE;
         }
 
-        // read_vector(i, k) gives the values of row(i) from k on.
+        // read_vector(i, first_k, depth) gives the values of row(i) from k = first_k + depth on.
         template <typename ReadVector>
         __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
 #pragma unroll
             for (int j = 0; j < STEPS; ++j) {
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    values[i][j] = read_vector(i, first_k + depth(j));
+                    values[i][j] = read_vector(i, first_k, depth(j));
                 }
             }
         }
@@ -122,14 +127,14 @@ struct GemmTile {
             return threadIdx.x / RUN + j * DEPTH_AT_ONCE;
         }
 
-        // read_vector(i, k) gives the values at k from row(i) on.
+        // read_vector(i, first_k, depth) gives the values at k = first_k + depth from row(i) on.
         template <typename ReadVector>
         __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
 #pragma unroll
             for (int j = 0; j < STEPS; ++j) {
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    values[i][j] = read_vector(i, first_k + depth(j));
+                    values[i][j] = read_vector(i, first_k, depth(j));
                 }
             }
         }

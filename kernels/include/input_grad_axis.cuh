@@ -51,7 +51,7 @@ struct InputGradAxis {
     }
 
     // ⌊number / taps⌋, where taps is MOST_TAPS or one less, both known when this is compiled.
-    __device__ __forceinline__ static int divide_by_taps(int number, int taps) {
+    __device__ __forceinline__ static int divide_by_taps(unsigned number, int taps) {
         constexpr int FEWER = MOST_TAPS > 1 ? MOST_TAPS - 1 : 1;
         return PERIOD == 1 || taps == MOST_TAPS ? number / MOST_TAPS : number / FEWER;
     }

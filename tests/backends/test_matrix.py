@@ -10,15 +10,16 @@ from gpucnn.errors import ShapeError
 SIZES = st.sampled_from([1, 2, 3, 5, 17])
 
 
-def check(backend, M, K, N, transpose_a, transpose_b, bias, seed=0):
+def check(backend, M, K, N, transpose_a, transpose_b, bias, seed=0, relu=False):
     rng = np.random.default_rng(seed)
     shapes = (K, M) if transpose_a else (M, K), (N, K) if transpose_b else (K, N), (N,)
     a, b, c = (rng.standard_normal(s).astype(backend.dtype).astype(float) for s in shapes)
     there = [backend.asarray(array) for array in (a, b, c)]
     how = transpose_a, transpose_b
-    result = backend.matmul(*there[:2], *how, bias=there[2] if bias else None)
+    result = backend.matmul(*there[:2], *how, bias=there[2] if bias else None, relu=relu)
     assert result.dtype == backend.dtype
     expected = oracle.matmul(a, b, *how, c if bias else None)
+    expected = np.maximum(expected, 0) if relu else expected
     magnitudes = oracle.matmul(abs(a), abs(b), *how, abs(c) if bias else None)
     assert_close(backend.to_numpy(result), expected, sum_bound(K + bias, magnitudes, backend.dtype))
 
@@ -34,6 +35,18 @@ def test_shapes(backend, sizes, transpose_a, transpose_b, bias):
 @given(M=SIZES, K=SIZES, N=SIZES, a=st.booleans(), b=st.booleans(), bias=st.booleans())
 def test_random_shapes(backend, M, K, N, a, b, bias):
     check(backend, M, K, N, a, b, bias, seed=M * K * N)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (70, 5, 3), (3, 1500, 8)])
+def test_relu(backend, sizes, bias):
+    check(backend, *sizes, False, True, bias, relu=True)
+
+
+def test_a_relu_keeps_nan(backend):
+    a = backend.asarray(np.array([[np.nan], [-1.0], [2.0]]))
+    result = backend.matmul(a, backend.asarray(np.ones((1, 4))), relu=True)
+    np.testing.assert_array_equal(backend.to_numpy(result)[:, 3], [np.nan, 0, 2])
 
 
 def test_matmul_writes_to_out(backend, rng):

@@ -6,13 +6,15 @@ import pytest
 from gpucnn import layers as nn
 from gpucnn.config import Config
 from gpucnn.gradcheck import check_network
-from gpucnn.layers.fusion import BatchNormReLU2d, Conv2dReLU, ResidualReLU
+from gpucnn.layers.fusion import BatchNormReLU2d, Conv2dReLU, LinearReLU, ResidualReLU
 from gpucnn.losses import SoftmaxCrossEntropy
 from gpucnn.models import models
 from gpucnn.training.trainer import Trainer
 
 SHAPE, CLASSES = (6, 6, 4), 4
-CONV, NORM, BLOCK = Conv2dReLU, BatchNormReLU2d, ResidualReLU
+CONV, NORM, BLOCK, LINEAR = Conv2dReLU, BatchNormReLU2d, ResidualReLU, LinearReLU
+
+KINDS = (CONV, NORM, BLOCK, LINEAR)
 
 
 def convolution():
@@ -69,6 +71,9 @@ NETWORKS = {
     "block, a ReLU more": lambda: [nn.Residual(body()), nn.ReLU(), nn.ReLU()],
     "block with a ReLU of its own": lambda: [nn.Residual([*body(), nn.ReLU()]), nn.ReLU()],
     "block without a norm": lambda: [nn.Residual([convolution()]), nn.ReLU()],
+    "linear": lambda: [nn.Flatten(), nn.Linear(5), nn.ReLU(), nn.Linear(7, bias=False), nn.ReLU()],
+    "linear, a ReLU more": lambda: [nn.Flatten(), nn.Linear(5), nn.ReLU(), nn.ReLU()],
+    "linear before dropout": lambda: [nn.Flatten(), nn.Linear(5), nn.ReLU(), nn.Dropout(0.3)],
 }  # fmt: skip
 FUSED = {name: [NORM] for name in NETWORKS} | {
     "twice": [NORM, NORM],
@@ -91,6 +96,9 @@ FUSED = {name: [NORM] for name in NETWORKS} | {
     "block, a ReLU more": [BLOCK, NORM],
     "block with a ReLU of its own": [NORM, NORM],
     "block without a norm": [],
+    "linear": [LINEAR, LINEAR],
+    "linear, a ReLU more": [LINEAR],
+    "linear before dropout": [LINEAR],
 }
 """The kinds of fused layers, in the order of ``fused_steps``."""
 
@@ -102,7 +110,7 @@ def build(name, backend, fuse):
 
 def fused_steps(network):
     parts = (part for part in network.body.walk() if isinstance(part, nn.Sequential))
-    return [step for part in parts for step in part.steps if isinstance(step, (CONV, NORM, BLOCK))]
+    return [step for part in parts for step in part.steps if isinstance(step, KINDS)]
 
 
 def results(network, rng):

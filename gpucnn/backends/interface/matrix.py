@@ -18,14 +18,16 @@ class MatrixOperations(ArrayOperations):
         transpose_a: bool = False,
         transpose_b: bool = False,
         bias: Array | None = None,
+        relu: bool = False,
         out: Array | None = None,
     ) -> Array:
-        """op(a) · op(b) + bias, where op transposes if asked to.
+        """op(a) · op(b) + bias, where op transposes if asked to, and then a ReLU if asked for.
 
         Args:
             a: (M, K), or (K, M) if transposed.
             b: (K, N), or (N, K) if transposed.
             bias: (N,) added to each row, or None.
+            relu: whether values below 0 become 0; NaN stays NaN.
             out: where to write the (M, N) result, or None for a new array.
 
         Raises:
@@ -45,7 +47,7 @@ class MatrixOperations(ArrayOperations):
         if bias is not None:
             self._check("bias", bias, (N,))
         product = self._result(out, (M, N))
-        self._matmul(a, b, transpose_a, transpose_b, bias, product)
+        self._matmul(a, b, transpose_a, transpose_b, bias, relu, product)
         return product
 
     def channel_sum(self, x: Array, out: Array | None = None) -> Array:
@@ -63,6 +65,7 @@ class MatrixOperations(ArrayOperations):
         transpose_a: bool,
         transpose_b: bool,
         bias: Array | None,
+        relu: bool,
         product: Array,
     ) -> None: ...
 

@@ -32,6 +32,7 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
         transpose_a: bool,
         transpose_b: bool,
         bias: Array | None,
+        relu: bool,
         product: Array,
     ) -> None:
         M, N = product.shape
@@ -60,12 +61,13 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
             TRANSPOSE_A=transpose_a,
             TRANSPOSE_B=transpose_b,
             HAS_BIAS=bias is not None,
+            RELU=relu,
             VECTOR_A=_vector(a),
             VECTOR_B=_vector(b),
             VECTOR_C=_vector(product),
             **tile.constants,
         )
-        self._sum_slices(slices, partial, product, Epilogue(bias))
+        self._sum_slices(slices, partial, product, Epilogue(bias, relu=relu))
 
 
 def _vector(matrix: Array) -> int:

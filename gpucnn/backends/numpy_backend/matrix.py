@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays, column_sums
+from gpucnn.backends.numpy_backend.epilogue import finish
 
 _ROWS = 64
 _PIECES = 8
@@ -24,6 +25,7 @@ class NumpyMatrix(NumpyArrays, MatrixOperations):
         transpose_a: bool,
         transpose_b: bool,
         bias: NDArray[Any] | None,
+        relu: bool,
         product: NDArray[Any],
     ) -> None:
         left, right = a.T if transpose_a else a, b.T if transpose_b else b
@@ -32,8 +34,7 @@ class NumpyMatrix(NumpyArrays, MatrixOperations):
         def piece(number: int) -> None:
             rows = slice(number * length, (number + 1) * length)
             np.matmul(left[rows], right, out=product[rows])
-            if bias is not None:
-                product[rows] += bias
+            finish(product[rows], bias, None, relu)
 
         self.workers.run(piece, -(-product.shape[0] // length))
 
