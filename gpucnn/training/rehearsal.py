@@ -6,7 +6,7 @@ import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
-from gpucnn.data import Batch, BatchLoader, Normalisation
+from gpucnn.data import ArrayDataset, Batch, BatchLoader, Normalisation
 from gpucnn.layers import Network
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.step import TrainingStep
@@ -53,6 +53,29 @@ def rehearse(
         labels, scores = pipeline.labels(plain), network.forward(pipeline.inputs(plain))
         losses = loss.forward(backend, scores, labels)
         backend.accumulate_metrics(step.totals, losses, scores, labels)
+
+
+def rehearse_without_data(
+    config: Config, backend: Backend, image_shape: tuple[int, int, int], classes: int
+) -> None:
+    """The same for data of which only the shape is known.
+
+    Args:
+        config: what to train.
+        backend: one whose arrays have no contents.
+        image_shape: (H, W, C).
+        classes: how many.
+    """
+    training = config.training
+    samples, channels = max(training.batch_size, training.evaluation_batch_size), image_shape[-1]
+    dataset = ArrayDataset(
+        np.zeros((samples, *image_shape), np.uint8),
+        np.zeros(samples, np.int32),
+        tuple(map(str, range(classes))),
+    )
+    loader = BatchLoader(dataset, training.batch_size, config.seed, config.build_augmentation())
+    normalisation = Normalisation((0.0,) * channels, (1.0,) * channels)
+    rehearse(config, backend, loader, classes, normalisation)
 
 
 def _sizes(samples: int, batch_size: int) -> set[int]:
