@@ -222,7 +222,8 @@ class _Worker:
 def _serve(pipe):
     while True:
         host, folder, mode, ranks = pipe.recv()
-        checker, expected = Checker(mode, folder), {p: _expected(p) for p in problems_of(host, ranks)}
+        problems = problems_of(host, ranks)
+        checker, expected = Checker(mode, folder), {each: _expected(each) for each in problems}
         pipe.send("prepared")
         pipe.send(_complaint(checker, expected))
 

@@ -6,6 +6,7 @@ the same pass over the absolute values.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from gpucnn.kernelcheck.running_error import sum_bound
 _MOST_TAPS = 6000
 """N·P·Q·R·S: each problem is quickly done, by naive loops too."""
 _MOST_MULTIPLY_ADDS = 1_000_000
+_MOST_ATTEMPTS = 50
+"""Sizes that are drawn for the same channels, before it is seen that these are too many."""
 _FILTERS = (*CHANNELS, 130)
 """Also more than a tile of a matrix product has."""
 _AT_ONE_END: tuple[Sides, ...] = (
@@ -45,15 +48,15 @@ class _Axis:
 def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
     """Sizes of a convolution: all pairs of channels and filters in a series' first 45.
 
-    Every fifth is padded by one pixel at one end alone, each end in turn.
+    Every fifth is padded by one pixel at one end alone, each end in turn; of ten others one has
+    filters of 1×1, one of 7×7, and one has images of 1×1.
     """
-    at_one_end = _AT_ONE_END[number // 5 % 4] if number % 5 == 4 else None
-    while True:
-        C, K, groups = _channels(rng, number)
-        if at_one_end is None:
-            axes = _axis(rng), _axis(rng)
-        else:
-            axes = _exact_axis(rng, at_one_end[0]), _exact_axis(rng, at_one_end[1])
+    channels = _channels(rng, number)
+    for attempt in itertools.count(1):
+        if attempt % _MOST_ATTEMPTS == 0:
+            channels = _channels(rng, integer(rng, 0, 99))
+        C, K, groups = channels
+        axes = _axes(rng, number)
         heights, widths = axes
         problem = conv2d_geometry(
             (chosen(rng, 1, 1, 2, 3), heights.size, widths.size, C),
@@ -65,8 +68,8 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
         )
         taps = problem.N * problem.P * problem.Q * problem.R * problem.S
         if taps <= _MOST_TAPS and problem.multiply_adds <= _MOST_MULTIPLY_ADDS:
-            return problem
-        number = integer(rng, 0, 99)
+            break
+    return problem
 
 
 def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
@@ -80,13 +83,35 @@ def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
     return groups * per_group[0], groups * per_group[1], groups
 
 
-def _axis(rng: Generator) -> _Axis:
-    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+def _axes(rng: Generator, number: int) -> tuple[_Axis, _Axis]:
+    match number % 10:
+        case 4 | 9:
+            rows, columns = _AT_ONE_END[number // 5 % 4]
+            return _exact_axis(rng, rows), _exact_axis(rng, columns)
+        case 0:
+            return _axis(rng, 1), _axis(rng, 1)
+        case 5:
+            return _axis(rng, 7), _axis(rng, 7)
+        case 2:
+            return _pixel_axis(rng), _pixel_axis(rng)
+    return _axis(rng, 1 + number % 7), _axis(rng, integer(rng, 1, 7))
+
+
+def _axis(rng: Generator, window: int) -> _Axis:
+    dilation = chosen(rng, 1, 1, 2, 3)
     extent = (window - 1) * dilation + 1
     sides = padding(rng, extent)
     rest = chosen(rng, 0, 1, integer(rng, 0, 6), integer(rng, 0, 20))
     size = max(1, extent - sum(sides)) + rest
     return _Axis(size, window, chosen(rng, 1, 1, 2, 3, 4), dilation, sides)
+
+
+def _pixel_axis(rng: Generator) -> _Axis:
+    """An axis of one pixel, the rest of the window being padding."""
+    window, dilation = integer(rng, 1, 7), chosen(rng, 1, 1, 2, 3)
+    rest = (window - 1) * dilation
+    before = integer(rng, 0, rest)
+    return _Axis(1, window, chosen(rng, 1, 1, 2, 3, 4), dilation, (before, rest - before))
 
 
 def _exact_axis(rng: Generator, sides: Pair) -> _Axis:

@@ -69,6 +69,8 @@ def _options(problem: Pool2dGeometry) -> Arguments:
 
 
 def _maximands(rng: Generator, number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if number % 10 == 8:
+        return np.full(shape, -np.inf, np.float32)
     if number % 3 == 0:
         return normal(rng, *shape)
     return rng.choice(_TIED if number % 3 == 1 else _SPECIAL, shape).astype(np.float32)
@@ -100,7 +102,7 @@ def _draw_avg_input_grad(rng: Generator, number: int) -> Arguments:
 
 
 def _global_shape(rng: Generator, number: int) -> tuple[int, int, int, int]:
-    """Every fifth has more pixels than one chunk of a block, every tenth more images than blocks."""
+    """Every fifth has more pixels than one chunk, every tenth more images than there are blocks."""
     if number % 10 == 6:
         return integer(rng, 1025, 1100), 1, integer(rng, 1, 3), 1
     C = (*CHANNELS, MANY_CHANNELS)[number % 6]

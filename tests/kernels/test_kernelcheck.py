@@ -6,6 +6,7 @@ from expectations import expected
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
+from gpucnn.backends.variants import Variant
 from gpucnn.kernelcheck.check import check
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
@@ -17,30 +18,42 @@ def values(problems, *names):
     return {tuple(problem.arguments[name] for name in names) for problem in problems}
 
 
+@pytest.mark.parametrize("variant", Variant)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutions_of_all_kinds_are_drawn(name):
-    problems = [p for p in draw(name, 100) if p.variant == "direct"]
+@pytest.mark.parametrize(("count", "seed"), [(100, 0), (100, 1), (20, 1)])
+def test_convolutions_of_all_kinds_are_drawn(name, variant, count, seed):
+    """In the hundred of the fast mode, and the most telling in the twenty of the others.
+
+    Depthwise kernels have as many filters as channels, and more than one.
+    """
+    problems = [p for p in draw(name, count, seed) if p.variant == variant]
+    assert len(problems) == count
     x_shapes = [p.arguments.get("x_shape") or p.arguments["x"].shape for p in problems]
     w_shapes = [p.arguments.get("w_shape") or p.arguments["w"].shape for p in problems]
-    assert {shape[3] for shape in x_shapes} >= {1, 3, 5, 17, 64}
-    assert {shape[0] for shape in w_shapes} >= {1, 3, 5, 17, 64}
-    assert {shape[1] for shape in w_shapes} == {shape[2] for shape in w_shapes} == set(range(1, 8))
+    groups = [problem.arguments["groups"] for problem in problems]
     assert any(shape[1] != shape[2] for shape in w_shapes)
-    assert {side for (pair,) in values(problems, "stride") for side in pair} == {1, 2, 3, 4}
-    assert {side for (pair,) in values(problems, "dilation") for side in pair} == {1, 2, 3}
     assert any(pair[0] != pair[1] for (sides,) in values(problems, "padding") for pair in sides)
     assert 1 in {shape[0] for shape in x_shapes}
-    assert any(shape[1] == shape[2] == 1 for shape in x_shapes)
-    assert any(x[1] < w[1] for x, w in zip(x_shapes, w_shapes, strict=True))
-    groups = [problem.arguments["groups"] for problem in problems]
     assert any(x[3] == g > 1 for x, g in zip(x_shapes, groups, strict=True)), "depthwise"
-    assert any(1 < g < x[3] for x, g in zip(x_shapes, groups, strict=True)), "groups"
+    if variant != Variant.DEPTHWISE:
+        assert {shape[3] for shape in x_shapes} >= {1, 3, 5, 17, 64}
+        assert {shape[0] for shape in w_shapes} >= {1, 3, 5, 17, 64}
+        assert {(1, 1), (7, 7)} <= {shape[1:3] for shape in w_shapes}
+        assert any(shape[1] == shape[2] == 1 for shape in x_shapes)
+        assert any(1 < g < x[3] for x, g in zip(x_shapes, groups, strict=True)), "groups"
+    if count == 100:
+        assert {side for shape in w_shapes for side in shape[1:3]} == set(range(1, 8))
+        assert {side for (pair,) in values(problems, "stride") for side in pair} == {1, 2, 3, 4}
+        assert {side for (pair,) in values(problems, "dilation") for side in pair} == {1, 2, 3}
+        assert any(shape[1] == shape[2] == 1 for shape in x_shapes)
+        assert any(x[1] < w[1] for x, w in zip(x_shapes, w_shapes, strict=True))
 
 
 def test_pooling_with_ties_and_special_values_is_drawn():
     maximands = [p.arguments["x"] for p in draw("max_pool2d_forward", 100)]
     assert any(np.isnan(x).any() and np.isneginf(x).any() for x in maximands)
     assert any(np.isfinite(x).all() and np.unique(x).size < x.size for x in maximands)
+    assert any(np.isneginf(x).all() for x in maximands)
     windows = [p.arguments["window"] for p in draw("max_pool2d_forward", 100)]
     assert any(R * S > 256 for R, S in windows)
 
