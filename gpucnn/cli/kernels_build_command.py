@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gpucnn.cli.output import json_option, print_json, table
+from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
+    from gpucnn.backends.base import Backend
     from gpucnn.backends.devices.cuda.gate import Built, KernelReport
     from gpucnn.backends.devices.source import KernelSource
 
@@ -37,6 +40,16 @@ _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "
     help="A folder of kernels instead of gpucnn's own.",
 )
 @click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="CONFIG",
+    help="Also what the training of this config launches. May be repeated.",
+)
+@shape_options
+@click.option("--bench", is_flag=True, help="Also the problems of gpucnn bench kernels.")
+@click.option(
     "--instructions/--no-instructions",
     default=True,
     help="Count instructions, where nvdisasm is installed.",
@@ -46,18 +59,25 @@ def command(
     files: tuple[str, ...],
     architectures: tuple[str, ...],
     folder: Path | None,
+    configs: tuple[Path, ...],
+    image_shape: tuple[int, int, int] | None,
+    classes: int | None,
+    bench: bool,
     instructions: bool,
     as_json: bool,
 ) -> int:
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
-    Needs neither a GPU nor a driver. Ends with status 1 if a kernel does not compile, or spills
-    registers to memory.
+    Every variant and every tile, at shapes that tell; --config and --bench add those of networks
+    and of benchmarks. Needs neither a GPU nor a driver. Ends with status 1 if a kernel does not
+    compile, or spills registers to memory.
 
     \b
     Example:
       gpucnn kernels build
       gpucnn kernels build conv2d_forward.cu --arch sm_80 --arch sm_90a
+      gpucnn kernels build --arch sm_90a --config configs/cifar10_resnet9.toml
+          --input 32x32x3 --classes 10
     """
     from tqdm import tqdm
 
@@ -66,7 +86,10 @@ def command(
     from gpucnn.backends.devices.source import KERNELS
 
     chosen = _architectures(architectures)
-    sources = _chosen(planned_sources(KERNELS if folder is None else folder), files)
+    others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
+    sources = _chosen(planned_sources(KERNELS if folder is None else folder, others), files)
+    if instructions:
+        _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
     built = list(
         tqdm(
@@ -119,6 +142,40 @@ def _architectures(named: tuple[str, ...]) -> list[str]:
         else:
             chosen.append(name)
     return chosen
+
+
+def _tell_what_is_not_counted(architectures: list[str]) -> None:
+    """A line on stderr for each reason why there are no instructions in the report."""
+    from gpucnn.backends.devices.disassembly import why_not
+
+    reasons: dict[str, list[str]] = {}
+    for architecture in architectures:
+        if reason := why_not(architecture):
+            reasons.setdefault(reason, []).append(architecture)
+    for reason, without in reasons.items():
+        click.echo(f"no instructions are counted for {', '.join(without)}: {reason}", err=True)
+
+
+def _trainings(
+    configs: tuple[Path, ...], image_shape: tuple[int, int, int] | None, classes: int | None
+) -> Iterator[Callable[[Backend], object]]:
+    """What the steps and evaluations of these configs run, on images of the given shape if any."""
+    from gpucnn.cli.shape_options import data_shape
+    from gpucnn.config import load_config
+    from gpucnn.training.rehearsal import rehearse_without_data
+
+    for path in configs:
+        config = load_config(path)
+        shape, count = data_shape(config, image_shape, classes)
+        yield partial(rehearse_without_data, config, image_shape=shape, classes=count)
+
+
+def _benchmarks(backend: Backend) -> None:
+    """What ``gpucnn bench kernels`` times."""
+    from gpucnn.bench.kernels import run_every_variant
+    from gpucnn.bench.problems import ALL, QUICK
+
+    run_every_variant(backend, (*QUICK, *ALL))
 
 
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:
