@@ -25,8 +25,8 @@ struct GemmTile {
     static constexpr int LANES_M = LANES / LANES_N;
     static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
     // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
-    // 256 threads, 168 in those of 128, and 204 in those of 64.
-    static constexpr int BLOCKS_AT_ONCE = THREADS == 256 ? 2 : THREADS == 128 ? 3 : 5;
+    // 256 threads, 168 in those of 128, and all 255 in those of 64.
+    static constexpr int BLOCKS_AT_ONCE = THREADS == 256 ? 2 : THREADS == 128 ? 3 : 4;
     // How much of a step is unrolled: with 128 registers not all of it, for the compiler would read
     // so far ahead in shared memory that others of its values had to leave the registers.
     static constexpr int UNROLLED_K = THREADS == 256 ? 2 : BLOCK_K;
