@@ -151,7 +151,7 @@ class KernelBenchmark:
                     + (did_you_mean(variant, known) if known else "they have one kernel each")
                 )
         begin = time.monotonic()
-        self.backend.compile_ahead(lambda planner: run_every_variant(planner, problems))
+        self.backend.compile_ahead(lambda planner: self._run_all(planner, problems))
         measured: list[Measurement] = []
         for problem in tqdm(problems, "measuring", leave=False, disable=None):
             spent = time.monotonic() - begin
@@ -195,7 +195,16 @@ class KernelBenchmark:
 
     def variants(self, problem: Problem) -> tuple[str, ...]:
         """The variants that can do the problem on this backend, its own choice first."""
-        return _variants(self.backend, problem)
+        if isinstance(self.backend, KernelBackend):
+            return tuple(str(variant) for variant in problem.variants) or ("",)
+        return ("",)
+
+    def _run_all(self, planner: Backend, problems: Sequence[Problem]) -> None:
+        """Every variant of every problem once, on a backend that only takes note."""
+        for problem in problems:
+            for name in self.variants(problem):
+                arrays = [planner.empty(shape) for shape in problem.input_shapes()]
+                _with_variant(planner, name, problem.ours(planner, arrays))()
 
     def _ours(self, problem: Problem, variant: str) -> Run:
         backend = self.backend
@@ -240,20 +249,6 @@ class KernelBenchmark:
         slowest = max(seconds * times[name] for name, seconds in once.items())
         repetitions = max(_FEWEST_REPETITIONS, min(self.repetitions, int(self.budget / slowest)))
         return time_in_turns(contestants, self.clock, repetitions, warm_up=1, times=times)
-
-
-def run_every_variant(backend: Backend, problems: Sequence[Problem]) -> None:
-    """Every variant of every problem once, on a backend that only takes note."""
-    for problem in problems:
-        for name in _variants(backend, problem):
-            arrays = [backend.empty(shape) for shape in problem.input_shapes()]
-            _with_variant(backend, name, problem.ours(backend, arrays))()
-
-
-def _variants(backend: Backend, problem: Problem) -> tuple[str, ...]:
-    if isinstance(backend, KernelBackend):
-        return tuple(str(variant) for variant in problem.variants) or ("",)
-    return ("",)
 
 
 def _with_variant(backend: Backend, variant: str, run: Run) -> Run:

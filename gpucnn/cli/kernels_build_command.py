@@ -14,9 +14,9 @@ from gpucnn.cli.output import json_option, print_json, table
 from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
-    from gpucnn.backends.base import Backend
     from gpucnn.backends.devices.cuda.gate import Built, KernelReport
     from gpucnn.backends.devices.source import KernelSource
+    from gpucnn.backends.kernel_backend import KernelBackend
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
@@ -158,7 +158,7 @@ def _tell_what_is_not_counted(architectures: list[str]) -> None:
 
 def _trainings(
     configs: tuple[Path, ...], image_shape: tuple[int, int, int] | None, classes: int | None
-) -> Iterator[Callable[[Backend], object]]:
+) -> Iterator[Callable[[KernelBackend], object]]:
     """What the steps and evaluations of these configs run, on images of the given shape if any."""
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
@@ -170,12 +170,15 @@ def _trainings(
         yield partial(rehearse_without_data, config, image_shape=shape, classes=count)
 
 
-def _benchmarks(backend: Backend) -> None:
-    """What ``gpucnn bench kernels`` times."""
-    from gpucnn.bench.kernels import run_every_variant
+def _benchmarks(backend: KernelBackend) -> None:
+    """What ``gpucnn bench kernels`` times, in every variant."""
     from gpucnn.bench.problems import ALL, QUICK
 
-    run_every_variant(backend, (*QUICK, *ALL))
+    for problem in (*QUICK, *ALL):
+        arrays = [backend.empty(shape) for shape in problem.input_shapes()]
+        for backend.variant in problem.variants or (None,):
+            problem.ours(backend, arrays)()
+    backend.variant = None
 
 
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:

@@ -213,6 +213,17 @@ ARGUMENTS = {
                             'there is no problem "x"'),
     "bench of other kernels": (("bench", "kernels", "--kernels", "none", "--backend", "numpy"),
                                "the numpy backend has no kernels"),
+    "plot of an unknown kind": (("bench", "kernels", "--plot", "x.xyz"), "x.xyz must end in .png"),
+    "plot into no folder": (("bench", "kernels", "--plot", "no/x.png"), "there is no folder no"),
+    "results into no folder": (("bench", "kernels", "--json", "no/x"), "there is no folder no"),
+    "results under a file": (
+        ("bench", "kernels", "--json", "good.toml/x"), "there is no folder good.toml"),
+    "results as a folder": (("bench", "kernels", "--json", "."), "'.' is a directory"),
+    "results over a file, and a mistake": (
+        ("bench", "kernels", "--json", "good.toml", "--problem", "x", "--backend", "numpy"),
+        'there is no problem "x"'),
+    "results that no one may write": (
+        ("bench", "kernels", "--json", "/proc/results"), "/proc/results cannot be written"),
     "bench of no file": (("bench", "step", "none.toml"), "there is no such config file"),
     "no config": (("train",), "Give a CONFIG, or --resume RUN"),
     "unknown command": (("trian",), "No such command"),

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.disassembly import by_kind, instructions, why_not
@@ -17,6 +16,9 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores
+
+if TYPE_CHECKING:
+    from gpucnn.backends.kernel_backend import KernelBackend
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Built:
 
 
 def planned_sources(
-    folder: Path = KERNELS, others: Iterable[Callable[[Backend], object]] = ()
+    folder: Path = KERNELS, others: Iterable[Callable[[KernelBackend], object]] = ()
 ) -> tuple[KernelSource, ...]:
     """What the operations launch at representative shapes, by file.
 
