@@ -13,7 +13,8 @@ import click
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_BACKENDS = ("auto", "numpy", "emulator", "cuda")
+BACKENDS = ("auto", "numpy", "emulator", "cuda")
+"""What ``--backend`` can be."""
 
 
 def backend_option(function: _F) -> _F:
@@ -30,7 +31,7 @@ def backend_option(function: _F) -> _F:
 
     option = click.option(
         "--backend",
-        type=click.Choice(_BACKENDS),
+        type=click.Choice(BACKENDS),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
     )
     device_option = click.option(
