@@ -232,9 +232,10 @@ def _summary(
 ) -> str:
     variants = len({one.source for one in built})
     names = len({(kernel.source.file, kernel.name) for kernel in kernels})
-    architectures = len({one.architecture for one in built})
+    count = len({one.architecture for one in built})
+    architectures = f"{count} architecture{'' if count == 1 else 's'}"
     return (
-        f"{names} kernels in {variants} variants of their files, {architectures} architectures: "
+        f"{names} kernels in {variants} variants of their files, {architectures}: "
         f"{failures or 'no'} failure{'' if failures == 1 else 's'}; NVRTC {version}, "
         f"{seconds:.0f} s"
     )
