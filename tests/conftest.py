@@ -15,13 +15,12 @@ if str(Path(__file__).parent) not in sys.path:
 
 from gpucnn.backends import get_backend, why_unavailable
 
-BACKENDS = [
-    ("numpy", "fp32"),
-    ("numpy", "fp64"),
-    ("emulator", "fp32"),
-    pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu),
-]
+UNCOMPILED = [("numpy", "fp32"), ("numpy", "fp64")]
+CUDA = pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu)
+BACKENDS = [*UNCOMPILED, ("emulator", "fp32"), CUDA]
 """Name and precision: every test of an operation runs on each. Another backend is a line more."""
+OUR_KERNELS = ["emulator", pytest.param("cuda", marks=pytest.mark.gpu)]
+"""Those that launch kernels; what is tested of kernels alone runs on each."""
 
 settings.register_profile(
     "default", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
@@ -43,22 +42,36 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=waiting[1:])
 
 
-@pytest.fixture(scope="session", params=BACKENDS, ids="-".join)
-def backend(request):
-    name, precision = request.param
-    reason = why_unavailable(name)
-    if reason:
+def _available(name, precision="fp32"):
+    if reason := why_unavailable(name):
         pytest.skip(reason)
     return get_backend(name, precision)
 
 
-@pytest.fixture(scope="session", params=["fp32", "fp64"])
-def uncompiled_backend(request):
-    """For hundreds of random shapes: one that compiles no kernels for each of them.
+@pytest.fixture(scope="session", params=BACKENDS, ids="-".join)
+def backend(request):
+    return _available(*request.param)
 
-    tests/kernels has as many, whose kernels are compiled side by side.
+
+@pytest.fixture(scope="module", params=OUR_KERNELS)
+def kernel_backend(request):
+    """For one file alone, so that a test may choose variants and tiles."""
+    return _available(request.param)
+
+
+@pytest.fixture(scope="session", params=UNCOMPILED, ids="-".join)
+def uncompiled_backend(request):
+    """For thousands of random shapes: one that compiles no kernels for each of them.
+
+    tests/kernels has many, whose kernels are compiled side by side.
     """
-    return get_backend("numpy", request.param)
+    return get_backend(*request.param)
+
+
+@pytest.fixture(scope="session", params=[*UNCOMPILED, CUDA], ids="-".join)
+def random_shape_backend(request):
+    """For dozens of random shapes: also a GPU's, whose compiler takes a moment for each of them."""
+    return _available(*request.param)
 
 
 @pytest.fixture(scope="session")

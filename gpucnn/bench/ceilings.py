@@ -12,6 +12,7 @@ from gpucnn.backends.devices.device import Device
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.numpy_backend import NumpyBackend
+from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Clock, Run
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores
@@ -93,7 +94,7 @@ def _best(run: Run, clock: Clock) -> float:
 
 def _copy_rate(device: Device, clock: Clock) -> float:
     count = _FLOATS[device.name]
-    x = device.asarray(np.random.default_rng(0).standard_normal(count, np.float32))
+    x = device.asarray(random_array(np.random.default_rng(0), (count,)))
     y = device.empty((count,), np.dtype(np.float32))
     kernel = device.compile(KernelSource("ceiling.cu"))["copy"]
     blocks = count // (_THREADS * _VECTOR * _COPY_VECTORS)
@@ -134,7 +135,7 @@ def multiply_add(device: Device, blocks: int, threads: int) -> Callable[[int], N
 
 def _numpy_copy_rate(backend: NumpyBackend, clock: Clock) -> float:
     count, pieces = _FLOATS["numpy"], backend.workers.threads
-    x = np.random.default_rng(0).standard_normal((pieces, count // pieces), np.float32)
+    x = random_array(np.random.default_rng(0), (pieces, count // pieces))
     y = np.empty_like(x)
 
     def run() -> None:
@@ -145,6 +146,6 @@ def _numpy_copy_rate(backend: NumpyBackend, clock: Clock) -> float:
 
 def _matrix_rate(backend: NumpyBackend, clock: Clock) -> float:
     generator = np.random.default_rng(0)
-    a, b = (generator.standard_normal((_MATRIX, _MATRIX), np.float32) for _ in range(2))
+    a, b = (random_array(generator, (_MATRIX, _MATRIX)) for _ in range(2))
     x, w = backend.asarray(a), backend.asarray(b)
     return 2 * _MATRIX**3 / _best(lambda: backend.matmul(x, w), clock)

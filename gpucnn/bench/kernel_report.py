@@ -39,10 +39,11 @@ def duration(milliseconds: float) -> str:
 
 def _row(one: Measurement) -> list[str]:
     best, (_, unit), a_core = one.best_torch, one.ceilings.unit, one.flop_rate_a_core
+    several = len(one.problem.variants) > 1
     row = [
         one.problem.name,
         one.problem.operation,
-        f"{one.variant}*" if one.is_chosen and len(one.problem.variants) > 1 else one.variant,
+        f"{one.variant}*" if one.variant and one.is_chosen and several else one.variant,
         *map(duration, (one.ours.median, one.ours.low, one.ours.high)),
         f"{one.flop_rate / unit:.3g}",
         *([] if a_core is None else [f"{a_core / unit:.3g}"]),

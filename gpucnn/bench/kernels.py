@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import cycle
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gpucnn.backends.base import Backend
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
 from gpucnn.bench.ceilings import Ceilings
@@ -127,7 +131,7 @@ class KernelBenchmark:
         ceilings: Ceilings,
         torch: TorchDevice | None = None,
         repetitions: int = 20,
-        budget: float = 1.0,
+        budget: float = 0.5,
         time_limit: float | None = None,
     ) -> None:
         self.backend = backend
@@ -139,13 +143,17 @@ class KernelBenchmark:
         self.time_limit = time_limit
 
     def measure_all(
-        self, problems: Sequence[Problem], variants: Sequence[str] = ()
+        self,
+        problems: Sequence[Problem],
+        variants: Sequence[str] = (),
+        after_each: Callable[[Sequence[Measurement]], object] = lambda _: None,
     ) -> list[Measurement]:
         """Compiles what the problems need, then measures one after the other, while there is time.
 
         Args:
             problems: what to time.
             variants: only these; none for all.
+            after_each: called after each problem with all that was measured so far.
 
         Raises:
             BackendError: no problem can be done by such a variant.
@@ -165,12 +173,17 @@ class KernelBenchmark:
             if measured and self.time_limit is not None and spent > self.time_limit:
                 break
             measured += self.measure(problem, variants)
+            after_each(measured)
         return measured
+
+    @cached_property
+    def _environment(self) -> dict[str, Any]:
+        return describe(self.backend)
 
     def as_json(self, measurements: Sequence[Measurement]) -> dict[str, Any]:
         """What was measured, and on what."""
         return {
-            "environment": describe(self.backend),
+            "environment": self._environment,
             "torch": None if self.torch is None else self.torch.version,
             "torch_device": None if self.torch is None else self.torch.name,
             "ceilings": {
@@ -192,8 +205,10 @@ class KernelBenchmark:
         wanted = [name for name in able if not variants or name in variants]
         if not wanted:
             return []
-        ours = {name: self._ours(problem, name) for name in wanted}
-        theirs = dict(self._theirs(problem))
+        # Drawn once: on the host that takes longer than all that is measured.
+        arrays = problem.inputs()
+        ours = self._ours(problem, wanted, arrays)
+        theirs = self._theirs(problem, arrays)
         timings = {timing.name: timing for timing in self._time({**ours, **theirs})}
         torch = tuple(timings[name] for name in theirs)
         return [
@@ -210,32 +225,41 @@ class KernelBenchmark:
     def _run_all(self, planner: Backend, problems: Sequence[Problem]) -> None:
         """Every variant of every problem once, on a backend that only takes note."""
         for problem in problems:
+            arrays = [planner.empty(shape) for shape in problem.input_shapes()]
+            if self._sets(problem) > 1:
+                _copy(planner, arrays)
             for name in self.variants(problem):
-                arrays = [planner.empty(shape) for shape in problem.input_shapes()]
                 _with_variant(planner, name, problem.ours(planner, arrays))()
 
-    def _ours(self, problem: Problem, variant: str) -> Run:
+    def _ours(
+        self, problem: Problem, variants: Sequence[str], arrays: Sequence[NDArray[np.float32]]
+    ) -> dict[str, Run]:
+        """Each variant, over the same sets of inputs; all but the first are made on the device."""
         backend = self.backend
-        arrays = problem.inputs()
-        sets = [
-            problem.ours(backend, [backend.asarray(array) for array in arrays])
-            for _ in range(self._sets(problem))
-        ]
-        return _with_variant(backend, variant, _rotating(sets))
+        first = [backend.asarray(array) for array in arrays]
+        sets = [first, *(_copy(backend, first) for _ in range(self._sets(problem) - 1))]
+        return {
+            name: _with_variant(
+                backend, name, _rotating([problem.ours(backend, inputs) for inputs in sets])
+            )
+            for name in variants
+        }
 
-    def _theirs(self, problem: Problem) -> Iterator[tuple[str, Run]]:
+    def _theirs(self, problem: Problem, arrays: Sequence[NDArray[np.float32]]) -> dict[str, Run]:
         """PyTorch in both memory formats, where there are images."""
         torch = self.torch
         if torch is None:
-            return
-        arrays = problem.inputs()
+            return {}
+        there = [torch.upload(array) for array in arrays]
         has_images = any(array.ndim == 4 for array in arrays)
+        runs: dict[str, Run] = {}
         for memory_format in MEMORY_FORMATS if has_images else MEMORY_FORMATS[:1]:
-            sets = [
-                problem.torch(torch.torch, [torch.tensor(array, memory_format) for array in arrays])
-                for _ in range(self._sets(problem))
-            ]
-            yield f"torch, {memory_format}", _rotating(sets)
+            first = [torch.in_format(tensor, memory_format) for tensor in there]
+            copies = ([t.clone() for t in first] for _ in range(self._sets(problem) - 1))
+            runs[f"torch, {memory_format}"] = _rotating(
+                [problem.torch(torch.torch, tensors) for tensors in (first, *copies)]
+            )
+        return runs
 
     def _sets(self, problem: Problem) -> int:
         """How many sets of inputs and results are used in rotation."""
@@ -257,6 +281,11 @@ class KernelBenchmark:
         slowest = max(seconds * times[name] for name, seconds in once.items())
         repetitions = max(_FEWEST_REPETITIONS, min(self.repetitions, int(self.budget / slowest)))
         return time_in_turns(contestants, self.clock, repetitions, warm_up=1, times=times)
+
+
+def _copy(backend: Backend, arrays: Sequence[Array]) -> list[Array]:
+    """Arrays of the same numbers: CuPy's own way to copy would first compile a kernel."""
+    return [backend.add(array, backend.zeros(array.shape)) for array in arrays]
 
 
 def _with_variant(backend: Backend, variant: str, run: Run) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
@@ -71,8 +72,22 @@ class TorchDevice:
         }[name]
 
     def tensor(self, array: NDArray[Any], memory_format: str = "contiguous") -> Any:
-        """A host array as a tensor; (N, H, W, C) becomes (N, C, H, W), in that format."""
-        tensor = self.torch.from_numpy(array.copy()).to(self.name)
+        """A host array as a tensor on the device; (N, H, W, C) becomes (N, C, H, W)."""
+        return self.in_format(self.upload(array), memory_format)
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        """A tensor with a host array's shape and numbers, never the array itself."""
+        return self.torch.tensor(array, device=self.name)
+
+    def enqueue(self, array: NDArray[Any]) -> Any:
+        """As ``upload``, but the host does not wait until what the GPU does before is done."""
+        host = self.torch.from_numpy(np.ascontiguousarray(array))
+        if self.name != "cpu":
+            host = host.pin_memory()
+        return host.to(self.name, non_blocking=True)
+
+    def in_format(self, tensor: Any, memory_format: str) -> Any:
+        """(N, H, W, C) as (N, C, H, W) in one of MEMORY_FORMATS; what has no images, as it is."""
         if tensor.ndim != 4:
             return tensor
         return tensor.permute(0, 3, 1, 2).contiguous(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.bench.torch_device import TorchDevice
@@ -13,6 +14,27 @@ from gpucnn.config import Config
 from gpucnn.data import Batch, BatchLoader, Dataset, DatasetPair, Normalisation, channel_statistics
 from gpucnn.errors import ConfigError
 from gpucnn.layers import Network
+
+
+class TorchImages(Dataset):
+    """A data set whose images are on PyTorch's device, where batches of them are gathered.
+
+    Args:
+        dataset: where the images come from; it is not needed any more.
+        torch: PyTorch's device.
+    """
+
+    on_device = True
+
+    def __init__(self, dataset: Dataset, torch: TorchDevice) -> None:
+        self.image_shape, self.classes = dataset.image_shape, dataset.classes
+        self.labels = dataset.labels
+        self._torch = torch
+        self._images = torch.upload(dataset.images(np.arange(len(dataset))))
+
+    def images(self, indices: NDArray[np.integer]) -> Any:
+        """A tensor, uint8 (n, H, W, C), with the images at these indices."""
+        return self._images[self._torch.enqueue(indices)]
 
 
 class TorchTraining:
@@ -56,71 +78,93 @@ class TorchTraining:
         self.loss = torch_loss(config.build_loss())
         self.schedule = config.build_schedule()
         self.loader = BatchLoader(
-            data.train, training.batch_size, config.seed, config.build_augmentation()
+            TorchImages(data.train, torch),
+            training.batch_size,
+            config.seed,
+            config.build_augmentation(),
         )
-        self._train, self._test = self._images(data.train), self._images(data.test)
-        self._test_labels = self._tensor(data.test.labels.astype(np.int64))
-        self._train_labels = self._tensor(data.train.labels.astype(np.int64))
+        self._test = BatchLoader(
+            TorchImages(data.test, torch),
+            training.evaluation_batch_size,
+            config.seed,
+            shuffle=False,
+        )
+        self._totals = self._zeros()
         self._scale, self._offset = self._normalisation(
             channel_statistics(data.train) if config.data.normalise else None
         )
 
     def fit(self) -> float:
-        """Trains, with an evaluation after each epoch; the accuracy on the test split."""
-        step, accuracy = 0, 0.0
+        """Trains, with an evaluation after each epoch and one at the end, as ours has them.
+
+        Returns:
+            The accuracy on the test split.
+        """
+        step = 0
         for epoch in range(self.config.training.epochs):
             for batch in self.loader.batches(epoch):
                 self.train_step(batch, step)
                 step += 1
-            accuracy = self.evaluate()
-        return accuracy
+            self._totals.tolist()  # the epoch's line
+            self._totals = self._zeros()
+            self.evaluate()
+        return self.evaluate()
 
     def train_step(self, batch: Batch, step: int) -> None:
-        """Forward, loss, backward, optimizer."""
+        """Forward, loss, backward, optimizer; and the epoch's loss and accuracy so far."""
         total = self.config.training.epochs * len(self.loader)
         factor = self.schedule.factor(step, total, len(self.loader))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * factor
-        indices = self._tensor(batch.indices)
-        x = self._augmented(self._train[indices], batch)
+        labels = self._labels(batch)
         self.optimizer.zero_grad()
-        self.loss(self.module(x), self._train_labels[indices]).backward()
+        scores = self.module(self._augmented(batch))
+        loss = self.loss(scores, labels)
+        loss.backward()
         self.optimizer.step()
+        self._count(self._totals, loss, scores, labels)
 
     def evaluate(self) -> float:
-        """The share of the test split that is right."""
-        torch, size = self._torch, self.config.training.evaluation_batch_size
+        """Loss and accuracy on the test split, of which the accuracy is returned."""
+        totals = self._zeros()
         self.module.eval()
-        right = torch.zeros((), dtype=torch.int64, device=self.device.name)
-        with torch.no_grad():
-            for first in range(0, len(self._test), size):
-                part = slice(first, first + size)
-                scores = self.module(self._normalised(self._test[part]))
-                right += (scores.argmax(1) == self._test_labels[part]).sum()
+        with self._torch.no_grad():
+            for batch in self._test.batches(0):
+                labels = self._labels(batch)
+                scores = self.module(self._normalised(batch.images))
+                self._count(totals, self.loss(scores, labels), scores, labels)
         self.module.train()
-        return float(right) / len(self._test)
+        _, right = totals.tolist()
+        return float(right) / len(self._test.dataset)
 
-    def _images(self, dataset: Dataset) -> Any:
-        return self._tensor(dataset.images(np.arange(len(dataset))))
+    def _zeros(self) -> Any:
+        return self._torch.zeros(2, dtype=self._torch.float64, device=self.device.name)
 
-    def _tensor(self, array: Any) -> Any:
-        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self.device.name)
+    def _count(self, totals: Any, loss: Any, scores: Any, labels: Any) -> None:
+        """Adds the sum of a batch's losses and how many are right to the totals."""
+        totals[0] += loss.detach() * len(labels)
+        totals[1] += (scores.argmax(1) == labels).sum()
+
+    def _labels(self, batch: Batch) -> Any:
+        return self.device.enqueue(batch.labels.astype(np.int64))
 
     def _normalisation(self, normalisation: Normalisation | None) -> tuple[Any, Any]:
         """1/(255·std) and −mean/std, as the input pipeline has them."""
-        channels = self._train.shape[3]
+        channels = self.loader.dataset.image_shape[2]
         mean = np.array(normalisation.mean if normalisation else (0.0,) * channels)
         std = np.array(normalisation.std if normalisation else (1.0,) * channels)
         scale, offset = 1.0 / (255.0 * std), -mean / std
-        return self._tensor(scale.astype(np.float32)), self._tensor(offset.astype(np.float32))
+        upload = self.device.upload
+        return upload(scale.astype(np.float32)), upload(offset.astype(np.float32))
 
     def _normalised(self, images: Any) -> Any:
         """Bytes (N, H, W, C) to an input (N, C, H, W)."""
         x = images.float() * self._scale + self._offset
         return x.permute(0, 3, 1, 2).contiguous(memory_format=self._format)
 
-    def _augmented(self, images: Any, batch: Batch) -> Any:
+    def _augmented(self, batch: Batch) -> Any:
         """Flips and crops with a reflected border, then normalises."""
+        images: Any = batch.images
         draw, torch = batch.draw, self._torch
         if draw is None:
             return self._normalised(images)
@@ -128,10 +172,10 @@ class TorchTraining:
         rows = torch.arange(H, device=self.device.name).expand(N, H)
         columns = torch.arange(W, device=self.device.name).expand(N, W)
         if draw.shift is not None:
-            shift = self._tensor(draw.shift.astype(np.int64))
+            shift = self.device.enqueue(draw.shift.astype(np.int64))
             rows, columns = _reflect(rows + shift[:, :1], H), _reflect(columns + shift[:, 1:], W)
         if draw.flip is not None:
-            flip = self._tensor(draw.flip.astype(np.int64))[:, None]
+            flip = self.device.enqueue(draw.flip.astype(np.int64))[:, None]
             columns = torch.where(flip == 1, W - 1 - columns, columns)
         samples = torch.arange(N, device=self.device.name)[:, None, None]
         return self._normalised(images[samples, rows[:, :, None], columns[:, None, :]])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from gpucnn.backends.base import Backend
 from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.bench.torch_training import TorchTraining
 from gpucnn.config import Config
-from gpucnn.data import DatasetPair, in_memory
+from gpucnn.data import BatchLoader, DatasetPair, in_memory
 from gpucnn.training.trainer import Trainer
 
 
@@ -22,8 +21,8 @@ class TrainingResult:
     Attributes:
         name: "gpucnn" or "torch".
         accuracy: on the test split, after the last epoch.
-        seconds: of all epochs, each with an evaluation on the test split; compilation and reading
-            the data set are not in it.
+        seconds: of all epochs, each with an evaluation, and of one more on the test split at the
+            end. Reading the data set, compilation and first steps are not in it.
     """
 
     name: str
@@ -33,8 +32,8 @@ class TrainingResult:
 
 def compare_training(
     config: Config, backend: Backend, against_torch: bool, data: DatasetPair | None = None
-) -> list[TrainingResult]:
-    """Trains with gpucnn, then with PyTorch, on the same device.
+) -> Iterator[TrainingResult]:
+    """Trains with gpucnn, then with PyTorch, on the same device; yields each as soon as it is done.
 
     Args:
         config: what to train, on what, and how.
@@ -43,23 +42,33 @@ def compare_training(
         data: the data set; None to read the one that the config names.
 
     Raises:
-        GpucnnError: whatever is wrong with the data or the model, or PyTorch cannot take part.
+        GpucnnError: whatever is wrong with the data or the model, or PyTorch cannot take part;
+            what PyTorch cannot do is known before anything is timed.
     """
     data = data or config.load_data()
     data = DatasetPair(in_memory(data.train), in_memory(data.test))
     torch = TorchDevice(backend) if against_torch else None
-    results = [_ours(config, backend, data)]
     if torch is not None:
-        results.append(_theirs(config, backend, data, torch))
-    return results
+        TorchTraining(config, data, backend, torch)
+    yield _ours(config, backend, data)
+    if torch is not None:
+        yield _theirs(config, backend, data, torch)
+
+
+class _PreparedTrainer(Trainer):
+    """A trainer with nothing left to make ready when its run begins."""
+
+    def prepare(self) -> None:
+        """Done before: by the run that warms up."""
 
 
 def _ours(config: Config, backend: Backend, data: DatasetPair) -> TrainingResult:
-    # A step of another run: kernels are compiled and loaded from then on.
     warm_up = Trainer(config, backend, data=data)
     warm_up.prepare()
-    warm_up.train_step(next(warm_up.loader.batches(0)))
-    trainer = Trainer(config, backend, data=data)
+    for number in _each_size(warm_up.loader):
+        warm_up.train_step(next(warm_up.loader.batches(0, number)))
+    warm_up.evaluate()
+    trainer = _PreparedTrainer(config, backend, data=data)
     accuracy, seconds = _timed(lambda: trainer.fit().accuracy, backend.synchronise)
     return TrainingResult("gpucnn", accuracy, seconds)
 
@@ -68,14 +77,20 @@ def _theirs(
     config: Config, backend: Backend, data: DatasetPair, torch: TorchDevice
 ) -> TrainingResult:
     warm_up = TorchTraining(config, data, backend, torch)
-    warm_up.train_step(next(warm_up.loader.batches(0)), 0)
+    for number in _each_size(warm_up.loader):
+        warm_up.train_step(next(warm_up.loader.batches(0, number)), 0)
     warm_up.evaluate()
     training = TorchTraining(config, data, backend, torch)
     accuracy, seconds = _timed(training.fit, backend.synchronise)
     return TrainingResult("torch", accuracy, seconds)
 
 
-def _timed(run: Callable[[], Any], synchronise: Callable[[], None]) -> tuple[Any, float]:
+def _each_size(loader: BatchLoader) -> tuple[int, ...]:
+    """The first batch and the last, which may be smaller: cuDNN looks for algorithms for each."""
+    return 0, len(loader) - 1
+
+
+def _timed(run: Callable[[], float], synchronise: Callable[[], None]) -> tuple[float, float]:
     synchronise()
     start = time.perf_counter()
     answer = run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,7 @@ from gpucnn.cli.output import NewFile, backend_option, table
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
-    from gpucnn.bench.kernels import KernelBenchmark
+    from gpucnn.bench.kernels import KernelBenchmark, Measurement
     from gpucnn.bench.problems import Problem
 
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--kernels", "folder", type=click.Path(path_type=Path), metavar="DIR",
               help="A folder of .cu files that take the place of gpucnn's own.")  # fmt: skip
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
-              help="Write everything that was measured.")  # fmt: skip
+              help="Write everything that was measured, anew after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
               help="Draw the roofline; needs the extra gpucnn[plot].")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")
@@ -81,17 +81,30 @@ def command(
     if plot_path is not None:
         import_matplotlib()
     benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
-    measurements = benchmark.measure_all(problems, variants)
+
+    def keep(measured: Sequence[Measurement]) -> None:
+        if json_path is not None:
+            _write_json(json_path, benchmark.as_json(measured))
+
+    measurements = benchmark.measure_all(problems, variants, keep)
     click.echo(table(*table_of(measurements)))
     click.echo("\n" + footer(benchmark))
     left = len(problems) - len({id(measurement.problem) for measurement in measurements})
     if left:
         click.echo(f"{left} of {len(problems)} problems were left out", err=True)
-    if json_path is not None:
-        content = json.dumps(benchmark.as_json(measurements), indent=1)
-        json_path.write_text(content + "\n", encoding="utf-8")
     if plot_path is not None:
         draw(measurements, benchmark.ceilings, plot_path, footer(benchmark))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """The whole file or the one before it, even where this process is killed meanwhile."""
+    text = json.dumps(content, indent=1) + "\n"
+    if path.exists() and not path.is_file():  # such as /dev/stdout
+        path.write_text(text, encoding="utf-8")
+        return
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def _show(problems: Sequence[Problem]) -> None:

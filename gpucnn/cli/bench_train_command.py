@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+from gpucnn.cli.output import backend_option, set_option
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
+@click.option("--json", "as_json", is_flag=True,
+              help="Print a line of JSON for each run, and nothing else.")  # fmt: skip
 @set_option
-@json_option
 @backend_option
 def command(
     config: Path,
@@ -23,10 +25,11 @@ def command(
     as_json: bool,
     backend: str | None,
 ) -> None:
-    """Time a whole training run of CONFIG, with an evaluation after each epoch.
+    """Time a whole training run of CONFIG, with an evaluation after each epoch and at the end.
 
     With --against torch PyTorch then trains the same network from the same weights, on the same
-    device, with the same batches, augmentation and schedule. Nothing is kept of either run.
+    device, with the same batches, augmentation and schedule. Each run is shown when it is done;
+    nothing else is kept of it.
 
     \b
     Example:
@@ -37,10 +40,11 @@ def command(
     from gpucnn.config import load_config
 
     loaded = load_config(config, overrides)
-    results = compare_training(loaded, get_backend(backend), against == "torch")
-    if as_json:
-        epochs = loaded.training.epochs
-        print_json({"epochs": epochs, **{one.name: asdict(one) for one in results}})
-        return
-    rows = [[one.name, f"{one.accuracy:.2%}", f"{one.seconds:.2f}"] for one in results]
-    click.echo(table([f"{loaded.training.epochs} epochs", "test accuracy", "seconds"], rows))
+    epochs = loaded.training.epochs
+    if not as_json:
+        click.echo(f"{epochs} epochs  test accuracy   seconds")
+    for one in compare_training(loaded, get_backend(backend), against == "torch"):
+        if as_json:
+            click.echo(json.dumps({"epochs": epochs, **asdict(one)}))
+        else:
+            click.echo(f"{one.name:<10}{one.accuracy:>13.2%}{one.seconds:>10.2f}")

@@ -38,8 +38,8 @@ def test_shapes(backend, shape, flips, shifts):
     shifts=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_random_shapes(uncompiled_backend, shape, flips, shifts, seed):
-    check(uncompiled_backend, shape, flips, shifts, seed)
+def test_random_shapes(random_shape_backend, shape, flips, shifts, seed):
+    check(random_shape_backend, shape, flips, shifts, seed)
 
 
 def moved(backend, row, flip=None, shift=None):

@@ -150,8 +150,8 @@ def test_fixed_cases(backend, case):
 
 
 @given(case=cases(), seed=st.integers(0, 99))
-def test_random_cases(uncompiled_backend, case, seed):
-    check(uncompiled_backend, case, seed)
+def test_random_cases(random_shape_backend, case, seed):
+    check(random_shape_backend, case, seed)
 
 
 @pytest.mark.slow

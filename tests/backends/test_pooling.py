@@ -102,10 +102,10 @@ def test_average_pooling(backend, case, rng):
 
 
 @given(case=cases(), seed=st.integers(0, 99), special=st.booleans())
-def test_random_cases(uncompiled_backend, case, seed, special):
+def test_random_cases(random_shape_backend, case, seed, special):
     rng = np.random.default_rng(seed)
-    check_max(uncompiled_backend, case, tied_values(rng, case[0], special), rng)
-    check_average(uncompiled_backend, case, rng)
+    check_max(random_shape_backend, case, tied_values(rng, case[0], special), rng)
+    check_average(random_shape_backend, case, rng)
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 """Measuring operations: who takes part, what is compiled before, what the numbers mean."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.backends import get_backend
 from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernel_report import table_of
@@ -30,13 +32,6 @@ class Steady(Clock):
         for _ in range(times):
             run()
         return 1.0
-
-
-@pytest.fixture
-def emulator():
-    if reason := why_unavailable("emulator"):
-        pytest.skip(reason)
-    return get_backend("emulator")
 
 
 def measurement(milliseconds, torch=()):
@@ -84,13 +79,13 @@ def test_everyone_is_timed_equally_often():
     assert one.variant == ""
 
 
-def test_variants(emulator):
-    benchmark = KernelBenchmark(emulator, Steady(), CEILINGS, budget=0.0)
+def test_variants(kernel_backend):
+    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
     problems = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     measured = benchmark.measure_all(problems)
     assert [one.variant for one in measured] == list(problems[0].variants)
     assert [one.is_chosen for one in measured] == [True] + [False] * (len(measured) - 1)
-    assert emulator.variant is None
+    assert kernel_backend.variant is None
     last = problems[0].variants[-1]
     assert [one.variant for one in benchmark.measure_all(problems, [last])] == [last]
     with pytest.raises(BackendError, match=r'no.* variant "dirct"; did you mean "direct"\?'):
@@ -99,8 +94,9 @@ def test_variants(emulator):
         benchmark.measure_all(select(QUICK, ["quick-map"]), ["direct"])
 
 
-def test_everything_is_compiled_before_the_first_run(emulator, monkeypatch):
-    device, order = emulator.device, []
+def test_everything_is_compiled_before_the_first_run(kernel_backend, monkeypatch):
+    backend, order = KernelBackend(kernel_backend.device), []  # has no kernels of earlier tests
+    device = backend.device
     compile_all, compile_one = device.compile_all, device.compile
 
     def watched_all(sources):
@@ -113,67 +109,101 @@ def test_everything_is_compiled_before_the_first_run(emulator, monkeypatch):
 
     monkeypatch.setattr(device, "compile_all", watched_all)
     monkeypatch.setattr(device, "compile", watched_one)
-    benchmark = KernelBenchmark(emulator, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(backend, Steady(), CEILINGS, budget=0.0)
     benchmark.measure_all(select(QUICK, ["quick-pool", "quick-map"]))
     planned = order[0]
     used = {entry for entry in order if not isinstance(entry, set)}
     assert used == planned
 
 
-def test_a_folder_s_kernels_take_the_place_of_ours(emulator, tmp_path):
+def test_a_folder_s_kernels_take_the_place_of_ours(kernel_backend, tmp_path, monkeypatch):
     text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
     (tmp_path / "activation.cu").write_text(text.replace("x < 0.0f ? 0.0f : x", "7.0f"))
-    emulator.kernels = tmp_path
-    x = emulator.zeros((5,))
-    assert list(emulator.to_numpy(emulator.relu_forward(x))) == [7.0] * 5
-    assert list(emulator.to_numpy(emulator.global_norm(x))) == [0.0]  # ours, as before
+    monkeypatch.setattr(kernel_backend, "kernels", tmp_path)
+    x = kernel_backend.zeros((5,))
+    assert list(kernel_backend.to_numpy(kernel_backend.relu_forward(x))) == [7.0] * 5
+    assert list(kernel_backend.to_numpy(kernel_backend.global_norm(x))) == [0.0]  # ours, as before
 
 
-def test_input_sets_fill_a_cache_three_times(emulator, monkeypatch):
-    benchmark = KernelBenchmark(emulator, Steady(), CEILINGS)
+def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
+    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS)
     (problem,) = select(QUICK, ["quick-map"], ["add"])
+    limits = replace(kernel_backend.device.limits, cache_bytes=0)
+    monkeypatch.setattr(kernel_backend.device, "limits", limits)
     assert benchmark._sets(problem) == 1
-    limits = type(emulator.device.limits)(cache_bytes=problem.traffic)
-    monkeypatch.setattr(emulator.device, "limits", limits)
+    limits = replace(limits, cache_bytes=problem.traffic)
+    monkeypatch.setattr(kernel_backend.device, "limits", limits)
     assert benchmark._sets(problem) == 3
-    addresses = []
+    used = []
 
     def ours(_problem, _backend, arrays):
-        return lambda: addresses.append(arrays[0].ctypes.data)
+        return lambda: used.append(arrays)
 
     monkeypatch.setattr(type(problem), "ours", ours)
-    run = benchmark._ours(problem, "")
+    drawn = problem.inputs()
+    run = benchmark._ours(problem, [""], drawn)[""]
     for _ in range(6):
         run()
-    assert addresses[:3] == addresses[3:]
-    assert len(set(addresses)) == 3
+    assert [id(arrays) for arrays in used[:3]] == [id(arrays) for arrays in used[3:]]
+    assert len({id(array) for arrays in used for array in arrays}) == 3 * len(drawn)
+    for arrays in used[:3]:
+        for array, host in zip(arrays, drawn, strict=True):
+            np.testing.assert_array_equal(kernel_backend.to_numpy(array), host)
 
 
-def test_the_copy_copies(emulator, rng):
-    x = emulator.asarray(rng.standard_normal(3 * 4096))
-    y = emulator.zeros((x.size + 1,))
-    kernel = emulator.device.compile(KernelSource("ceiling.cu"))["copy"]
-    emulator.device.launch(kernel, (3, 1, 1), (256, 1, 1), 0, (x, y))
-    np.testing.assert_array_equal(emulator.to_numpy(y), [*emulator.to_numpy(x), 0.0])
+def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
+    """Whatever the number of variants and of sets."""
+    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    monkeypatch.setattr(benchmark, "_sets", lambda _: 4)
+    (problem,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
+    drawn, moved = [], []
+    draw, move = type(problem).inputs, kernel_backend.asarray
+    monkeypatch.setattr(
+        type(problem), "inputs", lambda problem: drawn.append(problem) or draw(problem)
+    )
+    monkeypatch.setattr(kernel_backend, "asarray", lambda array: moved.append(array) or move(array))
+    assert len(benchmark.measure_all([problem])) > 1
+    assert (len(drawn), len(moved)) == (1, 2)
 
 
-def test_ceilings_of_the_emulator(emulator, monkeypatch):
-    """The multiply-adds add up, and both are rates that a CPU can have."""
-    ceilings = measure_ceilings(emulator, device_clock(emulator))
-    assert 1e7 < ceilings.bandwidth < 1e12
-    assert 1e7 < ceilings.arithmetic < 1e12
+def test_what_was_measured_is_told_after_each_problem():
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), CEILINGS, budget=0.0)
+    told = []
+    benchmark.measure_all(
+        select(QUICK, ["quick-map"]), after_each=lambda so_far: told.append([*so_far])
+    )
+    assert [[one.problem.operation for one in each] for each in told] == [
+        ["relu_forward"],
+        ["relu_forward", "relu_input_grad"],
+        ["relu_forward", "relu_input_grad", "add"],
+    ]
+
+
+def test_the_copy_copies(kernel_backend, rng):
+    x = kernel_backend.asarray(rng.standard_normal(3 * 4096))
+    y = kernel_backend.zeros((x.size + 1,))
+    kernel = kernel_backend.device.compile(KernelSource("ceiling.cu"))["copy"]
+    kernel_backend.device.launch(kernel, (3, 1, 1), (256, 1, 1), 0, (x, y))
+    np.testing.assert_array_equal(kernel_backend.to_numpy(y), [*kernel_backend.to_numpy(x), 0.0])
+
+
+def test_ceilings(kernel_backend, monkeypatch):
+    """The multiply-adds add up, and both are rates that a CPU or a GPU can have."""
+    ceilings = measure_ceilings(kernel_backend, device_clock(kernel_backend))
+    assert 1e7 < ceilings.bandwidth < 1e14
+    assert 1e7 < ceilings.arithmetic < 1e15
     assert ceilings.seconds(int(1e6), 0) == pytest.approx(1e6 / ceilings.arithmetic)
 
     arrays = []
-    launch = emulator.device.launch
+    launch = kernel_backend.device.launch
 
     def watched(kernel, grid, block, shared_bytes, arguments):
         arrays.append(arguments)
         launch(kernel, grid, block, shared_bytes, arguments)
 
-    monkeypatch.setattr(emulator.device, "launch", watched)
-    multiply_add(emulator.device, 1, 2)(1)
-    sums = arrays[0][0]
+    monkeypatch.setattr(kernel_backend.device, "launch", watched)
+    multiply_add(kernel_backend.device, 1, 2)(1)
+    sums = kernel_backend.to_numpy(arrays[0][0])
     # The chains of thread t begin with t … t + 7.
     expected = [sum(0.999 * (t + chain) + 0.001 for chain in range(8)) for t in range(2)]
     np.testing.assert_allclose(sums, expected, rtol=1e-6)

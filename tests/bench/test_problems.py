@@ -24,6 +24,24 @@ def test_names_are_unique():
     assert [name for name, count in counted.items() if count > 1] == []
 
 
+def test_the_first_are_one_of_each_kind():
+    """So that a run that is cut short has something of everything."""
+    kinds = list(dict.fromkeys(problem.operation for problem in ALL))
+    first = ALL[: len(ALL) // 3]
+    assert {problem.operation for problem in first} == set(kinds)
+    variants = {str(variant) for problem in first for variant in problem.variants}
+    assert variants == {str(variant) for problem in ALL for variant in problem.variants}
+
+
+def test_long_inputs_repeat_without_a_pattern():
+    """A prime number of random ones, over and over: no two images of them are alike."""
+    (x,) = MaxPoolForward("", 3, 1024, 1, 2, 2).inputs()
+    assert np.unique(x).size > 1_000_000
+    assert (x[0] == x[1]).mean() < 0.001
+    assert abs(x.mean()) < 0.01
+    assert abs(x.std() - 1.0) < 0.01
+
+
 def results(run, arrays):
     """What a run returns, or has changed in place."""
     returned = run()
@@ -88,7 +106,7 @@ def test_select():
     names = {problem.name for problem in select(ALL, ["resnet18", "lenet-pool"])}
     assert "lenet-pool" in names
     assert all(name.startswith("resnet18") or name == "lenet-pool" for name in names)
-    assert len(names) == 6
+    assert len(names) == 7
     only = select(ALL, ["resnet18-56"], ["conv2d_input_grad"])
     assert [identify(problem) for problem in only] == ["resnet18-56-conv2d_input_grad"]
     assert select(QUICK) == list(QUICK)

@@ -1,5 +1,8 @@
 """PyTorch's run is ours: the same inputs, and the same losses and accuracy from step to step."""
 
+import math
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +11,13 @@ import pytest
 pytest.importorskip("torch")
 
 from gpucnn.backends import get_backend
+from gpucnn.bench import training
 from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.bench.torch_training import TorchTraining
 from gpucnn.bench.training import compare_training
 from gpucnn.config import load_config
 from gpucnn.errors import ConfigError
+from gpucnn.training.evaluation import Evaluation
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.trainer import Trainer
 
@@ -30,14 +35,14 @@ def test_inputs_are_the_same(change):
     trainer = Trainer(config, backend)
     torch = TorchTraining(config, config.load_data(), backend, TorchDevice(backend))
     pipeline = InputPipeline(backend, trainer.normalisation)
-    for number, batch in enumerate(trainer.loader.batches(3)):
-        theirs = torch._augmented(torch._train[torch._tensor(batch.indices)], batch)
-        ours = pipeline.inputs(batch)
+    batches = zip(trainer.loader.batches(3), torch.loader.batches(3), strict=True)
+    for mine, other in islice(batches, 3):
+        theirs = torch._augmented(other)
+        ours = pipeline.inputs(mine)
         # A multiplication and an addition, by factors near 1.
         bound = 4 * np.finfo(np.float32).eps * abs(ours).max()
         np.testing.assert_allclose(torch.device.array(theirs), ours, rtol=0, atol=bound)
-        if number == 2:
-            break
+        np.testing.assert_array_equal(torch._labels(other).numpy(), mine.labels)
 
 
 def test_a_run_ends_alike():
@@ -47,6 +52,58 @@ def test_a_run_ends_alike():
     assert theirs.seconds > 0.0
     # Rounding moves a few images over a border.
     assert abs(ours.accuracy - theirs.accuracy) <= 3 / 355
+
+
+def test_both_do_the_same_work(monkeypatch):
+    """As many steps and evaluations, of the same images; and nothing is made ready meanwhile."""
+    done = {"gpucnn": Counter(), "torch": Counter()}
+
+    def watch(kind, method, name):
+        real = getattr(kind, method)
+
+        def counted(self, *arguments):
+            done[name][method, timing] += 1
+            return real(self, *arguments)
+
+        monkeypatch.setattr(kind, method, counted)
+
+    def timed(run, synchronise):
+        nonlocal timing
+        timing = True
+        answer = real_timed(run, synchronise)
+        timing = False
+        return answer
+
+    timing, real_timed = False, training._timed
+    monkeypatch.setattr(training, "_timed", timed)
+    watch(TorchTraining, "train_step", "torch")
+    watch(TorchTraining, "evaluate", "torch")
+    watch(Trainer, "train_step", "gpucnn")
+    watch(Trainer, "_rehearse", "gpucnn")
+    monkeypatch.setattr(
+        "gpucnn.training.trainer.evaluate",
+        lambda *_: done["gpucnn"].update([("evaluate", timing)]) or Evaluation(np.eye(2), 0.0),
+    )
+    monkeypatch.setattr(Evaluation, "accuracy", 0.5)
+    config = load("training.epochs=2")
+    list(compare_training(config, get_backend("numpy"), against_torch=True))
+    steps = 2 * math.ceil(len(config.load_data().train) / config.training.batch_size)
+    for name in ("gpucnn", "torch"):
+        assert done[name]["train_step", True] == steps
+        assert done[name]["evaluate", True] == 3
+        assert done[name]["train_step", False] == 2  # of both sizes
+    assert done["gpucnn"]["_rehearse", True] == 0
+
+
+def test_each_run_is_told_when_it_is_done(monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_theirs", killed)
+    runs = compare_training(load(), get_backend("numpy"), against_torch=True)
+    assert next(runs).name == "gpucnn"
+    with pytest.raises(KeyboardInterrupt):
+        next(runs)
 
 
 def test_what_has_no_counterpart_is_refused():

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.layers import Conv2d, MaxPool2d
 
 COMMANDS = (
@@ -296,6 +297,36 @@ def test_bench_kernels(cli, tmp_path):
     assert result["measurements"][0]["share_of_ceiling"] > 0.0
     if "--plot" in options:
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_kernels_leaves_what_it_had_measured(cli, tmp_path, monkeypatch):
+    """Stopped in the second of three problems."""
+    path = tmp_path / "kernels.json"
+    measured = []
+    real = KernelBenchmark.measure
+
+    def stopping(*arguments):
+        if measured:
+            raise KeyboardInterrupt
+        measured.append(None)
+        return real(*arguments)
+
+    monkeypatch.setattr(KernelBenchmark, "measure", stopping)
+    options = ["--backend", "numpy", "--problem", "quick-map", "--repetitions", "3", "--no-torch"]
+    assert cli("bench", "kernels", *options, "--json", path).status == 130
+    (one,) = json.loads(path.read_text(encoding="utf-8"))["measurements"]
+    assert one["operation"] == "relu_forward"
+    assert [each.name for each in tmp_path.iterdir()] == ["kernels.json"]
+
+
+def test_bench_train_prints_a_line_for_each_run(cli, config):
+    options = ["--backend", "numpy", "--set", "training.epochs=1"]
+    shown = succeeded(cli("bench", "train", config, *options, "--json")).out
+    (run,) = [json.loads(line) for line in shown.splitlines()]
+    assert (run["epochs"], run["name"]) == (1, "gpucnn")
+    assert 0.0 < run["accuracy"] <= 1.0
+    assert run["seconds"] > 0.0
+    assert "gpucnn" in succeeded(cli("bench", "train", config, *options)).out
 
 
 def test_bench_kernels_lists_its_problems(cli):

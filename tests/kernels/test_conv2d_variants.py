@@ -13,18 +13,11 @@ import oracle
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends import why_unavailable
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
-from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import TILES, GemmTile, Pass, Variant
+from gpucnn.errors import BackendError
 
-FEW, MANY = 4, 100
+FEW, MANY, MANY_ON_A_GPU = 4, 100, 40
 GROUPS = [(which, variant) for which in Pass for variant in Variant]
-
-pytestmark = pytest.mark.skipif(
-    bool(why_unavailable("emulator")), reason=why_unavailable("emulator")
-)
 
 
 @dataclass(frozen=True)
@@ -57,6 +50,11 @@ class Trial:
             for axis in (1, 2)
         )  # fmt: skip
         return self.x[0], P, Q, self.w[0]
+
+    @property
+    def shapes(self):
+        """Of x, w, bias and dy."""
+        return self.x, self.w, self.w[:1], self.y
 
     def run(self, backend, x, w, bias, dy):
         """The pass, on arrays of the backend."""
@@ -91,7 +89,7 @@ class Trial:
 
 @cache
 def trials(which, variant):
-    """The same MANY trials each time, of which the first FEW are the quick suite's."""
+    """The same MANY trials each time, of which the quick suite takes the first FEW."""
     rng = np.random.default_rng(zlib.crc32(f"{which} {variant}".encode()))
     return tuple(draw(rng, which, variant) for _ in range(MANY))
 
@@ -135,21 +133,6 @@ def draw(rng, which, variant):
     )
 
 
-@pytest.fixture(scope="module")
-def backend():
-    return KernelBackend(EmulatorDevice())
-
-
-@cache
-def compile_up_front(backend, which, variant, count):
-    planner = PlanningDevice()
-    planning = KernelBackend(planner)
-    for trial in trials(which, variant)[:count]:
-        shapes = (trial.x, trial.w, trial.w[:1], trial.y)
-        trial.run(planning, *(planning.empty(shape) for shape in shapes))
-    backend.device.compile_all(planner.sources)
-
-
 def fenced(backend, array):
     """On the device, between NaNs: a value that is read from beyond the array spoils the result."""
     fence = np.full(64, np.nan, np.float32)
@@ -159,8 +142,7 @@ def fenced(backend, array):
 
 def check(backend, trial):
     rng = np.random.default_rng(7)
-    shapes = (trial.x, trial.w, trial.w[:1], trial.y)
-    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in trial.shapes]
     there = [fenced(backend, array) for array in arrays]
     result = backend.to_numpy(trial.run(backend, *there))
     assert_close(result, *trial.expected(*(array.astype(float) for array in arrays)))
@@ -169,16 +151,28 @@ def check(backend, trial):
     np.testing.assert_array_equal(again.view(np.uint32), result.view(np.uint32))
 
 
-@pytest.mark.parametrize("number", range(FEW))
+def check_all(backend, chosen):
+    def rehearse(planner):
+        for trial in chosen:
+            trial.run(planner, *(planner.empty(shape) for shape in trial.shapes))
+
+    backend.compile_ahead(rehearse)
+    wrong = []
+    for trial in chosen:
+        try:
+            check(backend, trial)
+        except (AssertionError, BackendError) as error:
+            wrong.append(f"{trial}: {error}")
+    assert not wrong, f"{len(wrong)} of {len(chosen)}:\n" + "\n".join(wrong[:5])
+
+
 @pytest.mark.parametrize(("which", "variant"), GROUPS)
-def test_a_few_problems(backend, which, variant, number):
-    compile_up_front(backend, which, variant, FEW)
-    check(backend, trials(which, variant)[number])
+def test_a_few_problems(kernel_backend, which, variant):
+    check_all(kernel_backend, trials(which, variant)[:FEW])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(FEW, MANY))
 @pytest.mark.parametrize(("which", "variant"), GROUPS)
-def test_many_problems(backend, which, variant, number):
-    compile_up_front(backend, which, variant, MANY)
-    check(backend, trials(which, variant)[number])
+def test_many_problems(kernel_backend, which, variant):
+    count = MANY_ON_A_GPU if kernel_backend.name == "cuda" else MANY
+    check_all(kernel_backend, trials(which, variant)[FEW:count])

@@ -7,20 +7,8 @@ import oracle
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends import why_unavailable
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.geometry import conv2d_geometry
-from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
-
-pytestmark = pytest.mark.skipif(
-    bool(why_unavailable("emulator")), reason=why_unavailable("emulator")
-)
-
-
-@pytest.fixture(scope="module")
-def backend():
-    return KernelBackend(EmulatorDevice())
 
 
 @pytest.mark.parametrize(("residual", "relu"), list(product([False, True], repeat=2)))
@@ -33,7 +21,8 @@ def backend():
         (Variant.DEPTHWISE, 1, 256),
     ],
 )
-def test_epilogue(backend, rng, variant, channels, shortest_slice, residual, relu):
+def test_epilogue(kernel_backend, rng, variant, channels, shortest_slice, residual, relu):
+    backend = kernel_backend
     backend.variant, backend.shortest_slice = variant, shortest_slice
     groups = 8 // channels if channels == 1 else 1
     x_shape, w_shape = (2, 5, 6, channels * groups), (8, 3, 3, channels)

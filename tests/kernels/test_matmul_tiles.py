@@ -7,24 +7,11 @@ import numpy as np
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends import why_unavailable
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
-from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import TILES
 
 # Beyond one tile and within one; a sum in one slice and in several; lengths 4 divides or not.
 SIZES = [(1, 1, 1), (3, 5, 7), (33, 17, 20), (130, 132, 24), (8, 140, 36), (70, 10, 1027)]
 TRANSPOSED = list(product([False, True], repeat=2))
-
-pytestmark = pytest.mark.skipif(
-    bool(why_unavailable("emulator")), reason=why_unavailable("emulator")
-)
-
-
-@pytest.fixture(scope="module")
-def backend():
-    return KernelBackend(EmulatorDevice())
 
 
 def multiply(backend, tile, M, N, K, transpose_a, transpose_b, rng):
@@ -46,11 +33,12 @@ def multiply(backend, tile, M, N, K, transpose_a, transpose_b, rng):
 
 
 @cache
-def compile_up_front(backend, tiles):
-    planner = PlanningDevice()
-    for tile, sizes, transposed in product(tiles, SIZES, TRANSPOSED):
-        multiply(KernelBackend(planner), tile, *sizes, *transposed, np.random.default_rng(0))
-    backend.device.compile_all(planner.sources)
+def compile_up_front(backend, tile):
+    def rehearse(planner):
+        for sizes, transposed in product(SIZES, TRANSPOSED):
+            multiply(planner, tile, *sizes, *transposed, np.random.default_rng(0))
+
+    backend.compile_ahead(rehearse)
 
 
 def check(backend, tile, sizes, transposed):
@@ -64,15 +52,15 @@ def check(backend, tile, sizes, transposed):
 
 @pytest.mark.parametrize("transposed", TRANSPOSED)
 @pytest.mark.parametrize("sizes", SIZES[2:])
-def test_chosen_tile(backend, sizes, transposed):
-    compile_up_front(backend, (None,))
-    check(backend, None, sizes, transposed)
+def test_chosen_tile(kernel_backend, sizes, transposed):
+    compile_up_front(kernel_backend, None)
+    check(kernel_backend, None, sizes, transposed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("transposed", TRANSPOSED)
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
-def test_every_tile(backend, tile, sizes, transposed):
-    compile_up_front(backend, TILES)
-    check(backend, tile, sizes, transposed)
+def test_every_tile(kernel_backend, tile, sizes, transposed):
+    compile_up_front(kernel_backend, tile)
+    check(kernel_backend, tile, sizes, transposed)

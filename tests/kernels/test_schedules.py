@@ -1,28 +1,49 @@
 """Results have the same bits in whatever order threads and blocks run, and on how many cores."""
 
-import numpy as np
 import pytest
 
 from gpucnn.backends import why_unavailable
+from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
+from gpucnn.bench.ceilings import multiply_add
 from gpucnn.kernelcheck.check import Checker, run
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 
-if reason := why_unavailable("emulator"):
-    pytest.skip(reason, allow_module_level=True)
-
 SCHEDULES = [(seed, workers) for seed in (1, 2**40) for workers in (1, 2, 3)]
+REPETITIONS = 3
+ROUNDS = 1 << 17
+"""Of multiply-adds: some milliseconds, longer than a problem takes."""
 
 
+def bits(outcome):
+    return {name: array.tobytes() for name, array in outcome.items()}
+
+
+@pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_same_bits(operation):
+def test_the_same_bits_under_every_schedule(operation):
     checker = Checker("fast")
     problems = draw(operation, 4)
     checker.compile(problems)
     for problem in problems:
-        expected = run(problem, checker.backend(checker.devices[0]))
+        expected = bits(run(problem, checker.backend(checker.devices[0])))
         for seed, workers in SCHEDULES:
             backend = checker.backend(EmulatorDevice(seed=seed, workers=workers))
-            outcome = run(problem, backend)
-            for name, array in expected.items():
-                np.testing.assert_array_equal(outcome[name].view(np.uint8), array.view(np.uint8))
+            assert bits(run(problem, backend)) == expected, problem
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_same_bits_on_a_gpu_that_is_at_work(operation):
+    """What runs on another stream leaves a problem's blocks other places, at other times."""
+    checker = Checker("cuda")
+    (device,) = checker.devices
+    problems = draw(operation, 4)
+    checker.compile(problems)
+    backend = checker.backend(device)
+    other_work = multiply_add(CudaDevice(), device.limits.multiprocessors, 256)
+    for problem in problems:
+        expected = bits(run(problem, backend))
+        for _ in range(REPETITIONS):
+            other_work(ROUNDS)
+            assert bits(run(problem, backend)) == expected, problem

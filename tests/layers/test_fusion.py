@@ -135,7 +135,7 @@ def test_fused_and_apart_are_the_same(exact, name):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["convolution", "block, projected"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_bits_are_the_same_on_every_backend(backend, name):
     one, other = (
         results(build(name, backend, fuse), np.random.default_rng(1)) for fuse in (True, False)
@@ -145,8 +145,8 @@ def test_the_bits_are_the_same_on_every_backend(backend, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_nothing_is_overwritten_that_is_read_again(exact, name):
-    usual, careful = build(name, exact, True), build(name, exact, True)
+def test_nothing_is_overwritten_that_is_read_again(backend, name):
+    usual, careful = build(name, backend, True), build(name, backend, True)
     for layer in [*careful.body.walk(), *fused_steps(careful)]:
         layer.owns_gradient = layer.in_place = False
     one = results(usual, np.random.default_rng(1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.backends import get_backend
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.training.resident import ResidentImages, fits
 from gpucnn.training.trainer import Trainer
@@ -22,10 +22,8 @@ class Far(NumpyBackend):
         return super().asarray(array, dtype).copy()
 
 
-def test_the_images_are_the_same(tiny_pair):
-    if reason := why_unavailable("emulator"):
-        pytest.skip(reason)
-    backend = get_backend("emulator")
+def test_the_images_are_the_same(kernel_backend, tiny_pair):
+    backend = kernel_backend
     resident = ResidentImages(backend, tiny_pair.train)
     indices = np.array([7, 0, 7, len(resident) - 1])
     np.testing.assert_array_equal(

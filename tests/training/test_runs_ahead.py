@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.config import load_config
 from gpucnn.errors import NonFiniteError
@@ -108,11 +107,9 @@ def test_the_host_looks_after_so_many_steps(monkeypatch):
             trainer.train_step(next(batches))
 
 
-@pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
-def test_a_run_compiles_nothing_after_its_beginning(monkeypatch):
-    backend = get_backend("emulator")
-    backend.memory_bytes = 2**30  # enough for the images
-    trainer = Trainer(load(), backend)
+def test_a_run_compiles_nothing_after_its_beginning(kernel_backend, monkeypatch):
+    monkeypatch.setattr(kernel_backend, "memory_bytes", 2**30)  # enough for the images
+    trainer = Trainer(load(), kernel_backend)
     ready, asked = set(), []
     device = trainer.backend.device
     compile_all, compile_one = device.compile_all, device.compile

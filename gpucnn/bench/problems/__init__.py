@@ -57,51 +57,69 @@ QUICK: tuple[Problem, ...] = (
 )
 """Small enough for a CPU that plays a GPU."""
 
-ALL: tuple[Problem, ...] = (
-    # LeNet on MNIST, at the batch of configs/mnist.toml.
-    *_conv("lenet-first", 128, 28, 1, 32, 5, 1, 2),
+_TELLING: tuple[Problem, ...] = (
+    *_conv("resnet18-56", 64, 56, 64, 64, 3, 1, 1),
+    *_conv("resnet50-reduce-56", 64, 56, 256, 64, 1),
+    *_conv("resnet9-16", 512, 16, 128, 128, 3, 1, 1),
     *_conv("lenet-5x5", 128, 14, 32, 64, 5, 1, 2),
+    *_conv("resnet-first", 64, 224, 3, 64, 7, 2, 3),
+    *_conv("mobilenet-depthwise-56", 64, 56, 128, 128, 3, 1, 1, 128),
+    *_conv("resnet18-strided", 64, 56, 64, 128, 3, 2, 1),
+    *_conv("resnet18-7", 64, 7, 512, 512, 3, 1, 1),
+    *_pool("resnet-pool", 64, 112, 64, 3, 2, 1),
+    *_norm("resnet50-norm-56", 64, 56, 256),
+    *linear("resnet50-linear", 64, 2048, 1000),
+    *_map("resnet50-map-56", 64, 56, 256),
+    *_step("resnet50-step", 25_557_032),
+)
+"""One layer of each kind."""
+
+_LENET: tuple[Problem, ...] = (
+    *_conv("lenet-first", 128, 28, 1, 32, 5, 1, 2),
     *_pool("lenet-pool", 128, 28, 32, 2, 2),
     *linear("lenet-linear", 128, 3136, 128),
-    # ResNet-9 on CIFAR.
+)
+"""On MNIST, at the batch of configs/mnist.toml."""
+
+_CIFAR: tuple[Problem, ...] = (
     *_conv("resnet9-first", 512, 32, 3, 64, 3, 1, 1),
     *_conv("resnet9-32", 512, 32, 64, 128, 3, 1, 1),
-    *_conv("resnet9-16", 512, 16, 128, 128, 3, 1, 1),
     *_conv("resnet9-16-wider", 512, 16, 128, 256, 3, 1, 1),
     *_conv("resnet9-8", 512, 8, 256, 512, 3, 1, 1),
     *_conv("resnet9-4", 512, 4, 512, 512, 3, 1, 1),
     *_pool("resnet9-pool", 512, 32, 128, 2, 2),
     *_norm("resnet9-norm", 512, 32, 128),
+    *_conv("cifar-resnet18-32", 128, 32, 64, 64, 3, 1, 1),
+    *_conv("cifar-resnet18-strided", 128, 32, 64, 128, 3, 2, 1),
+    *_conv("cifar-resnet18-8", 128, 8, 256, 256, 3, 1, 1),
     *_step("resnet9-step", 6_568_640),
-    # ResNet-18 and ResNet-50 on ImageNet.
-    *_conv("resnet-first", 64, 224, 3, 64, 7, 2, 3),
-    *_pool("resnet-pool", 64, 112, 64, 3, 2, 1),
-    *_conv("resnet18-56", 64, 56, 64, 64, 3, 1, 1),
+)
+"""ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
+
+_IMAGENET: tuple[Problem, ...] = (
     *_conv("resnet18-28", 64, 28, 128, 128, 3, 1, 1),
     *_conv("resnet18-14", 64, 14, 256, 256, 3, 1, 1),
-    *_conv("resnet18-7", 64, 7, 512, 512, 3, 1, 1),
-    *_conv("resnet18-strided", 64, 56, 64, 128, 3, 2, 1),
-    *_conv("resnet50-reduce-56", 64, 56, 256, 64, 1),
+    *_conv("resnet18-shortcut", 64, 56, 64, 128, 1, 2),
     *_conv("resnet50-expand-56", 64, 56, 64, 256, 1),
     *_conv("resnet50-reduce-14", 64, 14, 1024, 256, 1),
     *_conv("resnet50-expand-7", 64, 7, 512, 2048, 1),
     *_conv("resnet50-strided", 64, 56, 128, 128, 3, 2, 1),
     *_conv("resnet50-shortcut", 64, 56, 256, 512, 1, 2),
     *_norm("resnet-norm-112", 64, 112, 64),
-    *_norm("resnet50-norm-56", 64, 56, 256),
     *_norm("resnet50-norm-7", 64, 7, 2048),
-    *_map("resnet50-map-56", 64, 56, 256),
-    *linear("resnet50-linear", 64, 2048, 1000),
-    *_step("resnet50-step", 25_557_032),
-    # MobileNet.
+)
+"""ResNet-18 and ResNet-50."""
+
+_MOBILENET: tuple[Problem, ...] = (
     *_conv("mobilenet-first", 64, 224, 3, 32, 3, 2, 1),
     *_conv("mobilenet-depthwise-112", 64, 112, 32, 32, 3, 1, 1, 32),
     *_conv("mobilenet-depthwise-strided", 64, 112, 64, 64, 3, 2, 1, 64),
-    *_conv("mobilenet-depthwise-56", 64, 56, 128, 128, 3, 1, 1, 128),
     *_conv("mobilenet-depthwise-14", 64, 14, 512, 512, 3, 1, 1, 512),
     *_conv("mobilenet-depthwise-7", 64, 7, 1024, 1024, 3, 1, 1, 1024),
 )
-"""Layers of well-known networks."""
+
+ALL: tuple[Problem, ...] = (*_TELLING, *_CIFAR, *_LENET, *_IMAGENET, *_MOBILENET)
+"""Layers of well-known networks; where time runs short, the last are left out."""
 
 
 def select(

@@ -14,6 +14,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Shape
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.variants import Variant
+from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Run
 
 FLOAT_BYTES = 4
@@ -52,7 +53,7 @@ class Problem(ABC):
     def inputs(self) -> list[NDArray[np.float32]]:
         """Random inputs, the same at each call; images are (N, H, W, C)."""
         generator = np.random.default_rng(0)
-        return [generator.standard_normal(shape, np.float32) for shape in self.input_shapes()]
+        return [random_array(generator, shape) for shape in self.input_shapes()]
 
     @property
     def variants(self) -> tuple[Variant, ...]:

@@ -118,8 +118,7 @@ def expected_of(name, x):
     return sums[:, 0] + 2 * sums[:, 95] + sums[:, 50]
 
 
-@needs_compiler
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("name", ["block_sum", "warp_sum", "histogram", "pipeline"])
 def test_right_kernels_pass_in_every_mode(kernels, rng, name, mode):
     """Small integers, so that sums are exact in any order."""

@@ -1,6 +1,7 @@
 """The host's versions of mma, ldmatrix and of 16-bit floats, against NumPy and PTX's tables.
 
-Matrices have small integers, so every product and sum is exact and layouts are tested to the bit.
+Matrices have small integers, so every product and sum is exact and layouts are tested to the bit. A
+GPU must give the same, or else the emulator plays another machine.
 """
 
 from fractions import Fraction
@@ -8,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gpucnn.backends.devices.emulator.device import why_unavailable
 from gpucnn.errors import BackendError
 
-pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
-MODES = ("fast", "race", "sanitize")
+GPU = pytest.param("cuda", marks=pytest.mark.gpu)
+MODES = ["fast", "race", "sanitize", GPU]
+on_both = pytest.mark.parametrize("mode", ["fast", GPU])
 ONE = (1, 1, 1)
 
 # C (M, N) = A (M, K) · B (K, N): a warp a tile of 16×8, several warps a block, several blocks.
@@ -100,9 +101,10 @@ def test_products_of_several_tiles(kernels, rng, kernel, mode):
     np.testing.assert_array_equal(device.to_numpy(c), a @ b)
 
 
-def test_tf32_counts_10_bits_of_the_mantissa(kernels):
+@on_both
+def test_tf32_counts_10_bits_of_the_mantissa(kernels, mode):
     """1 + 2⁻¹¹ is a tie, which rounds away from zero; 1 + 2⁻¹² rounds down."""
-    device, module = kernels(PRODUCT)
+    device, module = kernels(PRODUCT, mode)
     for x, expected in ((1 + 2**-11, 1 + 2**-10), (1 + 2**-12, 1), (-1 - 2**-11, -1 - 2**-10)):
         a = np.zeros((16, 8), np.float32)
         a[3, 5] = x
@@ -223,8 +225,9 @@ def launch_over(device, kernel, x, dtype):
     return device.to_numpy(y)
 
 
-def test_every_half_to_float_and_back(kernels):
-    device, module = kernels(CONVERSIONS)
+@on_both
+def test_every_half_to_float_and_back(kernels, mode):
+    device, module = kernels(CONVERSIONS, mode)
     bits = np.arange(2**16, dtype=np.uint16)
     floats = launch_over(device, module["from_half"], bits, np.float32)
     np.testing.assert_array_equal(floats, bits.view(np.float16).astype(np.float32))
@@ -234,9 +237,10 @@ def test_every_half_to_float_and_back(kernels):
     assert set(back[~number]) == {0x7FFF}
 
 
-def test_rounding_to_half_at_and_beside_every_tie(kernels):
+@on_both
+def test_rounding_to_half_at_and_beside_every_tie(kernels, mode):
     """Midpoints between neighbours, and the floats on both sides of them, denormals included."""
-    device, module = kernels(CONVERSIONS)
+    device, module = kernels(CONVERSIONS, mode)
     halves = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
     ties = np.append((halves[:-1] + halves[1:]) / 2, [65520.0, 2.0**-26, 1e-40, 3e38])
     ties = ties.astype(np.float32)
@@ -248,9 +252,10 @@ def test_rounding_to_half_at_and_beside_every_tie(kernels):
     np.testing.assert_array_equal(launch_over(device, module["to_half"], x, np.uint16), expected)
 
 
-def test_rounding_to_bfloat16(kernels, rng):
+@on_both
+def test_rounding_to_bfloat16(kernels, rng, mode):
     """To the nearest, ties to even: adding just under half a unit carries where it must."""
-    device, module = kernels(CONVERSIONS)
+    device, module = kernels(CONVERSIONS, mode)
     bits = rng.integers(0, 2**32, 200_000, dtype=np.uint64).astype(np.uint32)
     bits[::3] = bits[::3] & 0xFFFF0000 | 0x8000
     bits[:4] = [0x7F800000, 0xFF800000, 0x7F7FFFFF, 1]
@@ -264,9 +269,10 @@ def test_rounding_to_bfloat16(kernels, rng):
     np.testing.assert_array_equal(back, (expected.astype(np.uint32) << 16).view(np.float32))
 
 
-def test_arithmetic_of_halves_is_rounded_once(kernels, rng):
+@on_both
+def test_arithmetic_of_halves_is_rounded_once(kernels, rng, mode):
     """In exact arithmetic, rounded by NumPy; products of two halves and a half fit 128 bits."""
-    device, module = kernels(CONVERSIONS)
+    device, module = kernels(CONVERSIONS, mode)
     exponents = rng.integers(-6, 6, (3, 250)).astype(float)
     a, b, c = (rng.uniform(0.1, 1.0, (3, 250)) * 2.0**exponents).astype(np.float16)
     # Where the product alone is a tie, what is added decides, however small it is.
@@ -294,8 +300,9 @@ def rounded_to_half(x):
     return float(round(size / unit) * unit) * (1 if x > 0 else -1)
 
 
-def test_pairs(kernels):
-    device, module = kernels(CONVERSIONS)
+@on_both
+def test_pairs(kernels, mode):
+    device, module = kernels(CONVERSIONS, mode)
     x = device.asarray(np.array([1.5, -3.0], np.float16).view(np.uint32))
     y, w = (device.asarray(np.zeros(1, np.uint32)) for _ in range(2))
     z = device.asarray(np.zeros(1, np.float64))
@@ -305,9 +312,10 @@ def test_pairs(kernels):
     np.testing.assert_array_equal(device.to_numpy(w).view(np.uint16), [0x4040, 0xC0C0])
 
 
-def test_what_is_added_to_a_tie_decides_however_small(kernels):
+@on_both
+def test_what_is_added_to_a_tie_decides_however_small(kernels, mode):
     """(1 + 2⁻⁷) · 1.5 lies between two bfloat16s, 0x3FC1 and 0x3FC2; a double has lost 2⁻⁸⁰."""
-    device, module = kernels(CONVERSIONS)
+    device, module = kernels(CONVERSIONS, mode)
     a, b = np.full(3, 1 + 2**-7, np.float32), np.full(3, 1.5, np.float32)
     c = np.array([2.0**-80, 0.0, -(2.0**-80)], np.float32)
     short = [device.asarray((x.view(np.uint32) >> 16).astype(np.uint16)) for x in (a, b, c)]
