@@ -40,10 +40,10 @@ def command(
     from gpucnn.config import load_config
 
     loaded = load_config(config, overrides)
-    epochs = loaded.training.epochs
+    ours, epochs = get_backend(backend), loaded.training.epochs
     if not as_json:
         click.echo(f"{epochs} epochs  test accuracy   seconds")
-    for one in compare_training(loaded, get_backend(backend), against == "torch"):
+    for one in compare_training(loaded, ours, against == "torch"):
         if as_json:
             click.echo(json.dumps({"epochs": epochs, **asdict(one)}))
         else:

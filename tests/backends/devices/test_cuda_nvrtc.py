@@ -13,11 +13,7 @@ from gpucnn.backends.devices.disassembly import by_kind, instructions, parse, wh
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.errors import BackendError
 
-pytest.importorskip("cupy", reason="CuPy is not installed")
-try:
-    nvrtc.compiler_version()
-except BackendError as error:
-    pytest.skip(str(error), allow_module_level=True)
+pytestmark = pytest.mark.nvrtc
 
 RELU = KernelSource("activation.cu")
 
