@@ -40,8 +40,12 @@ class Finding:
         return {"works": self.works, "text": self.text}
 
 
-def examine() -> list[Finding]:
-    """All findings, in the order to read them in."""
+def examine(device: int = 0) -> list[Finding]:
+    """All findings, in the order to read them in.
+
+    Args:
+        device: which GPU.
+    """
     return [
         Finding("Python", None, f"{platform.python_version()} at {sys.executable}"),
         Finding(
@@ -54,7 +58,7 @@ def examine() -> list[Finding]:
         _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
         _driver(),
         _compiler(),
-        *(_backend(name) for name in NAMES if name != "auto"),
+        *(_backend(name, device) for name in NAMES if name != "auto"),
     ]
 
 
@@ -101,6 +105,6 @@ def _compiler() -> Finding:
     return Finding("C++ compiler", False, "none of c++, g++, clang++ is on the PATH")
 
 
-def _backend(name: str) -> Finding:
-    reason = why_unavailable(name)
+def _backend(name: str, device: int) -> Finding:
+    reason = why_unavailable(name, device)
     return Finding(f"backend {name}", not reason, reason or "works")

@@ -18,6 +18,7 @@ from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, read_checkpoint
 from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.rehearsal import batch_sizes, rehearse_prediction
 from gpucnn.training.run_folder import ModelCard, RunFolder
 
 _BATCH = 500
@@ -70,6 +71,7 @@ class TrainedModel:
 
     def __init__(self, opened: OpenedCheckpoint, backend: Backend | str | None = None) -> None:
         self.card = opened.card
+        self._config = opened.config
         self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
         self.network = Network(
             opened.config.build_model(),
@@ -77,10 +79,12 @@ class TrainedModel:
             len(self.card.classes),
             self.backend,
             fuse=opened.config.training.fuse,
+            draw_weights=False,
         )
         self.network.load_state(opened.checkpoint.group("network"))
         self.network.infer()
         self._pipeline = InputPipeline(self.backend, self.card.normalisation)
+        self._prepared: set[int] = set()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,8 +103,20 @@ class TrainedModel:
                 + ", ".join(map(str, self.card.input_shape))
                 + ")"
             )
+        self._prepare(batch_sizes(len(images), _BATCH))
         parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+
+    def _prepare(self, sizes: set[int]) -> None:
+        """Makes ready what batches of sizes that are new will launch."""
+        new = sizes - self._prepared
+        if not new:
+            return
+        shape, classes = self.card.input_shape, len(self.classes)
+        self.backend.compile_ahead(
+            lambda backend: rehearse_prediction(self._config, backend, shape, classes, new)
+        )
+        self._prepared |= new
 
     @np.errstate(all="ignore")
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -22,3 +25,13 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def thread_on_each_core() -> Iterator[ThreadPoolExecutor]:
+    """Threads for long tasks. Left by an exception, such as Ctrl-C, they begin no further one."""
+    threads = ThreadPoolExecutor(available_cores())
+    try:
+        yield threads
+    finally:
+        threads.shutdown(cancel_futures=True)

@@ -53,8 +53,13 @@ def get_backend(
     raise BackendError(f'there is no backend "{name}"; {did_you_mean(name, NAMES)}')
 
 
-def why_unavailable(name: str) -> str:
-    """One sentence on why a backend cannot be used here; empty where it can."""
+def why_unavailable(name: str, device: int = 0) -> str:
+    """One sentence on why a backend cannot be used here; empty where it can.
+
+    Args:
+        name: of the backend.
+        device: which GPU, for the backend that takes one.
+    """
     if name == "emulator":
         from gpucnn.backends.devices.emulator import device as emulator
 
@@ -62,7 +67,7 @@ def why_unavailable(name: str) -> str:
     if name == "cuda":
         from gpucnn.backends.devices.cuda import availability
 
-        return availability.why_unavailable()
+        return availability.why_unavailable(device)
     return ""
 
 

@@ -49,5 +49,9 @@ class Backend(
                 take note of what they would launch.
         """
 
+    def hardware(self) -> dict[str, str]:
+        """What the device is, and what drives it, for records; empty where it is the processor."""
+        return {}
+
     def synchronise(self) -> None:
         """Waits until all work handed to the device is done; nothing to do on a CPU."""

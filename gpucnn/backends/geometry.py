@@ -36,6 +36,8 @@ def as_sides(padding: Padding) -> Sides:
 
 
 def _two(value: object, name: str) -> tuple[object, object]:
+    if type(value) is tuple and len(value) == 2:  # as always but for mistakes: a fast way
+        return value
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise ShapeError(f"{name} is {value!r}; give a pair (height, width)")
     return value[0], value[1]
@@ -43,13 +45,15 @@ def _two(value: object, name: str) -> tuple[object, object]:
 
 def _integer(value: object, name: str, given: object) -> int:
     """``value`` as an int; the error shows what was ``given``, of which it may be a part."""
+    if type(value) is int:
+        return value
     if not isinstance(value, SupportsIndex):
         raise ShapeError(f"{name} is {given!r}; give integers")
     return operator.index(value)
 
 
 def _side(value: object) -> Pair:
-    if isinstance(value, Sequence):
+    if type(value) is not int and isinstance(value, Sequence):
         before, after = _two(value, "padding")
         return _integer(before, "padding", value), _integer(after, "padding", value)
     both = _integer(value, "padding", value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from gpucnn.backends.geometry import Conv2dGeometry
 
@@ -49,6 +50,7 @@ class Pass(StrEnum):
     FILTER_GRAD = "filter_grad"
 
 
+@lru_cache(maxsize=4096)
 def conv2d_variants(problem: Conv2dGeometry, which: Pass) -> tuple[Variant, ...]:
     """The variants that can do one pass of the problem; the chosen one first."""
     channels, filters = problem.C // problem.groups, problem.K // problem.groups
@@ -154,6 +156,7 @@ TILES = (
 )
 
 
+@lru_cache(maxsize=4096)
 def gemm_tile(rows: int, columns: int) -> GemmTile:
     """The tile for a product of this size; MANY_ROWS where the batch decides."""
     return min(TILES, key=lambda tile: tile.cost(rows, columns))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.cuda.device import CudaDevice
+from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import multiply_add
 from gpucnn.bench.timing import Clock, EventClock, HostClock
@@ -38,7 +37,7 @@ def device_clock(backend: Backend) -> Clock:
     host.seconds(lambda: occupy(_CALIBRATION_ROUNDS))
     rounds_a_second = _CALIBRATION_ROUNDS / host.seconds(lambda: occupy(_CALIBRATION_ROUNDS))
     return EventClock(
-        importlib.import_module("cupy"),
+        import_cupy(),
         device.stream,
         lambda seconds: occupy(int(seconds * rounds_a_second)),
     )

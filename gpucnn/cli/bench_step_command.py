@@ -49,14 +49,14 @@ def command(
     from gpucnn.bench.step import compare_steps
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
+    from gpucnn.training.environment import describe
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
-    result = compare_steps(
-        loaded, shape, count, get_backend(backend), against == "torch", repetitions
-    )
+    ours = get_backend(backend)
+    result = compare_steps(loaded, shape, count, ours, against == "torch", repetitions)
     if as_json:
-        print_json(result.as_json())
+        print_json({"environment": describe(ours), **result.as_json()})
         return
     rows = [["gpucnn", *_milliseconds(result.ours), ""]]
     rows += [

@@ -38,13 +38,15 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.bench.training import compare_training
     from gpucnn.config import load_config
+    from gpucnn.training.environment import describe
 
     loaded = load_config(config, overrides)
     ours, epochs = get_backend(backend), loaded.training.epochs
+    about = {"environment": describe(ours), "epochs": epochs}
     if not as_json:
         click.echo(f"{epochs} epochs  test accuracy   seconds")
     for one in compare_training(loaded, ours, against == "torch"):
         if as_json:
-            click.echo(json.dumps({"epochs": epochs, **asdict(one)}))
+            click.echo(json.dumps({**about, **asdict(one)}))
         else:
             click.echo(f"{one.name:<10}{one.accuracy:>13.2%}{one.seconds:>10.2f}")

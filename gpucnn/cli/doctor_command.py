@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from gpucnn.cli.output import json_option, print_json, table
+from gpucnn.cli.output import device_option, json_option, print_json, table
 
 
 @click.command()
+@device_option
 @json_option
-def command(as_json: bool) -> None:
+def command(device: int | None, as_json: bool) -> None:
     """Tell what is installed, which devices answer, and which backends work here, or why not.
 
     \b
@@ -18,7 +19,7 @@ def command(as_json: bool) -> None:
     """
     from gpucnn.doctor import examine
 
-    findings = examine()
+    findings = examine(device or 0)
     if as_json:
         print_json({finding.subject: finding.as_json() for finding in findings})
         return

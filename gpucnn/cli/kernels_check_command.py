@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.output import json_option, print_json, table
+from gpucnn.cli.output import device_option, json_option, print_json, table
 
 if TYPE_CHECKING:
     from gpucnn.kernelcheck.check import Finding
@@ -42,12 +42,14 @@ _MOST_COMPLAINTS = 20
     metavar="DIR",
     help="A folder of your own kernels: a file there takes the place of ours of the same name.",
 )
+@device_option
 @json_option
 def command(
     quick: bool,
     modes: tuple[str, ...],
     operations: tuple[str, ...],
     folder: Path | None,
+    device: int | None,
     as_json: bool,
 ) -> int:
     """Check every kernel, in all variants, against NumPy in float64.
@@ -60,8 +62,12 @@ def command(
       gpucnn kernels check --quick
       gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
     """
+    from gpucnn.errors import BackendError
+
     chosen = _operations(operations)
-    findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder)
+    if device is not None and "cuda" not in modes:
+        raise BackendError("only --mode cuda has GPUs to choose from by --device")
+    findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0)
     wrong = [finding for finding in findings if finding.complaint]
     if as_json:
         print_json(
@@ -96,7 +102,7 @@ def _operations(named: tuple[str, ...]) -> list[str]:
 
 
 def _check(
-    operations: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None
+    operations: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
 ) -> list[Finding]:
     from tqdm import tqdm
 
@@ -110,7 +116,7 @@ def _check(
         problems = [problem for name in operations for problem in draw(name, count)]
         progress = tqdm(total=len(problems), desc=f"{mode}: compiling", leave=False, disable=None)
         with progress:
-            for finding in check(problems, mode, folder):
+            for finding in check(problems, mode, folder, device):
                 progress.set_description(mode)
                 progress.update()
                 findings.append(finding)

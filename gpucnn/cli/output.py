@@ -34,13 +34,17 @@ def backend_option(function: _F) -> _F:
         type=click.Choice(BACKENDS),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
     )
-    device_option = click.option(
+    return cast(_F, option(device_option(with_backend)))
+
+
+def device_option(function: _F) -> _F:
+    """``--device``, for commands that have no ``--backend``; None where it is not given."""
+    return click.option(
         "--device",
         type=click.IntRange(min=0),
         metavar="N",
         help="Which GPU, counted from 0. Default: the first.",
-    )
-    return cast(_F, option(device_option(with_backend)))
+    )(function)
 
 
 def json_option(function: _F) -> _F:

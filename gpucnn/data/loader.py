@@ -98,14 +98,22 @@ class BatchLoader:
         order = self.order(epoch)
 
         def load(index: int) -> Batch:
-            first = index * self.batch_size
-            return self._load(order[first : first + self.batch_size], epoch, index)
+            return self._load(order, epoch, index)
 
         numbers = range(start, len(self))
         return _one_ahead(load, numbers) if self.dataset.on_demand else _each(load, numbers)
 
-    def _load(self, indices: NDArray[np.int64], epoch: int, index: int) -> Batch:
-        augmentation = self.augmentation
+    def batch(self, epoch: int, index: int) -> Batch:
+        """One batch of an epoch, as ``batches`` gives it; its images are taken anew.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        return self._load(self.order(epoch), epoch, index)
+
+    def _load(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
+        first, augmentation = index * self.batch_size, self.augmentation
+        indices = order[first : first + self.batch_size]
         return Batch(
             images=self.dataset.images(indices),
             labels=self.dataset.labels[indices],

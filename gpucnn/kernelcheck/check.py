@@ -44,6 +44,7 @@ class Checker:
     Args:
         mode: one of MODES.
         kernels: a folder whose kernel files take the place of ours of the same names, or None.
+        ordinal: which GPU, in the mode that takes one.
 
     Raises:
         BackendError: the mode cannot work here, and what is missing.
@@ -52,10 +53,10 @@ class Checker:
         devices: what runs each problem; in fast mode two, with other schedules and other workers.
     """
 
-    def __init__(self, mode: str, kernels: Path | None = None) -> None:
+    def __init__(self, mode: str, kernels: Path | None = None, ordinal: int = 0) -> None:
         self.mode = mode
         self.kernels = kernels
-        self.devices = _devices(mode)
+        self.devices = _devices(mode, ordinal)
 
     def compile(self, problems: Sequence[Problem]) -> None:
         """Compiles all that the problems need, side by side.
@@ -97,28 +98,31 @@ class Checker:
         return backend
 
 
-def check(problems: Sequence[Problem], mode: str, kernels: Path | None = None) -> Iterator[Finding]:
+def check(
+    problems: Sequence[Problem], mode: str, kernels: Path | None = None, ordinal: int = 0
+) -> Iterator[Finding]:
     """Compiles all that the problems need, and checks one after the other.
 
     Args:
         problems: which.
         mode: one of MODES.
         kernels: a folder whose kernel files take the place of ours of the same names, or None.
+        ordinal: which GPU, in the mode that takes one.
 
     Raises:
         BackendError: the mode cannot work here.
     """
-    checker = Checker(mode, kernels)
+    checker = Checker(mode, kernels, ordinal)
     checker.compile(problems)
     for problem in problems:
         yield checker.check(problem, expect(problem))
 
 
-def _devices(mode: str) -> tuple[Device, ...]:
+def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:
     if mode == "cuda":
         from gpucnn.backends.devices.cuda.device import CudaDevice
 
-        return (CudaDevice(0),)
+        return (CudaDevice(ordinal),)
     from gpucnn.backends.devices.emulator.device import EmulatorDevice
 
     if mode == "fast":

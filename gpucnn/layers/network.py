@@ -95,15 +95,15 @@ class Network:
             if isinstance(parameter.initialiser, str):
                 stream = Stream.INITIAL_WEIGHTS.of_layer(index)
                 drawn = init.draw(parameter.initialiser, parameter.shape, seed, stream)
-                parameter.value[...] = self.backend.asarray(drawn)
+                self.backend.write(parameter.value, drawn)
 
     def _fill_constants(self) -> None:
         for parameter in self.parameters().values():
             if not isinstance(parameter.initialiser, str):
-                parameter.value.fill(parameter.initialiser)
+                self.backend.write(parameter.value, parameter.initialiser)
         for buffer in self.buffers().values():
             buffer.value = self.backend.empty(buffer.shape)
-            buffer.value.fill(buffer.initial)
+            self.backend.write(buffer.value, buffer.initial)
 
     def parameters(self) -> dict[str, Parameter]:
         """All parameters by name ("0.conv2d.weight"), in the order of the forward pass."""
@@ -167,7 +167,7 @@ class Network:
                     f"{entry.shape} in the model"
                 )
         for name, entry in own.items():
-            entry.value[...] = self.backend.asarray(state[name])
+            self.backend.write(entry.value, state[name])
 
 
 def _of_kind(layer: Layer, kind: type[Dropout]) -> Iterator[Dropout]:

@@ -99,7 +99,7 @@ class Optimizer(ABC):
                     f'the checkpoint has no optimizer state "{name}" of {vector.size} values; it '
                     f"was made with another optimizer or model"
                 )
-            vector[...] = self.network.backend.asarray(state[name])
+            self.network.backend.write(vector, state[name])
 
 
 @optimizers.register("sgd")

@@ -12,7 +12,19 @@ from typing import Any
 from gpucnn.backends.base import Backend
 from gpucnn.processor import available_cores, processor_name
 
-_PACKAGES = ("gpucnn", "numpy", "safetensors", "threadpoolctl", "msgspec", "pillow", "cupy")
+_PACKAGES = (
+    "gpucnn",
+    "numpy",
+    "safetensors",
+    "threadpoolctl",
+    "msgspec",
+    "pillow",
+    "cupy",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "nvidia-cuda-nvrtc-cu12",
+    "nvidia-cuda-nvrtc",
+)
 
 
 def describe(backend: Backend) -> dict[str, Any]:
@@ -23,6 +35,7 @@ def describe(backend: Backend) -> dict[str, Any]:
         "processor": processor_name(),
         "cores": available_cores(),
         "backend": backend.name,
+        "device": backend.hardware(),
         "precision": backend.precision,
         "packages": packages(),
         "git_commit": git_commit(),

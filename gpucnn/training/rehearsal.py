@@ -1,25 +1,29 @@
-"""A run's steps on a backend that only takes note of what they launch."""
+"""What a run, an evaluation or a prediction launches, on a backend that only takes note of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
-from gpucnn.data import ArrayDataset, Batch, BatchLoader, Normalisation
+from gpucnn.data import ArrayDataset, Batch, BatchLoader, Dataset, Draw, Normalisation
 from gpucnn.layers import Network
 from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.resident import fits
 from gpucnn.training.step import TrainingStep
 
 
-def rehearse(
+def rehearse_training(
     config: Config,
     backend: Backend,
     loader: BatchLoader,
     classes: int,
     normalisation: Normalisation,
 ) -> None:
-    """Takes a training step and an evaluation of each size of batch that a run has.
+    """Takes a training step of each size of batch that an epoch has.
 
     Args:
         config: what to train.
@@ -29,36 +33,70 @@ def rehearse(
         normalisation: of the images.
     """
     dataset = loader.dataset
-    network = Network(
-        config.build_model(),
-        dataset.image_shape,
-        classes,
-        backend,
-        config.seed,
-        config.training.fuse,
-        draw_weights=False,
-    )
-    optimizer, loss = config.build_optimizer(), config.build_loss()
+    network = _network(config, backend, dataset.image_shape, classes)
+    optimizer = config.build_optimizer()
     optimizer.attach(network)
     pipeline = InputPipeline(backend, normalisation)
-    images = backend.empty((1, *dataset.image_shape), np.uint8)
-    backend.take_images(images, backend.zeros((1,), np.int64))
-    step = TrainingStep(network, loss, optimizer, pipeline, config.training)
+    _take_images(backend, dataset)
+    step = TrainingStep(network, config.build_loss(), optimizer, pipeline, config.training)
     network.train()
-    for size in _sizes(len(dataset), loader.batch_size):
-        step.take(_batch(loader, size), 0, 1.0)
+    for size in batch_sizes(len(dataset), loader.batch_size):
+        step.take(_black(loader, size), 0, 1.0)
+
+
+def rehearse_evaluation(
+    config: Config, backend: Backend, dataset: Dataset, classes: int, normalisation: Normalisation
+) -> None:
+    """Evaluates a batch of each size that a split has.
+
+    Args:
+        config: of the model.
+        backend: one whose arrays have no contents.
+        dataset: the split; no images are read.
+        classes: how many the data has.
+        normalisation: of the images.
+    """
+    network, loss = _network(config, backend, dataset.image_shape, classes), config.build_loss()
+    pipeline = InputPipeline(backend, normalisation)
+    _take_images(backend, dataset)
+    loader = BatchLoader(dataset, config.training.evaluation_batch_size, config.seed, shuffle=False)
+    totals = backend.zeros((2,), np.float64)
     network.infer()
-    for size in _sizes(len(dataset), config.training.evaluation_batch_size):
-        plain = _batch(BatchLoader(dataset, size, config.seed, shuffle=False), size)
-        labels, scores = pipeline.labels(plain), network.forward(pipeline.inputs(plain))
+    for size in batch_sizes(len(dataset), loader.batch_size):
+        batch = _black(loader, size)
+        labels, scores = pipeline.labels(batch), network.forward(pipeline.inputs(batch))
         losses = loss.forward(backend, scores, labels)
-        backend.accumulate_metrics(step.totals, losses, scores, labels)
+        backend.accumulate_metrics(totals, losses, scores, labels)
+
+
+def rehearse_prediction(
+    config: Config,
+    backend: Backend,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    sizes: Iterable[int],
+) -> None:
+    """Predicts batches of these sizes.
+
+    Args:
+        config: of the model.
+        backend: one whose arrays have no contents.
+        image_shape: (H, W, C).
+        classes: how many the model tells apart.
+        sizes: of the batches.
+    """
+    network = _network(config, backend, image_shape, classes)
+    pipeline = InputPipeline(backend, _any_normalisation(image_shape))
+    network.infer()
+    for size in sizes:
+        x = pipeline.inputs(_batch(image_shape, np.arange(size)))
+        backend.softmax(network.forward(x))
 
 
 def rehearse_without_data(
     config: Config, backend: Backend, image_shape: tuple[int, int, int], classes: int
 ) -> None:
-    """The same for data of which only the shape is known.
+    """Takes a training step and evaluates a batch, of data of which only the shape is known.
 
     Args:
         config: what to train.
@@ -66,32 +104,65 @@ def rehearse_without_data(
         image_shape: (H, W, C).
         classes: how many.
     """
-    training = config.training
-    samples, channels = max(training.batch_size, training.evaluation_batch_size), image_shape[-1]
+    training, normalisation = config.training, _any_normalisation(image_shape)
+    samples = max(training.batch_size, training.evaluation_batch_size)
     dataset = ArrayDataset(
         np.zeros((samples, *image_shape), np.uint8),
         np.zeros(samples, np.int32),
         tuple(map(str, range(classes))),
     )
     loader = BatchLoader(dataset, training.batch_size, config.seed, config.build_augmentation())
-    normalisation = Normalisation((0.0,) * channels, (1.0,) * channels)
-    rehearse(config, backend, loader, classes, normalisation)
+    rehearse_training(config, backend, loader, classes, normalisation)
+    rehearse_evaluation(config, backend, dataset, classes, normalisation)
 
 
-def _sizes(samples: int, batch_size: int) -> set[int]:
+def batch_sizes(samples: int, batch_size: int) -> set[int]:
     """Of whole batches and of the last one."""
     return {min(samples, batch_size), samples % batch_size} - {0}
 
 
-def _batch(loader: BatchLoader, size: int) -> Batch:
-    """A batch of black images."""
-    indices = np.arange(size, dtype=np.int64)
-    augmentation = loader.augmentation
+def _network(
+    config: Config, backend: Backend, image_shape: tuple[int, int, int], classes: int
+) -> Network:
+    return Network(
+        config.build_model(),
+        image_shape,
+        classes,
+        backend,
+        config.seed,
+        config.training.fuse,
+        draw_weights=False,
+    )
+
+
+def _any_normalisation(image_shape: tuple[int, int, int]) -> Normalisation:
+    """Which numbers it has is all the same to what is launched."""
+    channels = image_shape[2]
+    return Normalisation((0.0,) * channels, (1.0,) * channels)
+
+
+def _take_images(backend: Backend, dataset: Dataset) -> None:
+    """As resident images are taken, if these are resident or will be."""
+    if dataset.on_device or fits(backend, dataset):
+        images = backend.empty((1, *dataset.image_shape), np.uint8)
+        backend.take_images(images, backend.zeros((1,), np.int64))
+
+
+def _black(loader: BatchLoader, size: int) -> Batch:
+    """A batch of black images, augmented as the loader's are."""
+    indices, augmentation = np.arange(size), loader.augmentation
+    draw = augmentation.draw(loader.seed, 0, indices) if augmentation else None
+    return _batch(loader.dataset.image_shape, indices, draw)
+
+
+def _batch(
+    image_shape: tuple[int, int, int], indices: NDArray[np.int64], draw: Draw | None = None
+) -> Batch:
     return Batch(
-        images=np.zeros((size, *loader.dataset.image_shape), np.uint8),
-        labels=np.zeros(size, np.int32),
+        images=np.zeros((indices.size, *image_shape), np.uint8),
+        labels=np.zeros(indices.size, np.int32),
         indices=indices,
-        draw=augmentation.draw(loader.seed, 0, indices) if augmentation else None,
+        draw=draw,
         epoch=0,
         index=0,
     )

@@ -79,7 +79,7 @@ class TrainingStep:
         Steps are taken again from then on.
         """
         backend, network = self.network.backend, self.network
-        self._guard.fill(0)
+        backend.write(self._guard, 0)
         network.begin_step(step)
         x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
         losses = self.loss.forward(backend, network.forward(x), labels)

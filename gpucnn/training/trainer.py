@@ -28,7 +28,7 @@ from gpucnn.training.display import Display
 from gpucnn.training.environment import describe
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
-from gpucnn.training.rehearsal import rehearse
+from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
 from gpucnn.training.resident import ResidentImages, fits
 from gpucnn.training.run_folder import ModelCard, RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
@@ -94,7 +94,7 @@ class Trainer:
         self._step = TrainingStep(
             self.network, self.loss, self.optimizer, self.pipeline, config.training
         )
-        self._unchecked: list[Batch] = []
+        self._unchecked: list[tuple[int, int]] = []
         self.progress = Progress()
         self._resumed_at, self._since = 0.0, time.perf_counter()
         self._saved_at = self._since
@@ -179,7 +179,11 @@ class Trainer:
 
     def _rehearse(self, backend: Backend) -> None:
         """All that the run will launch, on a backend that only takes note of it."""
-        rehearse(self.config, backend, self.loader, len(self.classes), self.normalisation)
+        classes = len(self.classes)
+        rehearse_training(self.config, backend, self.loader, classes, self.normalisation)
+        for dataset in (self.validation, self.test):
+            if dataset is not None:
+                rehearse_evaluation(self.config, backend, dataset, classes, self.normalisation)
 
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end."""
@@ -215,14 +219,18 @@ class Trainer:
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        self._step.totals.fill(0)
+        self.backend.write(self._step.totals, 0)
         self.save()
 
     @np.errstate(all="ignore")  # what is not finite is found by the checks, not by warnings
     def train_step(self, batch: Batch) -> None:
         """One step: forward, loss, backward, the checks, the optimizer.
 
-        Where the host runs ahead of the device, it looks at the checks only now and then.
+        Where the host runs ahead of the device, it looks at the checks only now and then. No batch
+        is kept for them: the images of one that went wrong are taken again.
+
+        Args:
+            batch: one of the loader's.
 
         Raises:
             NonFiniteError: the loss or the gradient of this step, or of one not long before, is
@@ -231,16 +239,16 @@ class Trainer:
         """
         self._step.take(batch, self.progress.step, self._schedule_factor())
         self.progress.step += 1
-        self._unchecked.append(batch)
+        self._unchecked.append((batch.epoch, batch.index))
         if not self.backend.runs_ahead or len(self._unchecked) >= _LOG_STEPS:
             self._check_steps()
 
     def _check_steps(self) -> None:
         """Raises NonFiniteError if one of the steps since the last check was not taken."""
-        batches, self._unchecked = self._unchecked, []
-        refused = self._step.refused() if batches else None
+        taken, self._unchecked = self._unchecked, []
+        refused = self._step.refused() if taken else None
         if refused is not None:
-            batch = batches[refused - (self.progress.step - len(batches))]
+            batch = self.loader.batch(*taken[refused - (self.progress.step - len(taken))])
             self.progress.step = refused
             raise self._step.explain(batch, refused)
 
@@ -251,6 +259,11 @@ class Trainer:
         if dataset is None:
             known = ", ".join(name for name, one in datasets.items() if one is not None)
             raise ConfigError(f'there is no split "{split}"; this run has {known}')
+        self.backend.compile_ahead(
+            lambda backend: rehearse_evaluation(
+                self.config, backend, dataset, len(self.classes), self.normalisation
+            )
+        )
         return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
 
     def save(self) -> None:
@@ -283,8 +296,7 @@ class Trainer:
         self.network.load_state(checkpoint.group("network"))
         self.optimizer.load_state(checkpoint.group("optimizer"))
         self.progress = checkpoint.progress
-        totals = np.array([self.progress.loss_sum, self.progress.correct])
-        self._step.totals[...] = self.backend.asarray(totals, np.float64)
+        self.backend.write(self._step.totals, (self.progress.loss_sum, self.progress.correct))
 
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""
@@ -351,6 +363,8 @@ class Trainer:
 
     def _log_step(self) -> None:
         """A line between those of epochs, with the mean loss of the epoch so far."""
+        if self.run is None:
+            return  # reading the loss would be a wait for nothing
         loss, _ = self._read_totals()
         self._log(
             {

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from fake_cupy import FakeCupy
 
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.layers import Conv2d, MaxPool2d
@@ -250,6 +251,15 @@ def test_doctor(cli):
     assert "backend numpy" in succeeded(cli("doctor")).out
 
 
+def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(gpus=2))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    for options, text in (((), "works"), (("--device", "1"), "works"), (("--device", "2"), "")):
+        answer = json.loads(succeeded(cli("doctor", "--json", *options)).out)
+        expected = text or "there is no GPU 2; they are numbered from 0 to 1"
+        assert answer["backend cuda"]["text"] == expected
+
+
 def test_list(cli):
     answer = json.loads(succeeded(cli("list", "--json")).out)
     assert set(answer) == {
@@ -274,6 +284,7 @@ def test_bench_step_without_a_peer(cli, config):
     result = json.loads(answer.out)
     assert result["ours_ms"] > 0.0
     assert result["repetitions"] == 3
+    assert result["environment"]["backend"] == "numpy"
     assert "torch_ms" not in result
     shown = succeeded(cli("bench", "step", config, "--repetitions", "2", "--backend", "numpy"))
     assert "batch 100, 2 steps each" in shown.out
@@ -324,6 +335,7 @@ def test_bench_train_prints_a_line_for_each_run(cli, config):
     shown = succeeded(cli("bench", "train", config, *options, "--json")).out
     (run,) = [json.loads(line) for line in shown.splitlines()]
     assert (run["epochs"], run["name"]) == (1, "gpucnn")
+    assert run["environment"]["backend"] == "numpy"
     assert 0.0 < run["accuracy"] <= 1.0
     assert run["seconds"] > 0.0
     assert "gpucnn" in succeeded(cli("bench", "train", config, *options)).out

@@ -6,6 +6,7 @@ import pytest
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
+from gpucnn.errors import BackendError
 
 if reason := why_unavailable("emulator"):
     pytest.skip(reason, allow_module_level=True)
@@ -33,6 +34,23 @@ def test_a_wrong_kernel_is_named_with_its_problem(cli, wrong_kernels):
     assert result.status == 1
     assert "max_pool2d_forward(x=(" in result.out
     assert "elements of argmax are wrong; argmax[" in result.out
+
+
+def test_the_gpu_to_check_on(cli, monkeypatch):
+    asked = []
+
+    def device(ordinal):
+        asked.append(ordinal)
+        raise BackendError(f"GPU {ordinal} is not for tests")
+
+    monkeypatch.setattr("gpucnn.backends.devices.cuda.device.CudaDevice", device)
+    options = ("kernels", "check", "--quick", "--operation", "add", "--mode", "cuda")
+    assert "GPU 0 is not for tests" in cli(*options).err
+    assert "GPU 3 is not for tests" in cli(*options, "--device", "3").err
+    assert asked == [0, 3]
+    refused = cli(*SMALL, "--device", "3")
+    assert refused.status == 2
+    assert "only --mode cuda has GPUs to choose from" in refused.err
 
 
 def test_json(cli, wrong_kernels):

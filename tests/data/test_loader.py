@@ -76,6 +76,18 @@ def test_an_epoch_resumed_anywhere_has_the_same_batches(count, size, seed, epoch
     assert [_facts(batch) for batch in loader.batches(epoch, start)] == whole[start:]
 
 
+@given(COUNTS, SIZES, st.integers(0, 3), st.data())
+def test_a_single_batch_is_that_of_the_epoch(count, size, epoch, data):
+    loader = BatchLoader(_numbered(count), size, 5, AUGMENTATION)
+    index = data.draw(st.integers(0, len(loader) - 1))
+    one, other = loader.batch(epoch, index), list(loader.batches(epoch))[index]
+    assert (one.epoch, one.index) == (other.epoch, other.index)
+    for name in ("images", "labels", "indices"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.draw.flip, other.draw.flip)
+    np.testing.assert_array_equal(one.draw.shift, other.draw.shift)
+
+
 def test_each_epoch_and_seed_has_its_order():
     loader = BatchLoader(_numbered(50), 10, seed=1)
     assert loader.order(0).tolist() == loader.order(0).tolist()

@@ -13,16 +13,15 @@ RATE, DECAY = 0.1, 0.01
 def network_of(backend, seed=1):
     """Two weights that decay and two biases that do not, with biases that are not 0."""
     network = Network([Flatten(), Linear(5), Linear("classes")], (2, 2, 3), 4, backend, seed)
-    network.parameters()["1.linear.bias"].value.fill(0.5)
-    network.parameters()["2.linear.bias"].value.fill(-2.0)
+    backend.write(network.parameters()["1.linear.bias"].value, 0.5)
+    backend.write(network.parameters()["2.linear.bias"].value, -2.0)
     return network
 
 
 def set_gradients(network, step):
     rng = np.random.default_rng(step)
     for parameter in network.parameters().values():
-        drawn = network.backend.asarray(rng.standard_normal(parameter.shape))
-        parameter.gradient[...] = drawn
+        network.backend.write(parameter.gradient, rng.standard_normal(parameter.shape))
 
 
 def by_oracle(backend, optimizer, name, parameter, step, factor, decay):

@@ -1,5 +1,6 @@
 """Where the host runs ahead of the device: checks come late, and nothing is different for it."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,30 @@ def test_no_checkpoint_is_saved_behind_a_refused_step(tmp_path):
     assert trainer.run.checkpoints.newest().progress.step == 0
 
 
+def test_no_batch_is_kept_until_the_checks():
+    trainer = Trainer(load(), Ahead())
+    images = []
+    for batch in trainer.loader.batches(0):
+        images.append(weakref.ref(batch.images))
+        trainer.train_step(batch)
+    del batch
+    assert len(trainer._unchecked) == len(images) > 2
+    assert [image() for image in images] == [None] * len(images)
+
+
+def test_without_a_run_folder_no_loss_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    reads = []
+    for run_dir in (None, tmp_path / "run"):
+        trainer = Trainer(load(), Ahead(), run_dir)
+        monkeypatch.setattr(trainer, "_end_epoch", lambda: None)
+        monkeypatch.setattr(trainer, "_leave_if_asked", lambda: None)
+        trainer._train_epoch()
+        reads.append(trainer.backend.reads)
+    checks = trainer.progress.step // 2
+    assert reads == [checks, 2 * checks]
+
+
 def test_the_host_looks_after_so_many_steps(monkeypatch):
     monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 4)
     trainer = Trainer(load(), Ahead())
@@ -105,30 +130,3 @@ def test_the_host_looks_after_so_many_steps(monkeypatch):
     with pytest.raises(NonFiniteError, match=f"step {POISONED}:"):
         for _ in range(4):
             trainer.train_step(next(batches))
-
-
-def test_a_run_compiles_nothing_after_its_beginning(kernel_backend, monkeypatch):
-    monkeypatch.setattr(kernel_backend, "memory_bytes", 2**30)  # enough for the images
-    trainer = Trainer(load(), kernel_backend)
-    ready, asked = set(), []
-    device = trainer.backend.device
-    compile_all, compile_one = device.compile_all, device.compile
-
-    def watched_all(sources):
-        ready.update(sources)
-        compile_all(sources)
-
-    def watched_one(source):
-        asked.append(source)
-        return compile_one(source)
-
-    monkeypatch.setattr(device, "compile_all", watched_all)
-    monkeypatch.setattr(device, "compile", watched_one)
-    trainer.prepare()
-    planned = set(ready)
-    for batch in list(trainer.loader.batches(0))[-2:]:
-        trainer.train_step(batch)
-    trainer.evaluate("validation")
-    trainer.evaluate("test")
-    assert planned
-    assert set(asked) <= planned

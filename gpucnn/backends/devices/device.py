@@ -56,9 +56,37 @@ class Device(ABC):
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A contiguous array, aligned to 64 bytes at least, with undefined contents."""
 
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """As ``empty``, with zeros for contents."""
+        array = self.empty(shape, dtype)
+        array.fill(0)
+        return array
+
     @abstractmethod
     def asarray(self, array: NDArray[Any]) -> Array:
         """A contiguous, aligned array of the device with a host array's contents."""
+
+    @abstractmethod
+    def write(self, array: Array, host: NDArray[Any]) -> None:
+        """Copies a host array into an array of the device, after all work before it.
+
+        The host's array may be changed as soon as the call returns.
+
+        Args:
+            array: contiguous.
+            host: contiguous, of the same shape and dtype.
+        """
+
+    def upload(self, array: NDArray[Any]) -> Array:
+        """As ``asarray``, for batches that follow one another, while the device is at work.
+
+        Work that reads the array must be launched before the next call, which may overwrite it.
+        """
+        return self.asarray(array)
+
+    def address(self, array: Array) -> int:
+        """Where the array's memory begins."""
+        return int(array.__array_interface__["data"][0])
 
     @abstractmethod
     def to_numpy(self, array: Array) -> NDArray[Any]:
@@ -96,14 +124,10 @@ class Device(ABC):
             arguments: in the order of the kernel's parameters, each of its exact type.
         """
 
+    def hardware(self) -> dict[str, str]:
+        """What it is and what drives it, for records; empty where it is the host's processor."""
+        return {}
+
     @abstractmethod
     def synchronise(self) -> None:
         """Waits until all work handed over is done."""
-
-
-def is_aligned(array: Array, boundary: int = 16) -> bool:
-    """Whether the array's memory begins on a boundary of so many bytes."""
-    interface = getattr(array, "__cuda_array_interface__", None)
-    if interface is None:
-        interface = array.__array_interface__
-    return bool(interface["data"][0] % boundary == 0)

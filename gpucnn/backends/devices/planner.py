@@ -52,6 +52,13 @@ class PlanningDevice(Device):
         """An array like it, without its contents."""
         return self.empty(array.shape, array.dtype)
 
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """As ``empty``: nothing would read the zeros."""
+        return self.empty(shape, dtype)
+
+    def write(self, array: Array, host: NDArray[Any]) -> None:
+        """Nothing is written."""
+
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """Zeros, which are finite and as good as any."""
         return np.zeros(array.shape, array.dtype)

@@ -46,6 +46,34 @@ class ArrayOperations(ABC):
             dtype: the wanted dtype; None keeps integers and converts floats to ``self.dtype``.
         """
 
+    def upload(self, array: NDArray[Any]) -> Array:
+        """As ``asarray``, for batches that follow one another; the dtype is kept.
+
+        Operations that read the result must come before the next call, which may overwrite it.
+        """
+        return self.asarray(array, array.dtype)
+
+    def write(self, array: Array, values: Any) -> None:
+        """Copies values from the host into an array of the backend, in place.
+
+        Args:
+            array: contiguous.
+            values: anything numpy.asarray takes, of the array's shape; or one number for all of it.
+
+        Raises:
+            ShapeError: values of another shape, or an array that is not contiguous.
+        """
+        host = np.asarray(values)
+        if host.ndim and host.shape != array.shape:
+            raise ShapeError(f"values of shape {host.shape} do not fit an array of {array.shape}")
+        if not array.flags.c_contiguous:
+            raise ShapeError(f"an array of shape {array.shape} that is not contiguous is written")
+        whole = np.broadcast_to(host, array.shape)
+        self._write(array, np.asarray(whole, array.dtype, order="C"))
+
+    @abstractmethod
+    def _write(self, array: Array, host: NDArray[Any]) -> None: ...
+
     @abstractmethod
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """An array of the backend as a NumPy array of the caller's own (a copy)."""

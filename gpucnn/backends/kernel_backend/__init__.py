@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.device import Device, Module
+from gpucnn.backends.devices.device import Device
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend.activation import KernelActivation
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
@@ -59,7 +58,12 @@ class KernelBackend(
         self.dtype = np.dtype(np.float32)
         self.runs_ahead = device.runs_ahead
         self.memory_bytes = device.limits.memory_bytes
-        self._modules: dict[KernelSource, Module] = {}
+        self._modules = {}
+        self._launched = {}
+
+    def hardware(self) -> dict[str, str]:
+        """What the device is, and what drives it."""
+        return self.device.hardware()
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
         """Compiles the kernels of a run side by side, with a progress bar where it takes long."""

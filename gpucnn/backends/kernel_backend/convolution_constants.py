@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.kernel_backend.arrays import as_int
 
 
-def conv2d_constants(problem: Conv2dGeometry) -> dict[str, Any]:
+@lru_cache(maxsize=4096)
+def conv2d_constants(problem: Conv2dGeometry) -> Mapping[str, Any]:
     """What the kernels know at compile time; the offsets within an image must fit an int."""
     as_int(problem.H * problem.W * problem.C, "H·W·C")
     as_int(problem.P * problem.Q * problem.K, "P·Q·K")

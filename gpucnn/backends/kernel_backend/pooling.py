@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -106,7 +107,8 @@ class KernelPooling(KernelArrays, PoolingOperations):
         )
 
 
-def _constants(problem: Pool2dGeometry) -> dict[str, int]:
+@lru_cache(maxsize=4096)
+def _constants(problem: Pool2dGeometry) -> Mapping[str, int]:
     """What the kernels know at compile time; the offsets within an image must fit an int."""
     as_int(problem.H * problem.W * problem.C, "H·W·C")
     as_int(problem.P * problem.Q * problem.C, "P·Q·C")

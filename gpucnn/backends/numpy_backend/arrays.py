@@ -41,6 +41,9 @@ class NumpyArrays(ArrayOperations):
             dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
         return np.ascontiguousarray(host, dtype)
 
+    def _write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
+        array[...] = host
+
     def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
         """A copy."""
         return array.copy()

@@ -1,11 +1,19 @@
 """Training treats arrays as CuPy's allow: through operations, not through NumPy."""
 
+import sys
+
 import numpy as np
 import pytest
+from fake_cupy import FakeCupy
 
+from gpucnn.backends.devices.cache import Cache
+from gpucnn.backends.devices.cuda import store
+from gpucnn.backends.devices.cuda.device import CudaDevice
+from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
+from gpucnn.training.resident import ResidentImages
 from gpucnn.training.trainer import Trainer
 
 CONFIG = """
@@ -33,7 +41,10 @@ clip_norm = 1.0
 
 
 class Guarded(np.ndarray):
-    """An array that NumPy's functions do not take, as they do not take one on a GPU."""
+    """An array that NumPy's functions do not take, as they do not take one on a GPU.
+
+    What CuPy can do with its own arrays is refused too: it would compile a kernel for it.
+    """
 
     def __array_ufunc__(self, function, *_, **__):
         raise TypeError(f"numpy.{function.__name__} of an array of the device")
@@ -44,16 +55,27 @@ class Guarded(np.ndarray):
     def __float__(self):
         raise TypeError("a number taken from an array of the device")
 
-    def __setitem__(self, place, value):
-        if isinstance(value, np.ndarray) and not isinstance(value, Guarded):
-            raise TypeError("an array of the host written into one of the device")
-        super().__setitem__(place, value)
+    def _compiles(self, *_, **__):
+        raise TypeError("an operation of the array's own, for which CuPy would compile a kernel")
 
+    fill = copy = astype = __setitem__ = sum = min = max = _compiles
     __int__ = __bool__ = __index__ = __float__
 
 
 class GuardedDevice(PlanningDevice):
     """Gives such arrays, and takes no others in launches."""
+
+    uploads = 0
+
+    def upload(self, array):
+        self.uploads += 1
+        return super().upload(array)
+
+    def write(self, array, host):
+        assert isinstance(array, Guarded)
+        assert type(host) is np.ndarray
+        assert host.flags.c_contiguous
+        assert (host.shape, host.dtype) == (array.shape, array.dtype)
 
     def empty(self, shape, dtype):
         return super().empty(shape, dtype).view(Guarded)
@@ -86,3 +108,37 @@ def test_a_run_with_arrays_that_numpy_does_not_take(tmp_path, model, options, op
     trainer = Trainer(load_config(path), KernelBackend(device), tmp_path / "run")
     trainer.fit()
     assert len(device.sources) > 10
+    assert device.uploads >= 3  # the batches of the epoch, and those of its evaluations
+    Trainer.resume(tmp_path / "run", KernelBackend(GuardedDevice()))
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 19])
+def test_a_run_on_the_device_itself(tmp_path, monkeypatch, limit):
+    """Its kernels do nothing; all else is there, and CuPy has nothing to compile."""
+
+    def compile_to_cubin(source, _):
+        names = source.functions()
+        return Program(b"cubin", {n: n for n in names}, {n: Usage(20, 0, 0, 0) for n in names})
+
+    cupy = FakeCupy(memory=1 << 30)
+    cupy.limit = limit
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
+    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.86")
+    monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
+    path = tmp_path / "config.toml"
+    path.write_text(
+        CONFIG.format(model="resnet9", options="width = 4", optimizer="adam"), encoding="utf-8"
+    )
+    config = load_config(path)
+    for begin in (
+        lambda backend: Trainer(config, backend, tmp_path / "run"),
+        lambda backend: Trainer.resume(tmp_path / "run", backend),
+    ):
+        trainer = begin(KernelBackend(CudaDevice(cache=Cache(tmp_path / "cache"))))
+        assert isinstance(trainer.loader.dataset, ResidentImages) == (limit == 0)
+        weight = next(iter(trainer.network.state().values()))
+        assert np.ptp(weight) > 0.01
+        trainer.fit()
+    assert cupy.launches

@@ -1,7 +1,9 @@
 """Why there is no GPU to be used, in one sentence that says what to do."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fake_cupy import CUDARuntimeError, FakeCupy
@@ -9,6 +11,7 @@ from fake_cupy import CUDARuntimeError, FakeCupy
 from gpucnn.backends import get_backend
 from gpucnn.backends import why_unavailable as why_not
 from gpucnn.backends.devices.cuda.availability import why_unavailable
+from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.errors import BackendError
 
 
@@ -73,6 +76,11 @@ def test_a_gpu_that_is_not_there(installed):
     assert why_unavailable(-1) == "there is no GPU -1; the only one is 0"
 
 
+def test_a_gpu_that_another_process_has_for_itself(installed):
+    installed().device_error = CUDARuntimeError(46, "cudaErrorDevicesUnavailable")
+    assert why_unavailable() == "GPU 0 cannot be used (cudaErrorDevicesUnavailable)"
+
+
 def test_a_gpu_that_is_too_old(installed):
     installed(compute_capability="61")
     assert "compute capability 6.1; gpucnn needs 7.0" in why_unavailable()
@@ -97,6 +105,65 @@ def test_no_compiler(installed):
     installed().cuda.nvrtc.getSupportedArchs = missing
     assert "NVRTC is missing" in why_unavailable()
     assert "pip install" in why_unavailable()
+
+
+@pytest.fixture
+def new_cupy(monkeypatch, tmp_path):
+    """A CuPy that is not imported yet, and a home for its folder."""
+    package = tmp_path / "site" / "cupy"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CUPY_CACHE_DIR", "")  # so that it is put back
+    monkeypatch.delenv("CUPY_CACHE_DIR")
+    yield tmp_path / "home"
+    sys.modules.pop("cupy", None)
+
+
+def test_cupy_makes_its_folder_in_the_home(new_cupy):
+    new_cupy.mkdir()
+    import_cupy()
+    assert "CUPY_CACHE_DIR" not in os.environ
+
+
+@pytest.mark.parametrize("blocked", [".", ".cupy", ".cupy/kernel_cache"])
+def test_a_home_that_cannot_be_written_to(new_cupy, blocked):
+    # Files are in the way of folders, for root may write wherever there is a folder.
+    (new_cupy / blocked).parent.mkdir(parents=True, exist_ok=True)
+    (new_cupy / blocked).write_text("")
+    import_cupy()
+    folder = Path(os.environ["CUPY_CACHE_DIR"])
+    assert folder.is_dir()
+    assert folder.stat().st_mode & 0o77 == 0
+    assert new_cupy not in folder.parents
+
+
+def test_a_folder_for_cupy_that_was_chosen_is_left_alone(new_cupy, monkeypatch):
+    new_cupy.write_text("")
+    monkeypatch.setenv("CUPY_CACHE_DIR", "/chosen")
+    import_cupy()
+    assert os.environ["CUPY_CACHE_DIR"] == "/chosen"
+
+
+def test_nothing_is_left_of_the_temporary_folder(new_cupy):
+    new_cupy.write_text("")
+    code = (
+        "import os; from gpucnn.backends.devices.cuda.importing import import_cupy; import_cupy(); "
+        "print(os.environ['CUPY_CACHE_DIR'], os.path.isdir(os.environ['CUPY_CACHE_DIR']))"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder, was_there = done.stdout.split()
+    assert was_there == "True"
+    assert not Path(folder).exists()
 
 
 def test_importing_gpucnn_imports_no_cupy():

@@ -1,18 +1,23 @@
 """The CUDA device against a CuPy that has no GPU: what it passes on, what it refuses, its words."""
 
+import json
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
-from fake_cupy import FakeArray, FakeCupy
+from fake_cupy import MEMORY, FakeArray, FakeCupy
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.cuda import store
+from gpucnn.backends.devices.cuda import availability, store
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
+from gpucnn.backends.devices.cuda.staging import SLOT, SLOTS
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
+from gpucnn.training.environment import describe
 
 SOURCE = KernelSource("activation.cu")
 GRID, BLOCK = (2, 1, 1), (256, 1, 1)
@@ -24,6 +29,7 @@ def cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
+    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.86")
     return fake
 
 
@@ -122,10 +128,103 @@ def test_out_of_memory_says_what_was_asked_for(cupy, device):
 
 
 def test_errors_of_earlier_kernels_are_told(cupy, device):
+    kernel, x = device.compile(SOURCE)["relu_forward"], device.zeros((2,), np.dtype(np.float32))
     device.synchronise()
-    cupy.failure = "cudaErrorIllegalAddress"
-    with pytest.raises(BackendError, match="the work before: cudaErrorIllegalAddress"):
-        device.synchronise()
+    cupy.failure = 700, "cudaErrorIllegalAddress"
+    for work in (
+        device.synchronise,
+        lambda: device.empty((1,), np.dtype(np.float32)),
+        lambda: device.zeros((1,), np.dtype(np.float32)),
+        lambda: device.asarray(np.zeros(1)),
+        lambda: device.upload(np.zeros(1)),
+        lambda: device.write(x, np.zeros(2, np.float32)),
+        lambda: device.to_numpy(x),
+        lambda: device.launch(kernel, GRID, BLOCK, 0, (x,)),
+        lambda: device.launch(kernel, GRID, BLOCK, 100 * 1024, (x,)),
+        lambda: device.compile(SOURCE),
+    ):
+        with pytest.raises(BackendError, match="the work before: cudaErrorIllegalAddress"):
+            work()
+
+
+def test_a_launch_without_enough_resources_is_explained(cupy, device, kernel):
+    cupy.failure = 701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"
+    with pytest.raises(BackendError, match=r"relu_forward could not be launched .*_RESOURCES"):
+        device.launch(kernel, GRID, BLOCK, 0, ())
+
+
+def test_memory_for_kernels_is_explained_as_that_for_arrays(cupy, device, kernel):
+    cupy.failure = 2, "CUDA_ERROR_OUT_OF_MEMORY"
+    for work in (
+        lambda: device.launch(kernel, GRID, BLOCK, 0, ()),
+        lambda: device.compile(SOURCE),
+    ):
+        with pytest.raises(BackendError, match=r"memory is full: .*300\.0 KiB of the GPU's 1\.0"):
+            work()
+
+
+def test_memory_that_cannot_be_pinned_is_explained(cupy, device):
+    cupy.memory = 64 << 20
+    with pytest.raises(BackendError, match=r"33\.0 MiB of the host's memory cannot be locked"):
+        device.upload(np.zeros(33 << 20, np.uint8))
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_gpu_that_another_process_has_for_itself(cupy, tmp_path):
+    cupy.failure = 46, "cudaErrorDevicesUnavailable"
+    with pytest.raises(BackendError, match="GPU 0 cannot be used: cudaErrorDevicesUnavailable"):
+        CudaDevice(cache=Cache(tmp_path))
+
+
+def test_the_pools_limit_is_all_the_memory_there_is(cupy, device, tmp_path):
+    assert device.limits.memory_bytes == MEMORY
+    for limit, expected in ((MEMORY // 2, MEMORY // 2), (2 * MEMORY, MEMORY)):
+        cupy.limit = limit
+        assert CudaDevice(cache=Cache(tmp_path)).limits.memory_bytes == expected
+
+
+def test_arrays_that_are_not_contiguous_come_back_too(device):
+    host = np.arange(120, dtype=np.int32).reshape(4, 5, 6)
+    there = device.asarray(host)
+    for cut in (np.s_[:, 1:3], np.s_[::-1, ::2, 1], np.s_[1:, ::-2, ::-1], np.s_[..., 3]):
+        back = device.to_numpy(there[cut])
+        assert type(back) is np.ndarray
+        assert back.flags.owndata
+        np.testing.assert_array_equal(back, host[cut])
+    np.testing.assert_array_equal(
+        device.to_numpy(there.transpose(2, 0, 1)), host.transpose(2, 0, 1)
+    )
+
+
+def test_zeros(device):
+    array = device.to_numpy(device.zeros((3, 5), np.dtype(np.float64)))
+    np.testing.assert_array_equal(array, np.zeros((3, 5)))
+
+
+def test_values_are_written_in_their_turn(cupy, device, kernel):
+    x = device.zeros((3,), np.dtype(np.int32))
+    seen = []
+    cupy.run = lambda arguments: seen.append(np.array(arguments[0].view(np.ndarray)))
+    values = np.empty(3, np.int32)
+    for number in range(200):  # more than are under way at once
+        values[:] = number
+        device.write(x, values)
+        values[:] = -1  # the caller's own again
+        device.launch(kernel, GRID, BLOCK, 0, (x,))
+    device.synchronise()
+    np.testing.assert_array_equal(seen, np.repeat(np.arange(200), 3).reshape(200, 3))
+
+
+def test_large_arrays_take_no_more_pinned_memory_than_small_ones(cupy, device):
+    device.asarray(np.zeros(1, np.uint8))
+    before = sum(cupy.pinned)
+    assert before == SLOT * SLOTS
+    host = np.random.default_rng(0).integers(0, 256, 1_000_001, dtype=np.uint8)
+    there = [device.asarray(host[number:]) for number in range(30)]
+    assert sum(cupy.pinned) == before
+    assert max(cupy.copied) == SLOT
+    for number, array in enumerate(there):
+        np.testing.assert_array_equal(device.to_numpy(array), host[number:])
 
 
 def test_a_program_is_compiled_once_for_all_devices(cupy, device, compiled, tmp_path):
@@ -148,9 +247,48 @@ def test_another_architecture_or_option_is_another_program(tmp_path, monkeypatch
     stores = [store.ProgramStore(name, Cache(tmp_path)) for name in ("sm_80", "sm_90a")]
     assert stores[0].key(SOURCE) != stores[1].key(SOURCE)
     before = stores[0].key(SOURCE)
+    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.87")
+    assert stores[0].key(SOURCE) != before
+    before = stores[0].key(SOURCE)
     monkeypatch.setattr(store, "OPTIONS", ("--another",))
     assert stores[0].key(SOURCE) != before
     assert stores[0].key(KernelSource("activation.cu", (("A", 1),))) != stores[0].key(SOURCE)
+
+
+@pytest.mark.usefixtures("cupy")
+def test_no_more_is_compiled_once_the_user_asks_to_stop(tmp_path, monkeypatch):
+    begun = []
+
+    def compile_to_cubin(source, architecture):
+        begun.append((source, architecture))
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        return Program(b"", {}, {})
+
+    monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
+    device = CudaDevice(cache=Cache(tmp_path))
+    sources = [KernelSource("activation.cu", (("A", number),)) for number in range(500)]
+    with pytest.raises(KeyboardInterrupt):
+        device.compile_all(sources)
+    assert len(begun) < 250
+
+
+def test_hardware_tells_the_gpu_and_all_that_drives_it(device, monkeypatch, tmp_path):
+    file = tmp_path / "version"
+    file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release\n")
+    monkeypatch.setattr(availability, "_DRIVER_FILE", file)
+    hardware = device.hardware()
+    assert hardware["gpu"] == "NVIDIA Fake 0"
+    assert hardware["driver"] == "580.65.06"
+    assert (hardware["driver_cuda"], hardware["runtime_cuda"]) == ("12.9", "12.9")
+    assert hardware["nvrtc"].startswith("12.9")
+    assert hardware["cupy"] == "14.2.0"
+    backend = KernelBackend(device)
+    assert describe(backend)["device"] == hardware
+    json.dumps(describe(backend))
+    file.unlink()
+    assert device.hardware()["driver"] == ""
 
 
 def test_all_that_is_missing_is_compiled_together(device, compiled):
@@ -187,6 +325,30 @@ def test_each_thread_and_device_is_made_current(cupy, tmp_path):
     thread.start()
     thread.join()
     assert cupy.used[6:] == [0, "stream"]
+
+
+def test_a_stream_of_the_users_is_not_taken_for_ours(cupy, device, kernel):
+    x = device.empty((1,), np.dtype(np.float32))
+    for work in (
+        lambda: device.empty((1,), np.dtype(np.float32)),
+        lambda: device.zeros((1,), np.dtype(np.float32)),
+        lambda: device.asarray(np.zeros(1)),
+        lambda: device.upload(np.zeros(1)),
+        lambda: device.write(x, np.zeros(1, np.float32)),
+        lambda: device.to_numpy(x),
+        lambda: device.launch(kernel, GRID, BLOCK, 0, (x,)),
+        lambda: device.compile(SOURCE),
+    ):
+        cupy.current.streams[0] = None  # as the end of ``with stream:`` leaves it
+        work()
+        assert cupy.current.streams[0] is device.stream
+
+
+def test_all_devices_of_a_gpu_share_its_stream(device, tmp_path):
+    assert CudaDevice(0, Cache(tmp_path)).stream is device.stream
+    other = CudaDevice(1, Cache(tmp_path)).stream
+    assert other is not device.stream
+    assert (device.stream.device_id, other.device_id) == (0, 1)
 
 
 @pytest.mark.usefixtures("cupy")

@@ -77,6 +77,27 @@ def test_cudas_own_headers(write):
     assert compile_to_cubin(source, "sm_80").names
 
 
+def test_headers_tell_their_version_in_one_file_or_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(nvrtc, "toolkit_headers", lambda: (tmp_path,))
+    nvrtc.toolkit_version.cache_clear()
+    try:
+        assert nvrtc.toolkit_version() == ""
+        for name, line, version in (
+            ("cuda_runtime_api.h", "#define CUDART_VERSION  12080\n", "12080"),
+            ("cuda.h", "#define CUDA_VERSION 12090\n", "12090"),
+        ):
+            nvrtc.toolkit_version.cache_clear()
+            (tmp_path / name).write_text(line)
+            assert nvrtc.toolkit_version() == version
+    finally:
+        nvrtc.toolkit_version.cache_clear()
+
+
+def test_the_compilers_build_begins_with_its_version():
+    version = ".".join(str(part) for part in nvrtc.compiler_version())
+    assert nvrtc.compiler_build().startswith(version)
+
+
 def test_an_error_names_file_line_and_constants(write):
     source = write("// a comment\n__global__ void f(float* x) {\n    x[0] = y;\n}\n", WIDTH=32)
     with pytest.raises(BackendError) as caught:
@@ -215,16 +236,19 @@ def test_the_real_cupy_has_what_the_device_uses():
                  "MultiProcessorCount"):  # fmt: skip
         assert hasattr(runtime, f"cudaDevAttr{name}")
     for place, names in (
-        (cupy, ("empty", "array", "ndarray", "get_default_memory_pool")),
-        (cupy.ndarray, ("get", "fill", "data", "reshape")),
+        (cupy, ("empty", "ndarray", "get_default_memory_pool", "__version__")),
+        (cupy.ndarray, ("data", "reshape", "view", "flags", "strides", "itemsize", "nbytes")),
+        (cupy.cuda, ("get_current_stream", "alloc_pinned_memory", "Event")),
         (cupy.cuda.Device, ("use", "attributes", "compute_capability", "__enter__")),
-        (cupy.cuda.Stream, ("use", "synchronize", "begin_capture")),
-        (cupy.cuda.MemoryPointer, ("device_id",)),
+        (cupy.cuda.Stream, ("use", "synchronize", "begin_capture", "wait_event")),
+        (cupy.cuda.Event, ("record", "synchronize")),
+        (cupy.cuda.MemoryPointer, ("device_id", "ptr", "__add__", "__sub__", "memset_async",
+                                   "copy_from_host_async", "copy_to_host_async")),
         (cupy.cuda.function.Module, ("load", "get_function")),
         (cupy.cuda.function.Function, ("__call__", "ptr")),
         (cupy.cuda.memory, ("OutOfMemoryError",)),
         (runtime, ("driverGetVersion", "runtimeGetVersion", "getDeviceCount", "memGetInfo",
-                   "is_hip", "CUDARuntimeError")),
+                   "getDeviceProperties", "is_hip", "CUDARuntimeError")),
         (driver, ("funcSetAttribute", "CUDADriverError",
                   "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES")),
     ):  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.emulator import builder
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
@@ -250,6 +251,23 @@ def test_no_compiler_is_one_message(monkeypatch):
     finally:
         for function in known:
             function.cache_clear()
+
+
+@needs_compiler
+def test_a_compiler_that_was_interrupted_is_not_started_again(tmp_path, monkeypatch):
+    EmulatorDevice()  # knows the compiler from here on
+    started = tmp_path / "started"
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\necho >> "{started}"\nkill -INT $$\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(builder, "compiler", lambda: str(script))
+    monkeypatch.setattr(builder, "available_cores", lambda: 1)
+    sources = [KernelSource("activation.cu", (("A", number),)) for number in range(8)]
+    new = builder.Builder(builder.MODES["fast"], Cache(tmp_path / "cache"))
+    monkeypatch.setattr(new, "_precompiled_header", lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        new.libraries(sources)
+    assert started.read_text().count("\n") == 1
 
 
 def test_an_unknown_mode_names_those_there_are():

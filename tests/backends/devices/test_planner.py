@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.device import DeviceLimits, is_aligned
+from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
-from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.kernel_backend import KernelBackend, arrays
 from gpucnn.backends.representative import run_all
 from gpucnn.backends.variants import TILES, Pass, Variant
 from gpucnn.config import load_config
@@ -33,6 +33,28 @@ def test_sources_are_told_once_in_order():
     assert ("R", 3) in device.sources[2].constants
 
 
+def test_a_source_is_compiled_once_and_not_made_again_for_each_launch(monkeypatch):
+    compiled, made = [], []
+
+    class Recording(PlanningDevice):
+        def compile(self, source):
+            compiled.append(source)
+            return super().compile(source)
+
+    class Counted(KernelSource):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(arrays, "KernelSource", Counted)
+    backend = KernelBackend(Recording())
+    gradients = backend.empty((100,))
+    for _ in range(5):
+        backend.clip_by_global_norm(gradients, backend.global_norm(gradients), 1.0)
+    assert [source.file for source in compiled] == ["global_norm.cu"]
+    assert len(made) == 3  # one for each kernel of the file
+
+
 def test_the_representative_problems_take_every_operation_and_kernel():
     """An operation or kernel that is missed here would be missed by ``kernels build`` too."""
     launched, called = set(), set()
@@ -48,7 +70,7 @@ def test_the_representative_problems_take_every_operation_and_kernel():
             return super().__getattribute__(name)
 
     run_all(Listening(Recording()))
-    assert called >= Backend.__abstractmethods__ - {"asarray", "to_numpy"}
+    assert called >= Backend.__abstractmethods__ - {"asarray", "to_numpy", "_write"}
     for path in KERNELS.glob("*.cu"):
         if path.name == "ceiling.cu":
             continue  # for measurements; no operation has it
@@ -129,10 +151,11 @@ def test_a_training_is_planned_without_its_data():
 
 
 def test_memory_is_asked_for_and_not_touched():
-    array = PlanningDevice().empty((1 << 28, 4), np.dtype(np.float32))
+    device = PlanningDevice()
+    array = device.empty((1 << 28, 4), np.dtype(np.float32))
     assert array.shape == (1 << 28, 4)
     assert array.flags.c_contiguous
-    assert is_aligned(array, 64)
+    assert device.address(array) % 64 == 0
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (5, 7)])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
+import re
+from pathlib import Path
 from typing import Any
 
+from gpucnn.backends.devices.cuda.importing import import_cupy, is_installed
 from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
 from gpucnn.errors import BackendError
 
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _INSUFFICIENT_DRIVER = 35
 """cudaErrorInsufficientDriver: also where there is no driver at all."""
 
@@ -20,16 +22,26 @@ def why_unavailable(ordinal: int = 0) -> str:
     Args:
         ordinal: which GPU.
     """
-    if importlib.util.find_spec("cupy") is None:
+    if not is_installed():
         return (
             'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
             "NVIDIA driver is 580 or newer; or use --backend numpy"
         )
     try:
-        cupy = importlib.import_module("cupy")
+        cupy = import_cupy()
     except Exception as error:
         return f"CuPy is installed but does not import ({_one_line(error)}); install it again"
     return _driver(cupy) or _gpu(cupy, ordinal)
+
+
+def driver_release() -> str:
+    """The NVIDIA driver's own version, such as "580.65.06"; empty where Linux does not tell it."""
+    try:
+        text = _DRIVER_FILE.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    match = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", text)
+    return match[1] if match else ""
 
 
 def _driver(cupy: Any) -> str:
@@ -47,8 +59,8 @@ def _driver(cupy: Any) -> str:
     except runtime.CUDARuntimeError as error:
         if error.status == _INSUFFICIENT_DRIVER:
             return (
-                f"the NVIDIA driver is for CUDA {_version(version)} and CuPy for "
-                f"{_version(runtime.runtimeGetVersion())}; update the driver, or install the "
+                f"the NVIDIA driver is for CUDA {cuda_version(version)} and CuPy for "
+                f"{cuda_version(runtime.runtimeGetVersion())}; update the driver, or install the "
                 'CuPy that fits it ("gpucnn[cuda12]")'
             )
         return f"the NVIDIA driver finds no GPU ({_one_line(error)})" + _hidden()
@@ -60,7 +72,10 @@ def _gpu(cupy: Any, ordinal: int) -> str:
     if not 0 <= ordinal < count:
         only = "the only one is 0" if count == 1 else f"they are numbered from 0 to {count - 1}"
         return f"there is no GPU {ordinal}; {only}"
-    capability = int(cupy.cuda.Device(ordinal).compute_capability)
+    try:
+        capability = int(cupy.cuda.Device(ordinal).compute_capability)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"GPU {ordinal} cannot be used ({_one_line(error)})"
     if capability < OLDEST:
         return (
             f"GPU {ordinal} is of compute capability {capability // 10}.{capability % 10}; gpucnn "
@@ -80,7 +95,8 @@ def _hidden() -> str:
     return f'; CUDA_VISIBLE_DEVICES is "{visible}", which may hide it'
 
 
-def _version(number: int) -> str:
+def cuda_version(number: int) -> str:
+    """ "12.9" for 12090."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.cuda.availability import why_unavailable
-from gpucnn.backends.devices.cuda.memory import out_of_memory
-from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of
+from gpucnn.backends.devices.cuda.availability import cuda_version, driver_release, why_unavailable
+from gpucnn.backends.devices.cuda.failures import (
+    amount,
+    explained,
+    failures,
+    launch_failed,
+    load_failed,
+)
+from gpucnn.backends.devices.cuda.importing import import_cupy
+from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of, compiler_build
+from gpucnn.backends.devices.cuda.staging import Staging
 from gpucnn.backends.devices.cuda.store import ProgramStore
+from gpucnn.backends.devices.cuda.uploads import Uploads
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Kernel, Module
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
-from gpucnn.processor import available_cores
+from gpucnn.processor import thread_on_each_core
 
 _NULL = np.uintp(0)
-_in_use = threading.local()
 
 
 @dataclass
@@ -41,7 +47,9 @@ class CudaDevice(Device):
     """One GPU.
 
     CuPy's settings hold, such as CUPY_GPU_MEMORY_LIMIT. CuPy's current device and stream are set
-    to this one's, in each thread that calls, and stay so.
+    to this one's, in each thread that calls, and stay so. All of one GPU share a stream, so arrays
+    may go from one to another. Of CuPy's own operations on arrays none is used: CuPy would compile
+    a kernel for each.
 
     Args:
         ordinal: which GPU, as the CUDA runtime counts them.
@@ -58,12 +66,17 @@ class CudaDevice(Device):
         reason = why_unavailable(ordinal)
         if reason:
             raise BackendError(reason)
-        self._cupy = cupy = importlib.import_module("cupy")
+        self._cupy = cupy = import_cupy()
+        self._failures = failures(cupy)
+        self._current_stream = cupy.cuda.get_current_stream
         self.ordinal = ordinal
         self._device = cupy.cuda.Device(ordinal)
         attributes = self._device.attributes
-        with self._device:
-            _, memory_bytes = cupy.cuda.runtime.memGetInfo()
+        try:
+            self.stream = _stream(cupy, ordinal)
+            memory_bytes = _memory_bytes(cupy, ordinal)
+        except self._failures as error:
+            raise BackendError(f"GPU {ordinal} cannot be used: {error}") from error
         self.limits = DeviceLimits(
             threads=attributes["MaxThreadsPerBlock"],
             shared_bytes=attributes["MaxSharedMemoryPerBlock"],
@@ -75,36 +88,78 @@ class CudaDevice(Device):
         self.architecture = architecture_of(int(self._device.compute_capability))
         self._store = ProgramStore(self.architecture, cache)
         self._has_announced = False
-        with self._device:
-            # Only a stream like this one can be captured as a graph.
-            self.stream = cupy.cuda.Stream(non_blocking=True)
         self._use()
+        self._staging = Staging(cupy, self.stream)
+        self._uploads = Uploads(
+            cupy, self.stream, lambda size: self.empty((size,), np.dtype(np.uint8))
+        )
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An array from CuPy's pool, whose memory begins on boundaries of 512 bytes."""
-        self._use()
         try:
+            self._use()
             return self._cupy.empty(shape, dtype)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise self._out_of_memory(shape, dtype) from error
+        except self._failures as error:
+            asked = amount(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+            doing = f"{asked} for an array of shape {shape}, {dtype}, do not fit"
+            raise explained(self._cupy, error, doing) from error
+
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """As ``empty``, and then set to zero by the GPU."""
+        array = self.empty(shape, dtype)
+        try:
+            array.data.memset_async(0, array.nbytes, self.stream)
+        except self._failures as error:
+            raise self._has_failed(error) from error
+        return array
 
     def asarray(self, array: NDArray[Any]) -> Array:
-        """A copy on the GPU; through CuPy's pinned buffers, so the host does not wait for it."""
-        self._use()
+        """A copy on the GPU, for which the host does not wait."""
+        there = self.empty(array.shape, array.dtype)
+        self.write(there, array)
+        return there
+
+    def upload(self, array: NDArray[Any]) -> Array:
+        """A copy on the GPU, made while it is at work; the next but one takes its place."""
         try:
-            # CuPy fills arrays without axes by a kernel that it would have to compile.
-            return self._cupy.array(array.reshape(-1)).reshape(array.shape)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise self._out_of_memory(array.shape, array.dtype) from error
+            self._use()
+            return self._uploads.upload(array)
+        except self._failures as error:
+            raise self._has_failed(error) from error
+
+    def write(self, array: Array, host: NDArray[Any]) -> None:
+        """Copies a host array to the GPU, for which the host does not wait."""
+        try:
+            self._use()
+            self._staging.copy(array.data, host)
+        except self._failures as error:
+            raise self._has_failed(error) from error
+
+    def address(self, array: Array) -> int:
+        """Where the array's memory begins."""
+        return int(array.data.ptr)
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """A copy on the host, after all work before it."""
-        self._use()
+        if array.flags.c_contiguous:
+            host: NDArray[Any] = np.empty(array.shape, array.dtype)
+            self._read(array.data, host)
+            return host
+        # All memory from the first to the last element, which is cut to shape on the host: for
+        # that CuPy would compile a kernel.
+        before, behind = _reach(array)
+        memory = np.empty(before + behind, np.uint8)
+        self._read(array.data - before, memory)
+        return np.ndarray(array.shape, array.dtype, memory, before, array.strides).copy()
+
+    def _read(self, source: Any, host: NDArray[Any]) -> None:
+        """Fills a contiguous array of the host from memory of the GPU, and waits for it."""
         try:
-            copy: NDArray[Any] = array.get(stream=self.stream)
-        except self._failures() as error:
+            self._use()
+            source.copy_to_host_async(host.ctypes.data, host.nbytes, self.stream)
+            self.stream.synchronize()
+        except self._failures as error:
             raise self._has_failed(error) from error
-        return copy
 
     def compile(self, source: KernelSource) -> Module:
         """Loads the file's kernels onto the GPU, compiled now if they never were before."""
@@ -121,7 +176,7 @@ class CudaDevice(Device):
             return
         from tqdm import tqdm
 
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with thread_on_each_core() as pool:
             compiled = pool.map(self._store.compile, missing)
             label = f"compiling kernels for {self.architecture}, once"
             for _ in tqdm(compiled, label, len(missing), leave=False, disable=None):
@@ -136,38 +191,57 @@ class CudaDevice(Device):
         arguments: Sequence[Argument],
     ) -> None:
         """Puts a kernel onto the stream and returns."""
-        self._use()
-        if shared_bytes > kernel.dynamic_shared_bytes:
-            self._allow_shared_bytes(kernel, shared_bytes)
-        passed = tuple([self._passed(kernel, argument) for argument in arguments])
+        passed = [self._passed(kernel, argument) for argument in arguments]
         try:
+            self._use()
+            if shared_bytes > kernel.dynamic_shared_bytes:
+                self._allow_shared_bytes(kernel, shared_bytes)
             kernel.function(grid, block, passed, shared_bytes, self.stream)
-        except self._failures() as error:
-            raise BackendError(
+        except self._failures as error:
+            doing = (
                 f"{kernel.name} could not be launched with a grid of {grid}, blocks of {block} and "
-                f"{shared_bytes} bytes of shared memory: {error}"
-            ) from error
+                f"{shared_bytes} bytes of shared memory"
+            )
+            raise launch_failed(self._cupy, error, doing) from error
+
+    def hardware(self) -> dict[str, str]:
+        """The GPU's name, and the versions of all that is between it and us."""
+        runtime = self._cupy.cuda.runtime
+        return {
+            "gpu": runtime.getDeviceProperties(self.ordinal)["name"].decode(),
+            "ordinal": str(self.ordinal),
+            "architecture": self.architecture,
+            "memory_bytes": str(self.limits.memory_bytes),
+            "driver": driver_release(),
+            "driver_cuda": cuda_version(runtime.driverGetVersion()),
+            "runtime_cuda": cuda_version(runtime.runtimeGetVersion()),
+            "nvrtc": compiler_build(),
+            "cupy": self._cupy.__version__,
+        }
 
     def synchronise(self) -> None:
         """Waits until the stream is empty."""
         try:
             self.stream.synchronize()
-        except self._failures() as error:
+        except self._failures as error:
             raise self._has_failed(error) from error
 
     def _use(self) -> None:
-        """Makes device and stream CuPy's current ones, which it keeps for each thread."""
-        if getattr(_in_use, "device", None) is not self:
+        """Makes device and stream CuPy's current ones, which it keeps for each thread.
+
+        CuPy's pool hands memory on in the order of the current stream. CuPy is asked which that is
+        each time: it is another one behind a ``with stream:`` of the user's.
+        """
+        if self._current_stream() is not self.stream:  # of the current device, so of this one
             self._device.use()
             self.stream.use()
-            _in_use.device = self
 
     def _passed(self, kernel: _Kernel, argument: Argument) -> Any:
         """The argument as CuPy passes it on unchanged."""
-        if isinstance(argument, np.generic):
-            return argument
         if argument is None:
             return _NULL
+        if isinstance(argument, np.generic):
+            return argument
         if isinstance(argument, self._cupy.ndarray):
             if argument.data.device_id == self.ordinal or not argument.size:
                 return argument
@@ -182,9 +256,9 @@ class CudaDevice(Device):
         )
 
     def _load(self, source: KernelSource, program: Program) -> Module:
-        self._use()
         module = self._cupy.cuda.function.Module()
         try:
+            self._use()
             module.load(program.cubin)
             return {
                 name: _Kernel(
@@ -194,11 +268,11 @@ class CudaDevice(Device):
                 )
                 for name, lowered in program.names.items()
             }
-        except self._failures() as error:
-            raise BackendError(
-                f"{source} was compiled for {self.architecture}, but the driver does not load it: "
-                f"{error}"
-            ) from error
+        except self._failures as error:
+            doing = (
+                f"{source} was compiled for {self.architecture}, but the driver does not load it"
+            )
+            raise load_failed(self._cupy, error, doing) from error
 
     def _allow_shared_bytes(self, kernel: _Kernel, shared_bytes: int) -> None:
         if shared_bytes > self.limits.dynamic_shared_bytes:
@@ -217,16 +291,27 @@ class CudaDevice(Device):
             print(f"compiling kernels for {self.architecture}, once", file=sys.stderr)
         self._has_announced = True
 
-    def _out_of_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> BackendError:
-        asked = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return out_of_memory(self._cupy, asked, f"an array of shape {shape}, {dtype}")
-
-    def _failures(self) -> tuple[type[Exception], ...]:
-        cuda = self._cupy.cuda
-        return cuda.driver.CUDADriverError, cuda.runtime.CUDARuntimeError
-
     def _has_failed(self, error: Exception) -> BackendError:
-        return BackendError(
-            f"the GPU stopped with an error in the work before: {error}; --backend emulator "
-            "finds a kernel's bad access and names it"
-        )
+        return explained(self._cupy, error, "a copy does not fit")
+
+
+@lru_cache(maxsize=64)
+def _stream(cupy: Any, ordinal: int) -> Any:
+    """The one stream of a GPU. Only one that does not block can be captured as a graph."""
+    with cupy.cuda.Device(ordinal):
+        return cupy.cuda.Stream(non_blocking=True)
+
+
+def _memory_bytes(cupy: Any, ordinal: int) -> int:
+    """Of the GPU, or those that CuPy's pool may take of them."""
+    with cupy.cuda.Device(ordinal):
+        _, total = cupy.cuda.runtime.memGetInfo()
+        limit = cupy.get_default_memory_pool().get_limit()
+    return int(min(total, limit or total))
+
+
+def _reach(array: Array) -> tuple[int, int]:
+    """Bytes before an array's first element that it reaches back to, and behind its begin."""
+    steps = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
+    before = -sum(step for step in steps if step < 0)
+    return before, sum(step for step in steps if step > 0) + array.itemsize

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from gpucnn.backends.devices.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.errors import BackendError
-from gpucnn.processor import available_cores
+from gpucnn.processor import thread_on_each_core
 
 if TYPE_CHECKING:
     from gpucnn.backends.kernel_backend import KernelBackend
@@ -120,7 +119,7 @@ def build_all(
     jobs = [
         (ProgramStore(architecture), source) for architecture in architectures for source in sources
     ]
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with thread_on_each_core() as pool:
         yield from pool.map(lambda job: _build(job[0], job[1], disassemble), jobs)
 
 

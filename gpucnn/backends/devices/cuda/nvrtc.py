@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 
@@ -37,6 +38,10 @@ _OLDEST_WITH_SUFFIX = {"": OLDEST, "a": 90, "f": 100}
 """a: with the instructions of this chip alone; f: with those of its family."""
 
 _INSTALL = 'pip install "gpucnn[cuda12]" (or [cuda13])'
+_COMPILER = '"nvidia-cuda-nvrtc-cu12==12.*" (for CUDA 13: "nvidia-cuda-nvrtc==13.*")'
+_HEADERS = '"nvidia-cuda-runtime-cu12==12.*" (for CUDA 13: "nvidia-cuda-runtime==13.*")'
+_PACKAGES = ("nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc")
+_VERSIONS = (("cuda.h", "CUDA_VERSION"), ("cuda_runtime_api.h", "CUDART_VERSION"))
 _NEEDLESS_HEADERS = ("cmath", "cassert", "cstdint", "cstdio", "math.h", "stdint.h", "limits")
 _LONGEST_LOG = 60
 
@@ -105,6 +110,27 @@ def compiler_version() -> tuple[int, int]:
     return version
 
 
+def compiler_build() -> str:
+    """NVRTC's version to the last digit where its package tells it, such as "12.9.86".
+
+    Raises:
+        BackendError: CuPy or NVRTC is not installed.
+    """
+    return _build_of(".".join(str(part) for part in compiler_version()))
+
+
+@lru_cache(maxsize=16)
+def _build_of(version: str) -> str:
+    for package in _PACKAGES:
+        try:
+            build = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+        if build.startswith(f"{version}."):
+            return build
+    return version
+
+
 def check_architecture(architecture: str) -> None:
     """Raises BackendError where the installed compiler makes no code for it."""
     wanted, suffix = _parts(architecture)
@@ -122,7 +148,7 @@ def check_architecture(architecture: str) -> None:
     advice = (
         'the last to do is CUDA 12: pip install "gpucnn[cuda12]"'
         if wanted < min(supported)
-        else "a newer one may: pip install --upgrade nvidia-cuda-nvrtc-cu12 (nvidia-cuda-nvrtc)"
+        else f"a newer one may: pip install --upgrade {_COMPILER}"
     )
     raise BackendError(f"NVRTC {major}.{minor} makes no code for {architecture}; {advice}")
 
@@ -198,16 +224,18 @@ def toolkit_headers() -> tuple[Path, ...]:
 def toolkit_version() -> str:
     """The version that CUDA's headers say they are of; empty without headers."""
     for folder in toolkit_headers():
-        text = (folder / "cuda.h").read_text(encoding="utf-8", errors="replace")
-        match = re.search(r"#define\s+CUDA_VERSION\s+(\d+)", text)
-        if match:
-            return match[1]
+        for header, name in _VERSIONS:
+            if (folder / header).exists():
+                text = (folder / header).read_text(encoding="utf-8", errors="replace")
+                match = re.search(rf"#define\s+{name}\s+(\d+)", text)
+                if match:
+                    return match[1]
     return ""
 
 
 def _nvrtc() -> Any:
     try:
-        return importlib.import_module("cupy").cuda.nvrtc
+        return import_cupy().cuda.nvrtc
     except ImportError as error:
         raise BackendError(f"CuPy is not installed, or is broken ({error}); {_INSTALL}") from error
 
@@ -235,7 +263,7 @@ def _explain(source: KernelSource, architecture: str, log: str) -> str:
     if header in _NEEDLESS_HEADERS:
         return f"{explanation}\nNVRTC needs none of the standard library's headers, and has none."
     if header.startswith(("cuda", "cooperative", "mma")):
-        return f"{explanation}\n{header} is one of CUDA's own headers: {_INSTALL}"
+        return f"{explanation}\n{header} is one of CUDA's own headers: pip install {_HEADERS}"
     return explanation
 
 

@@ -11,7 +11,7 @@ from gpucnn.backends.devices.cuda.nvrtc import (
     Program,
     Usage,
     compile_to_cubin,
-    compiler_version,
+    compiler_build,
     toolkit_version,
 )
 from gpucnn.backends.devices.source import KernelSource
@@ -31,13 +31,12 @@ class ProgramStore:
 
     def key(self, source: KernelSource) -> str:
         """A key of everything that the program depends on."""
-        version = ".".join(str(part) for part in compiler_version())
         return cache_key(
             "cubin",
             source.digest(),
             self.architecture,
             " ".join(OPTIONS),
-            version,
+            compiler_build(),
             toolkit_version(),
         )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from gpucnn.backends.devices.cache import Cache, cache_key
 from gpucnn.backends.devices.emulator.translation import INCLUDE, translation_unit
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
+from gpucnn.processor import available_cores, thread_on_each_core
 
 _RUNTIME = Path(__file__).parent / "runtime"
 
@@ -153,11 +154,11 @@ class Builder:
         """
         sources = list(dict.fromkeys(sources))
         missing = [source for source in sources if self._known(source) is None]
-        share = -(-len(missing) // (os.cpu_count() or 1))
+        share = -(-len(missing) // available_cores())
         size = max(1, min(_BATCH, share))
         batches = [missing[i : i + size] for i in range(0, len(missing), size)]
         if batches:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with thread_on_each_core() as pool:
                 list(pool.map(self._build, batches))
         return {source: self._found(source) for source in sources}
 
@@ -243,5 +244,7 @@ def _compile(arguments: Sequence[str], text: str = "") -> bytes:
 def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
     command = [compiler(), *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode == -signal.SIGINT:
+        raise KeyboardInterrupt  # the user's Ctrl-C, which the compiler was told of too
     if done.returncode:
         raise BackendError(f"{described} does not compile:\n{done.stderr.strip()[:4000]}")

@@ -69,8 +69,12 @@ class EmulatorDevice(Device):
     def asarray(self, array: NDArray[Any]) -> NDArray[Any]:
         """A copy, with a gap to other arrays."""
         copy = self.empty(array.shape, array.dtype)
-        copy[...] = array
+        self.write(copy, array)
         return copy
+
+    def write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
+        """Copies a host array into an array of the device."""
+        array[...] = host
 
     def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
         """A copy."""

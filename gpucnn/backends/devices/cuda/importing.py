@@ -1,0 +1,51 @@
+"""Importing CuPy, on machines whose home cannot be written to as well."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_CACHE_VARIABLE = "CUPY_CACHE_DIR"
+
+
+def is_installed() -> bool:
+    """Whether there is a CuPy to import, which may still fail."""
+    return importlib.util.find_spec("cupy") is not None
+
+
+def import_cupy() -> Any:
+    """The module.
+
+    When it is imported, CuPy makes a folder in the user's home for kernels that it compiles itself.
+    Where that is not possible it is given another one. gpucnn has no use for the folder, so it
+    stays empty; but without one there would be no CuPy.
+
+    Raises:
+        Exception: whatever importing CuPy raises where it is not installed, or broken.
+    """
+    is_new = "cupy" not in sys.modules and is_installed()
+    if is_new and _CACHE_VARIABLE not in os.environ and not _has_usable_folder():
+        os.environ[_CACHE_VARIABLE] = _temporary_folder().name
+    return importlib.import_module("cupy")
+
+
+def _has_usable_folder() -> bool:
+    """Whether CuPy's own folder is there, or can be made, and can be written to."""
+    try:
+        folder = Path.home() / ".cupy" / "kernel_cache"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # or there is no home at all
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder of our own, taken away when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="gpucnn-cupy-")

@@ -1,0 +1,80 @@
+"""Copies from the host that neither wait for the GPU nor need the host's array any longer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.backends.devices.cuda.failures import no_pinned_memory
+
+SLOT = 256 << 10
+"""Bytes that are copied at a time."""
+SLOTS = 64
+"""Copies that may be under way: those of many steps, as each step has a few small ones."""
+
+
+class Staging:
+    """Host arrays on their way to a stream, through a ring of pinned memory.
+
+    The GPU copies by itself from pinned memory alone. However large an array is, no more of it is
+    taken than the ring: what is copied next waits in the host until a slot is free again. Threads
+    may share one.
+
+    Args:
+        cupy: the module.
+        stream: where the copies take their turn.
+    """
+
+    def __init__(self, cupy: Any, stream: Any) -> None:
+        self._cupy, self._stream = cupy, stream
+        self._lock = threading.Lock()
+        self._slots: NDArray[np.uint8] | None = None
+        self._copied: list[Any] = []
+        self._next = 0
+
+    def copy(self, target: Any, host: NDArray[Any]) -> None:
+        """Copies a contiguous array of the host.
+
+        Args:
+            target: CuPy's pointer to the memory of the GPU.
+            host: may be changed as soon as the call returns.
+
+        Raises:
+            BackendError: no memory can be pinned.
+        """
+        content = host.reshape(-1).view(np.uint8)
+        with self._lock:
+            for start in range(0, content.size, SLOT):
+                self._copy_slot(target + start, content[start : start + SLOT])
+
+    def _copy_slot(self, target: Any, content: NDArray[np.uint8]) -> None:
+        if self._slots is None:
+            self._copied = [event(self._cupy) for _ in range(SLOTS)]
+            self._slots = pinned(self._cupy, SLOT * SLOTS).reshape(SLOTS, SLOT)
+        slot, copied = self._slots[self._next], self._copied[self._next]
+        self._next = (self._next + 1) % SLOTS
+        copied.synchronize()
+        slot[: content.size] = content
+        target.copy_from_host_async(slot.ctypes.data, content.size, self._stream)
+        copied.record(self._stream)
+
+
+def pinned(cupy: Any, size: int) -> NDArray[np.uint8]:
+    """Memory of the host that a GPU can read, uint8 (size,).
+
+    Raises:
+        BackendError: the system does not give so much.
+    """
+    try:
+        memory = cupy.cuda.alloc_pinned_memory(size)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise no_pinned_memory(error, size) from error
+    return np.frombuffer(memory, np.uint8, size)
+
+
+def event(cupy: Any) -> Any:
+    """An event that the host may wait for without keeping a core busy."""
+    return cupy.cuda.Event(block=True, disable_timing=True)

@@ -1,0 +1,79 @@
+"""Kernels are compiled side by side, before the first of them is launched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.config import load_config
+from gpucnn.inference import TrainedModel, open_checkpoint
+from gpucnn.training.trainer import Trainer
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def load():
+    return load_config(
+        CONFIGS / "digits.toml",
+        ["model.width=2", "training.epochs=1", "training.batch_size=200", "data.validation=0.1"],
+    )
+
+
+@pytest.fixture
+def backend(kernel_backend, monkeypatch):
+    """A backend without kernels, which writes down what was compiled ahead, and what was not."""
+    device = kernel_backend.device
+    backend = KernelBackend(device)
+    backend.ahead, backend.late = set(), []
+    compile_all, compile_one = device.compile_all, device.compile
+
+    def watched_all(sources):
+        backend.ahead.update(sources)
+        compile_all(sources)
+
+    def watched_one(source):
+        if source not in backend.ahead:
+            backend.late.append(source)
+        return compile_one(source)
+
+    monkeypatch.setattr(device, "compile_all", watched_all)
+    monkeypatch.setattr(device, "compile", watched_one)
+    return backend
+
+
+def test_a_run_compiles_nothing_after_its_beginning(backend):
+    backend.memory_bytes = 2**30  # enough for the images
+    trainer = Trainer(load(), backend)
+    trainer.prepare()
+    planned = set(backend.ahead)
+    for batch in list(trainer.loader.batches(0))[-2:]:
+        trainer.train_step(batch)
+    trainer.evaluate("validation")
+    trainer.evaluate("test")
+    assert planned
+    assert backend.ahead == planned
+    assert backend.late == []
+
+
+def test_an_evaluation_alone_compiles_side_by_side_what_it_takes(backend):
+    trainer = Trainer(load(), backend)
+    trainer.evaluate("test")
+    assert backend.ahead
+    assert backend.late == []
+    assert not [source for source in backend.ahead if "grad" in source.file]
+
+
+def test_so_does_a_prediction(backend, tmp_path):
+    Trainer(load(), "numpy", tmp_path / "run").save()
+    model = TrainedModel(open_checkpoint(tmp_path / "run"), backend)
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    model.predict(images)
+    assert backend.ahead
+    assert backend.late == []
+    rehearsals = []
+    backend.compile_ahead = rehearsals.append
+    model.predict(images)
+    assert rehearsals == []
+    model.predict(images[:2])
+    assert len(rehearsals) == 1
