@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from gpucnn.backends import NAMES, why_unavailable
+from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, processor_name
 from gpucnn.training.environment import packages
 
@@ -96,13 +95,12 @@ def _driver() -> Finding:
 
 
 def _compiler() -> Finding:
-    for name in ("c++", "g++", "clang++"):
-        path = shutil.which(name)
-        if path:
-            command = [path, "--version"]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-            return Finding("C++ compiler", True, result.stdout.partition("\n")[0])
-    return Finding("C++ compiler", False, "none of c++, g++, clang++ is on the PATH")
+    from gpucnn.backends.devices.emulator.compiler import compiler
+
+    try:
+        return Finding("C++ compiler", True, compiler().name)
+    except BackendError as error:
+        return Finding("C++ compiler", False, str(error))
 
 
 def _backend(name: str, device: int) -> Finding:

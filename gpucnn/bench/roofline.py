@@ -31,7 +31,8 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
     """Draws a point for each measurement, and a ring where PyTorch's best is.
 
     Args:
-        measurements: of the backend's chosen variants; others are left out.
+        measurements: of the backend's chosen variants, of operations that compute; others are
+            left out, for an axis of logarithms has no 0.
         ceilings: the device's.
         path: the picture to write.
         title: above it.
@@ -42,7 +43,7 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
     import_matplotlib()
     from matplotlib import pyplot as plt
 
-    chosen = [measurement for measurement in measurements if measurement.is_chosen]
+    chosen = [one for one in measurements if one.is_chosen and one.problem.flops > 0]
     figure, axes = plt.subplots(figsize=(11, 7), layout="constrained")
     axes.set(xscale="log", yscale="log")
     operations = list(dict.fromkeys(one.problem.operation for one in chosen))

@@ -124,6 +124,7 @@ def _show(problems: Sequence[Problem]) -> None:
 
 
 def _use_kernels(backend: Backend, folder: Path) -> None:
+    from gpucnn.backends.devices.source import check_own_kernels
     from gpucnn.backends.kernel_backend import KernelBackend
     from gpucnn.errors import BackendError
 
@@ -131,8 +132,8 @@ def _use_kernels(backend: Backend, folder: Path) -> None:
         raise BackendError(
             f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
         )
-    if not any(folder.glob("*.cu")):
-        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+    if unused := check_own_kernels(folder):
+        click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
     backend.kernels = folder.absolute()
 
 

@@ -67,6 +67,8 @@ def command(
     chosen = _operations(operations)
     if device is not None and "cuda" not in modes:
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
+    if folder is not None:
+        _look_at(folder)
     findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0)
     wrong = [finding for finding in findings if finding.complaint]
     if as_json:
@@ -87,6 +89,14 @@ def command(
         click.echo(f"\nand {len(wrong) - _MOST_COMPLAINTS} more")
     click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong")
     return 1 if wrong else 0
+
+
+def _look_at(folder: Path) -> None:
+    """Refuses a folder without a kernel of ours, and names files that will not be used."""
+    from gpucnn.backends.devices.source import check_own_kernels
+
+    if unused := check_own_kernels(folder):
+        click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
 
 
 def _operations(named: tuple[str, ...]) -> list[str]:

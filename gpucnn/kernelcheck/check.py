@@ -17,6 +17,8 @@ from gpucnn.kernelcheck.reference import Expected, expect
 
 MODES = ("fast", "race", "sanitize", "cuda")
 """Those of the emulator, and a GPU."""
+TIME_LIMIT = 30.0
+"""Seconds that one launch may take on the emulator; a right kernel takes far less."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,9 @@ def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:
     from gpucnn.backends.devices.emulator.device import EmulatorDevice
 
     if mode == "fast":
-        return EmulatorDevice(mode), EmulatorDevice(mode, seed=12345, workers=1)
-    return (EmulatorDevice(mode),)
+        other = EmulatorDevice(mode, seed=12345, workers=1, time_limit=TIME_LIMIT)
+        return EmulatorDevice(mode, time_limit=TIME_LIMIT), other
+    return (EmulatorDevice(mode, time_limit=TIME_LIMIT),)
 
 
 def run(problem: Problem, backend: KernelBackend) -> Outcome:

@@ -1,18 +1,68 @@
 """What is timed: PyTorch computes the same, and operations and bytes are counted right."""
 
+import inspect
 from collections import Counter
 
 import numpy as np
 import pytest
 from tolerance import gamma
 
+from gpucnn.backends.base import Backend
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.problems import ALL, QUICK, select
+from gpucnn.bench.problems.augmentation import Augment, Normalise, TakeImages
+from gpucnn.bench.problems.average_pooling import (
+    AveragePoolForward,
+    AveragePoolInputGrad,
+    GlobalAveragePoolForward,
+    GlobalAveragePoolInputGrad,
+)
 from gpucnn.bench.problems.convolution import ConvolutionForward, ConvolutionInputGrad
-from gpucnn.bench.problems.matrix import linear
-from gpucnn.bench.problems.normalisation import BatchNormForward, BatchNormGradients
-from gpucnn.bench.problems.optimizer import AdamStep, SgdStep
+from gpucnn.bench.problems.convolution_epilogue import epilogues
+from gpucnn.bench.problems.dropout import RATE, DropoutForward, DropoutInputGrad
+from gpucnn.bench.problems.elementwise import Add, LeakyReluForward, SigmoidInputGrad
+from gpucnn.bench.problems.gradient import ClipByGlobalNorm, ClipByValue, GlobalNorm, GuardStep
+from gpucnn.bench.problems.loss import (
+    AccumulateMetrics,
+    CrossEntropyForward,
+    CrossEntropyInputGrad,
+    Softmax,
+    SquaredErrorForward,
+    SquaredErrorInputGrad,
+)
+from gpucnn.bench.problems.matrix import ChannelSum, linear
+from gpucnn.bench.problems.normalisation import (
+    BatchNormAddReluForward,
+    BatchNormAddReluGradients,
+    BatchNormAddReluInference,
+    BatchNormForward,
+    BatchNormGradients,
+    BatchNormInference,
+    BatchNormReluGradients,
+)
+from gpucnn.bench.problems.optimizer import AdamStep, AdamWStep, MomentumStep, PlainStep, SgdStep
 from gpucnn.bench.problems.pooling import MaxPoolForward, MaxPoolInputGrad
 from gpucnn.errors import ConfigError
+
+NOT_TIMED = {
+    "empty": "takes memory and computes nothing",
+    "zeros": "fills memory, as the copy does that measures the bandwidth",
+    "asarray": "a copy from the host",
+    "to_numpy": "a copy to the host",
+    "synchronise": "waits",
+    "compile_ahead": "compiles",
+}
+"""What the backend has beside operations on arrays, and why it is not a problem."""
+
+FIRST_ALONE = {
+    "max_pool2d_forward": "PyTorch counts winners otherwise",
+    "batch_norm_forward": "PyTorch returns no statistics",
+    "batch_norm_relu_forward": "PyTorch returns no statistics",
+    "batch_norm_add_relu_forward": "PyTorch returns no statistics",
+    "softmax_cross_entropy_forward": "PyTorch returns no probabilities",
+}
+"""Where only the first result is compared."""
 
 
 def identify(problem):
@@ -22,6 +72,31 @@ def identify(problem):
 def test_names_are_unique():
     counted = Counter(identify(problem) for problem in (*QUICK, *ALL))
     assert [name for name, count in counted.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("problems", [QUICK, ALL], ids=["quick", "all"])
+def test_every_operation_has_a_problem(problems):
+    methods = {name for name, _ in inspect.getmembers(Backend, inspect.isfunction)}
+    public = {name for name in methods if not name.startswith("_")}
+    assert {problem.operation for problem in problems} == public - set(NOT_TIMED)
+    assert set(NOT_TIMED) < public
+
+
+@pytest.mark.parametrize("problem", QUICK, ids=identify)
+def test_inputs_have_their_shapes(problem):
+    assert [array.shape for array in problem.inputs()] == list(problem.input_shapes())
+    for first, second in zip(problem.inputs(), problem.inputs(), strict=True):
+        np.testing.assert_array_equal(first, second)
+        assert first.dtype == np.float32
+
+
+@pytest.mark.parametrize("problem", [*QUICK, *ALL], ids=identify)
+def test_every_problem_can_be_planned(problem):
+    """From shapes alone."""
+    device = PlanningDevice()
+    planner = KernelBackend(device)
+    problem.ours(planner, [planner.empty(shape) for shape in problem.input_shapes()])()
+    assert device.sources
 
 
 def test_the_first_are_one_of_each_kind():
@@ -50,28 +125,68 @@ def results(run, arrays):
     return list(returned) if isinstance(returned, tuple | list) else [returned]
 
 
-@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("problem", QUICK, ids=identify)
-def test_torch_computes_the_same(problem, memory_format, exact):
-    """In float64, where only a wrong argument makes a difference."""
+def both_results(problem, memory_format, exact, inputs):
+    """Ours and PyTorch's, as arrays."""
     pytest.importorskip("torch")
     from gpucnn.bench.torch_device import TorchDevice
 
     torch = TorchDevice(exact)
-    inputs = [array.astype(np.float64) for array in problem.inputs()]
     arrays = [exact.asarray(array.copy()) for array in inputs]
     ours = results(problem.ours(exact, arrays), arrays)
     tensors = [torch.tensor(array, memory_format) for array in inputs]
     theirs = results(problem.torch(torch.torch, tensors), tensors)
-    if problem.operation == "max_pool2d_forward":
-        ours, theirs = ours[:1], theirs[:1]  # PyTorch counts winners otherwise
+    return [exact.to_numpy(mine) for mine in ours], [torch.array(other) for other in theirs]
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+@pytest.mark.parametrize(
+    "problem", [one for one in QUICK if one.operation != "dropout_forward"], ids=identify
+)
+def test_torch_computes_the_same(problem, memory_format, exact):
+    """In float64, where only a wrong argument makes a difference."""
+    inputs = [array.astype(np.float64) for array in problem.inputs()]
+    ours, theirs = both_results(problem, memory_format, exact, inputs)
+    if problem.operation in FIRST_ALONE:
+        ours, theirs = ours[:1], theirs[:1]
     # Each result is a sum of at most n products of inputs, or of few functions of such sums.
+    # Whole numbers stand for integers, or for bytes, of which no sums are made.
     n = max(array.size for array in inputs)
-    largest = max(float(abs(array).max()) for array in inputs)
+    numbers = [array for array in inputs if (array != np.rint(array)).any()]
+    largest = max((float(abs(array).max()) for array in numbers), default=1.0)
     bound = gamma(n, np.float64) * n * max(largest, 1.0) ** 2
     assert bound < 1e-4
-    for mine, other in zip(ours, theirs, strict=False):
-        np.testing.assert_allclose(exact.to_numpy(mine), torch.array(other), rtol=0, atol=bound)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.shape == other.shape
+        np.testing.assert_allclose(mine, other, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_torch_drops_as_many(memory_format, exact):
+    """Other elements, for its random numbers are others: each obeys its own mask."""
+    (problem,) = select(QUICK, operations=["dropout_forward"])
+    (x,) = inputs = [array.astype(np.float64) for array in problem.inputs()]
+    for y, mask in both_results(problem, memory_format, exact, inputs):
+        np.testing.assert_allclose(y, x * mask / (1 - RATE), rtol=1e-12)
+        # Six standard deviations of a binomial distribution.
+        assert abs(mask.sum() - (1 - RATE) * x.size) < 6 * (RATE * (1 - RATE) * x.size) ** 0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_torch_guards_a_step(value, exact):
+    """The inputs that are timed are finite, and leave the guard alone."""
+    (problem,) = select(QUICK, operations=["guard_step"])
+    losses = problem.inputs()[0].astype(np.float64)
+    losses[3] = value
+    for (guard,) in both_results(problem, "contiguous", exact, [losses]):
+        np.testing.assert_array_equal(guard, [1])
+
+
+@pytest.mark.parametrize("operation", ["clip_by_global_norm", "clip_by_value"])
+def test_there_is_something_to_clip(operation, exact):
+    (problem,) = select(QUICK, operations=[operation])
+    inputs = [array.astype(np.float64) for array in problem.inputs()]
+    for (gradients,) in both_results(problem, "contiguous", exact, inputs):
+        assert np.linalg.norm(gradients) < 0.999 * np.linalg.norm(inputs[0])
 
 
 def test_operations_and_bytes():
@@ -95,18 +210,74 @@ def test_operations_and_bytes():
     assert MaxPoolInputGrad("", 1, 7, 5, 3, 2, 1).traffic == 4 * (245 + 80) + 80
     assert BatchNormForward("", 2, 3, 5).traffic == 4 * 3 * 90
     assert BatchNormGradients("", 2, 3, 5).traffic == 4 * 5 * 90
-    products = linear("", 2, 3, 5)
-    assert {product.flops for product in products} == {2 * 2 * 3 * 5}
-    assert {product.traffic for product in products} == {4 * (6 + 15 + 10)}
+    forward, with_bias, *gradients, bias_gradient = linear("", 2, 3, 5)
+    assert {product.flops for product in (forward, *gradients)} == {2 * 2 * 3 * 5}
+    assert {product.traffic for product in (forward, *gradients)} == {4 * (6 + 15 + 10)}
+    assert (with_bias.flops, with_bias.traffic) == (60 + 10, 4 * (31 + 5))
+    assert (bias_gradient.flops, bias_gradient.traffic) == (10, 4 * (10 + 5))
     assert SgdStep("", 7).traffic == 4 * 7 * 5  # w, g, v read; w, v written
     assert AdamStep("", 7).traffic == 4 * 7 * 7  # w, g, m, v read; w, m, v written
+
+
+def test_operations_and_bytes_of_what_comes_behind():
+    """A convolution's epilogue and normalisation's: y is (2, 4, 4, 6) and x is (2, 3, 3, 5)."""
+    bias, relu, add_relu = epilogues("", 2, 8, 4, 6, 3, 2, 1)
+    products, moved = 2 * 192 * 36, 512 + 216 + 192
+    assert (bias.flops, bias.traffic) == (products + 192, 4 * (moved + 6))
+    assert (relu.flops, relu.traffic) == (products + 2 * 192, 4 * (moved + 6))
+    assert (add_relu.flops, add_relu.traffic) == (products + 3 * 192, 4 * (moved + 6 + 192))
+    assert bias.variants == ConvolutionForward("", 2, 8, 4, 6, 3, 2, 1).variants
+    assert BatchNormForward("", 2, 3, 5).flops == 90 * 6
+    assert BatchNormAddReluForward("", 2, 3, 5).flops == 90 * 8
+    assert BatchNormAddReluForward("", 2, 3, 5).traffic == 4 * 90 * 4  # x twice, residual; y
+    assert BatchNormInference("", 2, 3, 5).traffic == 4 * 90 * 2
+    assert BatchNormAddReluInference("", 2, 3, 5).traffic == 4 * 90 * 3
+    assert BatchNormAddReluInference("", 2, 3, 5).flops == 90 * 4
+    assert BatchNormReluGradients("", 2, 3, 5).traffic == 4 * 90 * 5  # x and dy twice; dx
+    assert BatchNormReluGradients("", 2, 3, 5).flops == 90 * 11
+    # x, y, dy; dresidual; x, dresidual; dx.
+    assert BatchNormAddReluGradients("", 2, 3, 5).traffic == 4 * 90 * 7
+
+
+def test_operations_and_bytes_of_small_operations():
+    """Of 90 elements, of two rows of five classes, of seven parameters."""
+    # 3·3 windows every 2 pixels of 7·7 with a border: 4·4 results.
+    assert AveragePoolForward("", 1, 7, 5, 3, 2, 1).flops == 80 * 9
+    assert AveragePoolForward("", 1, 7, 5, 3, 2, 1).traffic == 4 * (245 + 80)
+    assert AveragePoolInputGrad("", 1, 7, 5, 3, 2, 1).flops == 80 * 10
+    assert GlobalAveragePoolForward("", 2, 3, 5).traffic == 4 * (90 + 10)
+    assert GlobalAveragePoolInputGrad("", 2, 3, 5).flops == 10
+    assert (Add("", 2, 3, 5).flops, Add("", 2, 3, 5).traffic) == (90, 4 * 270)
+    assert LeakyReluForward("", 2, 3, 5).traffic == 4 * 180
+    assert SigmoidInputGrad("", 2, 3, 5).flops == 270
+    assert DropoutForward("", 2, 3, 5).traffic == 4 * 180 + 90
+    assert DropoutInputGrad("", 2, 3, 5).traffic == 4 * 180 + 90
+    assert ChannelSum("", 2, 3, 5).traffic == 4 * 95
+    # Bytes: two images of 45, read and written, by two indices of 8.
+    assert (TakeImages("", 2, 3, 5).flops, TakeImages("", 2, 3, 5).traffic) == (0, 180 + 16)
+    assert Normalise("", 2, 3, 5).traffic == 90 + 4 * (90 + 10)
+    assert Augment("", 2, 3, 5).traffic == 90 + 4 * (90 + 10) + 2 * (1 + 8)
+    assert CrossEntropyForward("", 2, 5).traffic == 4 * (10 + 2 + 2 + 10)
+    assert CrossEntropyInputGrad("", 2, 5).traffic == 4 * (10 + 2 + 10)
+    assert (Softmax("", 2, 5).traffic, Softmax("", 2, 5).flops) == (4 * 20, 50)
+    assert SquaredErrorForward("", 2, 5).traffic == 4 * (10 + 2 + 2)
+    assert SquaredErrorInputGrad("", 2, 5).traffic == 4 * (10 + 2 + 10)
+    assert AccumulateMetrics("", 2, 5).traffic == 4 * (2 + 10 + 2)
+    assert GuardStep("", 2).traffic == 4 * 2 + 8 + 4 + 4
+    assert GlobalNorm("", 7).traffic == 4 * 7
+    assert {kind("", 7).traffic for kind in (ClipByGlobalNorm, ClipByValue)} == {4 * 14}
+    assert AdamWStep("", 7).traffic == AdamStep("", 7).traffic
+    assert MomentumStep("", 7).traffic == SgdStep("", 7).traffic
+    assert PlainStep("", 7).traffic == 4 * 7 * 3  # w, g read; w written
+    counted = [kind("", 1).flops for kind in (PlainStep, MomentumStep, SgdStep, AdamStep)]
+    assert counted == [4, 6, 8, 15]
 
 
 def test_select():
     names = {problem.name for problem in select(ALL, ["resnet18", "lenet-pool"])}
     assert "lenet-pool" in names
     assert all(name.startswith("resnet18") or name == "lenet-pool" for name in names)
-    assert len(names) == 7
+    assert len(names) == 11
     only = select(ALL, ["resnet18-56"], ["conv2d_input_grad"])
     assert [identify(problem) for problem in only] == ["resnet18-56-conv2d_input_grad"]
     assert select(QUICK) == list(QUICK)

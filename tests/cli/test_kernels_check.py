@@ -64,8 +64,39 @@ def test_json(cli, wrong_kernels):
     assert row["seconds"] > 0
 
 
-def test_another_folder_of_kernels_may_have_other_files_only(cli, tmp_path):
-    assert cli(*SMALL, "--kernels", tmp_path).status == 0
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_a_kernel_that_never_ends_is_wrong(cli, tmp_path, monkeypatch, mode):
+    monkeypatch.setattr("gpucnn.kernelcheck.check.TIME_LIMIT", 0.5)
+    text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
+    body = text.index("{\n", text.index("__global__ void relu_forward")) + 2
+    loop = "    volatile int zero = 0;\n    while (zero == 0) {\n    }\n"
+    (tmp_path / "activation.cu").write_text(text[:body] + loop + text[body:], "utf-8")
+    arguments = ("--quick", "--mode", mode, "--operation", "relu_forward")
+    result = cli("kernels", "check", *arguments, "--kernels", tmp_path)
+    assert result.status == 1
+    assert "the launch takes longer than its time limit at activation.cu:" in result.out
+
+
+def test_a_folder_may_have_files_that_are_not_used(cli, wrong_kernels):
+    (wrong_kernels / "max_pool3d.cu").write_text("")
+    result = cli(*SMALL, "--kernels", wrong_kernels)
+    assert result.status == 1
+    assert "not used, for no file of ours has the name: max_pool3d.cu" in result.err
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ((), "is not a folder of kernels: there is no .cu file in it"),
+        (("max_pol2d.cu",), 'max_pol2d.cu has no counterpart; did you mean "max_pool2d.cu"?'),
+    ],
+)
+def test_a_folder_without_a_kernel_of_ours(cli, tmp_path, files, message):
+    for file in files:
+        (tmp_path / file).write_text("")
+    result = cli(*SMALL, "--kernels", tmp_path)
+    assert result.status == 2
+    assert message in result.err
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ text of its file, as ``constexpr`` definitions; each set of them makes a module 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TypeAlias
 
 import gpucnn
 from gpucnn.errors import BackendError
+from gpucnn.registry import did_you_mean
 
 Constant: TypeAlias = int | bool
 
@@ -24,9 +26,25 @@ _INSTALLED = _PACKAGE / "kernels"
 KERNELS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "kernels"
 """The folder of the kernels that come with gpucnn: in a wheel, or beside the package."""
 
-_INCLUDE = re.compile(r'^\s*#include\s+"([^"]+)"', re.MULTILINE)
-_BOUNDS = r"__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)"
-_KERNEL = re.compile(rf"__global__\s+void\s+(?:{_BOUNDS}\s*)?(\w+)\s*\(")
+_COMMENT_OR_LITERAL = re.compile(
+    r'"(?:\\.|[^"\\\n])*"|' r"'(?:\\.|[^'\\\n])'|//[^\n]*|/\*.*?\*/", re.DOTALL
+)
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+_BOUNDS = r"__launch_bounds__\s*\((?P<bounds>(?:[^()]|\([^()]*\))*)\)"
+_KERNEL = re.compile(rf"__global__\s+(?:(?:void|static|inline)\s+|{_BOUNDS}\s*)*(?P<name>\w+)\s*\(")
+
+
+@dataclass(frozen=True)
+class KernelDeclaration:
+    """What a ``__global__`` function is declared with.
+
+    Attributes:
+        name: the function.
+        bounds: the arguments of its ``__launch_bounds__``, as they are written; empty without.
+    """
+
+    name: str
+    bounds: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,7 @@ class KernelSource:
     Attributes:
         file: its name in the folder of kernels, such as "max_pool2d.cu".
         constants: names and values, in the order in which they are defined.
-        folder: where the file is; headers are looked for in its ``include`` first, then in ours.
+        folder: where the file is; headers are looked for beside it, in its ``include``, in ours.
     """
 
     file: str
@@ -61,8 +79,8 @@ class KernelSource:
     @property
     def include_folders(self) -> tuple[Path, ...]:
         """Where the file's headers are, first come first served."""
-        own, ours = self.folder / "include", KERNELS / "include"
-        return (ours,) if own == ours else (own, ours)
+        folders = (self.folder, self.folder / "include", KERNELS / "include")
+        return tuple(dict.fromkeys(folders))
 
     def text(self) -> str:
         """The file's text.
@@ -70,20 +88,24 @@ class KernelSource:
         Raises:
             BackendError: it cannot be read.
         """
-        return _read(self.path)
+        return read_text(self.path)
+
+    def declarations(self) -> tuple[KernelDeclaration, ...]:
+        """Its ``__global__`` functions, none of them a template, each once."""
+        return _declarations(self.text())
 
     def functions(self) -> tuple[str, ...]:
-        """The names of its ``__global__`` functions, none of them a template."""
-        return tuple(_KERNEL.findall(self.text()))
+        """The names of its ``__global__`` functions."""
+        return tuple(declaration.name for declaration in self.declarations())
 
     def headers(self) -> tuple[Path, ...]:
-        """Every header of ours that the file includes, directly or not, in order."""
+        """Every header of its folders that the file includes, directly or not, in order."""
         return tuple(_headers(self.path, self.include_folders, set()))
 
     def digest(self) -> str:
         """A hash of everything that the text depends on: file, headers and constants."""
         digest = hashlib.sha256()
-        for part in (self.prologue, self.text(), *map(_read, self.headers())):
+        for part in (self.prologue, self.text(), *map(read_text, self.headers())):
             digest.update(f"{len(part)}\n{part}".encode())
         return digest.hexdigest()
 
@@ -102,9 +124,39 @@ def _literal(value: Constant) -> str:
     return str(value).lower()
 
 
+def without_comments(text: str) -> str:
+    """A text of C++ whose comments are gone, its lines where they were."""
+    return _COMMENT_OR_LITERAL.sub(_shown, text)
+
+
+def _shown(match: re.Match[str]) -> str:
+    found = match[0]
+    return " " + "\n" * found.count("\n") if found.startswith("/") else found
+
+
+@lru_cache(maxsize=256)
+def _declarations(text: str) -> tuple[KernelDeclaration, ...]:
+    found = {
+        match["name"]: KernelDeclaration(match["name"], match["bounds"] or "")
+        for match in _KERNEL.finditer(without_comments(text))
+    }
+    return tuple(found.values())
+
+
+def included(text: str) -> list[str]:
+    """The names that a text of C++ includes in quotes."""
+    return _INCLUDE.findall(without_comments(text))
+
+
+def find_header(name: str, path: Path, folders: Sequence[Path]) -> Path | None:
+    """Where a file finds a header: beside itself, or in one of the folders; None for nowhere."""
+    candidates = (Path(os.path.normpath(folder / name)) for folder in (path.parent, *folders))
+    return next((header for header in candidates if header.is_file()), None)
+
+
 def _headers(path: Path, folders: tuple[Path, ...], seen: set[Path]) -> Iterator[Path]:
-    for name in _INCLUDE.findall(_read(path)):
-        header = next((folder / name for folder in folders if (folder / name).exists()), None)
+    for name in included(read_text(path)):
+        header = find_header(name, path, folders)
         if header is not None and header not in seen:
             seen.add(header)
             yield from _headers(header, folders, seen)
@@ -116,8 +168,40 @@ def _read_version(path: Path, _modified: int) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a kernel file or of a header.
+
+    Raises:
+        BackendError: it cannot be read.
+    """
     try:
         return _read_version(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise BackendError(f"the kernel file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BackendError(
+            f"the kernel file {path} is not UTF-8: byte {error.start} is "
+            f"{error.object[error.start]:#04x}; save it as UTF-8"
+        ) from error
+
+
+def check_own_kernels(folder: Path) -> tuple[str, ...]:
+    """Looks at a folder whose kernel files are to take the place of ours of the same names.
+
+    Returns:
+        The files that have no such name, and so are not used.
+
+    Raises:
+        BackendError: none of its files has.
+    """
+    known = sorted(path.name for path in KERNELS.glob("*.cu"))
+    files = sorted(path.name for path in folder.glob("*.cu"))
+    unknown = tuple(file for file in files if file not in known)
+    if not files:
+        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+    if unknown == tuple(files):
+        raise BackendError(
+            f"no file of {folder} takes the place of one of ours: {files[0]} has no counterpart; "
+            f"{did_you_mean(files[0], known)}"
+        )
+    return unknown

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
-from gpucnn.errors import ShapeError
+from gpucnn.errors import BackendError, ShapeError
 
 THREADS = 256
 """Threads a block, where a kernel does not ask for another number."""
@@ -112,8 +112,17 @@ class KernelArrays(ArrayOperations):
         kernel = self._launched.get(key)
         if kernel is None:
             source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
-            kernel = self._launched[key] = self._module(source)[function]
+            kernel = self._launched[key] = self._kernel(source, function)
         self.device.launch(kernel, blocks, _filled(block), shared_bytes, arguments)
+
+    def _kernel(self, source: KernelSource, function: str) -> Kernel:
+        module = self._module(source)
+        try:
+            return module[function]
+        except KeyError:
+            raise BackendError(
+                f"{source.path} has no kernel {function}; it has {', '.join(module) or 'none'}"
+            ) from None
 
     def _module(self, source: KernelSource) -> Module:
         module = self._modules.get(source)

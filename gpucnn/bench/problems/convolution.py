@@ -12,7 +12,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Pair, Shape, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.variants import Pass, Variant, conv2d_variants
-from gpucnn.bench.problems.base import Problem, total_bytes
+from gpucnn.bench.problems.base import Problem, tensor_beside, total_bytes
 from gpucnn.bench.timing import Run
 
 
@@ -118,10 +118,7 @@ class ConvolutionInputGrad(Convolution):
     def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
         """dx; of x, which PyTorch asks for, only the shape and the format count."""
         dy, w = tensors
-        N, H, W, C = self.geometry.x_shape
-        x = dy.new_empty((N, H, W, C)).permute(0, 3, 1, 2)
-        if not dy.is_contiguous(memory_format=torch.channels_last):
-            x = x.contiguous()
+        x = tensor_beside(torch, dy, self.geometry.x_shape)
         return lambda: self._torch_backward(torch, dy, x, w, [True, False, False])[0]
 
 
@@ -143,10 +140,7 @@ class ConvolutionFilterGrad(Convolution):
     def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
         """dw; of w, which PyTorch asks for, only the shape and the format count."""
         x, dy = tensors
-        K, R, S, C = self.geometry.w_shape
-        w = dy.new_empty((K, R, S, C)).permute(0, 3, 1, 2)
-        if not x.is_contiguous(memory_format=torch.channels_last):
-            w = w.contiguous()
+        w = tensor_beside(torch, x, self.geometry.w_shape)
         return lambda: self._torch_backward(torch, dy, x, w, [False, True, False])[1]
 
 

@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Shape
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.bench.problems.base import Problem, total_bytes
+from gpucnn.bench.problems.base import VectorProblem
 from gpucnn.bench.timing import Run
 
-_RATE, _MOMENTUM, _BETAS, _EPSILON, _DECAY = 1e-4, 0.9, (0.9, 0.999), 1e-8, 1e-4
+_RATE, _MOMENTUM, _BETAS, _EPSILON, _DECAY = 1e-2, 0.9, (0.9, 0.999), 1e-8, 5e-2
 
 
-@dataclass(frozen=True)
-class OptimizerStep(Problem):
-    """A step of so many parameters; gradients and state stay the same from run to run."""
+class OptimizerStep(VectorProblem):
+    """A step of so many parameters; gradients stay the same from run to run.
 
-    name: str
-    parameters: int
-    vectors = 3
-    operations_each = 6
-
-    @property
-    def shape_text(self) -> str:
-        """Such as "11,689,512 parameters"."""
-        return f"{self.parameters:,} parameters"
-
-    @property
-    def flops(self) -> int:
-        """Additions, multiplications, divisions and roots."""
-        return self.operations_each * self.parameters
-
-    @property
-    def traffic(self) -> int:
-        """All vectors are read, and all but the gradient written."""
-        return (2 * self.vectors - 1) * total_bytes((self.parameters,))
-
-    def input_shapes(self) -> Sequence[Shape]:
-        """Parameters, gradients and the optimizer's state."""
-        return ((self.parameters,),) * self.vectors
-
-    def inputs(self) -> list[NDArray[np.float32]]:
-        """As everywhere; the state is not negative, as a mean of squares is."""
-        drawn = super().inputs()
-        return [*drawn[:-1], np.abs(drawn[-1])]
+    Read are the parameters, the gradients and the optimizer's state; all but the gradients are
+    written. What does not depend on the parameter, such as 1 − β, is no operation of it.
+    """
 
     def _torch_step(self, optimizer: Any, gradients: Any) -> Run:
         (parameter,) = optimizer.param_groups[0]["params"]
@@ -61,38 +33,71 @@ class SgdStep(OptimizerStep):
     """With Nesterov's momentum and weight decay."""
 
     operation = "sgd_step"
+    vectors_read, vectors_written = 3, 2
+    operations_each = 8
+    momentum: ClassVar[float] = _MOMENTUM
+    nesterov: ClassVar[bool] = True
 
     def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
         """In place."""
-        w, g, velocity = arrays
-        return lambda: backend.sgd_step(w, g, velocity, _RATE, _MOMENTUM, True, _DECAY)
+        w, g, *state = arrays
+        velocity = state[0] if state else None
+        return lambda: backend.sgd_step(w, g, velocity, _RATE, self.momentum, self.nesterov, _DECAY)
 
     def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
         """In place, as one kernel."""
         parameter = torch.nn.Parameter(tensors[0])
         optimizer = torch.optim.SGD(
-            [parameter], _RATE, _MOMENTUM, weight_decay=_DECAY, nesterov=True, fused=True
+            [parameter],
+            _RATE,
+            self.momentum,
+            weight_decay=_DECAY,
+            nesterov=self.nesterov,
+            fused=True,
         )
-        optimizer.state[parameter]["momentum_buffer"] = tensors[2]
+        if self.momentum:
+            optimizer.state[parameter]["momentum_buffer"] = tensors[2]
         return self._torch_step(optimizer, tensors[1])
+
+
+class MomentumStep(SgdStep):
+    """With plain momentum and weight decay."""
+
+    operations_each = 6
+    nesterov = False
+
+
+class PlainStep(SgdStep):
+    """With weight decay alone."""
+
+    vectors_read, vectors_written = 2, 1
+    operations_each = 4
+    momentum, nesterov = 0.0, False
 
 
 class AdamStep(OptimizerStep):
     """With weight decay as a part of the gradient."""
 
     operation = "adam_step"
-    vectors = 4
-    operations_each = 16
+    vectors_read, vectors_written = 4, 3
+    operations_each = 15
+    torch_name: ClassVar[str] = "Adam"
+
+    def inputs(self) -> list[NDArray[np.float32]]:
+        """As everywhere; the mean of squares is not negative."""
+        *others, square = super().inputs()
+        return [*others, np.abs(square)]
 
     def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
         """In place; always the first step."""
         w, g, mean, square = arrays
-        return lambda: backend.adam_step(w, g, mean, square, 1, _RATE, *_BETAS, _EPSILON, _DECAY)
+        step = getattr(backend, self.operation)
+        return lambda: step(w, g, mean, square, 1, _RATE, *_BETAS, _EPSILON, _DECAY)
 
     def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
         """In place, as one kernel."""
         parameter = torch.nn.Parameter(tensors[0])
-        optimizer = torch.optim.Adam(
+        optimizer = getattr(torch.optim, self.torch_name)(
             [parameter], _RATE, _BETAS, _EPSILON, weight_decay=_DECAY, fused=True
         )
         optimizer.state[parameter] |= {
@@ -103,4 +108,20 @@ class AdamStep(OptimizerStep):
         return self._torch_step(optimizer, tensors[1])
 
 
-PASSES = (SgdStep, AdamStep)
+class AdamWStep(AdamStep):
+    """With decoupled weight decay."""
+
+    operation = "adamw_step"
+    operations_each = 14
+    torch_name = "AdamW"
+
+
+def steps(name: str, parameters: int) -> tuple[OptimizerStep, ...]:
+    """A step of each optimizer, and of each form of SGD."""
+    return (
+        SgdStep(name, parameters),
+        MomentumStep(f"{name}-momentum", parameters),
+        PlainStep(f"{name}-plain", parameters),
+        AdamStep(name, parameters),
+        AdamWStep(name, parameters),
+    )

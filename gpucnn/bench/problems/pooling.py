@@ -15,8 +15,8 @@ from gpucnn.bench.timing import Run
 
 
 @dataclass(frozen=True)
-class MaxPool(Problem):
-    """Max pooling of x (N, size, size, C)."""
+class Pooling(Problem):
+    """Pooling of x (N, size, size, C) over windows of (window, window)."""
 
     name: str
     N: int
@@ -47,6 +47,10 @@ class MaxPool(Problem):
         """Elements of y."""
         N, P, Q, C = self.geometry.y_shape
         return N * P * Q * C
+
+
+class MaxPool(Pooling):
+    """Max pooling."""
 
     @property
     def traffic(self) -> int:

@@ -2,6 +2,7 @@
 and a missing barrier, which the order shows."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.emulator import builder
+from gpucnn.backends.devices.emulator.compiler import Compiler
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -132,6 +134,115 @@ def test_right_kernels_pass_in_every_mode(kernels, rng, name, mode):
         np.testing.assert_array_equal(device.to_numpy(y), expected_of(name, x))
 
 
+# What is no race, nor anything else that is wrong, though it comes near.
+HARMLESS = """
+#include <cuda_fp16.h>
+#include "ptx/async_copy.cuh"
+
+__device__ unsigned count;
+struct Nine { float values[9]; };
+
+__global__ void bytes_of_a_word(const float* x, float* y) {
+    reinterpret_cast<unsigned char*>(y)[blockIdx.x * blockDim.x + threadIdx.x] = 1;
+}
+__global__ void halves_of_a_word(const float* x, float* y) {
+    reinterpret_cast<half*>(y)[blockIdx.x * blockDim.x + threadIdx.x] = half(1.0f);
+}
+__global__ void bytes_of_a_shared_word(const float* x, float* y) {
+    __shared__ unsigned words[24];
+    reinterpret_cast<unsigned char*>(words)[threadIdx.x] = 1;
+    __syncthreads();
+    if (threadIdx.x < 24) {
+        y[blockIdx.x * 24 + threadIdx.x] = words[23 - threadIdx.x];
+    }
+}
+__global__ void memory_functions(const float* x, float* y) {
+    __shared__ float rows[96][4];
+    memset(rows[threadIdx.x], 0, sizeof rows[0]);
+    __syncthreads();
+    float row[4];
+    memcpy(row, rows[95 - threadIdx.x], sizeof row);
+    memmove(y + blockIdx.x * 96 + threadIdx.x, row, sizeof row[0]);
+}
+__global__ void structures(const float* x, float* y) {
+    __shared__ Nine nines[96];
+    Nine nine;
+    memcpy(&nine, x, sizeof nine);
+    nines[threadIdx.x] = nine;
+    __syncthreads();
+    nine = nines[95 - threadIdx.x];
+    y[blockIdx.x * 96 + threadIdx.x] = nine.values[8];
+}
+__global__ void counts_of_all_blocks(const float* x, float* y) {
+    const unsigned ticket = atomicAdd(&count, 1u);
+    y[blockIdx.x * 96 + threadIdx.x] = ticket;
+}
+__global__ void writes_after_the_wait(const float* x, float* y) {
+    __shared__ float tile[96];
+    float* own = y + blockIdx.x * 96 + threadIdx.x;
+    copy_async<4>(&tile[threadIdx.x], own);
+    wait_for_all_copies();
+    *own = tile[threadIdx.x];
+}
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", ["race", "sanitize"])
+@pytest.mark.parametrize("name", re.findall(r"__global__ void (\w+)", HARMLESS))
+def test_what_is_no_race(kernels, name, mode):
+    device, module = kernels(HARMLESS, mode)
+    x, y = (device.asarray(np.zeros(3 * 96, np.float32)) for _ in range(2))
+    for _ in range(1 if mode == "sanitize" else 5):
+        device.launch(module[name], (3, 1, 1), (96, 1, 1), 0, (x, y))
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["int", "unsigned", "unsigned long long"])
+def test_atomics_of_integers(kernels, mode, kind):
+    """What each leaves behind and what it returns, of 5 and 3."""
+    expected = {
+        "Add": 8, "Sub": 2, "Max": 5, "Min": 3, "And": 1, "Or": 7, "Xor": 6, "Exch": 3,
+        "Inc": 0, "Dec": 3,
+    }  # fmt: skip
+    if kind != "unsigned":
+        expected = {name: value for name, value in expected.items() if name not in ("Inc", "Dec")}
+    if kind == "unsigned long long":
+        del expected["Sub"]
+    body = "".join(
+        f"{{ {kind} n = 5; y[{2 * i}] = atomic{name}(&n, ({kind})3); y[{2 * i + 1}] = n; }}"
+        for i, name in enumerate(expected)
+    )
+    swaps = "".join(
+        f"{{ {kind} n = 5; y[{20 + 2 * i}] = atomicCAS(&n, ({kind}){old}, ({kind})9);"
+        f"y[{21 + 2 * i}] = n; }}"
+        for i, old in enumerate((5, 4))
+    )
+    device, module = kernels(f"__global__ void k(float* y) {{ {body} {swaps} }}", mode)
+    y = device.asarray(np.zeros(24, np.float32))
+    device.launch(module["k"], (1, 1, 1), (1, 1, 1), 0, (y,))
+    results = device.to_numpy(y).tolist()
+    assert results[: 2 * len(expected) : 2] == [5] * len(expected)
+    assert results[1 : 2 * len(expected) : 2] == list(expected.values())
+    assert results[20:] == [5, 9, 5, 5]
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", MODES)
+def test_counters_that_turn_around(kernels, mode):
+    text = """__global__ void k(unsigned* y, int* z) {
+        y[0] = 2; y[1] = 0; z[0] = 2147483647;
+        for (int i = 0; i < 2; ++i) {
+            atomicInc(y, 3u); atomicDec(y + 1, 3u); atomicAdd(z, 1);
+        }
+    }"""
+    device, module = kernels(text, mode)
+    y, z = device.asarray(np.zeros(2, np.uint32)), device.asarray(np.zeros(1, np.int32))
+    device.launch(module["k"], (1, 1, 1), (1, 1, 1), 0, (y, z))
+    assert (y.tolist(), z.tolist()) == ([0, 2], [-(2**31) + 1])
+
+
 @needs_compiler
 def test_bits_do_not_depend_on_seed_or_workers(tmp_path, rng):
     """Of sums that are not exact."""
@@ -167,6 +278,41 @@ def test_a_missing_barrier_shows_in_the_result(kernels):
             assert (result != np.roll(x, -step)).any()
             # A slot that is not yet written is poison, not what another block left there.
             assert np.isnan(result).any()
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", ["fast", "sanitize"])
+@pytest.mark.parametrize("kernel", ["never_written", "written_later", "of_a_function", "dynamic"])
+def test_unwritten_shared_memory_is_poison(kernels, mode, kernel):
+    """For each block anew, and though no kernel writes to it."""
+    text = """
+    template <int N> __device__ float last() {
+        __shared__ float s[N];
+        const float x = s[threadIdx.x];
+        s[threadIdx.x] = 7.0f;
+        return x;
+    }
+    __global__ void never_written(float* y) {
+        __shared__ float s[64];
+        y[blockIdx.x * 64 + threadIdx.x] = s[threadIdx.x];
+    }
+    __global__ void written_later(float* y) {
+        __shared__ float s[64];
+        y[blockIdx.x * 64 + threadIdx.x] = s[threadIdx.x];
+        s[threadIdx.x] = 7.0f;
+    }
+    __global__ void of_a_function(float* y) {
+        y[blockIdx.x * 64 + threadIdx.x] = last<64>();
+    }
+    __global__ void dynamic(float* y) {
+        extern __shared__ float d[];
+        y[blockIdx.x * 64 + threadIdx.x] = d[threadIdx.x];
+        d[threadIdx.x] = 7.0f;
+    }"""
+    device, module = kernels(text, mode)
+    y = device.asarray(np.zeros(3 * 64, np.float32))
+    device.launch(module[kernel], (3, 1, 1), (64, 1, 1), 256, (y,))
+    assert np.isnan(device.to_numpy(y)).all()
 
 
 @needs_compiler
@@ -235,36 +381,17 @@ print(backend.to_numpy(backend.relu_forward(backend.asarray(np.array([-1.0, 2.0]
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
-def test_no_compiler_is_one_message(monkeypatch):
-    known = (builder.compiler, builder._compiler_version)
-    for function in known:
-        function.cache_clear()
-    monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    try:
-        with pytest.raises(
-            BackendError, match=r"there is none; install g\+\+ .*or name one in CXX"
-        ):
-            EmulatorDevice()
-        assert "\n" not in why_unavailable()
-        assert "install g++" in why_unavailable()
-    finally:
-        for function in known:
-            function.cache_clear()
-
-
 @needs_compiler
 def test_a_compiler_that_was_interrupted_is_not_started_again(tmp_path, monkeypatch):
-    EmulatorDevice()  # knows the compiler from here on
     started = tmp_path / "started"
     script = tmp_path / "compiler"
     script.write_text(f'#!/bin/sh\necho >> "{started}"\nkill -INT $$\n')
     script.chmod(0o755)
-    monkeypatch.setattr(builder, "compiler", lambda: str(script))
+    monkeypatch.setattr(builder, "compiler", lambda: Compiler((str(script),), "of no version"))
+    monkeypatch.setattr(builder, "processor", lambda _: "any")
     monkeypatch.setattr(builder, "available_cores", lambda: 1)
     sources = [KernelSource("activation.cu", (("A", number),)) for number in range(8)]
     new = builder.Builder(builder.MODES["fast"], Cache(tmp_path / "cache"))
-    monkeypatch.setattr(new, "_precompiled_header", lambda: None)
     with pytest.raises(KeyboardInterrupt):
         new.libraries(sources)
     assert started.read_text().count("\n") == 1

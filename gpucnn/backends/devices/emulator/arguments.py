@@ -75,7 +75,9 @@ def _value(argument: Argument) -> Any:
         return address_of(argument)
     if isinstance(argument, np.void):
         return argument.tobytes()
-    return 0 if argument is None else argument
+    if argument is None or isinstance(argument, np.bool_):
+        return int(bool(argument))
+    return argument
 
 
 def _described(argument: Argument) -> Parameter:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -14,7 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cache import Cache, cache_key
-from gpucnn.backends.devices.emulator.translation import INCLUDE, translation_unit
+from gpucnn.backends.devices.emulator.compiler import compiler, native_option, processor
+from gpucnn.backends.devices.emulator.translation import INCLUDE, has_macros, translation_unit
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, thread_on_each_core
@@ -31,8 +30,16 @@ _COMMON = ("-std=c++20", "-fPIC", "-pthread", "-g1", "-gdwarf-4")
 _ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
 _MODULE = (
-    *_ARITHMETIC, "-w", "-fvisibility=hidden", "-fno-gnu-unique",
+    *_ARITHMETIC, "-w", "-fvisibility=hidden",
+    # Every page of a large frame is touched, so no guard is stepped over; and who has called stays
+    # on the stack, to be told in messages.
+    "-fstack-clash-protection", "-fno-optimize-sibling-calls",
 )  # fmt: skip
+_GNU = (
+    "-fno-gnu-unique",
+    # What is read and never written is not taken for zero: shared memory is written by the runtime.
+    "-fno-ipa-reference-addressable",
+)
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
 _SANITIZERS = (
     "-fsanitize=address,undefined",
@@ -56,6 +63,12 @@ class Mode:
     runtime_options: tuple[str, ...] = ("-O2",)
 
     @property
+    def definitions(self) -> tuple[str, ...]:
+        """What g++ defines under sanitizers, for a compiler that does not."""
+        names = ["__SANITIZE_THREAD__"] * self.checked + ["__SANITIZE_ADDRESS__"] * self.sanitized
+        return tuple(f"-D{name}" for name in names)
+
+    @property
     def checked(self) -> bool:
         """Whether each access of memory is checked by the runtime."""
         return self.name == "race"
@@ -76,41 +89,10 @@ MODES = {
 }
 
 
-@cache
-def compiler() -> str:
-    """The C++ compiler: CXX, g++ or clang++.
-
-    Raises:
-        BackendError: there is none.
-    """
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        if name and shutil.which(name):
-            return name
-    raise BackendError(
-        "the emulator compiles kernels with the host's C++ compiler, and there is none; "
-        "install g++ (Debian and Ubuntu: apt install g++), or name one in CXX"
-    )
-
-
-@cache
-def _compiler_version() -> str:
-    return subprocess.run(
-        [compiler(), "--version"], capture_output=True, text=True, check=True
-    ).stdout
-
-
-@cache
-def _native() -> str:
-    """The option that lets the compiler use all that this processor has."""
-    return "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
-
-
-@cache
-def _processor() -> str:
-    """What distinguishes processors for ``-march=native``."""
-    command = [compiler(), _native(), "-E", "-v", "-x", "c++", os.devnull]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    return next((line for line in report.splitlines() if "cc1plus" in line), report)
+def _host() -> tuple[str, ...]:
+    """What libraries depend on besides sources and options: compiler, processor, the emulator."""
+    used = compiler()
+    return shlex.join(used.command), used.version, processor(used), _emulator_text()
 
 
 @cache
@@ -120,8 +102,7 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    options = repr((mode, _COMMON, _MODULE))
-    return cache_key(_compiler_version(), _processor(), _emulator_text(), options, *parts)
+    return cache_key(*_host(), repr((mode, _COMMON, _MODULE)), *parts)
 
 
 class Builder:
@@ -136,15 +117,24 @@ class Builder:
         self.mode = mode
         self.cache = cache
 
+    @property
+    def runtime_key(self) -> str:
+        """What the runtime depends on, wherever it is kept."""
+        return cache_key(*_host(), "runtime", *self._runtime_options)
+
     def runtime(self) -> Path:
         """The runtime: a library, or for sanitized kernels a program that loads them."""
-        options = (*_COMMON, *_RUNTIME_OPTIONS, *self.mode.runtime_options)
-        key = cache_key(_compiler_version(), _processor(), _emulator_text(), "runtime", *options)
+        key = self.runtime_key
         path = self.cache.path_of(key)
         if path is None:
-            self.cache.put(key, self._compile_runtime(options))
+            self.cache.put(key, self._compile_runtime(self._runtime_options))
             path = self._path(key)
         return path
+
+    @property
+    def _runtime_options(self) -> tuple[str, ...]:
+        own = () if compiler().is_gnu or self.mode.checked else self.mode.definitions
+        return (*_COMMON, *_RUNTIME_OPTIONS, *own, *self.mode.runtime_options)
 
     def libraries(self, sources: Iterable[KernelSource]) -> dict[KernelSource, Path]:
         """The library of each source; those that are not in the cache are compiled, in parallel.
@@ -154,12 +144,9 @@ class Builder:
         """
         sources = list(dict.fromkeys(sources))
         missing = [source for source in sources if self._known(source) is None]
-        share = -(-len(missing) // available_cores())
-        size = max(1, min(_BATCH, share))
-        batches = [missing[i : i + size] for i in range(0, len(missing), size)]
-        if batches:
+        if missing:
             with thread_on_each_core() as pool:
-                list(pool.map(self._build, batches))
+                list(pool.map(self._build, _batches(missing)))
         return {source: self._found(source) for source in sources}
 
     def _known(self, source: KernelSource) -> Path | None:
@@ -203,12 +190,13 @@ class Builder:
         return _compile([*options, "-x", "c++", "-", *linking, "-ldl"], unit)
 
     def _module_options(self) -> list[str]:
-        options = [_native() if o == "@native" else o for o in self.mode.kernel_options]
-        return [*_COMMON, *_MODULE, *options, f"-I{INCLUDE}"]
+        options = [native_option() if o == "@native" else o for o in self.mode.kernel_options]
+        own = _GNU if compiler().is_gnu else self.mode.definitions
+        return [*_COMMON, *_MODULE, *own, *options, f"-I{INCLUDE}"]
 
     def _precompiled_header(self) -> Path | None:
         """The emulator's header as g++ reads it in no time; None for other compilers."""
-        if "Free Software Foundation" not in _compiler_version():
+        if not compiler().is_gnu:
             return None
         key = _key(self.mode, "header")
         path = self.cache.path_of(key)
@@ -234,6 +222,17 @@ class Builder:
             return _compile([*linking, str(compiled), "-shared"])
 
 
+def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
+    """What is compiled together; a source with macros alone, for they would reach into others."""
+    together = [source for source in sources if not has_macros(source)]
+    share = -(-len(together) // available_cores())
+    size = max(1, min(_BATCH, share))
+    batches: list[Sequence[KernelSource]] = [
+        together[i : i + size] for i in range(0, len(together), size)
+    ]
+    return batches + [[source] for source in sources if source not in together]
+
+
 def _compile(arguments: Sequence[str], text: str = "") -> bytes:
     with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
         output = Path(folder) / "output"
@@ -242,7 +241,7 @@ def _compile(arguments: Sequence[str], text: str = "") -> bytes:
 
 
 def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
-    command = [compiler(), *arguments]
+    command = [*compiler().command, *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode == -signal.SIGINT:
         raise KeyboardInterrupt  # the user's Ctrl-C, which the compiler was told of too

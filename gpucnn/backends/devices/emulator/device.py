@@ -6,16 +6,18 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.devices.cache import Cache
+from gpucnn.backends.devices.cache import Cache, default_folder
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Module
 from gpucnn.backends.devices.emulator.arguments import address_of
-from gpucnn.backends.devices.emulator.builder import MODES, Builder, compiler
+from gpucnn.backends.devices.emulator.builder import MODES, Builder
+from gpucnn.backends.devices.emulator.compiler import compiler
 from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.source import KernelSource
@@ -36,28 +38,39 @@ class EmulatorDevice(Device):
             the compiler's sanitizers. The last two are many times slower.
         seed: decides the order of threads and blocks; right kernels do not depend on it.
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
+        time_limit: seconds after which a launch is ended with an error that tells the line that
+            it was at; None for no limit.
 
     Raises:
-        BackendError: an unknown mode, or no C++ compiler.
+        BackendError: an unknown mode, no workers, or no C++ compiler.
     """
 
     name = "emulator"
     limits = DeviceLimits(dynamic_shared_bytes=227 * 1024)
 
-    def __init__(self, mode: str = "fast", seed: int = 0, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        mode: str = "fast",
+        seed: int = 0,
+        workers: int | None = None,
+        time_limit: float | None = None,
+    ) -> None:
         if mode not in MODES:
             raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
+        if workers is not None and workers < 1:
+            raise BackendError(f"workers is {workers}; the emulator needs one at least")
         self.mode = MODES[mode]
         self.seed = seed
+        self.time_limit = time_limit
         self.workers = 1 if self.mode.checked else workers or _cores()
-        cache = Cache()
-        self._builder = Builder(self.mode, cache)
+        kept = _cache(default_folder())
+        self._builder = Builder(self.mode, kept)
         # A sanitized library cannot be loaded here: kernels and their parameters are then known
         # from a fast one.
-        self._loaded = Builder(MODES["fast"], cache) if self.mode.sanitized else self._builder
-        self._runtime = Runtime(self._loaded.runtime())
+        self._loaded = Builder(MODES["fast"], kept) if self.mode.sanitized else self._builder
+        self._runtime = _runtime(self._loaded)
         self._sanitizer = SanitizerRunner(self._builder.runtime()) if self.mode.sanitized else None
-        self._modules: dict[KernelSource, Module] = {}
+        self._modules: dict[tuple[KernelSource, str], Module] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """A contiguous array with undefined contents, and a gap to the next."""
@@ -83,19 +96,20 @@ class EmulatorDevice(Device):
     def compile(self, source: KernelSource) -> Module:
         """The kernels of a source."""
         self.compile_all([source])
-        return self._modules[source]
+        return self._modules[_version(source)]
 
     def compile_all(self, sources: Iterable[KernelSource]) -> None:
         """Compiles what has not been compiled, several sources at a time, on all cores."""
-        wanted = [source for source in sources if source not in self._modules]
+        wanted = [source for source in sources if _version(source) not in self._modules]
         built = self._builder.libraries(wanted)
         paths = self._loaded.libraries(wanted)
         libraries = {path: Library(path) for path in set(paths.values())}
         for source, path in paths.items():
             kernels = [libraries[path].kernel(source, name) for name in source.functions()]
             self._check_static_shared_memory(kernels)
-            self._modules[source] = {
-                kernel.name: replace(kernel, library=built[source]) for kernel in kernels
+            self._modules[_version(source)] = {
+                kernel.name: kernel.sanitized(built[source]) if self.mode.sanitized else kernel
+                for kernel in kernels
             }
 
     def _check_static_shared_memory(self, kernels: Iterable[LoadedKernel]) -> None:
@@ -120,15 +134,18 @@ class EmulatorDevice(Device):
             BackendError: arguments that do not fit the kernel's parameters, more threads or
                 shared memory than a GPU has, or whatever the kernel does that a GPU would refuse
                 or leave undefined: kernel, block, thread and source line.
+            KeyboardInterrupt: the user has ended it.
         """
         self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
         if self._sanitizer:
-            self._sanitizer.launch(kernel, grid, block, shared_bytes, arguments, self.seed)
+            self._sanitizer.launch(
+                kernel, grid, block, shared_bytes, arguments, self.seed, self.time_limit or 0.0
+            )
         else:
             self._runtime.launch(
                 kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
-                self.mode.checked,
+                self.mode.checked, self.time_limit or 0.0,
             )  # fmt: skip
 
     def _check_launch(
@@ -168,6 +185,32 @@ def why_unavailable() -> str:
     except BackendError as error:
         return str(error)
     return ""
+
+
+@cache
+def _cache(folder: Path | None) -> Cache:
+    """One of a folder: where it cannot be written to, devices share what they compile."""
+    return Cache(folder)
+
+
+_runtimes: dict[str, Runtime] = {}
+
+
+def _runtime(builder: Builder) -> Runtime:
+    """The process' one runtime, loaded if it has not been."""
+    key = builder.runtime_key
+    if _runtimes and key not in _runtimes:
+        raise BackendError(
+            "the emulator's compiler has changed since it was first used; start a new process"
+        )
+    if key not in _runtimes:
+        _runtimes[key] = Runtime(builder.runtime())
+    return _runtimes[key]
+
+
+def _version(source: KernelSource) -> tuple[KernelSource, str]:
+    """A source as its files are now."""
+    return source, source.digest()
 
 
 def _cores() -> int:

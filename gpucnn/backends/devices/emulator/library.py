@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import struct
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +16,12 @@ import numpy as np
 from gpucnn.backends.devices.device import Argument, Grid
 from gpucnn.backends.devices.emulator.arguments import ArgumentPacker, Parameter, address_of
 from gpucnn.backends.devices.emulator.symbols import (
+    Variable,
+    line_of_kernel,
+    moved_variables,
     shared_variables,
-    source_line,
+    source_lines,
+    static_variables,
     thread_local_variables,
 )
 from gpucnn.backends.devices.emulator.translation import symbol_prefix
@@ -35,19 +41,22 @@ class _KernelEntry(ctypes.Structure):
     )
 
 
-_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQII")
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4x")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _VARIABLE = struct.Struct("@qQ")
 """The runtime's SharedVariable."""
 _REGION = struct.Struct("@QQQ")
 """The runtime's Region."""
+_INTERRUPTED = 2
+"""What the runtime's launch returns when the user has ended it."""
 
 
 class _SourcePlace(ctypes.Structure):
     _fields_ = (
-        ("instruction", ctypes.c_void_p),
-        ("file", ctypes.c_char_p),
+        ("frames", ctypes.c_uint64 * 24),
+        ("count", ctypes.c_uint32),
         ("line", ctypes.c_int),
+        ("file", ctypes.c_char_p),
     )
 
 
@@ -69,7 +78,7 @@ class LoadedKernel:
         library: the file.
         entry: the address of what calls it.
         shared: the address of what tells where its shared memory is.
-        shared_variables: distance from there and size of each static variable it may use.
+        shared_variables: the static ones it may use, each by its distance from there.
         parameters: kind and size of each, as include/entry.h writes them.
         most_threads: what its ``__launch_bounds__`` allow a block; 0 without.
     """
@@ -79,7 +88,7 @@ class LoadedKernel:
     library: Path
     entry: int
     shared: int
-    shared_variables: tuple[tuple[int, int], ...]
+    shared_variables: tuple[Variable, ...]
     parameters: tuple[Parameter, ...]
     most_threads: int
 
@@ -87,10 +96,16 @@ class LoadedKernel:
         """The function, its file and constants."""
         return f"{self.name} of {self.source}"
 
+    def sanitized(self, library: Path) -> LoadedKernel:
+        """The kernel in a sanitized library, which cannot be loaded."""
+        prefix = symbol_prefix(self.source)
+        shared = moved_variables(self.shared_variables, static_variables(library), prefix)
+        return replace(self, library=library, shared_variables=shared)
+
     @cached_property
     def static_shared_bytes(self) -> int:
         """Static shared memory a block."""
-        return sum(count for _, count in self.shared_variables)
+        return sum(variable.bytes for variable in self.shared_variables)
 
     @cached_property
     def packed(self) -> ArgumentPacker:
@@ -105,7 +120,7 @@ class LoadedKernel:
     @cached_property
     def variables_in_memory(self) -> ctypes.Array[ctypes.c_char]:
         """The shared variables, for the runtime."""
-        content = b"".join(_VARIABLE.pack(*variable) for variable in self.shared_variables)
+        content = b"".join(_VARIABLE.pack(v.offset, v.bytes) for v in self.shared_variables)
         return ctypes.create_string_buffer(content, len(content))
 
 
@@ -139,7 +154,10 @@ class Library:
 
 
 class Runtime:
-    """The emulator's runtime, loaded so that modules find its functions."""
+    """The emulator's runtime, loaded so that modules find its functions.
+
+    There is one a process: modules are bound to the functions that were loaded first.
+    """
 
     def __init__(self, path: Path) -> None:
         self._launch = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL).emulator_launch
@@ -155,6 +173,7 @@ class Runtime:
         seed: int,
         workers: int,
         checked: bool,
+        time_limit: float,
     ) -> None:
         """Runs a kernel; BackendError for whatever the emulator refuses."""
         slots = kernel.packed(arguments)
@@ -174,10 +193,25 @@ class Runtime:
             seed % 2**64,
             workers,
             checked,
+            time_limit,
+            _interrupts(),
         )
         failure = _LaunchFailure()
-        if self._launch(request, failure):
+        status = self._launch(request, failure)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+        if status:
             raise BackendError(_described(kernel, failure))
+
+
+def _interrupts() -> int:
+    """How many times a user must press Ctrl-C to end a launch: twice where a handler waits for it.
+
+    Python's handlers run in the main thread, which has to leave the launch first.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return 0
+    return 1 if signal.getsignal(signal.SIGINT) is signal.default_int_handler else 2
 
 
 def _regions(arguments: Sequence[Argument]) -> bytes:
@@ -196,8 +230,21 @@ def _address(content: bytes) -> int | None:
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
     message = str(failure.message, errors="replace")
     for words, place in ((" at", failure.at), ("; the other at", failure.other)):
-        if place.file:
-            message += f"{words} {place.file.decode()}:{place.line}"
-        elif place.instruction:
-            message += f"{words} {source_line(kernel.library, place.instruction)}"
+        stated = f"{place.file.decode()}:{place.line}" if place.file else ""
+        if line := place_of(kernel, place.frames[: place.count], stated):
+            message += f"{words} {line}"
     return message
+
+
+def place_of(kernel: LoadedKernel, frames: Sequence[int], stated: str = "") -> str:
+    """Where in a kernel something happened, as messages show it; empty if nothing tells.
+
+    Args:
+        kernel: which.
+        frames: instructions of its library, innermost first.
+        stated: for want of their lines.
+    """
+    lines = source_lines(kernel.library, frames) if frames else []
+    if frames and not (lines or stated):
+        return f"{kernel.library.name}+{frames[0]:#x} (addr2line, of binutils, tells the line)"
+    return line_of_kernel(lines, kernel.source) or stated

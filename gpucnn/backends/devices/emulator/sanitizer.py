@@ -21,20 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.library import LoadedKernel
+from gpucnn.backends.devices.emulator.library import LoadedKernel, place_of
+from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
 
 _REFUSED = 1
 _ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:exitcode=99",
-    "UBSAN_OPTIONS": "print_stacktrace=0:exitcode=99",
+    "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
 }
 _WHERE = re.compile(r"^emulator: (kernel .*)$", re.MULTILINE)
-_UNDEFINED = re.compile(r"^(?P<line>\S+?:\d+):\d+: runtime error: (?P<what>.*)$", re.MULTILINE)
+_EMULATOR = re.compile(r"^at (?P<stated>\S+)(?P<frames>( \d+)*)$", re.MULTILINE)
+_UNDEFINED = re.compile(r"^(?P<file>.+?):(?P<line>\d+):\d+: runtime error: (?P<what>.*)$", re.M)
 _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
 _SIZE = re.compile(r"^(?P<size>(READ|WRITE) of size \d+)", re.MULTILINE)
-_FRAME = re.compile(r"^\s*#\d+ .*?(?P<line>[\w.-]+\.(?:cu|cuh):\d+)", re.MULTILINE)
+_STACK = re.compile(r"^ +#0 .*(?:\n +#\d+ .*)*", re.MULTILINE)
+_FRAME = re.compile(r" (?P<file>[^\s:]+):(?P<line>\d+)(?::\d+)?$", re.MULTILINE)
 
 
 class SanitizerRunner:
@@ -56,6 +59,7 @@ class SanitizerRunner:
         shared_bytes: int,
         arguments: Sequence[Argument],
         seed: int,
+        time_limit: float,
     ) -> None:
         """Runs a kernel; BackendError for whatever a sanitizer or the emulator finds."""
         kernel.packed(arguments)
@@ -70,6 +74,8 @@ class SanitizerRunner:
                 f"block {_numbers(block)}",
                 f"shared_bytes {shared_bytes}",
                 f"seed {seed % 2**64}",
+                f"time_limit {time_limit}",
+                *(f"shared {v.offset} {v.bytes}" for v in kernel.shared_variables),
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
                 *(_argument_line(argument, buffers) for argument in arguments),
             ]
@@ -130,15 +136,38 @@ def _argument_line(argument: Argument, buffers: Sequence[NDArray[np.uint8]]) -> 
 
 
 def _described(kernel: LoadedKernel, status: int, report: str) -> str:
-    """What a user needs of a sanitizer's report: what happened, where, and to which thread."""
+    """What a user needs of a sanitizer's report: what happened, to which thread, and where."""
     if status == _REFUSED:
-        return report.strip()
+        return _refused(kernel, report)
     where = _WHERE.search(report)
-    place = where[1] if where else str(kernel)
+    thread = where[1] if where else str(kernel)
     if undefined := _UNDEFINED.search(report):
-        return f"{place}: {undefined['line']}: {undefined['what']}"
+        first = SourceLine(undefined["file"], undefined["line"])
+        return f"{thread}: {undefined['what']}{_at(kernel, [first, *_stack(report)])}"
     if address := _ADDRESS.search(report):
-        size, frame = _SIZE.search(report), _FRAME.search(report)
-        line = f"{frame['line']}: " if frame else ""
-        return f"{place}: {line}{address['what']}{f', {size[1].lower()}' if size else ''}"
-    return f"{place}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+        size = _SIZE.search(report)
+        what = f"{address['what']}{f', {size[1].lower()}' if size else ''}"
+        return f"{thread}: {what}{_at(kernel, _stack(report))}"
+    return f"{thread}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+
+
+def _refused(kernel: LoadedKernel, report: str) -> str:
+    """The emulator's own message, with its place."""
+    place = _EMULATOR.search(report)
+    if place is None:
+        return report.strip()
+    frames = [int(frame) for frame in place["frames"].split()]
+    line = place_of(kernel, frames, place["stated"].removeprefix("-"))
+    return report[: place.start()].strip() + (f" at {line}" if line else "")
+
+
+def _stack(report: str) -> list[SourceLine]:
+    """The lines of the first stack in a report."""
+    stack = _STACK.search(report)
+    frames = _FRAME.finditer(stack[0]) if stack else ()
+    return [SourceLine(frame["file"], frame["line"]) for frame in frames]
+
+
+def _at(kernel: LoadedKernel, lines: Sequence[SourceLine]) -> str:
+    line = line_of_kernel(lines, kernel.source)
+    return f" at {line}" if line else ""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gpucnn.backends.devices.emulator.translation import EMULATOR
+from gpucnn.backends.devices.source import KernelSource
+
 
 class Variable(NamedTuple):
-    """A variable of thread-local storage, which is where shared memory lies."""
+    """A variable: its mangled name, where it lies in its section or from an anchor, its size."""
 
     name: str
     offset: int
@@ -18,23 +22,33 @@ class Variable(NamedTuple):
 
 
 def thread_local_variables(library: Path) -> tuple[Variable, ...]:
-    """The variables of a library's thread-local storage, with their mangled names."""
+    """The variables of a library's thread-local storage, which is where shared memory lies."""
+    return _variables(library, "TLS")
+
+
+def static_variables(library: Path) -> tuple[Variable, ...]:
+    """The other variables, among which shared memory is in a library that is sanitized."""
+    return _variables(library, "OBJECT")
+
+
+@cache
+def _variables(library: Path, kind: str) -> tuple[Variable, ...]:
     command = ["nm", "--defined-only", "--print-size", "--format=sysv", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = ([field.strip() for field in line.split("|")] for line in done.stdout.splitlines())
     return tuple(
         Variable(row[0], int(row[1], 16), int(row[4], 16))
         for row in rows
-        if len(row) == 7 and row[3] == "TLS" and row[4]
+        if len(row) == 7 and row[3] == kind and row[4]
     )
 
 
 def shared_variables(
     variables: Sequence[Variable], prefix: str, kernel: str, kernels: Sequence[str]
-) -> tuple[tuple[int, int], ...]:
-    """Distance from the anchor and size of each shared variable that a kernel may use.
+) -> tuple[Variable, ...]:
+    """The shared variables that a kernel may use, each by its distance from the anchor.
 
-    Its own, and those that no other kernel owns: a device function's may be anyone's.
+    Its own, and those of its module that no kernel owns: a device function's may be anyone's.
 
     Args:
         variables: of the library.
@@ -42,26 +56,39 @@ def shared_variables(
         kernel: its name.
         kernels: of all kernels of the module.
     """
-    anchor = next(v for v in variables if v.name.startswith(f"_ZZL{_counted(prefix + '_anchor')}"))
     others = set(kernels) - {kernel}
-    return tuple(
-        (variable.offset - anchor.offset, variable.bytes)
-        for variable in variables
-        if variable != anchor and _may_use(variable.name, prefix, others)
-    )
+    own = [variable for variable in variables if _may_use(variable.name, prefix, others)]
+    return _from_anchor(own, variables, prefix)
+
+
+def moved_variables(
+    shared: Sequence[Variable], variables: Sequence[Variable], prefix: str
+) -> tuple[Variable, ...]:
+    """The shared variables as another library of the same module has them, where it does.
+
+    Its sizes may have a sanitizer's red zones in them.
+    """
+    sizes = {variable.name: variable.bytes for variable in shared}
+    moved = [v._replace(bytes=sizes[v.name]) for v in variables if v.name in sizes]
+    return _from_anchor(moved, variables, prefix)
+
+
+def _from_anchor(
+    chosen: Sequence[Variable], variables: Sequence[Variable], prefix: str
+) -> tuple[Variable, ...]:
+    anchor = next(v for v in variables if v.name.startswith(f"_ZZL{_counted(prefix + '_anchor')}"))
+    return tuple(v._replace(offset=v.offset - anchor.offset) for v in chosen)
 
 
 def _may_use(name: str, prefix: str, others: set[str]) -> bool:
     scopes = list(_identifiers(name))
-    if not scopes[0].startswith("gpucnn_"):
-        return True  # Of a header.
     is_dynamic = re.match(rf"_ZN{_counted(prefix)}\d", name)
-    return scopes[0] == prefix and scopes[1] not in others and not is_dynamic
+    return scopes[:1] == [prefix] and scopes[1] not in others and not is_dynamic
 
 
 def _identifiers(mangled: str) -> Iterator[str]:
     """The identifiers at the beginning of a mangled name, outermost first."""
-    rest = re.sub("^_Z[NZL]*", "", mangled)
+    rest = re.sub("^_Z[NZLK]*", "", mangled)
     while match := re.match(r"L?(\d+)", rest):
         begin, length = match.end(), int(match[1])
         yield rest[begin : begin + length]
@@ -72,21 +99,46 @@ def _counted(identifier: str) -> str:
     return f"{len(identifier)}{identifier}"
 
 
-def source_line(library: Path, address: int) -> str:
-    """The source line of an instruction's address in this process, "file:line"."""
-    offset = address - _load_address(library)
-    # An address that a call returns to belongs to the line of the instruction before it.
-    command = ["addr2line", "-e", str(library), hex(offset - 1)]
+class SourceLine(NamedTuple):
+    """A line of a source: the file with its folder, as the compiler was told, and its number."""
+
+    file: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+def source_lines(library: Path, instructions: Sequence[int]) -> list[SourceLine]:
+    """The lines of instructions, innermost first: of each, what has been inlined there as well.
+
+    Args:
+        library: where they are.
+        instructions: their distances from the library's beginning.
+    """
+    command = ["addr2line", "-i", "-e", str(library), *map(hex, instructions)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
-        return f"{library.name}+{offset:#x} (install addr2line, of binutils, for the line)"
-    return done.stdout.split(" ")[0].strip().rpartition("/")[2]
+        return []
+    lines = (line.split(" ")[0].rpartition(":") for line in done.stdout.splitlines())
+    return [SourceLine(file, number) for file, _, number in lines if number.isdecimal()]
 
 
-def _load_address(library: Path) -> int:
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and Path(fields[5]) == library.resolve() and fields[2] == "00000000":
-            return int(fields[0].split("-")[0], 16)
-    return 0
+def line_of_kernel(lines: Sequence[SourceLine], source: KernelSource) -> str:
+    """The first line in a kernel's own file; and the first in a header, if it was called there.
+
+    Args:
+        lines: innermost first; others, such as the emulator's own, are passed over.
+        source: the kernel's file.
+    """
+    names = {path.name for path in (source.path, *source.headers())}
+    shown = [
+        line
+        for line in lines
+        if Path(line.file).name in names and not Path(line.file).is_relative_to(EMULATOR)
+    ]
+    own = next((line for line in shown if Path(line.file).name == source.path.name), None)
+    if own is None or own == shown[0]:
+        return str(shown[0]) if shown else ""
+    return f"{own} (in {shown[0]})"

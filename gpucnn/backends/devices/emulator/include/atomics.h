@@ -6,37 +6,39 @@
 
 namespace emulator {
 
-int atomic_add(const Call& call, int* address, int value);
-unsigned atomic_add(const Call& call, unsigned* address, unsigned value);
-unsigned long long atomic_add(
-    const Call& call, unsigned long long* address, unsigned long long value);
-int atomic_max(const Call& call, int* address, int value);
-unsigned atomic_max(const Call& call, unsigned* address, unsigned value);
-int atomic_min(const Call& call, int* address, int value);
-unsigned atomic_min(const Call& call, unsigned* address, unsigned value);
-unsigned atomic_and(const Call& call, unsigned* address, unsigned value);
-unsigned atomic_or(const Call& call, unsigned* address, unsigned value);
-int atomic_exchange(const Call& call, int* address, int value);
-unsigned atomic_exchange(const Call& call, unsigned* address, unsigned value);
-int atomic_compare_exchange(const Call& call, int* address, int expected, int value);
-unsigned atomic_compare_exchange(
-    const Call& call, unsigned* address, unsigned expected, unsigned value);
-unsigned long long atomic_compare_exchange(
-    const Call& call, unsigned long long* address, unsigned long long expected,
-    unsigned long long value);
+#define EMULATOR_ATOMIC(name, T) T atomic_##name(const Call& call, T* address, T value);
+#define EMULATOR_ATOMICS(T)                                                         \
+    EMULATOR_ATOMIC(add, T)                                                         \
+    EMULATOR_ATOMIC(max, T)                                                         \
+    EMULATOR_ATOMIC(min, T)                                                         \
+    EMULATOR_ATOMIC(and, T)                                                         \
+    EMULATOR_ATOMIC(or, T)                                                          \
+    EMULATOR_ATOMIC(xor, T)                                                         \
+    EMULATOR_ATOMIC(exchange, T)                                                    \
+    T atomic_compare_exchange(const Call& call, T* address, T expected, T value);
+
+EMULATOR_ATOMICS(int)
+EMULATOR_ATOMICS(unsigned)
+EMULATOR_ATOMICS(unsigned long long)
+EMULATOR_ATOMIC(subtract, int)
+EMULATOR_ATOMIC(subtract, unsigned)
+// Up to the value and then 0; down to 0 and then the value.
+EMULATOR_ATOMIC(increment, unsigned)
+EMULATOR_ATOMIC(decrement, unsigned)
+
+#undef EMULATOR_ATOMIC
+#undef EMULATOR_ATOMICS
 
 }  // namespace emulator
 
-#define atomicAdd(address, value) \
-    ::emulator::atomic_add(EMULATOR_CALL("atomicAdd"), address, value)
-#define atomicMax(address, value) \
-    ::emulator::atomic_max(EMULATOR_CALL("atomicMax"), address, value)
-#define atomicMin(address, value) \
-    ::emulator::atomic_min(EMULATOR_CALL("atomicMin"), address, value)
-#define atomicAnd(address, value) \
-    ::emulator::atomic_and(EMULATOR_CALL("atomicAnd"), address, value)
-#define atomicOr(address, value) ::emulator::atomic_or(EMULATOR_CALL("atomicOr"), address, value)
-#define atomicExch(address, value) \
-    ::emulator::atomic_exchange(EMULATOR_CALL("atomicExch"), address, value)
-#define atomicCAS(address, expected, value) \
-    ::emulator::atomic_compare_exchange(EMULATOR_CALL("atomicCAS"), address, expected, value)
+#define atomicAdd(...) ::emulator::atomic_add(EMULATOR_CALL("atomicAdd"), __VA_ARGS__)
+#define atomicSub(...) ::emulator::atomic_subtract(EMULATOR_CALL("atomicSub"), __VA_ARGS__)
+#define atomicInc(...) ::emulator::atomic_increment(EMULATOR_CALL("atomicInc"), __VA_ARGS__)
+#define atomicDec(...) ::emulator::atomic_decrement(EMULATOR_CALL("atomicDec"), __VA_ARGS__)
+#define atomicMax(...) ::emulator::atomic_max(EMULATOR_CALL("atomicMax"), __VA_ARGS__)
+#define atomicMin(...) ::emulator::atomic_min(EMULATOR_CALL("atomicMin"), __VA_ARGS__)
+#define atomicAnd(...) ::emulator::atomic_and(EMULATOR_CALL("atomicAnd"), __VA_ARGS__)
+#define atomicOr(...) ::emulator::atomic_or(EMULATOR_CALL("atomicOr"), __VA_ARGS__)
+#define atomicXor(...) ::emulator::atomic_xor(EMULATOR_CALL("atomicXor"), __VA_ARGS__)
+#define atomicExch(...) ::emulator::atomic_exchange(EMULATOR_CALL("atomicExch"), __VA_ARGS__)
+#define atomicCAS(...) ::emulator::atomic_compare_exchange(EMULATOR_CALL("atomicCAS"), __VA_ARGS__)

@@ -1,13 +1,12 @@
 // Where threads meet: barriers, votes and shuffles. Each is a macro, so that it knows its line.
 #pragma once
 
-#include <cstring>
-
 #include "interface.h"
 
 #define EMULATOR_CALL(name)                                                    \
     ([]() -> const ::emulator::Call& {                                         \
-        static constexpr ::emulator::Call call = {name, __FILE__, __LINE__};   \
+        static constexpr ::emulator::Call call = {                             \
+            name, __FILE__, __LINE__, __COUNTER__};                            \
         return call;                                                           \
     }())
 
@@ -140,7 +139,7 @@ EMULATOR_UNCHECKED void combine_exchange(void** lanes) {
         auto* own = static_cast<Exchange<T>*>(lanes[lane]);
         const void* other = lanes[own->source];
         if (other == nullptr) {
-            memset(static_cast<void*>(&own->result), 0xff, sizeof(T));
+            __builtin_memset(static_cast<void*>(&own->result), 0xff, sizeof(T));
         } else {
             own->result = static_cast<const Exchange<T>*>(other)->value;
         }

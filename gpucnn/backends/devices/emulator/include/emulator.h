@@ -7,7 +7,10 @@
 #include "atomics.h"
 #include "collectives.h"
 #include "entry.h"
+#include "memory_functions.h"
 #include "module.h"
 #include "scalar_functions.h"
 #include "short_float.h"
 #include "vector_types.h"
+
+#include "ptx/instruction.cuh"

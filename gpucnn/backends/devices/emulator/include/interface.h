@@ -36,6 +36,8 @@ struct Call {
     const char* name;
     const char* file;
     int line;
+    // Of its own, for there may be others on the line.
+    int number;
 };
 
 // Waits for all threads of the block at this call. `operands` is this thread's; once all are

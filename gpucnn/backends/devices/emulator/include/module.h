@@ -21,7 +21,7 @@ constexpr size_t DYNAMIC_SHARED_BYTES = 232448;
 #define EMULATOR_EXPORT extern "C" __attribute__((visibility("default"), used))
 
 // A kernel declares its dynamic shared memory as an array that is defined elsewhere, of whatever
-// type. It is defined here, in assembly, under the name that the compiler gives it.
+// name and type. It is defined here, in assembly, under all names that the compiler gives it.
 #if defined(__SANITIZE_ADDRESS__)
 #define EMULATOR_DYNAMIC_SECTION ".section .bss,\"aw\",%nobits\n"
 #define EMULATOR_DYNAMIC_TYPE "%object\n"
@@ -29,10 +29,11 @@ constexpr size_t DYNAMIC_SHARED_BYTES = 232448;
 #define EMULATOR_DYNAMIC_SECTION ".section .tbss,\"awT\",%nobits\n"
 #define EMULATOR_DYNAMIC_TYPE "%tls_object\n"
 #endif
-#define EMULATOR_DYNAMIC_ARRAY(symbol)                                                      \
-    asm(EMULATOR_DYNAMIC_SECTION ".balign 128\n.hidden " symbol "\n.globl " symbol          \
-        "\n.type " symbol ", " EMULATOR_DYNAMIC_TYPE symbol ":\n.zero 232448\n.size " symbol \
-        ", 232448\n.previous\n");
+#define EMULATOR_DYNAMIC_NAME(symbol)                                                       \
+    ".hidden " symbol "\n.globl " symbol "\n.type " symbol ", " EMULATOR_DYNAMIC_TYPE       \
+    ".size " symbol ", 232448\n" symbol ":\n"
+#define EMULATOR_DYNAMIC_MEMORY(names) \
+    asm(EMULATOR_DYNAMIC_SECTION ".balign 128\n" names ".zero 232448\n.previous\n");
 
 #define EMULATOR_EXPORT_SHARED_MEMORY(prefix, array)                               \
     static void* prefix##_anchor() {                                               \

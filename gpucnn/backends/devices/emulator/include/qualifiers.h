@@ -3,7 +3,12 @@
 
 #include "interface.h"
 
-#define __global__ static
+// In race mode an instruction is to tell its line in the kernel, through all that it calls.
+#if defined(__SANITIZE_THREAD__)
+#define __global__ __attribute__((flatten))
+#else
+#define __global__
+#endif
 #define __device__
 #define __host__
 #define __constant__ static const
@@ -20,12 +25,19 @@
 // Shared memory is a copy for each thread of the host, each of which runs one block at a time.
 // (The builder writes __dynamic_shared__ for the __shared__ of an extern array.) Under the address
 // sanitizer one thread runs all blocks, so that shared arrays can have red zones.
+#if defined(__clang__)
+// Else what no kernel writes is taken for zero; the builder has an option of g++ against that.
+#define EMULATOR_WRITTEN __attribute__((used))
+#else
+#define EMULATOR_WRITTEN
+#endif
 #if defined(__SANITIZE_ADDRESS__)
-#define __shared__ static
+#define __shared__ static EMULATOR_WRITTEN
 #define __dynamic_shared__
 #else
-#define __shared__ static thread_local
-#define __dynamic_shared__ thread_local
+#define __shared__ static thread_local EMULATOR_WRITTEN
+// Not thread_local, for which a function would be called that may construct it.
+#define __dynamic_shared__ __thread
 #endif
 
 #define threadIdx (::emulator::place.thread)

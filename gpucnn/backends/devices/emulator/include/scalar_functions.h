@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #define EMULATOR_MIN_MAX(T)                              \
     inline T min(T a, T b) { return b < a ? b : a; }     \
@@ -42,7 +41,7 @@ template <typename To, typename From>
 inline To bit_cast(From value) {
     static_assert(sizeof(To) == sizeof(From), "the same bits");
     To result;
-    memcpy(&result, &value, sizeof result);
+    __builtin_memcpy(&result, &value, sizeof result);
     return result;
 }
 

@@ -9,6 +9,7 @@ namespace emulator {
 
 void AsyncCopies::reset(unsigned threads) {
     queues_.clear();
+    under_way_ = 0;
     threads_ = threads;
 }
 
@@ -16,6 +17,7 @@ void AsyncCopies::start(unsigned thread, AsyncCopy copy) {
     queues_.resize(threads_);
     copy.group = queues_[thread].closed;
     queues_[thread].copies.push_back(copy);
+    ++under_way_;
 }
 
 void AsyncCopies::commit(unsigned thread) {
@@ -32,7 +34,23 @@ std::vector<AsyncCopy> AsyncCopies::wait(unsigned thread, unsigned pending) {
         [=](const AsyncCopy& copy) { return copy.group >= end; });
     std::vector<AsyncCopy> finished(queue.copies.begin(), first_left);
     queue.copies.erase(queue.copies.begin(), first_left);
+    under_way_ -= finished.size();
     return finished;
+}
+
+const AsyncCopy* AsyncCopies::reader_of(uintptr_t address, size_t bytes) const {
+    if (under_way_ == 0) {
+        return nullptr;
+    }
+    for (const Queue& queue : queues_) {
+        for (const AsyncCopy& copy : queue.copies) {
+            const auto from = reinterpret_cast<uintptr_t>(copy.from);
+            if (from < address + bytes && address < from + copy.source_bytes) {
+                return &copy;
+            }
+        }
+    }
+    return nullptr;
 }
 
 namespace {
@@ -48,6 +66,7 @@ void carry_out(const AsyncCopy& copy) {
 
 void async_copy(
     const Call& call, void* to, const void* from, size_t bytes, size_t source_bytes) {
+    const void* const instruction = __builtin_return_address(0);
     if (source_bytes > bytes) {
         fail(call, "%s of %zu bytes from %zu", call.name, bytes, source_bytes);
     }
@@ -55,14 +74,15 @@ void async_copy(
         fail(call, "misaligned read of %zu bytes at %p by %s", bytes, from, call.name);
     }
     check_shared(call, to, bytes);
-    check_access(call, to, bytes, Use::WRITE);
+    check_aligned(call, instruction, to, bytes, Use::WRITE);
     if (source_bytes > 0) {
-        check_bytes(call, from, source_bytes, Use::READ);
+        check_bytes(call, instruction, from, source_bytes, Use::READ);
     }
     BlockRunner& runner = this_runner();
     const bool at_once = runner.shuffle().below(2) == 0;
     const AsyncCopy copy = {
-        static_cast<char*>(to), static_cast<const char*>(from), bytes, source_bytes, at_once, 0};
+        static_cast<char*>(to), static_cast<const char*>(from), bytes, source_bytes, at_once,
+        instruction, 0};
     if (at_once) {
         carry_out(copy);
     } else {
@@ -78,14 +98,18 @@ void async_commit() {
 }
 
 void async_wait(const Call& call, unsigned pending) {
+    const void* const instruction = __builtin_return_address(0);
     BlockRunner& runner = this_runner();
     for (const AsyncCopy& copy : runner.copies.wait(runner.current(), pending)) {
         if (!copy.is_done) {
             carry_out(copy);
         }
-        // To others it is written now, by this thread.
+        // To others it is read and written now, by this thread.
         mark_pending(copy.to, copy.bytes, false);
-        check_access(call, copy.to, copy.bytes, Use::WRITE);
+        check_bytes(call, instruction, copy.to, copy.bytes, Use::WRITE);
+        if (copy.source_bytes > 0) {
+            check_bytes(call, instruction, copy.from, copy.source_bytes, Use::READ);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ struct AsyncCopy {
     size_t bytes;
     size_t source_bytes;  // The rest is zeros.
     bool is_done;
+    // Of the kernel, where the call returns to.
+    const void* instruction;
     uint32_t group;
 };
 
@@ -24,6 +26,8 @@ public:
     void commit(unsigned thread);
     // Takes out the copies of all closed groups but the last `pending`.
     std::vector<AsyncCopy> wait(unsigned thread, unsigned pending);
+    // One under way that reads any of these bytes; null for none.
+    const AsyncCopy* reader_of(uintptr_t address, size_t bytes) const;
 
 private:
     struct Queue {
@@ -33,6 +37,7 @@ private:
     // A thread's; empty as long as no thread of the block has begun a copy.
     std::vector<Queue> queues_;
     unsigned threads_ = 0;
+    size_t under_way_ = 0;
 };
 
 }  // namespace emulator

@@ -1,5 +1,7 @@
 #include "../include/atomics.h"
 
+#include "launch.h"
+
 namespace emulator {
 
 namespace {
@@ -8,8 +10,8 @@ namespace {
 constexpr int ORDER = __ATOMIC_RELAXED;
 
 template <typename T>
-T* checked(const Call& call, T* address) {
-    check_access(call, address, sizeof(T), Use::ATOMIC);
+T* checked(const Call& call, const void* instruction, T* address) {
+    check_aligned(call, instruction, address, sizeof(T), Use::ATOMIC);
     return address;
 }
 
@@ -21,40 +23,50 @@ T update(T* address, Choose choose) {
     return old;
 }
 
+// As on the device, where what does not fit is cut off.
+template <typename T>
+T sum(T a, T b) {
+    T result;
+    (void)__builtin_add_overflow(a, b, &result);
+    return result;
+}
+
+template <typename T>
+T difference(T a, T b) {
+    T result;
+    (void)__builtin_sub_overflow(a, b, &result);
+    return result;
+}
+
 }  // namespace
 
-#define EMULATOR_ATOMICS(T)                                                              \
-    T atomic_add(const Call& call, T* address, T value) {                                \
-        return __atomic_fetch_add(checked(call, address), value, ORDER);                 \
-    }                                                                                    \
-    T atomic_compare_exchange(const Call& call, T* address, T expected, T value) {       \
-        __atomic_compare_exchange_n(                                                     \
-            checked(call, address), &expected, value, false, ORDER, ORDER);              \
-        return expected;                                                                 \
+// An operation that makes `result` of `old` and `value`.
+#define EMULATOR_ATOMIC(name, T, result)                                                     \
+    T atomic_##name(const Call& call, T* address, T value) {                                 \
+        return update(checked(call, __builtin_return_address(0), address),                   \
+                      [=](T old) -> T { return result; });                                   \
     }
 
-#define EMULATOR_WORD_ATOMICS(T)                                                         \
-    EMULATOR_ATOMICS(T)                                                                  \
-    T atomic_max(const Call& call, T* address, T value) {                                \
-        return update(checked(call, address), [=](T old) { return old < value ? value : old; }); \
-    }                                                                                    \
-    T atomic_min(const Call& call, T* address, T value) {                                \
-        return update(checked(call, address), [=](T old) { return value < old ? value : old; }); \
-    }                                                                                    \
-    T atomic_exchange(const Call& call, T* address, T value) {                           \
-        return __atomic_exchange_n(checked(call, address), value, ORDER);                \
+#define EMULATOR_ATOMICS(T)                                                                  \
+    EMULATOR_ATOMIC(add, T, sum(old, value))                                                     \
+    EMULATOR_ATOMIC(max, T, old < value ? value : old)                                       \
+    EMULATOR_ATOMIC(min, T, value < old ? value : old)                                       \
+    EMULATOR_ATOMIC(and, T, old & value)                                                     \
+    EMULATOR_ATOMIC(or, T, old | value)                                                      \
+    EMULATOR_ATOMIC(xor, T, old ^ value)                                                     \
+    EMULATOR_ATOMIC(exchange, T, value)                                                      \
+    T atomic_compare_exchange(const Call& call, T* address, T expected, T value) {           \
+        __atomic_compare_exchange_n(checked(call, __builtin_return_address(0), address),     \
+                                    &expected, value, false, ORDER, ORDER);                  \
+        return expected;                                                                     \
     }
 
-EMULATOR_WORD_ATOMICS(int)
-EMULATOR_WORD_ATOMICS(unsigned)
+EMULATOR_ATOMICS(int)
+EMULATOR_ATOMICS(unsigned)
 EMULATOR_ATOMICS(unsigned long long)
-
-unsigned atomic_and(const Call& call, unsigned* address, unsigned value) {
-    return __atomic_fetch_and(checked(call, address), value, ORDER);
-}
-
-unsigned atomic_or(const Call& call, unsigned* address, unsigned value) {
-    return __atomic_fetch_or(checked(call, address), value, ORDER);
-}
+EMULATOR_ATOMIC(subtract, int, difference(old, value))
+EMULATOR_ATOMIC(subtract, unsigned, difference(old, value))
+EMULATOR_ATOMIC(increment, unsigned, old >= value ? 0 : old + 1)
+EMULATOR_ATOMIC(decrement, unsigned, old == 0 || old > value ? value : old - 1)
 
 }  // namespace emulator

@@ -1,16 +1,26 @@
 #include "block.h"
 
+#include "stop.h"
+
 #include <cstdarg>
 #include <cstdio>
-#include <cstring>
+#include <new>
 
 namespace emulator {
 
 constinit thread_local Place place __attribute__((tls_model("initial-exec"))) = {};
 
+namespace {
+
+constinit thread_local BlockRunner* known __attribute__((tls_model("initial-exec"))) = nullptr;
+
+}  // namespace
+
+BlockRunner* known_runner() {
+    return known;
+}
+
 BlockRunner& this_runner() {
-    static constinit thread_local BlockRunner* known
-        __attribute__((tls_model("initial-exec"))) = nullptr;
     if (known == nullptr) {
         // Not in thread-local storage itself: of what is found without a call there is little.
         static thread_local const auto runner = std::make_unique<BlockRunner>();
@@ -24,8 +34,7 @@ BlockRunner::BlockRunner() : main_(context_of_this_thread()) {}
 namespace {
 
 bool same(const Call& a, const Call& b) {
-    return &a == &b || (a.line == b.line && strcmp(a.name, b.name) == 0 &&
-                        strcmp(a.file, b.file) == 0);
+    return a.number == b.number;
 }
 
 // Takes a random element out of a list.
@@ -45,11 +54,15 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
     shuffle_ = Shuffle(seed);
     prepare(size.x * size.y * size.z);
     failure.at = failure.other = {};
-    failed_ = false;
-    running_ = true;
+    failed_ = stuck_ = false;
     fiber_ = &free_fiber();
+    running_ = true;
     switch_context(main_, fiber_->context);
     running_ = false;
+    if (short_of_memory_) {  // Others may have more use for it.
+        fibers_.clear();
+        short_of_memory_ = false;
+    }
     return !failed_;
 }
 
@@ -101,7 +114,13 @@ Fiber& BlockRunner::free_fiber() {
 
 void BlockRunner::fiber_main() {
     entered_fiber();
-    this_runner().run_threads();
+    BlockRunner& runner = this_runner();
+    try {
+        runner.run_threads();
+    } catch (const std::bad_alloc&) {
+        runner.short_of_memory_ = true;
+    }
+    runner.fail(NO_MEMORY);
 }
 
 // Runs threads to their ends on one fiber, as long as there are any that have not begun: only a
@@ -135,7 +154,8 @@ void BlockRunner::go_on() {
     const auto choices = static_cast<unsigned>(ready_.size() + unstarted_.size());
     if (choices == 0) {
         if (exited_ < count()) {
-            report_stuck();
+            go_to_stuck();
+            return;
         }
         fiber_ = nullptr;
         switch_context(from->context, main_);
@@ -150,10 +170,14 @@ void BlockRunner::go_on() {
     }
     if (fiber_ != from) {
         switch_context(from->context, fiber_->context);
+        if (stuck_) {
+            report_stuck();
+        }
     }
 }
 
 void BlockRunner::block_collective(const Call& call, void* operands, Combine combine) {
+    obey_stop();
     Thread& thread = threads_[current_];
     if (!in_block_collective_.empty()) {
         const unsigned other = in_block_collective_.front();
@@ -189,6 +213,7 @@ void BlockRunner::block_collective(const Call& call, void* operands, Combine com
 
 void BlockRunner::warp_collective(
     const Call& call, unsigned mask, void* operands, CombineLanes combine) {
+    obey_stop();
     Warp& warp = warps_[current_ / WARP];
     const unsigned lane = current_ % WARP;
     if ((mask >> lane & 1) == 0) {
@@ -250,19 +275,29 @@ void BlockRunner::complete(Warp& warp, Group& group, unsigned first, CombineLane
     group = warp.group[--warp.groups];
 }
 
-// Nothing can move on, and not all have left: say who waits where.
+// Nothing can move on, and not all have left: the first that waits is to say so, from its place.
+void BlockRunner::go_to_stuck() {
+    unsigned first = 0;
+    while (threads_[first].state == State::EXITED) {
+        ++first;
+    }
+    Fiber* from = fiber_;
+    resume(first);
+    fiber_ = threads_[first].fiber;
+    stuck_ = true;
+    if (fiber_ == from) {
+        report_stuck();
+    }
+    switch_context(from->context, fiber_->context);
+}
+
+// Who waits where, and why that has no end.
 void BlockRunner::report_stuck() {
     unsigned waiting = 0;
-    unsigned first = 0;
-    for (unsigned i = count(); i-- > 0;) {
-        if (threads_[i].state != State::EXITED) {
-            first = i;
-            ++waiting;
-        }
+    for (const Thread& thread : threads_) {
+        waiting += thread.state != State::EXITED;
     }
-    current_ = first;
-    place.thread = indices_[first];
-    const Call& call = *threads_[first].call;
+    const Call& call = *threads_[current_].call;
     for (unsigned i = 0; i < count(); ++i) {
         const Thread& other = threads_[i];
         if (other.state == State::EXITED) {
@@ -281,16 +316,17 @@ void BlockRunner::report_stuck() {
     emulator::fail(call, "threads wait at %s with masks that never come together", call.name);
 }
 
-void BlockRunner::fail(const char* file, int line, const char* message) {
+void BlockRunner::fail(const char* message, const Call* call) {
     const uint3 thread = place.thread;
     const uint3 block = place.block;
-    char where[512] = "";
-    if (file != nullptr) {
-        snprintf(where, sizeof where, "%s:%d: ", file, line);
-    }
     snprintf(failure.message, sizeof failure.message,
-             "kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s%s", kernel_->name, block.x,
-             block.y, block.z, thread.x, thread.y, thread.z, where, message);
+             "kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s", kernel_->name, block.x,
+             block.y, block.z, thread.x, thread.y, thread.z, message);
+    failure.at = running_place(entry());
+    if (call != nullptr) {
+        failure.at.file = call->file;
+        failure.at.line = call->line;
+    }
     failed_ = true;
     Context lost;
     fiber_ = nullptr;
@@ -300,6 +336,10 @@ void BlockRunner::fail(const char* file, int line, const char* message) {
 
 bool BlockRunner::on_stack(const void* address) const {
     return fiber_ != nullptr && fiber_->holds(address);
+}
+
+bool BlockRunner::is_stack_full(const void* address) const {
+    return fiber_ != nullptr && fiber_->guards(address);
 }
 
 void block_collective(const Call& call, void* operands, Combine combine) {
@@ -320,7 +360,7 @@ void fail(const Call& call, const char* format, ...) {
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    this_runner().fail(call.file, call.line, message);
+    this_runner().fail(message, &call);
 }
 
 }  // namespace emulator

@@ -8,6 +8,7 @@
 #include "../include/interface.h"
 #include "async_copy.h"
 #include "fiber.h"
+#include "place.h"
 
 namespace emulator {
 
@@ -58,14 +59,6 @@ struct Warp {
     Group group[WARP];
 };
 
-// A place in the source: an instruction whose line is still to be looked up, or file and line; or
-// neither.
-struct SourcePlace {
-    const void* instruction = nullptr;
-    const char* file = nullptr;
-    int line = 0;
-};
-
 // What a block does at each thread.
 struct Kernel {
     const char* name;
@@ -84,8 +77,9 @@ public:
     void block_collective(const Call& call, void* operands, Combine combine);
     void warp_collective(
         const Call& call, unsigned mask, void* operands, CombineLanes combine);
-    // Leaves the block for good; the message is prefixed with the running thread's place.
-    [[noreturn]] void fail(const char* file, int line, const char* message);
+    // Leaves the block for good; the message is prefixed with the running thread, `failure.at` is
+    // where it is.
+    [[noreturn]] void fail(const char* message, const Call* call = nullptr);
 
     unsigned current() const { return current_; }
     unsigned count() const { return static_cast<unsigned>(threads_.size()); }
@@ -93,7 +87,10 @@ public:
     // Barriers that the whole block has passed.
     uint32_t interval() const { return interval_; }
     bool on_stack(const void* address) const;
+    // Whether an address lies where the running thread's stack would go on if it were larger.
+    bool is_stack_full(const void* address) const;
     bool running() const { return running_; }
+    const void* entry() const { return reinterpret_cast<const void*>(kernel_->entry); }
 
     struct Failure {
         char message[2048];
@@ -114,7 +111,8 @@ private:
     void prepare(unsigned count);
     void resume(unsigned number);
     Fiber& free_fiber();
-    void report_stuck();
+    void go_to_stuck();
+    [[noreturn]] void report_stuck();
 
     const Kernel* kernel_ = nullptr;
     std::vector<Thread> threads_;
@@ -136,12 +134,15 @@ private:
     uint32_t interval_ = 0;
     bool running_ = false;
     bool failed_ = false;
+    bool stuck_ = false;
+    bool short_of_memory_ = false;
 };
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
 void order_lanes(unsigned first, uint32_t lanes);
 
-// The runner of this thread of the host.
+// The runner of this thread of the host; null as long as it has had none.
 BlockRunner& this_runner();
+BlockRunner* known_runner();
 
 }  // namespace emulator

@@ -15,7 +15,9 @@ constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE};
 constexpr size_t SIGNAL_STACK_BYTES = 64 * 1024;
 struct sigaction earlier[NSIG];
 
-const void* instruction(void* context) {
+}  // namespace
+
+const void* interrupted_instruction(void* context) {
 #if defined(__x86_64__)
     const auto* state = static_cast<ucontext_t*>(context);
     return reinterpret_cast<const void*>(state->uc_mcontext.gregs[REG_RIP]);
@@ -28,9 +30,11 @@ const void* instruction(void* context) {
 #endif
 }
 
+namespace {
+
 void handle(int signal, siginfo_t* information, void* context) {
-    BlockRunner& runner = this_runner();
-    if (!runner.running()) {
+    BlockRunner* runner = known_runner();
+    if (runner == nullptr || !runner->running()) {
         // Not ours: as if this handler were not there, when the instruction is tried again.
         sigaction(signal, &earlier[signal], nullptr);
         return;
@@ -38,14 +42,15 @@ void handle(int signal, siginfo_t* information, void* context) {
     char message[256];
     if (signal == SIGFPE) {
         snprintf(message, sizeof message, "division by zero");
+    } else if (runner->is_stack_full(information->si_addr)) {
+        snprintf(message, sizeof message, "the thread's stack of %zu KiB is full",
+                 STACK_BYTES / 1024);
     } else {
         snprintf(message, sizeof message,
                  "access to address %p, which is out of bounds or not aligned as its type needs",
                  information->si_addr);
     }
-    // One byte on, where a call would return to: as for all other instructions.
-    runner.failure.at.instruction = static_cast<const char*>(instruction(context)) + 1;
-    runner.fail(nullptr, 0, message);
+    runner->fail(message);
 }
 
 }  // namespace

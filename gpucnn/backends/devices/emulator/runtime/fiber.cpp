@@ -2,10 +2,11 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 
@@ -27,15 +28,21 @@ namespace emulator {
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr size_t STACK_BYTES = 256 * 1024;  // The sanitizer puts red zones around every variable.
-#else
-constexpr size_t STACK_BYTES = 64 * 1024;
-#endif
+// As large as compilers take it for (-fstack-clash-protection): 64 KiB on AArch64.
+constexpr size_t GUARD_BYTES = 64 * 1024;
+
+// Linux' MADV_GUARD_INSTALL, which older headers do not name.
+constexpr int GUARD_INSTALL = 102;
+
+bool guard(void* begin) {
+    return madvise(begin, GUARD_BYTES, GUARD_INSTALL) == 0 ||
+           mprotect(begin, GUARD_BYTES, PROT_NONE) == 0;
+}
 
 // Stacks begin at different places within a page, or all of them would fight for the same few
 // lines of the cache.
 constexpr size_t COLOUR_BYTES = 7 * 64;
+constexpr size_t PAGE = 4096;
 
 }  // namespace
 
@@ -193,31 +200,61 @@ void switch_context(Context& from, Context& to) {
 }
 
 Fiber::Fiber() {
-    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    mapping_size_ = STACK_BYTES + page;
-    mapping_ = mmap(nullptr, mapping_size_, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapping_ == MAP_FAILED || mprotect(mapping_, page, PROT_NONE) != 0) {
+    void* const mapping = mmap(nullptr, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED) {
         throw std::bad_alloc();
     }
-    context.stack = static_cast<char*>(mapping_) + page;
+    mapping_ = static_cast<char*>(mapping);
+    // A huge page would take far more than a thread uses.
+    madvise(mapping_, GUARD_BYTES + STACK_BYTES, MADV_NOHUGEPAGE);
+    if (!guard(mapping_)) {
+        munmap(mapping_, GUARD_BYTES + STACK_BYTES);
+        throw std::bad_alloc();
+    }
+    context.stack = mapping_ + GUARD_BYTES;
     context.size = STACK_BYTES;
     static std::atomic<size_t> made{0};
-    colour_ = made++ * COLOUR_BYTES % page;
+    colour_ = made++ * COLOUR_BYTES % PAGE;
 }
 
 Fiber::~Fiber() {
-    munmap(mapping_, mapping_size_);
+    munmap(mapping_, GUARD_BYTES + STACK_BYTES);
 }
 
 void Fiber::prepare(void (*function)()) {
     char* const bottom = static_cast<char*>(context.stack);
     char* const top = bottom + STACK_BYTES - colour_;
 #if defined(__SANITIZE_ADDRESS__)
-    // Functions that were left for good on this stack have left their red zones behind.
-    __asan_unpoison_memory_region(context.stack, STACK_BYTES);
+    // The runtime's own functions that were left for good have left their red zones behind; a
+    // kernel that was left so has ended the process.
+    __asan_unpoison_memory_region(bottom + STACK_BYTES - 4 * PAGE, 4 * PAGE);
 #endif
     context.stack_pointer = first_frame(bottom, top, function);
+}
+
+bool Fiber::guards(const void* address) const {
+    return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(mapping_) <
+           GUARD_BYTES;
+}
+
+unsigned most_workers() {
+    static const unsigned most = [] {
+        Fiber probe;
+        if (madvise(probe.context.stack, PAGE, GUARD_INSTALL) == 0) {
+            return ~0u;
+        }
+        unsigned mappings = 65530;
+        if (FILE* file = fopen("/proc/sys/vm/max_map_count", "r")) {
+            if (fscanf(file, "%u", &mappings) != 1) {
+                mappings = 65530;
+            }
+            fclose(file);
+        }
+        // A quarter is left to others.
+        return std::max(1u, mappings / 4 * 3 / (2 * 1024));
+    }();
+    return most;
 }
 
 bool Fiber::holds(const void* address) const {

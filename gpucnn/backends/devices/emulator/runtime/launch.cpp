@@ -1,9 +1,13 @@
 #include "launch.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 
 namespace emulator {
@@ -53,7 +57,26 @@ public:
 
     // Takes blocks until there are none left.
     void run() {
-        use_signal_stack();
+        begin_watched_work();
+        try {
+            use_signal_stack();
+            run_blocks();
+        } catch (const std::bad_alloc&) {
+            fail(NO_MEMORY);
+        }
+        end_watched_work();
+    }
+
+    // Whether it is worth waking others up.
+    bool is_large() const {
+        const uint32_t* block = request_.block;
+        return blocks_ > 1 && blocks_ * block[0] * block[1] * block[2] >= LARGE;
+    }
+    bool open() const { return next_.load() < blocks_ && !failed_.load(); }
+    bool failed() const { return failed_.load(); }
+
+private:
+    void run_blocks() {
         const std::vector<Region>& shared = shared_regions(request_);
         BlockRunner& runner = this_runner();
         const Kernel kernel = {request_.kernel, request_.entry, request_.slots};
@@ -66,6 +89,9 @@ public:
             }
             const uint64_t end = first + chunk_ < blocks_ ? first + chunk_ : blocks_;
             for (uint64_t i = first; i < end && !failed_.load(); ++i) {
+                if (stop_requested() != Stop::NONE) {
+                    return fail(reason_to_stop());
+                }
                 const uint64_t number = order_.at(i);
                 const uint3 index = {
                     static_cast<unsigned>(number % grid.x),
@@ -82,20 +108,18 @@ public:
         }
     }
 
-    // Whether it is worth waking others up.
-    bool is_large() const {
-        const uint32_t* block = request_.block;
-        return blocks_ > 1 && blocks_ * block[0] * block[1] * block[2] >= LARGE;
-    }
-    bool open() const { return next_.load() < blocks_ && !failed_.load(); }
-    bool failed() const { return failed_.load(); }
-
-private:
     void fail(const BlockRunner::Failure& failure) {
         if (!failed_.exchange(true)) {
             memcpy(failure_->message, failure.message, sizeof failure_->message);
             failure_->at = failure.at;
             failure_->other = failure.other;
+        }
+    }
+    // Outside of any block.
+    void fail(const char* message) {
+        if (!failed_.exchange(true)) {
+            snprintf(failure_->message, sizeof failure_->message, "kernel %s: %s",
+                     request_.kernel, message);
         }
     }
 
@@ -115,8 +139,7 @@ public:
     void run(Work& work, unsigned helpers) {
         {
             const std::lock_guard lock(mutex_);
-            while (threads_ < helpers) {
-                std::thread(&Helpers::help, this, threads_++).detach();
+            while (threads_ < helpers && start_helper()) {
             }
             work_ = &work;
             wanted_ = helpers;
@@ -129,6 +152,17 @@ public:
     }
 
 private:
+    // False where the system allows no more threads: those that there are do the work.
+    bool start_helper() {
+        try {
+            std::thread(&Helpers::help, this, threads_).detach();
+        } catch (const std::system_error&) {
+            return false;
+        }
+        ++threads_;
+        return true;
+    }
+
     [[noreturn]] void help(unsigned number) {
         std::unique_lock lock(mutex_);
         for (;;) {
@@ -156,19 +190,38 @@ private:
 
 }  // namespace emulator
 
-int emulator_launch(const LaunchRequest* request, LaunchFailure* failure) {
+namespace {
+
+int launch(const LaunchRequest& request, LaunchFailure* failure) {
     using namespace emulator;
     // Never destroyed: its threads sleep until the process ends.
     static auto* const helpers = new Helpers;
-    static std::mutex one_at_a_time;
-    const std::lock_guard lock(one_at_a_time);
-    catch_faults();
-    begin_launch_checks(*request);
-    Work work(*request, failure);
-    if (request->workers > 1 && work.is_large()) {
-        helpers->run(work, request->workers - 1);
+    begin_launch_checks(request);
+    Work work(request, failure);
+    const unsigned workers = std::min(request.workers, most_workers());
+    if (workers > 1 && work.is_large()) {
+        helpers->run(work, workers - 1);
     } else {
         work.run();
     }
-    return work.failed() ? 1 : 0;
+    return !work.failed() ? 0 : stop_requested() == Stop::INTERRUPT ? 2 : 1;
+}
+
+}  // namespace
+
+int emulator_launch(const LaunchRequest* request, LaunchFailure* failure) {
+    using namespace emulator;
+    static std::mutex one_at_a_time;
+    const std::lock_guard lock(one_at_a_time);
+    catch_faults();
+    begin_watch(request->stop);
+    int status = 1;
+    try {
+        status = launch(*request, failure);
+    } catch (const std::bad_alloc&) {
+        snprintf(failure->message, sizeof failure->message, "kernel %s: %s", request->kernel,
+                 NO_MEMORY);
+    }
+    end_watch();
+    return status;
 }

@@ -7,6 +7,8 @@
 
 #include "../include/module.h"
 #include "block.h"
+#include "place.h"
+#include "stop.h"
 
 extern "C" {
 
@@ -39,6 +41,7 @@ struct LaunchRequest {
     uint32_t workers;
     // Whether the module was compiled for race mode.
     uint32_t checked;
+    emulator::StopRequest stop;
 };
 
 struct LaunchFailure {
@@ -48,7 +51,7 @@ struct LaunchFailure {
     emulator::SourcePlace other;
 };
 
-// 0, or 1 with `failure` filled in.
+// 0; 1 with `failure` filled in; or 2 if the user has interrupted it.
 int emulator_launch(const LaunchRequest* request, LaunchFailure* failure);
 
 }  // extern "C"
@@ -61,8 +64,12 @@ constexpr int POISON = 0xff;
 // Where a launch's shared memory is on this thread of the host.
 const std::vector<Region>& shared_regions(const LaunchRequest& request);
 
-// Race mode: an access of these bytes, of whatever alignment.
-void check_bytes(const Call& call, const void* address, size_t size, Use use);
+// An access of these bytes, of whatever alignment, by the kernel's call that returns to
+// `instruction`.
+void check_bytes(
+    const Call& call, const void* instruction, const void* address, size_t size, Use use);
+void check_aligned(
+    const Call& call, const void* instruction, const void* address, size_t size, Use use);
 
 // Race mode: a copy to these bytes is under way, or it is done.
 void mark_pending(const void* address, size_t size, bool pending);
@@ -71,6 +78,9 @@ void mark_pending(const void* address, size_t size, bool pending);
 // thread of the host needs a stack for signals, since a fault may be that of a full stack.
 void catch_faults();
 void use_signal_stack();
+
+// The instruction at which a signal's handler has interrupted the thread.
+const void* interrupted_instruction(void* context);
 
 // Race mode: before a launch and before each of its blocks.
 void begin_launch_checks(const LaunchRequest& request);

@@ -16,6 +16,10 @@
 #include "launch.h"
 #include "shadow.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace emulator {
 
 namespace {
@@ -29,6 +33,8 @@ struct Checks {
     uintptr_t module_begin = 0;
     size_t module_bytes = 0;
     uint32_t block = 0;
+    // Begun with each launch and each block, and never the same again.
+    uint32_t epoch = 0;
     bool on = false;
 };
 Checks checks;
@@ -60,16 +66,12 @@ int find_module(dl_phdr_info* module, size_t, void* data) {
     return 1;
 }
 
-SourcePlace place_of(const Access& access) {
-    return access.call == nullptr ? SourcePlace{access.instruction, nullptr, 0}
-                                  : SourcePlace{nullptr, access.call->file, access.call->line};
-}
-
-[[noreturn]] void report(SourcePlace at, SourcePlace other, const char* message) {
+[[noreturn]] void report(const char* message, const Access* other = nullptr) {
     BlockRunner& runner = this_runner();
-    runner.failure.at = at;
-    runner.failure.other = other;
-    runner.fail(nullptr, 0, message);
+    if (other != nullptr) {
+        runner.failure.other = place_of_return(runner.entry(), other->instruction);
+    }
+    runner.fail(message);
 }
 
 bool is_in_order(const Access& earlier, const Access& later) {
@@ -103,13 +105,13 @@ bool at_odds(const Access& earlier, const Access& later) {
     char message[256];
     snprintf(message, sizeof message, "data race in %s: this %s and the %s by %s, unordered",
              shared ? "shared memory" : "global memory", this_kind, kind, who);
-    report(place_of(later), place_of(earlier), message);
+    report(message, &earlier);
 }
 
-Access record(Use use, const void* instruction, const Call* call) {
+Access record(Use use, const void* instruction) {
     const BlockRunner& runner = this_runner();
     const unsigned thread = runner.current();
-    return {instruction, call, checks.block, runner.interval(), checks.clocks.now(thread),
+    return {instruction, checks.block, runner.interval(), checks.clocks.now(thread),
             1u << thread % WARP, static_cast<uint16_t>(thread / WARP), use == Use::ATOMIC};
 }
 
@@ -128,50 +130,68 @@ Access joined(const Access& earlier, const Access& access) {
     return both;
 }
 
-void refuse_pending(const Memory& memory, const Word& word, const Access& access,
-                    const char* kind) {
+void refuse_pending(const Memory& memory, const Word& word, const char* kind) {
     if (memory.shared && word.pending) {
         char message[128];
         snprintf(message, sizeof message,
                  "%s of shared memory whose asynchronous copy has not been waited for", kind);
-        report(place_of(access), place_of(word.write), message);
+        report(message, &word.write);
     }
 }
 
-void refuse_unwritten(const Memory& memory, const Word& word, const Access& access) {
+void refuse_unwritten(const Memory& memory, const Word& word) {
     if (memory.shared && !word.written) {
-        report(place_of(access), {},
-               "read of shared memory that this block has not written");
+        report("read of shared memory that this block has not written");
     }
 }
 
-void read_word(Memory& memory, Word& word, const Access& access) {
-    refuse_pending(memory, word, access, "read");
-    refuse_unwritten(memory, word, access);
-    if (at_odds(word.write, access)) {
-        report_race(word.write, access, "read", "write", memory.shared);
+// Accesses of another block are kept: what this block does itself cannot put them in order.
+void keep(Access& last, Access& earlier, const Access& access) {
+    if (last.block != access.block) {
+        earlier = last;
     }
-    if (word.read.block != access.block) {
-        word.earlier_read = word.read;
+}
+
+void read_word(const Memory& memory, Word& word, const Access& access) {
+    refuse_pending(memory, word, "read");
+    refuse_unwritten(memory, word);
+    for (const Access* write : {&word.write, &word.earlier_write}) {
+        if (at_odds(*write, access)) {
+            report_race(*write, access, "read", "write", memory.shared);
+        }
     }
+    keep(word.read, word.earlier_read, access);
     word.read = joined(word.read, access);
 }
 
-void write_word(Memory& memory, Word& word, const Access& access) {
-    refuse_pending(memory, word, access, "write");
+void write_word(const Memory& memory, Word& word, const Access& access) {
+    refuse_pending(memory, word, "write");
     if (access.atomic) {
-        refuse_unwritten(memory, word, access);
+        refuse_unwritten(memory, word);
     }
     for (const Access* read : {&word.read, &word.earlier_read}) {
         if (at_odds(*read, access)) {
             report_race(*read, access, "write", "read", memory.shared);
         }
     }
-    if (at_odds(word.write, access)) {
-        report_race(word.write, access, "write", "write", memory.shared);
+    for (const Access* write : {&word.write, &word.earlier_write}) {
+        if (at_odds(*write, access)) {
+            report_race(*write, access, "write", "write", memory.shared);
+        }
     }
+    keep(word.write, word.earlier_write, access);
     word.write = word.write.atomic && access.atomic ? joined(word.write, access) : access;
     word.written = true;
+}
+
+// Until it is waited for, an asynchronous copy may still read what it copies.
+void refuse_copied(const Memory& memory, uintptr_t address, size_t size) {
+    const AsyncCopy* copy =
+        memory.shared ? nullptr : this_runner().copies.reader_of(address, size);
+    if (copy != nullptr) {
+        const Access reader = record(Use::READ, copy->instruction);
+        report("write of memory that an asynchronous copy under way reads", &reader);
+    }
 }
 
 Memory* find_memory(uintptr_t address) {
@@ -197,35 +217,36 @@ bool is_own(uintptr_t address, bool write) {
     return !write && (is_place || address - checks.module_begin < checks.module_bytes);
 }
 
-// `instruction` makes the access, or the runtime does for a `call`.
-void check(const void* pointer, size_t size, size_t alignment, Use use, const void* instruction,
-           const Call* call = nullptr) {
-    if (!this_runner().running()) {
+// `instruction` is where the access returns to.
+void check(const void* pointer, size_t size, size_t alignment, Use use, const void* instruction) {
+    if (!this_runner().running() || size == 0) {
         return;
     }
+    obey_stop();
     const auto address = reinterpret_cast<uintptr_t>(pointer);
     const char* const name = use == Use::READ ? "read" : "write";
     Memory* memory = find_memory(address);
     if (memory == nullptr && is_own(address, use != Use::READ)) {
         return;
     }
-    const Access access = record(use, instruction, call);
     char message[160];
     if (address % alignment != 0) {
         snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
                  name, size, pointer);
-        report(place_of(access), {}, message);
+        report(message);
     }
     if (memory == nullptr || !memory->holds(address + size - 1)) {
         snprintf(message, sizeof message, "out-of-bounds %s of %zu bytes at %p, in no array of "
                  "this launch", name, size, pointer);
-        report(place_of(access), {}, message);
+        report(message);
     }
-    const uintptr_t end = address + size;
-    for (uintptr_t at = address; at < end; at += memory->granule) {
-        Word& word = memory->word(at);
+    const Access access = record(use, instruction);
+    if (use != Use::READ) {
+        refuse_copied(*memory, address, size);
+    }
+    memory->each_word(address, size, [&](Word& word) {
         (use == Use::READ ? read_word : write_word)(*memory, word, access);
-    }
+    });
 }
 
 }  // namespace
@@ -236,6 +257,7 @@ void begin_launch_checks(const LaunchRequest& request) {
         return;
     }
     checks.arrays.resize(request.region_count + 1);
+    checks.shared.clear();
     for (uint64_t i = 0; i < request.region_count; ++i) {
         checks.arrays[i].reset(request.regions[i].begin, request.regions[i].bytes,
                                request.regions[i].element_bytes);
@@ -245,7 +267,11 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.module_begin = extent.begin;
     checks.module_bytes = extent.end - extent.begin;
     checks.arrays.back().reset(reinterpret_cast<const void*>(extent.variables),
-                               extent.variables_end - extent.variables, 1);
+                               extent.variables_end - extent.variables, MOST_GRANULE);
+    ++checks.epoch;
+    for (Memory& memory : checks.arrays) {
+        memory.begin(checks.epoch);
+    }
     checks.block = 0;
 }
 
@@ -253,10 +279,16 @@ void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
     if (!checks.on) {
         return;
     }
-    checks.shared.resize(shared.size());
-    for (size_t i = 0; i < shared.size(); ++i) {
-        checks.shared[i].shared = true;
-        checks.shared[i].reset(shared[i].begin, shared[i].bytes, 1);
+    if (checks.shared.size() != shared.size()) {
+        checks.shared.resize(shared.size());
+        for (size_t i = 0; i < shared.size(); ++i) {
+            checks.shared[i].shared = true;
+            checks.shared[i].reset(shared[i].begin, shared[i].bytes, MOST_GRANULE);
+        }
+    }
+    ++checks.epoch;
+    for (Memory& memory : checks.shared) {
+        memory.begin(checks.epoch);
     }
     checks.clocks.reset(threads);
     ++checks.block;
@@ -273,23 +305,43 @@ void mark_pending(const void* address, size_t size, bool pending) {
         return;
     }
     const auto begin = reinterpret_cast<uintptr_t>(address);
-    Memory* memory = find_memory(begin);
-    for (uintptr_t at = begin; memory != nullptr && at < begin + size; ++at) {
-        memory->word(at).pending = pending;
+    if (Memory* memory = find_memory(begin)) {
+        memory->each_word(begin, size, [=](Word& word) { word.pending = pending; });
     }
 }
 
-void check_bytes(const Call& call, const void* address, size_t size, Use use) {
+#if defined(__SANITIZE_ADDRESS__)
+
+// Looked at here, at the thread's own access: a collective may make it in another's place.
+void check_bytes(const Call& call, const void*, const void* address, size_t size, Use use) {
+    void* const begin = const_cast<void*>(address);
+    if (__asan_region_is_poisoned(begin, size) != nullptr) {
+        fail(call, "out-of-bounds %s of %zu bytes at %p by %s",
+             use == Use::READ ? "read" : "write", size, address, call.name);
+    }
+}
+
+#else
+
+void check_bytes(
+    const Call&, const void* instruction, const void* address, size_t size, Use use) {
     if (checks.on) {
-        check(address, size, 1, use, nullptr, &call);
+        check(address, size, 1, use, instruction);
     }
 }
 
-void check_access(const Call& call, const void* address, size_t size, Use use) {
+#endif
+
+void check_aligned(
+    const Call& call, const void* instruction, const void* address, size_t size, Use use) {
     if (reinterpret_cast<uintptr_t>(address) % size != 0) {
         fail(call, "misaligned access of %zu bytes at %p by %s", size, address, call.name);
     }
-    check_bytes(call, address, size, use);
+    check_bytes(call, instruction, address, size, use);
+}
+
+void check_access(const Call& call, const void* address, size_t size, Use use) {
+    check_aligned(call, __builtin_return_address(0), address, size, use);
 }
 
 }  // namespace emulator
@@ -301,7 +353,7 @@ extern "C" void __ubsan_handle_type_mismatch_v1(const void*, uintptr_t address) 
     char message[160];
     snprintf(message, sizeof message, "misaligned access to address %p",
              reinterpret_cast<void*>(address));
-    emulator::report({__builtin_return_address(0)}, {}, message);
+    emulator::report(message);
 }
 extern "C" void __ubsan_handle_type_mismatch_v1_abort(const void* data, uintptr_t address) {
     __ubsan_handle_type_mismatch_v1(data, address);

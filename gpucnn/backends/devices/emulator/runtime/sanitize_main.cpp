@@ -4,12 +4,15 @@
 //
 //     library PATH            kernel NAME             symbols PREFIX
 //     grid X Y Z              block X Y Z             shared_bytes COUNT      seed NUMBER
+//     time_limit SECONDS
+//     shared OFFSET BYTES     a variable of static shared memory
 //     buffer BYTES            in order; each gets memory of exactly that size
 //     pointer BUFFER OFFSET   an argument that points into a buffer
 //     value NUMBER            an argument of up to 8 bytes
 //
 // The result is the bytes of all buffers after the launch. Exit status 1: the emulator refused
-// something, and says on stderr what; any other is a sanitizer's.
+// something, and says on stderr what, and in a line "at FILE:LINE INSTRUCTION ..." where; any other
+// is a sanitizer's.
 #include <dlfcn.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -37,6 +40,8 @@ struct Job {
     std::string library, kernel, symbols;
     uint32_t grid[3], block[3];
     uint64_t shared_bytes = 0, seed = 0;
+    double time_limit = 0;
+    std::vector<SharedVariable> shared;
     std::vector<Buffer> buffers;
     struct Argument {
         int buffer;
@@ -66,6 +71,12 @@ Job read_job(const char* path) {
             fields >> job.shared_bytes;
         } else if (word == "seed") {
             fields >> job.seed;
+        } else if (word == "time_limit") {
+            fields >> job.time_limit;
+        } else if (word == "shared") {
+            SharedVariable variable = {};
+            fields >> variable.offset >> variable.bytes;
+            job.shared.push_back(variable);
         } else if (word == "buffer") {
             size_t bytes = 0;
             fields >> bytes;
@@ -93,6 +104,18 @@ void say_where() {
     fprintf(stderr, "emulator: kernel %s, block (%u, %u, %u), thread (%u, %u, %u)\n", kernel_name,
             place.block.x, place.block.y, place.block.z, place.thread.x, place.thread.y,
             place.thread.z);
+}
+
+void say_place(const emulator::SourcePlace& place) {
+    if (place.file != nullptr) {
+        fprintf(stderr, "%s:%d", place.file, place.line);
+    } else {
+        fputc('-', stderr);
+    }
+    for (uint32_t i = 0; i < place.count; ++i) {
+        fprintf(stderr, " %zu", static_cast<size_t>(place.frames[i]));
+    }
+    fputc('\n', stderr);
 }
 
 void* symbol(void* library, const std::string& name) {
@@ -137,12 +160,13 @@ int main(int, char** arguments) {
     kernel_name = job.kernel.c_str();
     __sanitizer_set_death_callback(say_where);
     const LaunchRequest request = {
-        kernel_name, entry->call, shared, nullptr, 0, values.data(), nullptr, 0,
+        kernel_name, entry->call, shared, job.shared.data(), job.shared.size(), values.data(), nullptr, 0,
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
-        job.shared_bytes, job.seed, 1, 0};
+        job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0}};
     LaunchFailure failure = {};
     if (emulator_launch(&request, &failure) != 0) {
-        fprintf(stderr, "%s\n", failure.message);
+        fprintf(stderr, "%s\nat ", failure.message);
+        say_place(failure.at);
         return 1;
     }
     std::ofstream result(arguments[2], std::ios::binary);

@@ -1,21 +1,25 @@
 // Race mode's memory of memory: who last read and wrote each element, and when.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <new>
+#include <utility>
 #include <vector>
 
 #include "block.h"
 
 namespace emulator {
 
-// One access, or several that nothing puts in order.
+// One access, or several that nothing puts in order. All zeros: there was none.
 struct Access {
-    // The instruction, or for what the compiler does not see the call.
+    // Where it returns to.
     const void* instruction;
-    const Call* call;
-    uint32_t block;     // Counted from 1 over a launch; 0: there was none.
+    uint32_t block;     // Counted from 1 over a launch.
     uint32_t interval;  // Barriers that the block had passed.
     uint32_t clock;     // Of the lanes; the latest of several.
     uint32_t lanes;     // A bit for each.
@@ -24,34 +28,125 @@ struct Access {
 };
 constexpr uint16_t SEVERAL_WARPS = 0xffff;
 
-// An element, which is the unit in which races are told apart.
+// What is known of an element, which is the unit in which races are told apart.
 struct Word {
     Access write;
     Access read;
-    // The last by a block before that of `read`.
+    // The last by a block before that of `write` or `read`.
+    Access earlier_write;
     Access earlier_read;
-    // Shared memory: whether the block has written it, and whether an asynchronous copy to it is
-    // under way.
+    // Of an element that was accessed in part: its bytes.
+    Word* bytes;
+    // When all of this was known; it is nothing if that was in another epoch than its memory's.
+    uint32_t epoch;
+    // Shared memory: whether the block has written the element, and whether an asynchronous copy
+    // to it is under way.
     bool written;
     bool pending;
 };
 
-// An array, or a variable of shared memory.
-struct Memory {
-    uintptr_t begin = 0;
-    size_t bytes = 0;
-    size_t granule = 1;  // Bytes of an element, 1, 2 or 4.
-    bool shared = false;
-    std::vector<Word> words;
+// Words that are zeros, or those of an earlier epoch. They take no memory until they are touched.
+class Words {
+public:
+    Words() = default;
+    Words(Words&& other) noexcept
+        : words_(std::exchange(other.words_, nullptr)), bytes_(other.bytes_) {}
+    ~Words() { release(); }
 
-    void reset(const void* first, size_t count, size_t element_bytes) {
-        begin = reinterpret_cast<uintptr_t>(first);
-        bytes = count;
-        granule = element_bytes;
-        words.assign((count + granule - 1) / granule, Word{});
+    void reset(size_t count) {
+        if (words_ != nullptr && count * sizeof(Word) <= bytes_ && bytes_ <= KEPT_BYTES) {
+            return;
+        }
+        release();
+        bytes_ = std::max<size_t>(count, 1) * sizeof(Word);
+        void* const mapping = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (mapping == MAP_FAILED) {
+            throw std::bad_alloc();
+        }
+        words_ = static_cast<Word*>(mapping);
     }
-    bool holds(uintptr_t address) const { return address - begin < bytes; }
-    Word& word(uintptr_t address) { return words[(address - begin) / granule]; }
+    Word& operator[](size_t i) { return words_[i]; }
+
+private:
+    void release() {
+        if (words_ != nullptr) {
+            munmap(words_, bytes_);
+            words_ = nullptr;
+        }
+    }
+
+    // More is given back to the system after each launch.
+    static constexpr size_t KEPT_BYTES = 64 << 20;
+
+    Word* words_ = nullptr;
+    size_t bytes_ = 0;
+};
+
+// The largest element; what is larger is several.
+constexpr size_t MOST_GRANULE = 4;
+
+// An array, or a variable of shared memory.
+class Memory {
+public:
+    bool shared = false;
+
+    // `granule` is how many bytes an element has, 1, 2 or 4.
+    void reset(const void* first, size_t count, size_t granule) {
+        begin_ = reinterpret_cast<uintptr_t>(first);
+        bytes_ = count;
+        granule_ = granule;
+        words_.reset((begin_ % granule_ + count + granule_ - 1) / granule_);
+    }
+    // All that was known is forgotten.
+    void begin(uint32_t now) {
+        epoch_ = now;
+        parts_.clear();
+    }
+    bool holds(uintptr_t address) const { return address - begin_ < bytes_; }
+
+    // Calls visit(word) for all that is known of these bytes.
+    template <typename Visit>
+    void each_word(uintptr_t address, size_t size, Visit visit) {
+        const uintptr_t end = address + size;
+        while (address < end) {
+            const uintptr_t offset = address % granule_;
+            const uintptr_t next = std::min(end, address - offset + granule_);
+            Word& word = words_[(address - begin_ + begin_ % granule_) / granule_];
+            if (word.epoch != epoch_) {
+                word = {};
+                word.epoch = epoch_;
+            }
+            if (word.bytes == nullptr && next - address < granule_) {
+                word.bytes = parts_.emplace_back().split(word);
+            }
+            if (word.bytes == nullptr) {
+                visit(word);
+            } else {
+                for (uintptr_t i = offset; i < offset + (next - address); ++i) {
+                    visit(word.bytes[i]);
+                }
+            }
+            address = next;
+        }
+    }
+
+private:
+    struct Parts {
+        Word word[MOST_GRANULE];
+        Word* split(const Word& whole) {
+            std::fill_n(word, MOST_GRANULE, whole);
+            return word;
+        }
+    };
+
+    // Of a launch; of shared memory a block.
+    uint32_t epoch_ = 0;
+    uintptr_t begin_ = 0;
+    size_t bytes_ = 0;
+    size_t granule_ = 1;
+    Words words_;
+    std::deque<Parts> parts_;
 };
 
 // What each lane of each warp of the running block knows of the others: all that lane l did before

@@ -1,5 +1,10 @@
 // Instructions of PTX on the host: what each opcode does. An opcode that is not here does not
 // compile.
+#pragma once
+
+#include "../atomics.h"
+#include "../collectives.h"
+#include "../short_float.h"
 
 namespace emulator {
 
@@ -141,7 +146,7 @@ EMULATOR_UNCHECKED void combine_ldmatrix(void** lanes) {
                 const unsigned outer = lane / 4, inner = lane % 4 * 2 + i;
                 const unsigned row = transposed ? inner : outer;
                 const unsigned column = transposed ? outer : inner;
-                memcpy(&halves[i], load(matrix * 8 + row)->row + 2 * column, 2);
+                __builtin_memcpy(&halves[i], load(matrix * 8 + row)->row + 2 * column, 2);
             }
             load(lane)->result[matrix] = halves[0] | static_cast<unsigned>(halves[1]) << 16;
         }

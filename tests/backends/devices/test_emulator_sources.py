@@ -1,0 +1,199 @@
+"""What a file of kernels may look like: macros, headers, spellings, and what it is refused for."""
+
+import numpy as np
+import pytest
+
+from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.errors import BackendError
+
+pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
+ONE = (1, 1, 1)
+
+
+def write(folder, **texts):
+    """Files by their names without a dot: "a_cu" is a.cu; headers go to where ours are."""
+    for name, text in texts.items():
+        stem, _, ending = name.rpartition("_")
+        path = folder / ("include" if ending == "cuh" else "") / f"{stem}.{ending}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+def first_of(device, module, name, count=1, shared_bytes=0, threads=1):
+    """Launches a kernel of one array: its first elements."""
+    y = device.asarray(np.zeros(count, np.float32))
+    device.launch(module[name], ONE, (threads, 1, 1), shared_bytes, (y,))
+    return device.to_numpy(y).tolist()
+
+
+def test_macros_stay_in_their_file(emulators, tmp_path):
+    """All are wanted at once, so what can be compiled together is."""
+    device = emulators["fast"]
+    sources = []
+    for i in range(4):
+        text = f"#ifndef WIDTH\n#define WIDTH {i}\n#endif\n"
+        write(tmp_path, **{f"own{i}_cu": f"{text}__global__ void k(float* y) {{ y[0] = WIDTH; }}"})
+        sources.append(KernelSource(f"own{i}.cu", folder=tmp_path))
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        use = '#include "width.cuh"\n__global__ void k(float* y) { y[0] = WIDTH; }'
+        write(folder, width_cuh=text, header_cu=use)
+        sources.append(KernelSource("header.cu", (("I", i),), folder))
+    device.compile_all(sources)
+    for i, source in enumerate(sources):
+        assert first_of(device, device.compile(source), "k") == [i // 2], source
+
+
+def test_shared_memory_of_headers_is_counted_a_module(emulators, tmp_path):
+    """Together it would be more than a block may have."""
+    write(
+        tmp_path,
+        tile_cuh="""#pragma once
+        template <int N> __device__ float last(float x) {
+            __shared__ float tile[N];
+            tile[threadIdx.x] = x;
+            __syncthreads();
+            return tile[blockDim.x - 1];
+        }""",
+        k_cu='#include "tile.cuh"\n__global__ void k(float* y) { y[0] = last<N>(y[0]); }',
+    )
+    sources = [KernelSource("k.cu", (("N", n),), tmp_path) for n in range(4000, 4008)]
+    device = emulators["fast"]
+    device.compile_all(sources)
+    for n, source in enumerate(sources, 4000):
+        assert device.compile(source)["k"].static_shared_bytes == 4 * n
+
+
+@pytest.mark.parametrize("folder", ["include", "."])
+def test_headers_beside_the_file_or_in_its_include(emulators, tmp_path, folder):
+    """A header sees the constants, and headers of its own."""
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / folder / "a.cuh").write_text('#include "b.cuh"\n#include "philox.cuh"\n')
+    (tmp_path / folder / "b.cuh").write_text("__device__ float value() { return VALUE; }\n")
+    write(tmp_path, k_cu='#include "a.cuh"\n__global__ void k(float* y) { y[0] = value(); }')
+    device = emulators["fast"]
+    module = device.compile(KernelSource("k.cu", (("VALUE", 7),), tmp_path))
+    assert first_of(device, module, "k") == [7]
+
+
+def test_a_header_that_is_nowhere(kernels):
+    with pytest.raises(BackendError, match=r"test\.cu:2:\d+: .*nowhere\.cuh: No such file"):
+        kernels('// Missing:\n#include "nowhere.cuh"\n__global__ void k(float* y) { y[0] = 2; }')
+    kernels('// #include "nowhere.cuh"\n#include "cuda_fp16.h"\n__global__ void k(half* y) {}')
+
+
+DYNAMIC = {
+    "one name": """
+__global__ void k(float* y) {
+    extern __shared__ float a[];
+    BODY
+}""",
+    "two names": """
+__global__ void other(int* y) { extern __shared__ int b[]; b[0] = y[0]; }
+__global__ void k(float* y) {
+    extern __shared__ __align__(16) float a[];
+    BODY
+}""",
+    "in a template": """
+template <typename T> __device__ T* memory() {
+    extern __shared__ __align__(16) unsigned char raw[];
+    return reinterpret_cast<T*>(raw);
+}
+__global__ void k(float* y) { float* a = memory<float>(); BODY }""",
+    "in a header": """
+#include "memory.cuh"
+__global__ void k(float* y) { float* a = memory(); BODY }""",
+}
+
+
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+@pytest.mark.parametrize("text", DYNAMIC.values(), ids=DYNAMIC)
+def test_dynamic_shared_memory(kernels, tmp_path, text, mode):
+    header = "__device__ float* memory() { extern __shared__ float words[]; return words; }"
+    write(tmp_path, memory_cuh=header)
+    body = "a[threadIdx.x] = threadIdx.x; __syncthreads(); y[threadIdx.x] = a[3 - threadIdx.x];"
+    device, module = kernels(text.replace("BODY", body), mode)
+    assert first_of(device, module, "k", 4, 16, 4) == [3, 2, 1, 0]
+
+
+SPELLINGS = {
+    "bounds first": "__global__ __launch_bounds__(64) void k(float* y) { BODY }",
+    "bounds last": "__global__ void __launch_bounds__(8 * (4 + 4), 1)\nk(float* y) { BODY }",
+    "extern C": 'extern "C" __global__ void __launch_bounds__(64) k(float* y) { BODY }',
+    "extern C block": 'extern "C" {\n__global__ void __launch_bounds__(64) k(float* y) { BODY }\n}',
+    "static": "static __global__ void __launch_bounds__(64) k(float* y) { BODY }",
+    "static last": "__global__ static void __launch_bounds__(64) k(float* y) { BODY }",
+    "declared before": """__global__ void __launch_bounds__(64) k(float* y);
+        __global__ void __launch_bounds__(64) k(float* y) { BODY }""",
+    "in a comment": """// __global__ void old(float* y) {}
+        /* __global__ void older(float* y);
+           extern __shared__ float gone[]; */
+        __global__ void /* of 64 */ __launch_bounds__(64) k(float* y) { BODY }""",
+}
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=SPELLINGS)
+def test_spellings_of_a_kernel(kernels, text):
+    """Its static shared memory is its own, though it has the name of another file's."""
+    body = "__shared__ float s[16]; s[threadIdx.x] = 1; __syncthreads(); y[0] = s[0];"
+    device, module = kernels(text.replace("BODY", body))
+    assert list(module) == ["k"]
+    assert (module["k"].most_threads, module["k"].static_shared_bytes) == (64, 64)
+    assert first_of(device, module, "k") == [1]
+
+
+def test_kernels_of_the_same_name_in_c(emulators, tmp_path):
+    device = emulators["fast"]
+    text = 'extern "C" __global__ void k(float* y) { y[0] = VALUE; }'
+    write(tmp_path, k_cu=text)
+    sources = [KernelSource("k.cu", (("VALUE", i),), tmp_path) for i in range(4)]
+    device.compile_all(sources)
+    assert [first_of(device, device.compile(s), "k")[0] for s in sources] == [0, 1, 2, 3]
+
+
+def test_a_string_is_not_a_comment(kernels):
+    device, module = kernels("""
+        __device__ const char text[] = "// \\" /*";
+        __global__ void k(float* y) { y[0] = text[0] == '/' ? '"' : 0; }""")
+    assert first_of(device, module, "k") == [ord('"')]
+
+
+def test_parameters_of_truth_values(kernels):
+    device, module = kernels("__global__ void k(float* y, bool yes) { y[0] = yes ? 5 : 6; }")
+    y = device.asarray(np.zeros(1, np.float32))
+    for value, expected in ((np.True_, 5), (np.False_, 6)):
+        device.launch(module["k"], ONE, ONE, 0, (y, value))
+        assert y[0] == expected
+
+
+def test_a_file_that_is_not_utf8(emulators, tmp_path):
+    (tmp_path / "k.cu").write_bytes(b"// caf\xe9\n__global__ void k(float* y) {}\n")
+    with pytest.raises(BackendError, match=r"k\.cu is not UTF-8: byte 6 is 0xe9; save it as UTF-8"):
+        emulators["fast"].compile(KernelSource("k.cu", folder=tmp_path))
+
+
+def test_a_file_that_has_changed_is_compiled_anew(kernels, tmp_path):
+    for value in (1, 2):
+        device, module = kernels(f"__global__ void k(float* y) {{ y[0] = {value}; }}")
+        assert first_of(device, module, "k") == [value]
+    write(tmp_path, h_cuh="#define H 3\n")
+    for value in (3, 4):
+        write(tmp_path, h_cuh=f"#define H {value}\n")
+        device, module = kernels('#include "h.cuh"\n__global__ void k(float* y) { y[0] = H; }')
+        assert first_of(device, module, "k") == [value]
+
+
+def test_a_kernel_that_has_lost_its_name(emulators, tmp_path):
+    write(tmp_path, activation_cu="__global__ void relu(float* y) {}\n__global__ void b(int n) {}")
+    backend = KernelBackend(emulators["fast"])
+    backend.kernels = tmp_path
+    with pytest.raises(BackendError, match=r"has no kernel relu_forward; it has relu, b"):
+        backend.relu_forward(backend.asarray(np.ones(4)))
+
+
+def test_workers_are_at_least_one():
+    for workers in (-1, 0):
+        with pytest.raises(BackendError, match=f"workers is {workers}"):
+            EmulatorDevice(workers=workers)
