@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gpucnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "pytest", "hypothesis")
 NEEDED = ("numpy", "click", "msgspec", "safetensors", "threadpoolctl", "tqdm")
 NEEDED_FOR_TESTS = ("pytest", "hypothesis")
+PARTS = ("tests", "kernels", "step_lenet", "step_resnet9", "step_resnet18", "unpack_cifar10",
+         "train_mnist", "train_cifar10", "train_digits")  # fmt: skip
 GRACE = 15.0
 """Seconds of a part's time that it has to say what it knows when it is late, before it is killed.
 The processes of pytest may take 10 of them to end."""
@@ -97,7 +99,10 @@ def parse():
     parser.add_argument("--commit", help="of the checkout, where git does not know it")
     parser.add_argument("--backend", default="cuda", choices=("cuda", "emulator", "numpy"))
     parser.add_argument("--minutes", type=float, default=8.75, help="for all parts together")
-    parser.add_argument("--only", action="append", metavar="PART", help="may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, metavar="PART",
+        help=f"one of {', '.join(PARTS)}; may be repeated",
+    )  # fmt: skip
     parser.add_argument(
         "--quick", action="store_true", help="little of each part, to see that all of them work"
     )

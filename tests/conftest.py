@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
 from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.backends.devices.cuda import nvrtc
+from gpucnn.errors import BackendError
 
 UNCOMPILED = [("numpy", "fp32"), ("numpy", "fp64")]
 CUDA = pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu)
@@ -30,16 +33,37 @@ settings.register_profile("few", settings.get_profile("ci"), max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def _why_no_nvrtc():
+    try:
+        nvrtc.compiler_version()
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
+NEEDS = {"gpu": lambda: why_unavailable("cuda"), "nvrtc": _why_no_nvrtc}
+"""Why tests with such a mark cannot run here; empty where they can."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Where no GPU can be used, one of its tests is left: it is skipped, and says why."""
-    waiting = [item for item in items if item.get_closest_marker("gpu")]
-    reason = why_unavailable("cuda") if waiting else ""
-    if reason:
-        rest = set(waiting[1:])
-        waiting[0].add_marker(pytest.mark.skip(reason=reason))
-        items[:] = [item for item in items if item not in rest]
-        config.hook.pytest_deselected(items=waiting[1:])
+    """Where what a mark needs is missing, one of its tests is left: it is skipped, and says why."""
+    for mark, why in NEEDS.items():
+        waiting = [item for item in items if item.get_closest_marker(mark)]
+        reason = why() if waiting else ""
+        if reason:
+            rest = set(waiting[1:])
+            waiting[0].add_marker(pytest.mark.skip(reason=reason))
+            items[:] = [item for item in items if item not in rest]
+            config.hook.pytest_deselected(items=waiting[1:])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A line for each reason why tests were skipped, however many were."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"SKIPPED [{count}] {reason}")
 
 
 def _available(name, precision="fp32"):

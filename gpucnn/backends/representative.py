@@ -1,17 +1,22 @@
-"""Every operation at the shapes of well-known networks, and at awkward ones.
+"""Every operation at the shapes of well-known networks, and at awkward ones, in every variant.
 
 On a device that only plans, this tells all kernels and variants; arrays have no contents here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Padding, Pair
+from gpucnn.backends.geometry import Conv2dGeometry, Padding, Pair, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.backends.variants import TILES, GemmTile, Pass, Variant, conv2d_variants
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,18 @@ class Convolution:
     dilation: Pair = (1, 1)
     groups: int = 1
 
+    @property
+    def options(self) -> tuple[Pair, Padding, Pair, int]:
+        """Stride, padding, dilation and groups, in the order in which operations take them."""
+        return self.stride, self.padding, self.dilation, self.groups
+
+    @property
+    def geometry(self) -> Conv2dGeometry:
+        """All sizes."""
+        x_shape = (self.N, self.H, self.W, self.C)
+        w_shape = (self.K, *self.filter, self.C // self.groups)
+        return conv2d_geometry(x_shape, w_shape, *self.options)
+
 
 CONVOLUTIONS = (
     Convolution("LeNet 1", 128, 28, 28, 1, 32, (5, 5), padding=(2, 2)),
@@ -41,12 +58,56 @@ CONVOLUTIONS = (
     Convolution("ResNet-50 1×1", 64, 56, 56, 256, 64, (1, 1)),
     Convolution("ResNet-50 3×3/2", 64, 56, 56, 128, 128, (3, 3), (2, 2), (1, 1)),
     Convolution("ResNet-50 shortcut", 64, 28, 28, 512, 1024, (1, 1), (2, 2)),
-    Convolution("MobileNet depthwise", 64, 56, 56, 128, 128, (3, 3), (1, 1), (1, 1), groups=128),
     Convolution("ResNeXt, 32 groups", 64, 28, 28, 256, 256, (3, 3), (1, 1), (1, 1), groups=32),
     Convolution("DeepLab, dilated", 8, 33, 33, 256, 256, (3, 3), (1, 1), (2, 2), (2, 2)),
     Convolution("odd sizes", 3, 13, 17, 5, 7, (3, 2), (2, 1), ((1, 2), (0, 1)), (1, 2)),
     Convolution("one pixel", 1, 1, 1, 1, 1, (1, 1)),
 )
+"""In every variant, with the tile that is chosen."""
+
+TILED_CONVOLUTIONS = (
+    Convolution("ResNet-50 3×3", 64, 56, 56, 64, 64, (3, 3), padding=(1, 1)),
+    Convolution("ResNet-50 1×1", 64, 56, 56, 256, 64, (1, 1)),
+    # Few channels under strides: the indices that an element takes fill the registers.
+    Convolution("few filters", 8, 32, 32, 16, 3, (7, 7), (2, 2), (3, 3)),
+    Convolution("few channels", 8, 32, 32, 1, 4, (7, 7), (4, 4), (3, 3)),
+    Convolution("tiny filters", 8, 32, 32, 1, 3, (2, 2), (8, 8)),
+    Convolution("groups, dilated", 8, 32, 32, 8, 6, (3, 3), (2, 2), (3, 3), (3, 3), groups=2),
+)
+"""In every tile of the matrix product: other shapes of a network choose other tiles."""
+
+
+def _depthwise(
+    network: str,
+    size: int,
+    C: int,
+    filter_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+) -> Convolution:
+    return Convolution(
+        network, 32, size, size, C, C, filter_size, stride, padding, dilation, groups=C
+    )
+
+
+DEPTHWISE_CONVOLUTIONS = (
+    _depthwise("MobileNet", 56, 128, (3, 3), (1, 1), (1, 1)),
+    _depthwise("MobileNet, strided", 112, 64, (3, 3), (2, 2), (1, 1)),
+    _depthwise("EfficientNet 5×5", 28, 240, (5, 5), (1, 1), (2, 2)),
+    _depthwise("EfficientNet 5×5/2", 28, 240, (5, 5), (2, 2), (2, 2)),
+    _depthwise("ConvNeXt 7×7", 56, 96, (7, 7), (1, 1), (3, 3)),
+    _depthwise("most taps", 20, 32, (8, 8), (1, 1), (4, 4)),
+    _depthwise("most taps and longest stride", 40, 16, (8, 8), (8, 8)),
+    _depthwise("longest filter", 70, 8, (1, 64)),
+    _depthwise("dilated", 33, 20, (3, 3), (1, 1), (2, 2), (2, 2)),
+    # Channels that 4 does not divide are read one by one.
+    _depthwise("two channels", 9, 2, (3, 3), (1, 1), (1, 1)),
+    _depthwise("odd channels, 3×3", 17, 7, (3, 3), (2, 1), (1, 1)),
+    _depthwise("odd channels, 6×6", 17, 33, (6, 6), (3, 5), (2, 2)),
+    _depthwise("odd channels, most taps", 20, 7, (8, 8), (1, 1), (4, 4)),
+)
+"""In the variant for them alone."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +138,21 @@ _MATRICES = ((128, 3136, 128), (128, 128, 10), (256, 512, 100), (64, 2048, 1000)
 _CHANNELS = (1, 3, 10, 64, 100, 1000)
 
 
-def run_all(backend: Backend) -> None:
+def run_all(backend: KernelBackend) -> None:
     """Runs every operation of the backend over all of these problems."""
     for convolution in CONVOLUTIONS:
         _convolve(backend, convolution)
+        _convolve_in_every_variant(backend, convolution)
+    for convolution in TILED_CONVOLUTIONS:
+        _convolve_in_every_tile(backend, convolution)
+    for convolution in DEPTHWISE_CONVOLUTIONS:
+        for which in Pass:
+            _run_pass(backend, convolution, which)
     for pooling in POOLINGS:
         _pool(backend, pooling)
     for rows, inputs, outputs in _MATRICES:
         _multiply(backend, rows, inputs, outputs)
+    _multiply_in_every_tile(backend)
     for channels in _CHANNELS:
         _normalise(backend, channels)
         _classify(backend, channels)
@@ -94,17 +162,69 @@ def run_all(backend: Backend) -> None:
 
 
 def _convolve(backend: Backend, problem: Convolution) -> None:
-    x = backend.empty((problem.N, problem.H, problem.W, problem.C))
-    w = backend.empty((problem.K, *problem.filter, problem.C // problem.groups))
-    options = (problem.stride, problem.padding, problem.dilation, problem.groups)
-    dy = backend.conv2d_forward(x, w, None, *options)
-    bias = backend.empty((problem.K,))
-    backend.conv2d_forward(x, w, bias, *options)
-    backend.conv2d_forward(x, w, bias, *options, relu=True)
-    backend.conv2d_forward(x, w, bias, *options, residual=dy, relu=True)
-    backend.conv2d_input_grad(dy, w, x.shape, *options)
-    backend.conv2d_filter_grad(x, dy, w.shape, *options)
-    backend.channel_sum(dy)
+    """All passes in the variant that is chosen, and forward with all that may stand behind it."""
+    for which in Pass:
+        _run_pass(backend, problem, which)
+    x, w, y, bias = _arrays(backend, problem)
+    backend.conv2d_forward(x, w, None, *problem.options)
+    backend.conv2d_forward(x, w, bias, *problem.options)
+    backend.conv2d_forward(x, w, bias, *problem.options, relu=True)
+    backend.channel_sum(y)
+
+
+def _convolve_in_every_variant(backend: KernelBackend, problem: Convolution) -> None:
+    for which in Pass:
+        for variant in conv2d_variants(problem.geometry, which):
+            with _held_to(backend, variant, None):
+                _run_pass(backend, problem, which)
+
+
+def _convolve_in_every_tile(backend: KernelBackend, problem: Convolution) -> None:
+    for which, tile in product(Pass, TILES):
+        with _held_to(backend, Variant.GEMM, tile):
+            _run_pass(backend, problem, which)
+
+
+def _run_pass(backend: Backend, problem: Convolution, which: Pass) -> None:
+    """One pass; forward with all that may stand behind it at once."""
+    x, w, y, bias = _arrays(backend, problem)
+    if which is Pass.FORWARD:
+        backend.conv2d_forward(x, w, bias, *problem.options, residual=y, relu=True)
+    elif which is Pass.INPUT_GRAD:
+        backend.conv2d_input_grad(y, w, x.shape, *problem.options)
+    else:
+        backend.conv2d_filter_grad(x, y, w.shape, *problem.options)
+
+
+def _arrays(backend: Backend, problem: Convolution) -> tuple[Array, Array, Array, Array]:
+    """x, w, y and the bias."""
+    sizes = problem.geometry
+    shapes = (sizes.x_shape, sizes.w_shape, sizes.y_shape, (problem.K,))
+    x, w, y, bias = (backend.empty(shape) for shape in shapes)
+    return x, w, y, bias
+
+
+def _multiply_in_every_tile(backend: KernelBackend) -> None:
+    """Both ways round, and rows that are moved as vectors or not."""
+    flags = (False, True)
+    sizes = ((64, 128, 256), (3, 5, 7))
+    for tile, (M, N, K), transpose_a, transpose_b in product(TILES, sizes, flags, flags):
+        a = backend.empty((K, M) if transpose_a else (M, K))
+        b = backend.empty((N, K) if transpose_b else (K, N))
+        with _held_to(backend, None, tile):
+            backend.matmul(a, b, transpose_a, transpose_b, backend.empty((N,)))
+
+
+@contextmanager
+def _held_to(
+    backend: KernelBackend, variant: Variant | None, tile: GemmTile | None
+) -> Iterator[None]:
+    """Takes the choice of variant and tile from the backend."""
+    backend.variant, backend.tile = variant, tile
+    try:
+        yield
+    finally:
+        backend.variant = backend.tile = None
 
 
 def _pool(backend: Backend, problem: Pooling) -> None:

@@ -15,6 +15,7 @@ from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Clock, Run
 from gpucnn.errors import BackendError
+from gpucnn.processor import available_cores
 
 _THREADS = 256
 _VECTOR, _COPY_VECTORS, _CHAINS = 4, 4, 8
@@ -34,10 +35,12 @@ class Ceilings:
     Attributes:
         bandwidth: bytes a second, those read and those written, of a copy.
         arithmetic: FP32 operations a second; a multiply-add is two.
+        cores: of the CPU that does the work; 0 on a GPU.
     """
 
     bandwidth: float
     arithmetic: float
+    cores: int = 0
 
     @property
     def unit(self) -> tuple[str, float]:
@@ -48,9 +51,10 @@ class Ceilings:
     def text(self) -> str:
         """Both of them, for people."""
         unit, size = self.unit
+        a_core = f" on {self.cores} cores" if self.cores else ""
         return (
             f"at most {self.bandwidth / 1e9:.4g} GB/s copied and {self.arithmetic / size:.3g} "
-            f"{unit} of FP32, measured"
+            f"{unit} of FP32{a_core}, measured"
         )
 
     def seconds(self, flops: int, traffic: int) -> float:
@@ -69,10 +73,16 @@ def measure_ceilings(backend: Backend, clock: Clock) -> Ceilings:
     """
     if isinstance(backend, KernelBackend):
         return Ceilings(
-            _copy_rate(backend.device, clock), _multiply_add_rate(backend.device, clock)
+            _copy_rate(backend.device, clock),
+            _multiply_add_rate(backend.device, clock),
+            0 if backend.name == "cuda" else available_cores(),
         )
     if isinstance(backend, NumpyBackend):
-        return Ceilings(_numpy_copy_rate(backend, clock), _matrix_rate(backend, clock))
+        return Ceilings(
+            _numpy_copy_rate(backend, clock),
+            _matrix_rate(backend, clock),
+            backend.workers.threads,
+        )
     raise BackendError(f"there is no measure of what the {backend.name} backend can do at most")
 
 

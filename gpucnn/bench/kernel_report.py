@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
 
-_LEFT = (0, 1, 2, 10)
-
 
 def table_of(
     measurements: Sequence[Measurement],
@@ -17,11 +15,13 @@ def table_of(
     A star is at the variant that the backend takes by itself, where there are several.
     """
     unit, _ = measurements[0].ceilings.unit
-    header = ["problem", "operation", "variant", "median", "quartiles", "", unit, "GB/s",
+    a_core = ["a core"] if measurements[0].ceilings.cores else []
+    header = ["problem", "operation", "variant", "median", "quartiles", "", unit, *a_core, "GB/s",
               "of ceiling"]  # fmt: skip
+    left = (0, 1, 2, len(header) + 1)
     if any(one.torch for one in measurements):
         header += ["torch", "format", "ours / torch"]
-    return header, [_row(measurement) for measurement in measurements], _LEFT
+    return header, [_row(measurement) for measurement in measurements], left
 
 
 def footer(benchmark: KernelBenchmark) -> str:
@@ -38,7 +38,7 @@ def duration(milliseconds: float) -> str:
 
 
 def _row(one: Measurement) -> list[str]:
-    best, (_, unit) = one.best_torch, one.ceilings.unit
+    best, (_, unit), a_core = one.best_torch, one.ceilings.unit, one.flop_rate_a_core
     several = len(one.problem.variants) > 1
     row = [
         one.problem.name,
@@ -46,6 +46,7 @@ def _row(one: Measurement) -> list[str]:
         f"{one.variant}*" if one.variant and one.is_chosen and several else one.variant,
         *map(duration, (one.ours.median, one.ours.low, one.ours.high)),
         f"{one.flop_rate / unit:.3g}",
+        *([] if a_core is None else [f"{a_core / unit:.3g}"]),
         f"{one.byte_rate / 1e9:.3g}",
         f"{one.share:.0%}",
     ]

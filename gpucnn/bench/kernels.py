@@ -62,6 +62,12 @@ class Measurement:
         return self.problem.flops / (self.ours.median / 1e3)
 
     @property
+    def flop_rate_a_core(self) -> float | None:
+        """The same of each of the CPU's cores; None on a GPU."""
+        cores = self.ceilings.cores
+        return self.flop_rate / cores if cores else None
+
+    @property
     def byte_rate(self) -> float:
         """Bytes a second, of those that have to be moved."""
         return self.problem.traffic / (self.ours.median / 1e3)
@@ -85,7 +91,7 @@ class Measurement:
 
     def as_json(self) -> dict[str, Any]:
         """All of it, times in milliseconds."""
-        best = self.best_torch
+        best, a_core = self.best_torch, self.flop_rate_a_core
         return {
             "problem": self.problem.name,
             "operation": self.problem.operation,
@@ -96,6 +102,7 @@ class Measurement:
             "traffic_bytes": self.problem.traffic,
             "ours": asdict(self.ours),
             "tflops": self.flop_rate / 1e12,
+            "gflops_a_core": None if a_core is None else a_core / 1e9,
             "gb_per_second": self.byte_rate / 1e9,
             "share_of_ceiling": self.share,
             "torch": {timing.name: asdict(timing) for timing in self.torch},
@@ -182,6 +189,7 @@ class KernelBenchmark:
             "ceilings": {
                 "gb_per_second": self.ceilings.bandwidth / 1e9,
                 "tflops": self.ceilings.arithmetic / 1e12,
+                "cores": self.ceilings.cores or None,
             },
             "measurements": [measurement.as_json() for measurement in measurements],
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.output import backend_option, table
+from gpucnn.cli.output import NewFile, backend_option, table
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
               help="Begin no further problem after so long.")  # fmt: skip
 @click.option("--kernels", "folder", type=click.Path(path_type=Path), metavar="DIR",
               help="A folder of .cu files that take the place of gpucnn's own.")  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--json", "json_path", type=NewFile(), metavar="FILE",
               help="Write everything that was measured, anew after each problem.")  # fmt: skip
-@click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="FILE.png",
+@click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
               help="Draw the roofline; needs the extra gpucnn[plot].")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")
 @backend_option

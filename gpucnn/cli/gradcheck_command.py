@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import json_option, print_json, set_option, table
+from gpucnn.cli.output import BACKENDS, json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
 
 
@@ -19,6 +19,8 @@ from gpucnn.cli.shape_options import shape_options
               help="The largest relative error allowed.")  # fmt: skip
 @click.option("--batch", default=3, show_default=True, type=click.IntRange(min=2),
               help="Samples of the random inputs.")  # fmt: skip
+@click.option("--backend", type=click.Choice(BACKENDS), default="numpy", show_default=True,
+              help="Only numpy has the float64 that finite differences need.")  # fmt: skip
 @json_option
 def command(
     config: Path,
@@ -27,6 +29,7 @@ def command(
     classes: int | None,
     bound: float,
     batch: int,
+    backend: str,
     as_json: bool,
 ) -> int:
     """Check every gradient of CONFIG's model against finite differences in float64.
@@ -42,15 +45,19 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
+    from gpucnn.errors import BackendError
     from gpucnn.gradcheck import check_network
     from gpucnn.layers import Network
 
+    if backend not in ("numpy", "auto"):
+        raise BackendError(
+            f"finite differences need float64, which the {backend} backend does not have; leave "
+            f"--backend {backend} out, and its kernels to gpucnn kernels check"
+        )
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
-    backend = get_backend("numpy", "fp64")
-    network = Network(
-        loaded.build_model(), shape, count, backend, loaded.seed, loaded.training.fuse
-    )
+    numpy = get_backend("numpy", "fp64")
+    network = Network(loaded.build_model(), shape, count, numpy, loaded.seed, loaded.training.fuse)
     checks = list(check_network(network, loaded.build_loss(), bound, batch, seed=loaded.seed))
     worst = max(checks, key=lambda check: check.error)
     passed = worst.error <= bound

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gpucnn.cli.output import json_option, print_json, table
+from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
     from gpucnn.backends.devices.cuda.gate import Built, KernelReport
     from gpucnn.backends.devices.source import KernelSource
+    from gpucnn.backends.kernel_backend import KernelBackend
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
@@ -37,6 +40,16 @@ _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "
     help="A folder of kernels instead of gpucnn's own.",
 )
 @click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="CONFIG",
+    help="Also what the training of this config launches. May be repeated.",
+)
+@shape_options
+@click.option("--bench", is_flag=True, help="Also the problems of gpucnn bench kernels.")
+@click.option(
     "--instructions/--no-instructions",
     default=True,
     help="Count instructions, where nvdisasm is installed.",
@@ -46,18 +59,25 @@ def command(
     files: tuple[str, ...],
     architectures: tuple[str, ...],
     folder: Path | None,
+    configs: tuple[Path, ...],
+    image_shape: tuple[int, int, int] | None,
+    classes: int | None,
+    bench: bool,
     instructions: bool,
     as_json: bool,
 ) -> int:
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
-    Needs neither a GPU nor a driver. Ends with status 1 if a kernel does not compile, or spills
-    registers to memory.
+    Every variant and every tile, at shapes that tell; --config and --bench add those of networks
+    and of benchmarks. Needs neither a GPU nor a driver. Ends with status 1 if a kernel does not
+    compile, or spills registers to memory.
 
     \b
     Example:
       gpucnn kernels build
       gpucnn kernels build conv2d_forward.cu --arch sm_80 --arch sm_90a
+      gpucnn kernels build --arch sm_90a --config configs/cifar10_resnet9.toml
+          --input 32x32x3 --classes 10
     """
     from tqdm import tqdm
 
@@ -66,7 +86,10 @@ def command(
     from gpucnn.backends.devices.source import KERNELS
 
     chosen = _architectures(architectures)
-    sources = _chosen(planned_sources(KERNELS if folder is None else folder), files)
+    others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
+    sources = _chosen(planned_sources(KERNELS if folder is None else folder, others), files)
+    if instructions:
+        _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
     built = list(
         tqdm(
@@ -121,6 +144,43 @@ def _architectures(named: tuple[str, ...]) -> list[str]:
     return chosen
 
 
+def _tell_what_is_not_counted(architectures: list[str]) -> None:
+    """A line on stderr for each reason why there are no instructions in the report."""
+    from gpucnn.backends.devices.disassembly import why_not
+
+    reasons: dict[str, list[str]] = {}
+    for architecture in architectures:
+        if reason := why_not(architecture):
+            reasons.setdefault(reason, []).append(architecture)
+    for reason, without in reasons.items():
+        click.echo(f"no instructions are counted for {', '.join(without)}: {reason}", err=True)
+
+
+def _trainings(
+    configs: tuple[Path, ...], image_shape: tuple[int, int, int] | None, classes: int | None
+) -> Iterator[Callable[[KernelBackend], object]]:
+    """What the steps and evaluations of these configs run, on images of the given shape if any."""
+    from gpucnn.cli.shape_options import data_shape
+    from gpucnn.config import load_config
+    from gpucnn.training.rehearsal import rehearse_without_data
+
+    for path in configs:
+        config = load_config(path)
+        shape, count = data_shape(config, image_shape, classes)
+        yield partial(rehearse_without_data, config, image_shape=shape, classes=count)
+
+
+def _benchmarks(backend: KernelBackend) -> None:
+    """What ``gpucnn bench kernels`` times, in every variant."""
+    from gpucnn.bench.problems import ALL, QUICK
+
+    for problem in (*QUICK, *ALL):
+        arrays = [backend.empty(shape) for shape in problem.input_shapes()]
+        for backend.variant in problem.variants or (None,):
+            problem.ours(backend, arrays)()
+    backend.variant = None
+
+
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:
     from gpucnn.errors import BackendError
     from gpucnn.registry import did_you_mean
@@ -172,9 +232,10 @@ def _summary(
 ) -> str:
     variants = len({one.source for one in built})
     names = len({(kernel.source.file, kernel.name) for kernel in kernels})
-    architectures = len({one.architecture for one in built})
+    count = len({one.architecture for one in built})
+    architectures = f"{count} architecture{'' if count == 1 else 's'}"
     return (
-        f"{names} kernels in {variants} variants of their files, {architectures} architectures: "
+        f"{names} kernels in {variants} variants of their files, {architectures}: "
         f"{failures or 'no'} failure{'' if failures == 1 else 's'}; NVRTC {version}, "
         f"{seconds:.0f} s"
     )

@@ -72,7 +72,13 @@ def command(
     findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0)
     wrong = [finding for finding in findings if finding.complaint]
     if as_json:
-        print_json([_as_json(group) for group in _grouped(findings)])
+        print_json(
+            {
+                "n": len(findings),
+                "wrong": len(wrong),
+                "problems": [_as_json(group) for group in _grouped(findings)],
+            }
+        )
         return 1 if wrong else 0
     rows = [_row(group) for group in _grouped(findings)]
     header = ["operation", "variant", "mode", "problems", "worst error", "seconds", ""]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_BACKENDS = ("auto", "numpy", "emulator", "cuda")
+BACKENDS = ("auto", "numpy", "emulator", "cuda")
+"""What ``--backend`` can be."""
 
 
 def backend_option(function: _F) -> _F:
@@ -28,7 +31,7 @@ def backend_option(function: _F) -> _F:
 
     option = click.option(
         "--backend",
-        type=click.Choice(_BACKENDS),
+        type=click.Choice(BACKENDS),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
     )
     return cast(_F, option(device_option(with_backend)))
@@ -47,8 +50,37 @@ def device_option(function: _F) -> _F:
 def json_option(function: _F) -> _F:
     """``--json``."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
+        "--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else."
     )(function)
+
+
+class NewFile(click.Path):
+    """A file to be written at a command's end: that it can be is known before the command begins.
+
+    Args:
+        endings: what its name may end in; none for anything.
+    """
+
+    def __init__(self, endings: Sequence[str] = ()) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self._endings = endings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, where a file can be written."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if self._endings and path.suffix not in self._endings:
+            self.fail(f"{path} must end in {' or '.join(self._endings)}", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"{path} cannot be written: there is no folder {path.parent}", param, ctx)
+        is_new = not path.exists()
+        if is_new or path.is_file():  # and not a pipe, which would wait for a reader
+            try:
+                path.open("ab").close()
+            except OSError as error:
+                self.fail(f"{path} cannot be written: {error.strerror}", param, ctx)
+        if is_new:
+            path.unlink()
+        return path
 
 
 def set_option(function: _F) -> _F:

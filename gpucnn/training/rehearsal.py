@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
-from gpucnn.data import Batch, BatchLoader, Dataset, Draw, Normalisation
+from gpucnn.data import ArrayDataset, Batch, BatchLoader, Dataset, Draw, Normalisation
 from gpucnn.layers import Network
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.resident import fits
@@ -86,12 +86,34 @@ def rehearse_prediction(
         sizes: of the batches.
     """
     network = _network(config, backend, image_shape, classes)
-    channels = image_shape[2]
-    pipeline = InputPipeline(backend, Normalisation((0.0,) * channels, (1.0,) * channels))
+    pipeline = InputPipeline(backend, _any_normalisation(image_shape))
     network.infer()
     for size in sizes:
         x = pipeline.inputs(_batch(image_shape, np.arange(size)))
         backend.softmax(network.forward(x))
+
+
+def rehearse_without_data(
+    config: Config, backend: Backend, image_shape: tuple[int, int, int], classes: int
+) -> None:
+    """Takes a training step and evaluates a batch, of data of which only the shape is known.
+
+    Args:
+        config: what to train.
+        backend: one whose arrays have no contents.
+        image_shape: (H, W, C).
+        classes: how many.
+    """
+    training, normalisation = config.training, _any_normalisation(image_shape)
+    samples = max(training.batch_size, training.evaluation_batch_size)
+    dataset = ArrayDataset(
+        np.zeros((samples, *image_shape), np.uint8),
+        np.zeros(samples, np.int32),
+        tuple(map(str, range(classes))),
+    )
+    loader = BatchLoader(dataset, training.batch_size, config.seed, config.build_augmentation())
+    rehearse_training(config, backend, loader, classes, normalisation)
+    rehearse_evaluation(config, backend, dataset, classes, normalisation)
 
 
 def batch_sizes(samples: int, batch_size: int) -> set[int]:
@@ -111,6 +133,12 @@ def _network(
         config.training.fuse,
         draw_weights=False,
     )
+
+
+def _any_normalisation(image_shape: tuple[int, int, int]) -> Normalisation:
+    """Which numbers it has is all the same to what is launched."""
+    channels = image_shape[2]
+    return Normalisation((0.0,) * channels, (1.0,) * channels)
 
 
 def _take_images(backend: Backend, dataset: Dataset) -> None:

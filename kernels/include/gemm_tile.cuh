@@ -29,12 +29,12 @@ struct GemmTile {
     static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
     // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
     // 256 threads; 168, 128 or 80 in those of 128, by how many sums it has; and in those of 64 128,
-    // or 204 where it reads operands value by value.
+    // or all 255 where it reads operands value by value.
     static constexpr int SUMS = THREAD_M * THREAD_N;
     static constexpr int BLOCKS_OF_128 = SUMS > 32 ? 3 : SUMS > 16 ? 4 : 6;
     template <int VECTOR>
     static constexpr int BLOCKS_AT_ONCE =
-        THREADS == 256 ? 2 : THREADS == 128 ? BLOCKS_OF_128 : VECTOR == 4 ? 8 : 5;
+        THREADS == 256 ? 2 : THREADS == 128 ? BLOCKS_OF_128 : VECTOR == 4 ? 8 : 4;
     // How much of a step is unrolled: with 128 registers not all of it, for the compiler would read
     // so far ahead in shared memory that others of its values had to leave the registers.
     static constexpr int UNROLLED_K = THREADS == 256 ? 2 : BLOCK_K;

@@ -11,6 +11,7 @@ from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
+from gpucnn.bench.kernel_report import table_of
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
 from gpucnn.bench.problems import QUICK, select
 from gpucnn.bench.problems.matrix import MatrixProduct
@@ -51,6 +52,21 @@ def test_rates_and_shares():
     assert against.ratio == pytest.approx(2.0)
     assert against.as_json()["torch_best"] == "torch, b"
     assert json.loads(json.dumps(against.as_json()))["share_of_ceiling"] == pytest.approx(0.2)
+
+
+def test_rates_a_core():
+    problem = MatrixProduct("", 100, 100, 100)
+    cpu = Ceilings(bandwidth=1e9, arithmetic=1e10, cores=4)
+    one = Measurement(problem, "", True, Timing("", 0.1, 0, 9), (), cpu)
+    assert one.flop_rate_a_core == pytest.approx(5e9)
+    assert one.as_json()["gflops_a_core"] == pytest.approx(5.0)
+    assert "10 GFLOP/s of FP32 on 4 cores" in cpu.text
+    header, (row,), _ = table_of([one])
+    assert dict(zip(header, row, strict=True))["a core"] == "5"
+    header, (row,), _ = table_of([measurement(1.0)])  # of a device without cores
+    assert len(header) == len(row)
+    assert "a core" not in header
+    assert measurement(1.0).as_json()["gflops_a_core"] is None
 
 
 def test_everyone_is_timed_equally_often():

@@ -49,7 +49,10 @@ NOT_TIMED = {
     "empty": "takes memory and computes nothing",
     "zeros": "fills memory, as the copy does that measures the bandwidth",
     "asarray": "a copy from the host",
+    "upload": "a copy from the host",
+    "write": "a copy from the host",
     "to_numpy": "a copy to the host",
+    "hardware": "tells what the device is",
     "synchronise": "waits",
     "compile_ahead": "compiles",
 }

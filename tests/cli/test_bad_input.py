@@ -1,6 +1,12 @@
 """A user's mistakes: each is one message and status 2, and nothing of the user's changes."""
 
+import sys
+
+import click
 import pytest
+
+from gpucnn.backends import why_unavailable
+from gpucnn.cli import cli as main_command
 
 SMALL = """
 seed = 1
@@ -213,6 +219,17 @@ ARGUMENTS = {
                             'there is no problem "x"'),
     "bench of other kernels": (("bench", "kernels", "--kernels", "none", "--backend", "numpy"),
                                "the numpy backend has no kernels"),
+    "plot of an unknown kind": (("bench", "kernels", "--plot", "x.xyz"), "x.xyz must end in .png"),
+    "plot into no folder": (("bench", "kernels", "--plot", "no/x.png"), "there is no folder no"),
+    "results into no folder": (("bench", "kernels", "--json", "no/x"), "there is no folder no"),
+    "results under a file": (
+        ("bench", "kernels", "--json", "good.toml/x"), "there is no folder good.toml"),
+    "results as a folder": (("bench", "kernels", "--json", "."), "'.' is a directory"),
+    "results over a file, and a mistake": (
+        ("bench", "kernels", "--json", "good.toml", "--problem", "x", "--backend", "numpy"),
+        'there is no problem "x"'),
+    "results that no one may write": (
+        ("bench", "kernels", "--json", "/proc/results"), "/proc/results cannot be written"),
     "bench of no file": (("bench", "step", "none.toml"), "there is no such config file"),
     "no config": (("train",), "Give a CONFIG, or --resume RUN"),
     "unknown command": (("trian",), "No such command"),
@@ -278,13 +295,59 @@ def test_config_file(name, cli, place):
     refused(cli("train", "bad.toml"), *words)
 
 
-def test_backends_that_cannot_work(cli, place, monkeypatch, snapshot):
-    before = snapshot(place)
-    from gpucnn.backends import why_unavailable
+WITH_BACKEND = {
+    "train": ("train", "good.toml"),
+    "evaluate": ("evaluate", "run"),
+    "predict": ("predict", "run", "run/one.png"),
+    "bench step": ("bench", "step", "good.toml"),
+    "bench kernels": ("bench", "kernels"),
+    "bench train": ("bench", "train", "good.toml"),
+    "gradcheck": ("gradcheck", "good.toml"),
+}
 
+
+def test_these_are_the_commands_with_a_backend():
+    def walk(command, name=()):
+        if isinstance(command, click.Group):
+            for each in command.list_commands(None):
+                yield from walk(command.get_command(None, each), (*name, each))
+        elif any("--backend" in option.opts for option in command.params):
+            yield " ".join(name)
+
+    assert set(walk(main_command)) == set(WITH_BACKEND)
+
+
+@pytest.mark.parametrize("command", WITH_BACKEND)
+def test_cuda_where_it_cannot_work(command, cli, place, monkeypatch, snapshot):
+    from gpucnn.config import load_config
+    from gpucnn.training.trainer import Trainer
+
+    if "run" in WITH_BACKEND[command]:
+        Trainer(load_config(place / "good.toml"), "numpy", place / "run").fit()
+        (place / "run" / "one.png").touch()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    before = snapshot(place)
+    answer = cli(*WITH_BACKEND[command], "--backend", "cuda")
+    refused(answer, "need float64" if command == "gradcheck" else "CuPy is not installed")
+    assert snapshot(place) == before
+
+
+@pytest.mark.usefixtures("place")
+def test_the_emulator_where_it_cannot_work(cli):
+    if reason := why_unavailable("emulator"):
+        refused(cli("train", "good.toml", "--backend", "emulator"), reason)
+
+
+@pytest.mark.usefixtures("place")
+def test_gradients_are_checked_on_numpy_alone(cli):
     for name in ("cuda", "emulator"):
-        if reason := why_unavailable(name):
-            refused(cli("train", "good.toml", "--backend", name), reason)
+        answer = cli("gradcheck", "good.toml", "--backend", name)
+        refused(answer, "need float64", f"leave --backend {name} out")
+    assert cli("gradcheck", "good.toml", "--backend", "numpy").status == 0
+
+
+def test_backends_in_the_environment(cli, place, monkeypatch, snapshot):
+    before = snapshot(place)
     monkeypatch.setenv("GPUCNN_BACKEND", "nonsense")
     refused(cli("train", "good.toml"), '"nonsense"', "auto, cuda, emulator, numpy")
     monkeypatch.setenv("GPUCNN_BACKEND", "nunpy")
@@ -294,7 +357,6 @@ def test_backends_that_cannot_work(cli, place, monkeypatch, snapshot):
 
 def test_stdout_that_is_full(place):
     import subprocess
-    import sys
     from pathlib import Path
 
     if not Path("/dev/full").exists():

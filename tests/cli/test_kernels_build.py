@@ -2,26 +2,19 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
-from gpucnn.backends.devices.cuda import nvrtc
+from gpucnn.backends.devices import disassembly
 from gpucnn.backends.devices.source import KERNELS
-from gpucnn.errors import BackendError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def compiler():
-    """Skips where there is no NVRTC."""
-    try:
-        return nvrtc.compiler_version()
-    except BackendError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def folder(tmp_path):
     return tmp_path / "kernels"
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.nvrtc
 def test_a_folder_for_two_architectures(cli, folder):
     arguments = ("kernels", "build", "--kernels", folder, "--arch", "sm_80", "--arch", "sm_90a")
     answer = cli(*arguments, "--json")
@@ -52,7 +45,7 @@ def test_a_folder_for_two_architectures(cli, folder):
     assert shown.out.splitlines()[-1].startswith("11 kernels in 7 variants of their files, 2 arch")
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.nvrtc
 def test_a_kernel_that_does_not_compile(cli, folder):
     (folder / "mine.cu").write_text("__global__ void mine(float* x) {\n    x[0] = y;\n}\n")
     answer = cli("kernels", "build", "mine.cu", "activation.cu", "--kernels", folder,
@@ -63,7 +56,7 @@ def test_a_kernel_that_does_not_compile(cli, folder):
     assert "relu_forward" in answer.out
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.nvrtc
 def test_a_kernel_that_spills(cli, folder):
     (folder / "mine.cu").write_text("""
         __global__ void __launch_bounds__(1024) mine(float* x) {
@@ -86,17 +79,58 @@ def test_a_kernel_that_spills(cli, folder):
     [
         (("--arch", "sm_61"), "sm_61 is older than sm_70"),
         (("--arch", "hopper"), '"hopper" is not an architecture'),
+        (("--arch", "sm_80a"), 'suffix "a" begins with sm_90a; use sm_80'),
+        (("--arch", "sm_90f"), 'suffix "f" begins with sm_100f; use sm_90'),
+        (("--arch", "sm_80", "--arch", "sm_999"), "makes no code for sm_999"),
+        (("--config", "none.toml"), "none.toml: there is no such config file"),
         (("max_pool.cu",), 'did you mean "max_pool2d.cu"?'),
     ],
 )
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.nvrtc
 def test_mistakes_are_one_message(cli, arguments, words):
     answer = cli("kernels", "build", *arguments)
     assert answer.status == 2
     assert words in answer.err
+    assert len(answer.err.splitlines()) == 1
 
 
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.nvrtc
+def test_an_architecture_without_instructions_is_told(cli, folder, monkeypatch):
+    arguments = ("kernels", "build", "activation.cu", "--kernels", folder, "--arch", "sm_70")
+    monkeypatch.setattr(disassembly, "disassembler", lambda: Path("nvdisasm"))
+    answer = cli(*arguments)
+    assert answer.status == 0
+    assert answer.err == (
+        "no instructions are counted for sm_70: nvdisasm of CUDA 13 reads sm_75 and newer\n"
+    )
+    monkeypatch.setattr(disassembly, "disassembler", lambda: None)
+    assert "sm_70: nvdisasm is not installed" in cli(*arguments).err
+    assert cli(*arguments, "--no-instructions").err == ""
+
+
+@pytest.mark.nvrtc
+def test_networks_and_benchmarks_are_compiled_too(cli):
+    """A convolution of ResNet-18 on CIFAR, which halves the image; and its last on ImageNet."""
+    arguments = ("kernels", "build", "conv2d_input_grad.cu", "conv2d_filter_grad_gemm.cu",
+                 "--arch", "sm_80", "--no-instructions", "--json")  # fmt: skip
+    plain = _constants(cli(*arguments))
+    network = _constants(cli(*arguments, "--config", CONFIGS / "cifar10_resnet18.toml",
+                             "--input", "32x32x3", "--classes", "10"))  # fmt: skip
+    bench = _constants(cli(*arguments, "--bench"))
+    assert plain < network
+    assert plain < bench
+    halving = {"H": 8, "C": 256, "K": 512, "R": 3, "STRIDE_H": 2}
+    last = {"H": 7, "C": 512, "K": 512, "R": 3, "STRIDE_H": 1}
+    assert any(dict(one).items() >= halving.items() for one in network - plain)
+    assert any(dict(one).items() >= last.items() for one in bench - plain)
+
+
+def _constants(answer):
+    assert answer.status == 0, answer.err
+    return {tuple(one["constants"].items()) for one in json.loads(answer.out)["kernels"]}
+
+
+@pytest.mark.nvrtc
 def test_a_folder_without_kernels(cli, tmp_path):
     answer = cli("kernels", "build", "--kernels", tmp_path, "--arch", "sm_80")
     assert answer.status == 2

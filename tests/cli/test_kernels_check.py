@@ -56,7 +56,9 @@ def test_the_gpu_to_check_on(cli, monkeypatch):
 def test_json(cli, wrong_kernels):
     result = cli(*SMALL, "--kernels", wrong_kernels, "--json")
     assert result.status == 1
-    (row,) = json.loads(result.out)
+    told = json.loads(result.out)
+    assert (told["n"], told["wrong"]) == (3, len(told["problems"][0]["wrong"]))
+    (row,) = told["problems"]
     assert (row["operation"], row["mode"], row["problems"]) == ("max_pool2d_forward", "fast", 3)
     assert row["wrong"]
     assert row["seconds"] > 0

@@ -66,6 +66,17 @@ def test_an_epoch_of_digits_follows_numpy(kernel_backend):
     assert abs(ours.evaluate().accuracy - numpy.evaluate().accuracy) <= 0.005
 
 
+@pytest.mark.slow
+def test_a_whole_training_on_digits_ends_where_numpy_does(kernel_backend):
+    """In loss, and in what it has learned: roundings lead to other weights, but no worse ones."""
+    small = ("model.width=16", "training.epochs=5")
+    expected, result = (t.fit() for t in trainers(kernel_backend, "digits.toml", *small))
+    assert result.n == expected.n == 355
+    assert result.loss == pytest.approx(expected.loss, rel=0.01)
+    assert min(result.accuracy, expected.accuracy) >= 0.97
+    assert abs(result.accuracy - expected.accuracy) <= 0.01
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(kernel_backend, tmp_path_factory, tiny_pair, make_config, outcome):
     """The run that all others are compared with."""

@@ -34,9 +34,13 @@ def disassembler() -> Path | None:
     return Path(found) if found else None
 
 
-def can_disassemble(architecture: str) -> bool:
-    """Whether there is a disassembler here that reads this architecture."""
-    return disassembler() is not None and compute_capability(architecture) >= OLDEST
+def why_not(architecture: str) -> str:
+    """Why no instructions can be counted for this architecture; empty where they can."""
+    if disassembler() is None:
+        return 'nvdisasm is not installed: pip install "gpucnn[disassembly]"'
+    if compute_capability(architecture) < OLDEST:
+        return f"nvdisasm of CUDA 13 reads sm_{OLDEST} and newer"
+    return ""
 
 
 def instructions(cubin: bytes) -> dict[str, Counter[str]]:

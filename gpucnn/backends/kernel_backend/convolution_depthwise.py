@@ -18,6 +18,9 @@ _STRIP = 4
 _BLOCKS = 4096
 """Blocks that are enough: a block takes several images rather than that there are more."""
 _WARP = 32
+_WIDEST = 8
+"""Columns of a filter at most for a thread to take several channels: it keeps a row of what its
+strip reads, of each of them, in registers."""
 
 
 class KernelConvolutionDepthwise(KernelSlices):
@@ -53,7 +56,7 @@ class KernelConvolutionDepthwise(KernelSlices):
         epilogue: Epilogue = NO_EPILOGUE,
     ) -> None:
         """A thread a strip of the results, which have this size (height, width)."""
-        width = 4 if problem.C % 4 == 0 else 1
+        width = 4 if problem.C % 4 == 0 and problem.S <= _WIDEST else 1
         lanes = _lanes(problem.C // width)
         strips = THREADS // lanes
         stride = problem.stride[1]

@@ -9,15 +9,11 @@ from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda import nvrtc
 from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin, parse_usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
-from gpucnn.backends.devices.disassembly import by_kind, can_disassemble, instructions, parse
+from gpucnn.backends.devices.disassembly import by_kind, instructions, parse, why_not
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.errors import BackendError
 
-pytest.importorskip("cupy", reason="CuPy is not installed")
-try:
-    nvrtc.compiler_version()
-except BackendError as error:
-    pytest.skip(str(error), allow_module_level=True)
+pytestmark = pytest.mark.nvrtc
 
 RELU = KernelSource("activation.cu")
 
@@ -139,8 +135,8 @@ def test_architectures_that_cannot_be(architecture, words):
 
 def test_true_fp32(write):
     """Subnormal numbers are kept, and divisions and roots are rounded as IEEE 754 says."""
-    if not can_disassemble("sm_80"):
-        pytest.skip("nvdisasm is not installed")
+    if reason := why_not("sm_80"):
+        pytest.skip(reason)
     lengths = []
     for result in ("x[1] * x[2] + x[3] - x[4]", "x[1] / x[2]", "sqrtf(x[1])"):
         source = write(f"__global__ void f(float* x) {{ x[0] = {result}; }}")
@@ -186,8 +182,8 @@ ptxas info    : Used 102 registers, used 1 barriers, 372 bytes cmem[0]
 
 
 def test_instructions_of_a_kernel():
-    if not can_disassemble("sm_90a"):
-        pytest.skip("nvdisasm is not installed")
+    if reason := why_not("sm_90a"):
+        pytest.skip(reason)
     program = compile_to_cubin(RELU, "sm_90a")
     counts = instructions(program.cubin)[program.names["relu_forward"]]
     # Four neighbouring elements are moved by one instruction.

@@ -1,5 +1,8 @@
 """The device that only plans: which kernels a run takes, without running it."""
 
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,11 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend, arrays
 from gpucnn.backends.representative import run_all
+from gpucnn.backends.variants import TILES, Pass, Variant
+from gpucnn.config import load_config
 from gpucnn.errors import BackendError
+from gpucnn.training.rehearsal import rehearse_without_data
+from gpucnn.training.trainer import Trainer
 
 
 def test_sources_are_told_once_in_order():
@@ -68,6 +75,79 @@ def test_the_representative_problems_take_every_operation_and_kernel():
         if path.name == "ceiling.cu":
             continue  # for measurements; no operation has it
         assert launched >= set(KernelSource(path.name).functions()), path.name
+
+
+TILED = {
+    "conv2d_forward_gemm.cu",
+    "conv2d_input_grad_gemm.cu",
+    "conv2d_filter_grad_gemm.cu",
+    "matmul.cu",
+}
+TILE = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "THREAD_M", "THREAD_N")
+
+
+@pytest.fixture(scope="module")
+def representative():
+    """The constants of all that the representative problems take, by file."""
+    device, found = PlanningDevice(), {}
+    run_all(KernelBackend(device))
+    for source in device.sources:
+        found.setdefault(source.file, []).append(dict(source.constants))
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(TILED))
+def test_the_representative_problems_take_every_tile(representative, file):
+    taken = {tuple(constants[name] for name in TILE) for constants in representative[file]}
+    assert taken == {tuple(tile.constants.values()) for tile in TILES}
+    assert {f.name for f in KERNELS.glob("*.cu") if "BLOCK_M" in f.read_text("utf-8")} == TILED
+
+
+def test_the_representative_problems_take_every_variant_of_every_pass():
+    taken = set()
+
+    class Noting(KernelBackend):
+        def _variant(self, problem, which):
+            variant = super()._variant(problem, which)
+            taken.add((which, variant))
+            return variant
+
+    run_all(Noting(PlanningDevice()))
+    assert taken == set(product(Pass, Variant))
+
+
+@pytest.mark.parametrize(
+    "file", ["conv2d_depthwise.cu", "conv2d_forward.cu", "conv2d_input_grad.cu"]
+)
+def test_direct_and_depthwise_kernels_meet_strides_dilations_and_many_taps(representative, file):
+    constants = representative[file]
+    assert {1, 2} <= {one["STRIDE_H"] for one in constants}
+    assert {1, 2} <= {one["DILATION_H"] for one in constants}
+    assert max(one["R"] * one["S"] for one in constants) >= 25
+    assert len({one["C"] for one in constants}) >= 8
+
+
+def test_depthwise_kernels_take_channels_by_one_and_by_four(representative):
+    constants = representative["conv2d_depthwise.cu"]
+    assert {one["WIDTH"] for one in constants} == {1, 4}
+    # Four channels of a strip as long as such a filter would not fit in the registers.
+    assert {one["WIDTH"] for one in constants if one["C"] % 4 == 0 and one["S"] == 64} == {1}
+    epilogues = {
+        (one["HAS_BIAS"], one["HAS_RESIDUAL"], one["RELU"])
+        for one in representative["conv2d_depthwise.cu"]
+    }
+    assert len(epilogues) >= 2
+
+
+def test_a_training_is_planned_without_its_data():
+    """The same kernels as the run compiles by itself."""
+    config = load_config(Path(__file__).parents[3] / "configs" / "digits.toml")
+    device, planned = PlanningDevice(), PlanningDevice()
+    Trainer(config, KernelBackend(device))._rehearse(KernelBackend(planned))
+    alone = PlanningDevice()
+    rehearse_without_data(config, KernelBackend(alone), (8, 8, 1), 10)
+    assert set(alone.sources) == set(planned.sources)
+    assert len(alone.sources) > 20
 
 
 def test_memory_is_asked_for_and_not_touched():

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
-from gpucnn.backends.devices.disassembly import by_kind, can_disassemble, instructions
+from gpucnn.backends.devices.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.errors import BackendError
 from gpucnn.processor import thread_on_each_core
+
+if TYPE_CHECKING:
+    from gpucnn.backends.kernel_backend import KernelBackend
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,14 @@ class Built:
         )
 
 
-def planned_sources(folder: Path = KERNELS) -> tuple[KernelSource, ...]:
+def planned_sources(
+    folder: Path = KERNELS, others: Iterable[Callable[[KernelBackend], object]] = ()
+) -> tuple[KernelSource, ...]:
     """What the operations launch at representative shapes, by file.
 
     Args:
         folder: of kernels. A file in it that no operation launches is compiled as it is.
+        others: what else is to be run, on a backend whose arrays have no contents.
 
     Raises:
         BackendError: there are no kernels in the folder.
@@ -92,12 +98,15 @@ def planned_sources(folder: Path = KERNELS) -> tuple[KernelSource, ...]:
     if not files:
         raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
     device = PlanningDevice()
-    run_all(KernelBackend(device))
+    backend = KernelBackend(device)
+    run_all(backend)
+    for run in others:
+        run(backend)
     planned = [replace(source, folder=folder) for source in device.sources if source.file in files]
-    others = files - {source.file for source in planned}
+    rest = files - {source.file for source in planned}
     return tuple(
         sorted(
-            [*planned, *(KernelSource(file, folder=folder) for file in others)],
+            [*planned, *(KernelSource(file, folder=folder) for file in rest)],
             key=lambda source: source.file,
         )
     )
@@ -121,7 +130,7 @@ def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Buil
     except BackendError as error:
         return Built(source, architecture, (), str(error))
     found: dict[str, Counter[str]] | None = None
-    if disassemble and can_disassemble(architecture):
+    if disassemble and not why_not(architecture):
         found = instructions(program.cubin)
     kernels = tuple(
         KernelReport(

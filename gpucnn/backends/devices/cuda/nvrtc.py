@@ -34,6 +34,9 @@ ARCHITECTURES = ("sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a
 OLDEST = 70
 """Independent threads of a warp, and tensor cores, came with Volta."""
 
+_OLDEST_WITH_SUFFIX = {"": OLDEST, "a": 90, "f": 100}
+"""a: with the instructions of this chip alone; f: with those of its family."""
+
 _INSTALL = 'pip install "gpucnn[cuda12]" (or [cuda13])'
 _COMPILER = '"nvidia-cuda-nvrtc-cu12==12.*" (for CUDA 13: "nvidia-cuda-nvrtc==13.*")'
 _HEADERS = '"nvidia-cuda-runtime-cu12==12.*" (for CUDA 13: "nvidia-cuda-runtime==13.*")'
@@ -86,10 +89,15 @@ def compute_capability(architecture: str) -> int:
     Raises:
         BackendError: not a name of an architecture.
     """
-    match = re.fullmatch(r"sm_(\d{2,3})[af]?", architecture)
+    return _parts(architecture)[0]
+
+
+def _parts(architecture: str) -> tuple[int, str]:
+    """(90, "a") for "sm_90a"."""
+    match = re.fullmatch(r"sm_(\d{2,3})([af]?)", architecture)
     if match is None:
         raise BackendError(f'"{architecture}" is not an architecture, such as sm_80 or sm_90a')
-    return int(match[1])
+    return int(match[1]), match[2]
 
 
 def compiler_version() -> tuple[int, int]:
@@ -125,9 +133,14 @@ def _build_of(version: str) -> str:
 
 def check_architecture(architecture: str) -> None:
     """Raises BackendError where the installed compiler makes no code for it."""
-    wanted = compute_capability(architecture)
+    wanted, suffix = _parts(architecture)
     if wanted < OLDEST:
         raise BackendError(f"{architecture} is older than sm_{OLDEST} (Volta), the oldest usable")
+    if wanted < _OLDEST_WITH_SUFFIX[suffix]:
+        raise BackendError(
+            f'{architecture} is not an architecture: the suffix "{suffix}" begins with '
+            f"sm_{_OLDEST_WITH_SUFFIX[suffix]}{suffix}; use sm_{wanted}"
+        )
     supported = _call(_nvrtc().getSupportedArchs)
     if wanted in supported:
         return
