@@ -3,24 +3,21 @@
 import pytest
 
 from gpucnn.backends.devices.cuda import nvrtc
-from gpucnn.backends.devices.disassembly import can_disassemble, instructions
+from gpucnn.backends.devices.disassembly import instructions, why_not
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import TILES
-from gpucnn.errors import BackendError
+
+pytestmark = pytest.mark.nvrtc
 
 ARCHITECTURES = ("sm_80", "sm_90a")
 
 
 @pytest.fixture(params=ARCHITECTURES)
 def architecture(request):
-    """Skips where nothing compiles for it, or nothing reads what was compiled."""
-    try:
-        nvrtc.check_architecture(request.param)
-    except BackendError as error:
-        pytest.skip(str(error))
-    if not can_disassemble(request.param):
-        pytest.skip("nvdisasm is not installed")
+    """Skips where nothing reads what was compiled."""
+    if reason := why_not(request.param):
+        pytest.skip(reason)
     return request.param
 
 
