@@ -18,7 +18,7 @@ RULES = {
     "condition is false": (r"(?<=\bif )\((?!false)(?=.*\{$).*\)(?= \{$)", "(false)"),
     "mask of half a warp": (r"\b0xffffffffu?\b", "0xffffu"),
     "one lane or thread more": (r"\bthreadIdx\.(\w) == 0\b", r"threadIdx.\1 <= 1"),
-    "two threads as one": (r"(?<=[(+ ])threadIdx\.x(?= [%/+*;)]|;)", "(threadIdx.x & ~1u)"),
+    "two threads as one": (r"(?<=[(+ ])threadIdx\.x(?= [%/+*;)]|;)", "(threadIdx.x / 2)"),
     "+ 1 dropped": (r" \+ 1(?![\d.])", ""),
     "- 1 dropped": (r" - 1(?![\d.])", ""),
     "< for <=": (r" <= ", " < "),
@@ -39,7 +39,12 @@ INSTRUCTIONS = "ptx/instruction.cuh"
 """The header of which the emulator has its own."""
 
 _NO_CODE = re.compile(r"\s*(//|#|\*|template|static_assert|namespace|using|$)")
-_DECLARATION = re.compile(r"\s*(__shared__ |const )?[\w:<>*, ]+ \w+(\[[^\]]*\])+( = \{\})?;$")
+_DECLARATION = re.compile(
+    r"\s*(__shared__ |const |alignas\(\d+\) )*[\w:<>*, ]+ (\w+(\[[^\]]*\])+(, )?)+( = \{\})?;$"
+)
+_COMPARISONS = ("< for <=", "<= for <", "> for >=", ">= for >")
+_SMALLER_OR_LARGER = re.compile(r"(\S.*) [<>]=? (\S.*) \? (?:\1 : \2|\2 : \1)(?!\w)")
+"""No bound: where both are equal, either is right."""
 _COMMENT = re.compile(r"//.*$")
 _INCLUDE = re.compile(r'^#include "(.*)"$', re.MULTILINE)
 
@@ -97,6 +102,8 @@ def _changes(line):
         return
     end = len(_COMMENT.sub("", line).rstrip())
     for rule, (pattern, replacement) in RULES.items():
+        if rule in _COMPARISONS and _SMALLER_OR_LARGER.search(line):
+            continue
         for match in re.finditer(pattern, line[:end]):
             yield rule, line[: match.start()] + match.expand(replacement) + line[match.end() :]
 

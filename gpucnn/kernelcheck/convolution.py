@@ -49,7 +49,8 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
     """Sizes of a convolution: all pairs of channels and filters in a series' first 45.
 
     Every fifth is padded by one pixel at one end alone, each end in turn; of ten others one has
-    filters of 1×1, one of 7×7, and one has images of 1×1.
+    filters of 1×1, one of 7×7, one has images of 1×1, and one has rows of y as long as a step or
+    two of a product.
     """
     channels = _channels(rng, number)
     for attempt in itertools.count(1):
@@ -80,6 +81,8 @@ def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
         return CHANNELS[pair % len(CHANNELS)], _FILTERS[pair // len(CHANNELS)], 1
     groups = chosen(rng, 2, 3, 5, 8, 17, 35, 64, 132)
     per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
+    if number % 12 == 0:
+        per_group = (1, 1)
     return groups * per_group[0], groups * per_group[1], groups
 
 
@@ -94,6 +97,8 @@ def _axes(rng: Generator, number: int) -> tuple[_Axis, _Axis]:
             return _axis(rng, 7), _axis(rng, 7)
         case 2:
             return _pixel_axis(rng), _pixel_axis(rng)
+        case 7:
+            return _axis(rng, integer(rng, 1, 3)), _stepping_axis(rng)
     return _axis(rng, 1 + number % 7), _axis(rng, integer(rng, 1, 7))
 
 
@@ -112,6 +117,15 @@ def _pixel_axis(rng: Generator) -> _Axis:
     rest = (window - 1) * dilation
     before = integer(rng, 0, rest)
     return _Axis(1, window, chosen(rng, 1, 1, 2, 3, 4), dilation, (before, rest - before))
+
+
+def _stepping_axis(rng: Generator) -> _Axis:
+    """An axis along which there are 16 or 32 outputs."""
+    window, dilation, stride = integer(rng, 1, 3), chosen(rng, 1, 2), chosen(rng, 1, 1, 2)
+    extent = (window - 1) * dilation + 1
+    sides = padding(rng, extent)
+    size = (chosen(rng, 16, 32) - 1) * stride + extent - sum(sides)
+    return _Axis(size, window, stride, dilation, sides)
 
 
 def _exact_axis(rng: Generator, sides: Pair) -> _Axis:
