@@ -24,7 +24,7 @@ _MOST_TAPS = 6000
 _MOST_MULTIPLY_ADDS = 1_000_000
 _MOST_ATTEMPTS = 50
 """Sizes that are drawn for the same channels, before it is seen that these are too many."""
-_FILTERS = (*CHANNELS, 130)
+_CHANNELS = (*CHANNELS, 130)
 """Also more than a tile of a matrix product has."""
 _AT_ONE_END: tuple[Sides, ...] = (
     ((1, 0), (0, 0)),
@@ -46,11 +46,11 @@ class _Axis:
 
 
 def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
-    """Sizes of a convolution: all pairs of channels and filters in a series' first 45.
+    """Sizes of a convolution: all pairs of channels and filters in a series' first 54.
 
     Every fifth is padded by one pixel at one end alone, each end in turn; of ten others one has
-    filters of 1×1, one of 7×7, one has images of 1×1, and one has rows of y as long as a step or
-    two of a product.
+    filters of 1×1, one of 7×7, one has images of 1×1, and one has rows of x or y that are whole
+    tiles or steps of a product.
     """
     channels = _channels(rng, number)
     for attempt in itertools.count(1):
@@ -74,15 +74,20 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
 
 
 def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
-    """C, K and groups; every third problem has groups, as many as there are channels or fewer."""
+    """C, K and groups; every third problem has groups, as many as there are channels or fewer.
+
+    Every sixth is depthwise, and of these every other has as many channels as a block.
+    """
     if number % 3:
         # Seven is prime to the number of pairs, so all come, and neighbours differ in both.
-        pair = 7 * (number - number // 3 - 1) % (len(CHANNELS) * len(_FILTERS))
-        return CHANNELS[pair % len(CHANNELS)], _FILTERS[pair // len(CHANNELS)], 1
+        pair = 7 * (number - number // 3 - 1) % len(_CHANNELS) ** 2
+        return _CHANNELS[pair % len(_CHANNELS)], _CHANNELS[pair // len(_CHANNELS)], 1
     groups = chosen(rng, 2, 3, 5, 8, 17, 35, 64, 132)
     per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
-    if number % 12 == 0:
+    if number % 6 == 0:
         per_group = (1, 1)
+    if number % 12 == 6:
+        groups = 64
     return groups * per_group[0], groups * per_group[1], groups
 
 
@@ -97,8 +102,13 @@ def _axes(rng: Generator, number: int) -> tuple[_Axis, _Axis]:
             return _axis(rng, 7), _axis(rng, 7)
         case 2:
             return _pixel_axis(rng), _pixel_axis(rng)
-        case 7:
+        case 7 if number % 20 == 7:
             return _axis(rng, integer(rng, 1, 3)), _stepping_axis(rng)
+        case 7:
+            # Rows of 16 pixels, an odd number of them: under this stride the residues have one
+            # row more and one row fewer, and all are whole tiles.
+            rows = 2 * chosen(rng, 1, 2, 4, 8) + 1
+            return _Axis(rows, 2, 2, 1, (0, 1)), _Axis(16, 3, 1, 1, (0, 0))
     return _axis(rng, 1 + number % 7), _axis(rng, integer(rng, 1, 7))
 
 

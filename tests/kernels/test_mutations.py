@@ -1,8 +1,11 @@
 """Whether the checks would notice: kernels with one fault each must be caught.
 
-The faults are made by rules (``mutants``), not picked. What nothing catches is listed here with the
-reason; a new survivor needs one too, or a problem that catches it.
+The faults are made by rules (``mutants``), not picked. What nothing catches is listed in
+survivors.toml with the reason; a new survivor needs one too, or a problem that catches it.
 """
+
+import tomllib
+from pathlib import Path
 
 import pytest
 from mutants import mutants
@@ -23,7 +26,8 @@ PART = 4
 FEWEST, SHARE = 60, 0.95
 """Mutants that there are at least, and how many of them must be caught."""
 
-EXPLANATIONS = {}
+SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text(encoding="utf-8"))
+EXPLANATIONS = {(s["file"], s["before"], s["after"]): s["why"] for s in SURVIVORS["survivor"]}
 """Survivors by file, line before and line after, and why nothing can tell them."""
 
 
