@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gpucnn.backends.base import Backend
@@ -63,8 +62,8 @@ def _ours(config: Config, backend: Backend, data: DatasetPair) -> TrainingResult
         warm_up.train_step(next(warm_up.loader.batches(0, number)))
     warm_up.evaluate()
     trainer = Trainer(config, backend, data=data)
-    with _all_compiled(backend):
-        accuracy, seconds = _timed(lambda: trainer.fit().accuracy, backend.synchronise)
+    trainer.prepare()
+    accuracy, seconds = _timed(lambda: trainer.fit().accuracy, backend.synchronise)
     return TrainingResult("gpucnn", accuracy, seconds)
 
 
@@ -78,16 +77,6 @@ def _theirs(
     training = TorchTraining(config, data, backend, torch)
     accuracy, seconds = _timed(training.fit, backend.synchronise)
     return TrainingResult("torch", accuracy, seconds)
-
-
-@contextmanager
-def _all_compiled(backend: Backend) -> Iterator[None]:
-    """Has the backend rehearse nothing: the run that warmed up has compiled all there is."""
-    backend.compile_ahead = lambda run: None  # type: ignore[method-assign]  # noqa: ARG005
-    try:
-        yield
-    finally:
-        del backend.compile_ahead
 
 
 def _each_size(loader: BatchLoader) -> tuple[int, ...]:

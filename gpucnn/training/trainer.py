@@ -95,6 +95,7 @@ class Trainer:
             self.network, self.loss, self.optimizer, self.pipeline, config.training
         )
         self._unchecked: list[tuple[int, int]] = []
+        self._is_prepared = False
         self.progress = Progress()
         self._resumed_at, self._since = 0.0, time.perf_counter()
         self._saved_at = self._since
@@ -174,8 +175,10 @@ class Trainer:
                 self.run.unlock()
 
     def prepare(self) -> None:
-        """Makes ready what the run will launch; ``fit`` does it itself."""
-        self.backend.compile_ahead(self._rehearse)
+        """Makes ready what the run will launch, once; ``fit`` does it itself."""
+        if not self._is_prepared:
+            self.backend.compile_ahead(self._rehearse)
+        self._is_prepared = True
 
     def _rehearse(self, backend: Backend) -> None:
         """All that the run will launch, on a backend that only takes note of it."""
@@ -259,11 +262,12 @@ class Trainer:
         if dataset is None:
             known = ", ".join(name for name, one in datasets.items() if one is not None)
             raise ConfigError(f'there is no split "{split}"; this run has {known}')
-        self.backend.compile_ahead(
-            lambda backend: rehearse_evaluation(
-                self.config, backend, dataset, len(self.classes), self.normalisation
+        if not self._is_prepared:
+            self.backend.compile_ahead(
+                lambda backend: rehearse_evaluation(
+                    self.config, backend, dataset, len(self.classes), self.normalisation
+                )
             )
-        )
         return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
 
     def save(self) -> None:
