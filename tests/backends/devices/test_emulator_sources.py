@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
+from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
@@ -197,3 +198,14 @@ def test_workers_are_at_least_one():
     for workers in (-1, 0):
         with pytest.raises(BackendError, match=f"workers is {workers}"):
             EmulatorDevice(workers=workers)
+
+
+def test_the_emulators_headers_are_passed_over_wherever_they_lay_when_it_was_compiled():
+    own = "/another/gpucnn/backends/devices/emulator/include/ptx/instruction.cuh"
+    lines = [
+        SourceLine(own, "207"),
+        SourceLine("/another/kernels/include/ptx/store.cuh", "11"),
+        SourceLine("conv2d_forward_gemm.cu", "5"),
+    ]
+    source = KernelSource("conv2d_forward_gemm.cu")
+    assert line_of_kernel(lines, source) == "conv2d_forward_gemm.cu:5 (in store.cuh:11)"

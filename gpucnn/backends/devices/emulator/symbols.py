@@ -9,8 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gpucnn.backends.devices.emulator.translation import EMULATOR
+from gpucnn.backends.devices.emulator.translation import INCLUDE
 from gpucnn.backends.devices.source import KernelSource
+
+_OWN_HEADERS = f"/{'/'.join(INCLUDE.parts[-4:])}/"
+"""In the path of each of the emulator's headers, whichever installation compiled what is cached."""
 
 
 class Variable(NamedTuple):
@@ -134,9 +137,7 @@ def line_of_kernel(lines: Sequence[SourceLine], source: KernelSource) -> str:
     """
     names = {path.name for path in (source.path, *source.headers())}
     shown = [
-        line
-        for line in lines
-        if Path(line.file).name in names and not Path(line.file).is_relative_to(EMULATOR)
+        line for line in lines if Path(line.file).name in names and _OWN_HEADERS not in line.file
     ]
     own = next((line for line in shown if Path(line.file).name == source.path.name), None)
     if own is None or own == shown[0]:
