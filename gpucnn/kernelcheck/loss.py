@@ -68,10 +68,17 @@ def _draw_squared_error_input_grad(rng: Generator, number: int) -> Arguments:
 
 
 def _draw_metrics(rng: Generator, number: int) -> Arguments:
-    """Scores of few different values, with NaN among them: ties everywhere."""
+    """Scores of few different values, with NaN among them: ties everywhere.
+
+    In every other row one score is above the label's, or it is the label's, and all others below.
+    """
     drawn = _draw_scores(rng, number)
     scores = rng.choice([-1.0, 0.0, 1.0, 1.5], drawn["scores"].shape).astype(np.float32)
     scores[rng.random(scores.shape) < 0.01] = np.nan
+    alone = np.arange(0, len(scores), 2)
+    scores[alone] = 0.0
+    scores[alone, drawn["labels"][alone]] = 1.0
+    scores[alone, rng.integers(0, scores.shape[1], len(alone))] = 2.0
     # As many rows are right as wrong.
     labels = np.where(rng.random(len(scores)) < 0.5, scores.argmax(axis=1), drawn["labels"])
     return {
