@@ -35,7 +35,9 @@ def _draw_leaky(rng: Generator, number: int) -> Arguments:
 
 
 def _draw_leaky_input_grad(rng: Generator, number: int) -> Arguments:
+    """With zeros, where the slope is that of what is below."""
     x = normal(rng, *shape(rng, number))
+    x[rng.random(x.shape) < 0.1] = 0.0
     return {"dy": normal(rng, *x.shape), "x": x, "slope": float(rng.random())}
 
 
