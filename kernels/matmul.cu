@@ -10,12 +10,20 @@
 // BLOCK_K, along z: then each slice's sums go to partial[slice], of c's shape, and sum_slices.cu
 // does the rest.
 //
-// Constants: TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU, those of gemm_tile.cuh, and VECTOR_A,
-// VECTOR_B and VECTOR_C: how many neighbours of a row of a, b and c are moved as one, 4 if the row's
-// length is a multiple of that, else 1. All sizes are run-time arguments.
+// Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU, and those of gemm_tile.cuh. The
+// columns of a are k, or m where a is transposed; its rows, the other of the two, are the samples of
+// a batch in the products of a layer, and a run-time argument.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
+
+// How many neighbours of a row of a, b and c are moved as one. The rows of b are as long as a batch
+// if both are transposed.
+constexpr bool BATCH_LONG_B = TRANSPOSE_A && TRANSPOSE_B;
+constexpr int VECTOR_A = A_COLUMNS % 4 == 0 ? 4 : 1;
+constexpr int VECTOR_B = !BATCH_LONG_B && (TRANSPOSE_B ? A_COLUMNS : N) % 4 == 0 ? 4 : 1;
+constexpr int VECTOR_C = N % 4 == 0 ? 4 : 1;
+constexpr int COLUMN_TILES = (N + BLOCK_N - 1) / BLOCK_N;
 
 using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
 
@@ -60,12 +68,13 @@ using ReaderB = Reader<!TRANSPOSE_B, BLOCK_N, VECTOR_B>;
 constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_A < VECTOR_B ? VECTOR_A : VECTOR_B)>;
 
 __global__ void __launch_bounds__(Tile::THREADS, BLOCKS) matmul(
-    const float* a, const float* b, const float* bias, float* c, float* partial, int M, int N,
-    int K, int slice) {
+    const float* a, const float* b, const float* bias, float* c, float* partial, int a_rows,
+    int slice) {
     __shared__ Tile::Memory memory;
-    const int column_tiles = (N + BLOCK_N - 1) / BLOCK_N;
-    const int first_row = static_cast<int>(blockIdx.x / column_tiles) * BLOCK_M;
-    const int first_column = static_cast<int>(blockIdx.x % column_tiles) * BLOCK_N;
+    const int M = TRANSPOSE_A ? A_COLUMNS : a_rows;
+    const int K = TRANSPOSE_A ? a_rows : A_COLUMNS;
+    const int first_row = static_cast<int>(blockIdx.x / COLUMN_TILES) * BLOCK_M;
+    const int first_column = static_cast<int>(blockIdx.x % COLUMN_TILES) * BLOCK_N;
 
     Tile::Sums sums;
     sums.clear();

@@ -5,6 +5,7 @@ headers, go into one translation unit.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ class Mutant:
         rule: what made it.
         line: its place, counted from 1.
         before, after: the line, stripped.
+        place: which of the file's lines with this text it is, counted from 1.
         hosts: the .cu files that have the fault, by name, with their texts.
     """
 
@@ -66,6 +68,7 @@ class Mutant:
     line: int
     before: str
     after: str
+    place: int
     hosts: tuple[tuple[str, str], ...]
 
     def __str__(self):
@@ -74,7 +77,7 @@ class Mutant:
     @property
     def key(self):
         """What tells mutants apart, however the lines around them move."""
-        return self.file, self.before, self.after
+        return self.file, self.before, self.after, self.place
 
 
 def mutants():
@@ -85,15 +88,16 @@ def mutants():
 
 def _of(path) -> Iterator[Mutant]:
     text = path.read_text(encoding="utf-8")
-    lines, seen = text.split("\n"), set()
+    lines, places = text.split("\n"), Counter()
     for number, line in enumerate(lines):
-        for rule, changed in _changes(line):
+        before = line.strip()
+        places[before] += 1
+        for changed, rule in {changed: rule for rule, changed in _changes(line)}.items():
             mutant = "\n".join([*lines[:number], changed, *lines[number + 1 :]])
-            if (rule, line, changed) in seen:
-                continue
-            seen.add((rule, line, changed))
             hosts = tuple((host, _inlined(host, path.name, mutant)) for host in _hosts(path))
-            yield Mutant(path.name, rule, number + 1, line.strip(), changed.strip(), hosts)
+            yield Mutant(
+                path.name, rule, number + 1, before, changed.strip(), places[before], hosts
+            )
 
 
 def _changes(line):

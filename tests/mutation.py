@@ -26,7 +26,7 @@ from gpucnn.kernelcheck.check import Checker, run
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
 
-ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 2), ("race", 99))
+ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 4), ("race", 99))
 """Modes in the order in which they are tried, and with how many ranks of problems.
 
 Race mode sees most, is compiled fastest, and survives accesses out of bounds.

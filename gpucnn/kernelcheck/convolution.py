@@ -50,8 +50,11 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
 
     Every fifth is padded by one pixel at one end alone, each end in turn; of ten others one has
     filters of 1×1, one of 7×7, one has images of 1×1, and one has rows of x or y that are whole
-    tiles or steps of a product.
+    tiles or steps of a product. Of thirty two are products of whole tiles of channels and
+    of filters, and of several tiles of pixels.
     """
+    if number % 30 in (3, 24):
+        return conv2d_geometry((1, 12, 11, 64), (128, 1, 1, 64), (1, 1), (0, 0), (1, 1), 1)
     channels = _channels(rng, number)
     for attempt in itertools.count(1):
         if attempt % _MOST_ATTEMPTS == 0:
@@ -76,16 +79,20 @@ def draw_geometry(rng: Generator, number: int) -> Conv2dGeometry:
 def _channels(rng: Generator, number: int) -> tuple[int, int, int]:
     """C, K and groups; every third problem has groups, as many as there are channels or fewer.
 
-    Every sixth is depthwise, and of these every other has as many channels as a block.
+    Every sixth is depthwise, and of these every other has as many channels as a block. Every
+    twelfth has groups of several channels.
     """
     if number % 3:
         # Seven is prime to the number of pairs, so all come, and neighbours differ in both.
         pair = 7 * (number - number // 3 - 1) % len(_CHANNELS) ** 2
         return _CHANNELS[pair % len(_CHANNELS)], _CHANNELS[pair // len(_CHANNELS)], 1
     groups = chosen(rng, 2, 3, 5, 8, 17, 35, 64, 132)
-    per_group = chosen(rng, (1, 1), (1, 1), (1, 2), (3, 1), (2, 3), (4, 4))
+    wider = (3, 1), (2, 3), (4, 4)
+    per_group = chosen(rng, (1, 1), (1, 1), (1, 2), *wider)
     if number % 6 == 0:
         per_group = (1, 1)
+    if number % 12 == 9:
+        per_group = chosen(rng, *wider)
     if number % 12 == 6:
         groups = 64
     return groups * per_group[0], groups * per_group[1], groups

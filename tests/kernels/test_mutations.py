@@ -27,8 +27,10 @@ FEWEST, SHARE = 60, 0.95
 """Mutants that there are at least, and how many of them must be caught."""
 
 SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text(encoding="utf-8"))
-EXPLANATIONS = {(s["file"], s["before"], s["after"]): s["why"] for s in SURVIVORS["survivor"]}
-"""Survivors by file, line before and line after, and why nothing can tell them."""
+EXPLANATIONS = {
+    (s["file"], s["before"], s["after"], s.get("place", 1)): s["why"] for s in SURVIVORS["survivor"]
+}
+"""Why nothing can tell survivors, by what tells these apart (``Mutant.key``)."""
 
 
 def test_every_file_has_problems():

@@ -42,6 +42,7 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
         blocks = tile.blocks(M, N)
         slices = cut_product(K, blocks, SHORTEST_SLICE if blocks >= _FEW_BLOCKS else _SHORT_SLICE)
         partial = self._partial_sums(slices, product)
+        rows_name, columns_name = ("K", "M") if transpose_a else ("M", "K")
         self._launch(
             "matmul.cu",
             "matmul",
@@ -52,24 +53,17 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
                 bias,
                 product,
                 partial,
-                as_int(M, "M"),
-                as_int(N, "N"),
-                as_int(K, "K"),
+                as_int(a.shape[0], rows_name),
                 as_int(slices.length, "a slice"),
             ),
             (tile.threads,),
+            N=as_int(N, "N").item(),
+            A_COLUMNS=as_int(a.shape[1], columns_name).item(),
             TRANSPOSE_A=transpose_a,
             TRANSPOSE_B=transpose_b,
             HAS_BIAS=bias is not None,
             RELU=relu,
-            VECTOR_A=_vector(a),
-            VECTOR_B=_vector(b),
-            VECTOR_C=_vector(product),
             **tile.constants,
         )
         self._sum_slices(slices, partial, product, Epilogue(bias, relu=relu))
 
-
-def _vector(matrix: Array) -> int:
-    """How many neighbours of a row can be moved as one."""
-    return 4 if matrix.shape[1] % 4 == 0 else 1
