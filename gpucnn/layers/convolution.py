@@ -94,8 +94,11 @@ class Conv2d(Layer):
         """x (N, H, W, C) to y (N, P, Q, K)."""
         return self.convolve(x)
 
-    def convolve(self, x: Array, relu: bool = False) -> Array:
-        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
+    def convolve(self, x: Array, residual: Array | None = None, relu: bool = False) -> Array:
+        """``forward`` with a residual (N, P, Q, K) and a ReLU in the same operation, if wanted.
+
+        ``backward`` knows of neither.
+        """
         self._x = x
         return self.backend.conv2d_forward(
             x,
@@ -105,6 +108,7 @@ class Conv2d(Layer):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            residual=residual,
             relu=relu,
         )
 

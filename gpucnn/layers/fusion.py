@@ -1,9 +1,10 @@
 """Fused layers: one operation for neighbours that could be two, put in their place by one pass.
 
 A fused layer is a step of a ``Sequential``, not one of its layers: names, parameters, buffers and
-shapes stay those of the parts, and so do checkpoints and initial weights. There are four, each with
-the ReLU behind it: of a convolution, of a linear layer, of batch normalisation, and of a residual
-block that ends with batch normalisation.
+shapes stay those of the parts, and so do checkpoints and initial weights. A convolution, a linear
+layer and batch normalisation have the ReLU behind them in their operation; a residual block that
+ends with batch normalisation has both the sum and the ReLU in that; one that ends with a
+convolution has the sum in that, and the ReLU if there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gpucnn.layers.normalisation import BatchNorm2d
 
 
 class _Fused(Layer):
-    """A step in the place of a layer, whose name, parameters and buffers it has, and of a ReLU."""
+    """A step in the place of a layer, whose name, parameters and buffers it has, and of more."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class _Fused(Layer):
         self.attach(layer.context, layer.name)
 
     def _declare(self, input_shape: Shape) -> Shape:
-        """As the layer; a ReLU keeps the shape."""
+        """As the layer; what else is in the operation keeps the shape."""
         return self._layer.declare(input_shape)
 
 
@@ -186,6 +187,52 @@ class ResidualReLU(_Fused):
         return self.backend.add(self.body.backward(dx), self.shortcut.backward(dshortcut))
 
 
+class ResidualConv2d(_Fused):
+    """A ``Residual`` whose body ends with a ``Conv2d``: the sum is in the convolution's operation.
+
+    Args:
+        residual: attached already, its body fused already.
+        convolution: the last step of its body.
+    """
+
+    kind = "residual_conv2d"
+
+    def __init__(self, residual: Residual, convolution: Conv2d) -> None:
+        super().__init__(residual)
+        self.residual, self.convolution = residual, convolution
+        self._before = Sequential(residual.body.steps[:-1])
+
+    def forward(self, x: Array) -> Array:
+        """The sum of both branches."""
+        return self.convolve(x)
+
+    def convolve(self, x: Array, relu: bool = False) -> Array:
+        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
+        shortcut = self.residual.shortcut.forward(x)
+        return self.convolution.convolve(self._before.forward(x), shortcut, relu)
+
+    def backward(self, dy: Array) -> Array:
+        """The same dy enters both branches; their gradients add."""
+        return self.residual.backward(dy)
+
+
+class ResidualConv2dReLU(_ProductReLU):
+    """A ``ResidualConv2d`` with a ``ReLU`` behind it.
+
+    Args:
+        block: attached already.
+    """
+
+    kind = "residual_conv2d_relu"
+
+    def __init__(self, block: ResidualConv2d) -> None:
+        super().__init__(block)
+        self.block = block
+
+    def _rectified(self, x: Array) -> Array:
+        return self.block.convolve(x, relu=True)
+
+
 def fuse_layers(network: Layer) -> None:
     """Puts fused layers in the place of their parts, in all ``Sequential`` within."""
     for part in reversed(list(_sequentials(network))):  # the inner ones first
@@ -211,23 +258,33 @@ def _fused(layers: list[Layer]) -> list[Layer]:
     for layer in layers:
         fused = _with_relu(steps[-1]) if steps and isinstance(layer, ReLU) else None
         if fused is None:
-            steps.append(layer)
+            steps.append(_by_itself(layer))
         else:
             steps[-1] = fused
     return steps
 
 
-def _with_relu(layer: Layer) -> Layer | None:
-    """The layer and a ReLU behind it as one; None where there is no such thing."""
+def _by_itself(layer: Layer) -> Layer:
+    """The layer, or what does the same in fewer operations."""
     match layer:
+        case Residual(body=Sequential(steps=[*_, Conv2d() as convolution])):
+            return ResidualConv2d(layer, convolution)
+    return layer
+
+
+def _with_relu(step: Layer) -> Layer | None:
+    """The step and a ReLU behind it as one; None where there is no such thing."""
+    match step:
         case Conv2d():
-            return Conv2dReLU(layer)
+            return Conv2dReLU(step)
         case Linear():
-            return LinearReLU(layer)
+            return LinearReLU(step)
         case BatchNorm2d():
-            return BatchNormReLU2d(layer)
+            return BatchNormReLU2d(step)
         case Residual(body=Sequential(steps=[*_, BatchNorm2d() as norm])):
-            return ResidualReLU(layer, norm)
+            return ResidualReLU(step, norm)
+        case ResidualConv2d():
+            return ResidualConv2dReLU(step)
     return None
 
 

@@ -6,15 +6,22 @@ import pytest
 from gpucnn import layers as nn
 from gpucnn.config import Config
 from gpucnn.gradcheck import check_network
-from gpucnn.layers.fusion import BatchNormReLU2d, Conv2dReLU, LinearReLU, ResidualReLU
+from gpucnn.layers.fusion import (
+    BatchNormReLU2d,
+    Conv2dReLU,
+    LinearReLU,
+    ResidualConv2d,
+    ResidualConv2dReLU,
+    ResidualReLU,
+)
 from gpucnn.losses import SoftmaxCrossEntropy
 from gpucnn.models import models
 from gpucnn.training.trainer import Trainer
 
 SHAPE, CLASSES = (6, 6, 4), 4
 CONV, NORM, BLOCK, LINEAR = Conv2dReLU, BatchNormReLU2d, ResidualReLU, LinearReLU
-
-KINDS = (CONV, NORM, BLOCK, LINEAR)
+SUM, SUM_RELU = ResidualConv2d, ResidualConv2dReLU
+KINDS = (CONV, NORM, BLOCK, LINEAR, SUM, SUM_RELU)
 
 
 def convolution():
@@ -71,6 +78,19 @@ NETWORKS = {
     "block, a ReLU more": lambda: [nn.Residual(body()), nn.ReLU(), nn.ReLU()],
     "block with a ReLU of its own": lambda: [nn.Residual([*body(), nn.ReLU()]), nn.ReLU()],
     "block without a norm": lambda: [nn.Residual([convolution()]), nn.ReLU()],
+    "block without a norm, a ReLU more": lambda: [
+        nn.Residual([convolution()]), nn.ReLU(), nn.ReLU(),
+    ],
+    "blocks without a norm": lambda: [
+        nn.Residual([convolution(), nn.ReLU(), convolution()]), nn.ReLU(),
+        nn.Residual([convolution()], [nn.Conv2d(4, 1)]), nn.ReLU(), nn.Dropout(0.3),
+    ],
+    "ReLU first": lambda: [
+        convolution(), nn.Residual([*norm_relu(), convolution()]), *norm_relu(),
+    ],
+    "convolutions that are added": lambda: [
+        nn.Residual([convolution()], [convolution()]), nn.Residual([nn.ReLU(), convolution()]),
+    ],
     "linear": lambda: [nn.Flatten(), nn.Linear(5), nn.ReLU(), nn.Linear(7, bias=False), nn.ReLU()],
     "linear, a ReLU more": lambda: [nn.Flatten(), nn.Linear(5), nn.ReLU(), nn.ReLU()],
     "linear before dropout": lambda: [nn.Flatten(), nn.Linear(5), nn.ReLU(), nn.Dropout(0.3)],
@@ -80,6 +100,7 @@ FUSED = {name: [NORM] for name in NETWORKS} | {
     "nested": [NORM, NORM],
     "apart": [],
     "residual": [NORM, NORM],
+    "residual, identity": [SUM, NORM],
     "both branches at once": [NORM, NORM],
     "convolution": [CONV, CONV],
     "convolution, no bias": [CONV],
@@ -95,7 +116,11 @@ FUSED = {name: [NORM] for name in NETWORKS} | {
     "blocks in both branches": [BLOCK, NORM, BLOCK, NORM],
     "block, a ReLU more": [BLOCK, NORM],
     "block with a ReLU of its own": [NORM, NORM],
-    "block without a norm": [],
+    "block without a norm": [SUM_RELU],
+    "block without a norm, a ReLU more": [SUM_RELU],
+    "blocks without a norm": [SUM_RELU, SUM_RELU, CONV],
+    "ReLU first": [SUM, NORM, NORM],
+    "convolutions that are added": [SUM, SUM],
     "linear": [LINEAR, LINEAR],
     "linear, a ReLU more": [LINEAR],
     "linear before dropout": [LINEAR],
@@ -228,7 +253,9 @@ def tiny_run():
 
 
 @pytest.mark.parametrize("fuse", [True, False])
-@pytest.mark.parametrize("name", ["residual", "block, projected", "convolution"])
+@pytest.mark.parametrize(
+    "name", ["residual", "block, projected", "convolution", "blocks without a norm"]
+)
 def test_gradients_against_finite_differences(exact, name, fuse):
     network = build(name, exact, fuse)
     checks = list(check_network(network, SoftmaxCrossEntropy(), bound=1e-6))

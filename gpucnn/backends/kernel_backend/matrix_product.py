@@ -66,4 +66,3 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
             **tile.constants,
         )
         self._sum_slices(slices, partial, product, Epilogue(bias, relu=relu))
-
