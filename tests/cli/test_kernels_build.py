@@ -109,6 +109,19 @@ def test_an_architecture_without_instructions_is_told(cli, folder, monkeypatch):
 
 
 @pytest.mark.nvrtc
+def test_a_disassembler_that_cannot_read_a_cubin(cli, folder, monkeypatch, tmp_path):
+    program = tmp_path / "nvdisasm"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(disassembly, "disassembler", lambda: program)
+    arguments = ("kernels", "build", "activation.cu", "--kernels", folder, "--arch", "sm_80")
+    answer = cli(*arguments, "--json")
+    assert answer.status == 0, answer.err
+    assert {kernel["instructions"] for kernel in json.loads(answer.out)["kernels"]} == {None}
+    assert cli(*arguments).status == 0
+
+
+@pytest.mark.nvrtc
 def test_networks_and_benchmarks_are_compiled_too(cli):
     """A convolution of ResNet-18 on CIFAR, which halves the image; and its last on ImageNet."""
     arguments = ("kernels", "build", "conv2d_input_grad.cu", "conv2d_filter_grad_gemm.cu",

@@ -29,7 +29,7 @@ class KernelReport:
         name: the kernel.
         architecture: what it was compiled for.
         usage: registers and memory.
-        instructions: how many of each kind; None where there is no disassembler for them.
+        instructions: how many of each kind; None where nothing can read them.
     """
 
     source: KernelSource
@@ -129,7 +129,7 @@ def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Buil
         program = store.find(source) or store.compile(source)
     except BackendError as error:
         return Built(source, architecture, (), str(error))
-    found: dict[str, Counter[str]] | None = None
+    found: dict[str, Counter[str]] = {}
     if disassemble and not why_not(architecture):
         found = instructions(program.cubin)
     kernels = tuple(
@@ -138,7 +138,7 @@ def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Buil
             name,
             architecture,
             program.usage[name],
-            None if found is None else by_kind(found[lowered]),
+            by_kind(found[lowered]) if found else None,
         )
         for name, lowered in program.names.items()
     )
