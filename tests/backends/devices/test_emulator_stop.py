@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from gpucnn.backends.devices.emulator.compiler import compiler
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -99,12 +100,17 @@ def launch(name="spins"):
 """
 
 
-def run(folder, program):
-    """What a process of its own prints."""
+def _written(folder):
     (folder / "test.cu").write_text(ENDLESS)
+    return KernelSource("test.cu", folder=folder)
+
+
+def run(folder, program, **environment):
+    """What a process of its own prints."""
+    _written(folder)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM + program, str(folder)],
-        env=os.environ,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -165,6 +171,18 @@ wide("returns")
     assert "kernel meets" in message
     assert "no memory for the stacks of its threads" in message
     assert last == "ended"
+
+
+def test_without_another_thread_a_launch_runs_all_the_same(tmp_path):
+    """Neither a watch nor helpers: the one thread that there is does all the work."""
+    text = "extern \"C\" int pthread_create() { return 11; }  // EAGAIN"
+    command = [*compiler().command, "-shared", "-fPIC", "-x", "c++", "-"]
+    library = tmp_path / "no_threads.so"
+    subprocess.run([*command, "-o", str(library)], input=text, text=True, check=True)
+    EmulatorDevice().compile(_written(tmp_path))  # now, as that takes threads
+    launch = "device.time_limit = 10.0; launch('returns')"
+    preloaded = {"LD_PRELOAD": str(library), "OPENBLAS_NUM_THREADS": "1"}
+    assert run(tmp_path, launch, **preloaded) == ["ended"]
 
 
 def test_stacks_take_few_mappings_and_little_memory(tmp_path):

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -43,14 +44,15 @@ class Watch {
 public:
     void begin(const StopRequest& request) {
         const std::lock_guard lock(mutex_);
+        // No thread yet in this process; a fork does not inherit its parent's.
+        if (process_ != getpid()) {
+            sem_init(&wake, 0, 0);
+            std::thread(&Watch::run, this).detach();
+            process_ = getpid();
+        }
         active_ = true;
         limited_ = request.time_limit > 0;
         deadline_ = limited_ ? now() + request.time_limit : 0;
-        if (process_ != getpid()) {  // None yet, or not in this process' parent.
-            process_ = getpid();
-            sem_init(&wake, 0, 0);
-            std::thread(&Watch::run, this).detach();
-        }
         if (limited_ && !polls_) {
             polls_ = true;
             sem_post(&wake);
@@ -183,11 +185,17 @@ void catch_leave() {
 void begin_watch(const StopRequest& request) {
     stop = Stop::NONE;
     watched = request.time_limit > 0 || request.interrupts > 0;
-    if (watched) {
-        catch_leave();
-        watch().begin(request);
-        take_interrupts(request.interrupts);
+    if (!watched) {
+        return;
     }
+    catch_leave();
+    try {
+        watch().begin(request);
+    } catch (const std::system_error&) {  // The system allows no more threads.
+        watched = false;
+        return;
+    }
+    take_interrupts(request.interrupts);
 }
 
 void end_watch() {

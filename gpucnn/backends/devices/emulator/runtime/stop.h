@@ -14,7 +14,8 @@ struct StopRequest {
 
 enum class Stop : int { NONE, TIME, INTERRUPT };
 
-// Around a launch, of which there is one at a time.
+// Around a launch, of which there is one at a time. Where the system allows no thread to watch it,
+// nothing ends it.
 void begin_watch(const StopRequest& request);
 void end_watch();
 
