@@ -165,6 +165,8 @@ def test_refuses(backend):
     for smoothing in (-0.1, 1.0, NAN):
         with pytest.raises(ShapeError, match=f"label_smoothing is {smoothing}"):
             backend.softmax_cross_entropy_forward(scores, labels, smoothing)
+        with pytest.raises(ShapeError, match=f"label_smoothing is {smoothing}"):
+            backend.softmax_cross_entropy_input_grad(scores, labels, smoothing, 1.0)
     with pytest.raises(ShapeError, match=f"logits is {other.dtype}"):
         backend.softmax(other)
     with pytest.raises(ShapeError, match=r"shape \(4,\)"):

@@ -100,6 +100,8 @@ def test_refuses(backend):
         (lambda: backend.matmul(a, b, out=backend.zeros((5, 3))), r"out .*expected \(3, 5\)"),
         (lambda: backend.channel_sum(backend.zeros((4, 6), other)), f"x is {np.dtype(other)}"),
         (lambda: backend.channel_sum(backend.zeros((4, 6))[:, ::2]), "x of shape .* contiguous"),
+        (lambda: backend.channel_sum(backend.zeros(())), r"x has shape \(\); .*C at least 1"),
+        (lambda: backend.channel_sum(backend.zeros((4, 0))), r"x has shape \(4, 0\)"),
         (lambda: backend.channel_sum(b, out=backend.zeros((4,))), r"out .*expected \(5,\)"),
     ):
         with pytest.raises(ShapeError, match=f"(?s){message}"):

@@ -366,6 +366,9 @@ def test_refuses(backend):
             call(wide, v, v, v, v)
         with pytest.raises(ShapeError, match=f"x is {np.dtype(other)}"):
             call(backend.zeros(x.shape, other), v, v, v, v)
+        for shape in ((), (2, 3, 3, 0)):
+            with pytest.raises(ShapeError, match="C at least 1"):
+                call(backend.zeros(shape), v, v, v, v)
         for place, name in enumerate(("scale", "shift", "mean", "variance")):
             vectors = [v] * 4
             vectors[place] = backend.zeros((3,))

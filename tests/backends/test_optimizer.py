@@ -172,6 +172,8 @@ def test_refuses(backend):
         (lambda: backend.adam_step(v, v, v, other, *adam), f"square is {other.dtype}"),
         (lambda: backend.adamw_step(v, strided, v, v, *adam), "gradients of .* contiguous"),
         (lambda: backend.adamw_step(v, v, v, short, *adam), "square has shape"),
+        (lambda: backend.adam_step(v, v, v, v, 0, *adam[1:]), "step is 0; steps count from 1"),
+        (lambda: backend.adamw_step(v, v, v, v, -1, *adam[1:]), "step is -1"),
         (lambda: backend.global_norm(other), f"gradients is {other.dtype}"),
         (lambda: backend.clip_by_global_norm(v, backend.zeros((2,), "float64"), 1.0), "norm has"),
         (lambda: backend.clip_by_global_norm(v, backend.zeros((1,), "int32"), 1.0), "norm is"),

@@ -262,6 +262,8 @@ def test_refuses_arrays(backend):
         (lambda: backend.avg_pool2d_input_grad(dy[:1], X), "dy has shape"),
         (lambda: backend.global_avg_pool2d_input_grad(dy, X), r"expected \(2, 3\)"),
         (lambda: backend.global_avg_pool2d_input_grad(dy, X[1:]), r"\(6, 7, 3\)"),
+        (lambda: backend.global_avg_pool2d_forward(x[:, :0]), r"\(2, 0, 7, 3\).*none empty"),
+        (lambda: backend.global_avg_pool2d_input_grad(dy, (2, 6, 0, 3)), "none empty"),
     ):
         with pytest.raises(ShapeError, match=f"(?s){message}"):
             call()

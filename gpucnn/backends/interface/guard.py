@@ -34,13 +34,16 @@ class GuardOperations(ArrayOperations):
         self._check("losses", losses)
         if losses.ndim != 1:
             raise ShapeError(f"losses have shape {losses.shape}; a guard takes (N,)")
-        if step < 1:
-            raise ShapeError(f"step is {step}; steps count from 1")
+        self._check_step(step)
         self._guard_step(guard, norm, losses, step)
 
     def _check_guard(self, guard: Array | None) -> None:
         if guard is not None:
             self._check("guard", guard, (1,), np.int32)
+
+    def _check_step(self, step: int) -> None:
+        if step < 1:
+            raise ShapeError(f"step is {step}; steps count from 1")
 
     @abstractmethod
     def _guard_step(self, guard: Array, norm: Array, losses: Array, step: int) -> None: ...

@@ -28,8 +28,7 @@ class LossOperations(GuardOperations):
             losses (N,) and probabilities (N, K), which the gradient needs.
         """
         self._check_scores(logits, labels)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ShapeError(f"label_smoothing is {label_smoothing}; use 0 or more and below 1")
+        self._check_smoothing(label_smoothing)
         losses, probabilities = self.empty(labels.shape), self.empty(logits.shape)
         self._softmax_cross_entropy_forward(logits, labels, label_smoothing, losses, probabilities)
         return losses, probabilities
@@ -39,6 +38,7 @@ class LossOperations(GuardOperations):
     ) -> Array:
         """dlogits = scale · (p − t), (N, K); ``scale`` is 1 / the global batch for a mean."""
         self._check_scores(probabilities, labels)
+        self._check_smoothing(label_smoothing)
         dlogits = self.empty(probabilities.shape)
         self._softmax_cross_entropy_input_grad(
             probabilities, labels, label_smoothing, scale, dlogits
@@ -94,6 +94,10 @@ class LossOperations(GuardOperations):
         if scores.ndim != 2 or scores.shape[1] < 1:
             raise ShapeError(f"scores have shape {scores.shape}; a loss takes (N, K), K at least 1")
         self._check("labels", labels, (scores.shape[0],), np.int32)
+
+    def _check_smoothing(self, label_smoothing: float) -> None:
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ShapeError(f"label_smoothing is {label_smoothing}; use 0 or more and below 1")
 
     @abstractmethod
     def _softmax_cross_entropy_forward(

@@ -51,8 +51,12 @@ class MatrixOperations(ArrayOperations):
         return product
 
     def channel_sum(self, x: Array, out: Array | None = None) -> Array:
-        """Σ over all axes of x (…, C) but the last: (C,). The gradient of a bias."""
-        self._check("x", x)
+        """Σ over all axes of x (…, C) but the last: (C,). The gradient of a bias.
+
+        Raises:
+            ShapeError: no channels, or an ``out`` of another shape.
+        """
+        self._check_has_channels("x", x)
         total = self._result(out, (x.shape[-1],))
         self._channel_sum(x, total)
         return total

@@ -212,7 +212,7 @@ class NormalisationOperations(ArrayOperations):
 
     def _check_channels(self, x: Array, **vectors: Array) -> None:
         """x, and vectors that must each have its C elements."""
-        self._check("x", x)
+        self._check_has_channels("x", x)
         for name, vector in vectors.items():
             self._check(name, vector, x.shape[-1:])
 

@@ -12,7 +12,8 @@ from gpucnn.errors import ShapeError
 class OptimizerOperations(GuardOperations):
     """All vectors are (n,): the parameters of a model lie behind one another in one of them.
 
-    Steps that are given a ``guard`` change nothing where it is not 0.
+    They are of the backend's dtype. Steps that are given a ``guard``, int32 (1,), change nothing
+    where it is not 0. All raise ShapeError where the arrays do not fit.
     """
 
     def sgd_step(
@@ -33,6 +34,9 @@ class OptimizerOperations(GuardOperations):
             w ← w − learning_rate · (g + momentum · v if nesterov else v)
 
         ``velocity`` is None where momentum is 0.
+
+        Raises:
+            ShapeError: vectors or a guard that do not fit, or a momentum without a velocity.
         """
         self._check_vectors(parameters, gradients)
         if velocity is not None:
@@ -63,10 +67,14 @@ class OptimizerOperations(GuardOperations):
         g ← gradient + weight_decay · w
         m ← β1 · m + (1 − β1) · g,   v ← β2 · v + (1 − β2) · g²
         w ← w − learning_rate · m / (1 − β1^step) / (√(v / (1 − β2^step)) + ε)
+
+        Raises:
+            ShapeError: vectors or a guard that do not fit, or a step below 1.
         """
         self._check_vectors(parameters, gradients)
         self._check("mean", mean, parameters.shape)
         self._check("square", square, parameters.shape)
+        self._check_step(step)
         self._check_guard(guard)
         self._adam_step(
             parameters, gradients, mean, square, step,
@@ -90,10 +98,14 @@ class OptimizerOperations(GuardOperations):
         """Adam with decoupled weight decay (Loshchilov, Hutter 2019).
 
         As ``adam_step`` without decay, after w ← (1 − learning_rate · weight_decay) · w.
+
+        Raises:
+            ShapeError: vectors or a guard that do not fit, or a step below 1.
         """
         self._check_vectors(parameters, gradients)
         self._check("mean", mean, parameters.shape)
         self._check("square", square, parameters.shape)
+        self._check_step(step)
         self._check_guard(guard)
         self._adamw_step(
             parameters, gradients, mean, square, step,
@@ -108,13 +120,19 @@ class OptimizerOperations(GuardOperations):
         return norm
 
     def clip_by_global_norm(self, gradients: Array, norm: Array, limit: float) -> None:
-        """gradients ← gradients · min(1, limit / norm), in place."""
+        """gradients ← gradients · min(1, limit / norm), in place.
+
+        Args:
+            gradients: changed.
+            norm: float64 (1,), from ``global_norm``.
+            limit: 0 or more.
+        """
         self._check("gradients", gradients)
         self._check("norm", norm, (1,), "float64")
         self._clip_by_global_norm(gradients, norm, limit)
 
     def clip_by_value(self, gradients: Array, limit: float) -> None:
-        """gradients ← min(max(gradients, −limit), limit), in place."""
+        """gradients ← min(max(gradients, −limit), limit), in place; ``limit`` is 0 or more."""
         self._check("gradients", gradients)
         self._clip_by_value(gradients, limit)
 

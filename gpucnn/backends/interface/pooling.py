@@ -12,11 +12,20 @@ from gpucnn.errors import ShapeError
 
 
 def argmax_dtype(problem: Pool2dGeometry) -> np.dtype[np.unsignedinteger]:
-    """The smallest of uint8 and uint16 that can name every element of the window."""
+    """The smallest of uint8 and uint16 that can name every element of the window.
+
+    Raises:
+        ShapeError: a window of more elements than uint16 has numbers.
+    """
     elements = problem.R * problem.S
     if elements > 65536:
         raise ShapeError(f"a window of {problem.R}×{problem.S} has over 65536 elements")
     return np.dtype(np.uint8 if elements <= 256 else np.uint16)
+
+
+def _check_images(what: str, shape: Shape) -> None:
+    if len(shape) != 4 or min(shape) < 1:
+        raise ShapeError(f"{what} {shape}; global pooling takes (N, H, W, C), none empty")
 
 
 class PoolingOperations(ArrayOperations):
@@ -88,8 +97,7 @@ class PoolingOperations(ArrayOperations):
 
     def global_avg_pool2d_forward(self, x: Array) -> Array:
         """The mean over H and W: x (N, H, W, C) to y (N, C)."""
-        if x.ndim != 4:
-            raise ShapeError(f"x has shape {x.shape}; global pooling takes (N, H, W, C)")
+        _check_images("x has shape", x.shape)
         self._check("x", x)
         y = self.empty((x.shape[0], x.shape[3]))
         self._global_avg_pool2d_forward(x, y)
@@ -97,8 +105,7 @@ class PoolingOperations(ArrayOperations):
 
     def global_avg_pool2d_input_grad(self, dy: Array, x_shape: Shape) -> Array:
         """Spreads dy (N, C) evenly over H and W: dx of ``x_shape``."""
-        if len(x_shape) != 4:
-            raise ShapeError(f"x_shape is {x_shape}; global pooling takes (N, H, W, C)")
+        _check_images("x_shape is", x_shape)
         N, _, _, C = x_shape
         self._check("dy", dy, (N, C))
         dx = self.empty(tuple(x_shape))
