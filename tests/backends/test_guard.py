@@ -37,6 +37,11 @@ def test_the_first_refused_step_is_remembered(backend):
     assert guarded(backend, [NAN], before=3) == 3
 
 
+def test_any_step_that_fits_a_guard(backend):
+    for step in (1, 2**31 - 2**23 + 1, 2**31 - 1):
+        assert guarded(backend, [NAN], step=step) == step
+
+
 def steps(backend, guard):
     """Every operation that a guard holds back, on the same arrays; what they are afterwards."""
     rng = np.random.default_rng(3)
@@ -97,6 +102,7 @@ def test_refuses(backend):
         (lambda: backend.guard_step(guard, totals, losses, 1), r"norm has shape \(2,\)"),
         (lambda: backend.guard_step(guard, norm, scores, 1), r"losses have shape \(3, 2\)"),
         (lambda: backend.guard_step(guard, norm, losses, 0), "step is 0"),
+        (lambda: backend.guard_step(guard, norm, losses, 2**31), "guard holds steps up to 2147483"),
         (lambda: backend.sgd_step(v, v, v, 0.1, 0.9, False, 0.0, two), "guard has"),
         (lambda: backend.adam_step(v, v, v, v, 1, 0.1, 0.9, 0.9, 1e-8, 0.0, wide), "guard is"),
         (lambda: backend.adamw_step(v, v, v, v, 1, 0.1, 0.9, 0.9, 1e-8, 0.0, two), "guard has"),

@@ -1,4 +1,4 @@
-"""The guard: what keeps a step that must not be taken from being taken, without asking the host."""
+"""The guard lets the device skip a bad step without asking the host."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
+
+_LAST_STEP = 2**31 - 1
 
 
 class GuardOperations(ArrayOperations):
@@ -24,10 +26,10 @@ class GuardOperations(ArrayOperations):
             guard: int32 (1,).
             norm: of the gradient, float64 (1,), from ``global_norm``.
             losses: (N,).
-            step: the step's number, from 1.
+            step: the step's number, from 1 to 2³¹ − 1.
 
         Raises:
-            ShapeError: arrays that do not fit, or a step below 1.
+            ShapeError: arrays that do not fit, or another step.
         """
         self._check_guard(guard)
         self._check("norm", norm, (1,), "float64")
@@ -35,6 +37,8 @@ class GuardOperations(ArrayOperations):
         if losses.ndim != 1:
             raise ShapeError(f"losses have shape {losses.shape}; a guard takes (N,)")
         self._check_step(step)
+        if step > _LAST_STEP:
+            raise ShapeError(f"step is {step}; a guard holds steps up to {_LAST_STEP}")
         self._guard_step(guard, norm, losses, step)
 
     def _check_guard(self, guard: Array | None) -> None:

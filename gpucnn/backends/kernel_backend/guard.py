@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.guard import GuardOperations
 from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
@@ -16,7 +18,7 @@ class KernelGuard(KernelArrays, GuardOperations):
             "guard.cu",
             "guard_step",
             (1,),
-            (guard, norm, losses, as_int(step, "step"), count),
+            (guard, norm, losses, np.int32(step), count),
             (THREADS,),
             THREADS=THREADS,
         )
