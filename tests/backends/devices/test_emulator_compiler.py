@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gpucnn.backends.devices.emulator import compiler
+from gpucnn.backends.devices.emulator import compiler, symbols
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.emulator.translation import EMULATOR
 from gpucnn.doctor import examine
@@ -166,3 +166,19 @@ def test_no_compiler_is_one_message(monkeypatch):
         EmulatorDevice()
     assert "\n" not in why_unavailable()
     assert "install g++" in why_unavailable()
+
+
+@needs_compiler
+def test_no_nm_is_one_message(monkeypatch, tmp_path):
+    """Where a library's variables are read, and where it is asked whether the emulator works."""
+    compiler.compiler()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackendError, match="binutils' nm is not there; install binutils"):
+        symbols.static_variables(tmp_path / "library.so")
+    assert why_unavailable() == "binutils' nm is not there; install binutils"
+
+
+@needs_compiler
+def test_a_library_that_nm_cannot_read_is_one_message(tmp_path):
+    with pytest.raises(BackendError, match=r"nm cannot read .*none\.so: .*No such file"):
+        symbols.static_variables(tmp_path / "none.so")

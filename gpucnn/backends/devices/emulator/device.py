@@ -20,6 +20,7 @@ from gpucnn.backends.devices.emulator.builder import MODES, Builder
 from gpucnn.backends.devices.emulator.compiler import compiler
 from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
+from gpucnn.backends.devices.emulator.symbols import check_nm
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 
@@ -182,6 +183,7 @@ def why_unavailable() -> str:
         return "the emulator works on Linux only so far"
     try:
         compiler()
+        check_nm()
     except BackendError as error:
         return str(error)
     return ""

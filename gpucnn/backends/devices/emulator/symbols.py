@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from gpucnn.backends.devices.emulator.translation import INCLUDE
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.errors import BackendError
 
 _OWN_HEADERS = f"/{'/'.join(INCLUDE.parts[-4:])}/"
 """In the path of each of the emulator's headers, whichever installation compiled what is cached."""
@@ -22,6 +24,12 @@ class Variable(NamedTuple):
     name: str
     offset: int
     bytes: int
+
+
+def check_nm() -> None:
+    """Raises BackendError where there is no nm to ask."""
+    if shutil.which("nm") is None:
+        raise BackendError("binutils' nm is not there; install binutils")
 
 
 def thread_local_variables(library: Path) -> tuple[Variable, ...]:
@@ -36,8 +44,11 @@ def static_variables(library: Path) -> tuple[Variable, ...]:
 
 @cache
 def _variables(library: Path, kind: str) -> tuple[Variable, ...]:
+    check_nm()
     command = ["nm", "--defined-only", "--print-size", "--format=sysv", str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BackendError(f"binutils' nm cannot read {library}: {done.stderr.strip()}")
     rows = ([field.strip() for field in line.split("|")] for line in done.stdout.splitlines())
     return tuple(
         Variable(row[0], int(row[1], 16), int(row[4], 16))
