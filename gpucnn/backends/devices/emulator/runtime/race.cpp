@@ -45,7 +45,7 @@ struct Extent {
 
 int find_module(dl_phdr_info* module, size_t, void* data) {
     auto* extent = static_cast<Extent*>(data);
-    uintptr_t begin = UINTPTR_MAX, end = 0;
+    uintptr_t begin = UINTPTR_MAX, end = 0, variables = 0, variables_end = 0;
     for (int i = 0; i < module->dlpi_phnum; ++i) {
         const ElfW(Phdr)& segment = module->dlpi_phdr[i];
         if (segment.p_type == PT_LOAD) {
@@ -53,16 +53,15 @@ int find_module(dl_phdr_info* module, size_t, void* data) {
             begin = first < begin ? first : begin;
             end = first + segment.p_memsz > end ? first + segment.p_memsz : end;
             if ((segment.p_flags & PF_W) != 0) {
-                extent->variables = first;
-                extent->variables_end = first + segment.p_memsz;
+                variables = first;
+                variables_end = first + segment.p_memsz;
             }
         }
     }
     if (extent->inside < begin || extent->inside >= end) {
         return 0;
     }
-    extent->begin = begin;
-    extent->end = end;
+    *extent = {extent->inside, begin, end, variables, variables_end};
     return 1;
 }
 
