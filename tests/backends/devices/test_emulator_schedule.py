@@ -362,6 +362,16 @@ def test_a_line_of_a_kernel_that_does_not_compile(kernels):
 
 
 @needs_compiler
+def test_a_kernel_that_does_not_link_is_named(kernels):
+    text = """
+    extern __attribute__((visibility("hidden"))) float missing;
+    __global__ void k(float* y) { y[0] = missing; }
+    """
+    with pytest.raises(BackendError, match=r"test\.cu \(N=4\) does not compile:(.|\n)*missing"):
+        kernels(text, constants=[("N", 4)])
+
+
+@needs_compiler
 def test_processes_share_a_cache(tmp_path):
     """Both compile at once into one new folder, and both compute."""
     program = """

@@ -175,7 +175,7 @@ wide("returns")
 
 def test_without_another_thread_a_launch_runs_all_the_same(tmp_path):
     """Neither a watch nor helpers: the one thread that there is does all the work."""
-    text = "extern \"C\" int pthread_create() { return 11; }  // EAGAIN"
+    text = 'extern "C" int pthread_create() { return 11; }  // EAGAIN'
     command = [*compiler().command, "-shared", "-fPIC", "-x", "c++", "-"]
     library = tmp_path / "no_threads.so"
     subprocess.run([*command, "-o", str(library)], input=text, text=True, check=True)

@@ -37,7 +37,7 @@ _MODULE = (
 )  # fmt: skip
 _GNU = (
     "-fno-gnu-unique",
-    # What is read and never written is not taken for zero: shared memory is written by the runtime.
+    # Shared memory is written only by the runtime; without this the compiler takes it for zero.
     "-fno-ipa-reference-addressable",
 )
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
@@ -54,13 +54,18 @@ class Mode:
 
     Attributes:
         name: as the user writes it.
-        kernel_options: for modules of kernels.
+        options: for modules of kernels, on whatever processor.
         runtime_options: for the emulator's runtime.
     """
 
     name: str
-    kernel_options: tuple[str, ...]
+    options: tuple[str, ...]
     runtime_options: tuple[str, ...] = ("-O2",)
+
+    @property
+    def kernel_options(self) -> tuple[str, ...]:
+        """For modules of kernels, which in fast mode use all that this processor has."""
+        return (*self.options, native_option()) if self.name == "fast" else self.options
 
     @property
     def definitions(self) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ class Mode:
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("fast", ("-O3", "@native")),
+        Mode("fast", ("-O3",)),
         Mode("race", ("-O1", *_CHECKS)),
         Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
     )
@@ -127,7 +132,7 @@ class Builder:
         key = self.runtime_key
         path = self.cache.path_of(key)
         if path is None:
-            self.cache.put(key, self._compile_runtime(self._runtime_options))
+            self.cache.put(key, self._compile_runtime())
             path = self._path(key)
         return path
 
@@ -180,19 +185,19 @@ class Builder:
         for source in batch:
             self.cache.put(_key(self.mode, source.digest()), key.encode())
 
-    def _compile_runtime(self, options: Sequence[str]) -> bytes:
+    def _compile_runtime(self) -> bytes:
         files = sorted(_RUNTIME.glob("*.cpp"))
         linking = ("-rdynamic",) if self.mode.sanitized else ("-shared",)
         if not self.mode.sanitized:
             files = [file for file in files if file.name != "sanitize_main.cpp"]
         # One unit of all files: their headers are read once.
         unit = "".join(f'#include "{file}"\n' for file in files)
-        return _compile([*options, "-x", "c++", "-", *linking, "-ldl"], unit)
+        options = [*self._runtime_options, "-x", "c++", "-", *linking, "-ldl"]
+        return _compile(options, "the emulator", unit)
 
     def _module_options(self) -> list[str]:
-        options = [native_option() if o == "@native" else o for o in self.mode.kernel_options]
         own = _GNU if compiler().is_gnu else self.mode.definitions
-        return [*_COMMON, *_MODULE, *own, *options, f"-I{INCLUDE}"]
+        return [*_COMMON, *_MODULE, *own, *self.mode.kernel_options, f"-I{INCLUDE}"]
 
     def _precompiled_header(self) -> Path | None:
         """The emulator's header as g++ reads it in no time; None for other compilers."""
@@ -202,7 +207,8 @@ class Builder:
         path = self.cache.path_of(key)
         if path is None:
             header = str(INCLUDE / "emulator.h")
-            self.cache.put(key, _compile([*self._module_options(), "-x", "c++-header", header]))
+            options = [*self._module_options(), "-x", "c++-header", header]
+            self.cache.put(key, _compile(options, "the emulator"))
             path = self._path(key)
         return path
 
@@ -219,7 +225,7 @@ class Builder:
             _run([*options, "-c", str(unit), "-o", str(compiled)], described)
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
-            return _compile([*linking, str(compiled), "-shared"])
+            return _compile([*linking, str(compiled), "-shared"], described)
 
 
 def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
@@ -233,10 +239,10 @@ def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
     return batches + [[source] for source in sources if source not in together]
 
 
-def _compile(arguments: Sequence[str], text: str = "") -> bytes:
+def _compile(arguments: Sequence[str], described: str, text: str = "") -> bytes:
     with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
         output = Path(folder) / "output"
-        _run([*arguments, "-o", str(output)], "the emulator", text)
+        _run([*arguments, "-o", str(output)], described, text)
         return output.read_bytes()
 
 

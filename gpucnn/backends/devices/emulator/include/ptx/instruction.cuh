@@ -26,7 +26,7 @@ struct Instruction;
 inline void need_whole_warp(const Call& call) {
     const dim3 size = place.block_size;
     const unsigned threads = size.x * size.y * size.z;
-    if (threads % LANES != 0 && lane() < threads % LANES) {
+    if (threads % LANES != 0) {
         const uint3 index = place.thread;
         const unsigned number = index.x + size.x * (index.y + size.y * index.z);
         if (number / LANES == threads / LANES) {
