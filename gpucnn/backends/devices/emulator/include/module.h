@@ -4,6 +4,9 @@
 #include "interface.h"
 #include "qualifiers.h"
 
+// The dynamic shared memory that the largest GPU gives a block: 227 KiB. A macro, for assembly.
+#define EMULATOR_DYNAMIC_BYTES 232448
+
 namespace emulator {
 
 struct SharedMemory {
@@ -13,11 +16,12 @@ struct SharedMemory {
     void* (*dynamic)();
 };
 
-// The dynamic shared memory that the largest GPU gives a block: 227 KiB.
-constexpr size_t DYNAMIC_SHARED_BYTES = 232448;
+constexpr size_t DYNAMIC_SHARED_BYTES = EMULATOR_DYNAMIC_BYTES;
 
 }  // namespace emulator
 
+#define EMULATOR_TEXT(macro) EMULATOR_QUOTED(macro)
+#define EMULATOR_QUOTED(text) #text
 #define EMULATOR_EXPORT extern "C" __attribute__((visibility("default"), used))
 
 // A kernel declares its dynamic shared memory as an array that is defined elsewhere, of whatever
@@ -31,9 +35,10 @@ constexpr size_t DYNAMIC_SHARED_BYTES = 232448;
 #endif
 #define EMULATOR_DYNAMIC_NAME(symbol)                                                       \
     ".hidden " symbol "\n.globl " symbol "\n.type " symbol ", " EMULATOR_DYNAMIC_TYPE       \
-    ".size " symbol ", 232448\n" symbol ":\n"
-#define EMULATOR_DYNAMIC_MEMORY(names) \
-    asm(EMULATOR_DYNAMIC_SECTION ".balign 128\n" names ".zero 232448\n.previous\n");
+    ".size " symbol ", " EMULATOR_TEXT(EMULATOR_DYNAMIC_BYTES) "\n" symbol ":\n"
+#define EMULATOR_DYNAMIC_MEMORY(names)                                \
+    asm(EMULATOR_DYNAMIC_SECTION ".balign 128\n" names ".zero "       \
+        EMULATOR_TEXT(EMULATOR_DYNAMIC_BYTES) "\n.previous\n");
 
 #define EMULATOR_EXPORT_SHARED_MEMORY(prefix, array)                               \
     static void* prefix##_anchor() {                                               \

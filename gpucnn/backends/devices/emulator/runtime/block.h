@@ -34,7 +34,14 @@ private:
     uint64_t state_;
 };
 
-enum class State : uint8_t { UNSTARTED, READY, RUNNING, IN_BLOCK_COLLECTIVE, IN_WARP_COLLECTIVE, EXITED };
+enum class State : uint8_t {
+    UNSTARTED,
+    READY,
+    RUNNING,
+    IN_BLOCK_COLLECTIVE,
+    IN_WARP_COLLECTIVE,
+    EXITED,
+};
 
 struct Thread {
     State state;
@@ -66,6 +73,14 @@ struct Kernel {
     const uint64_t* slots;
 };
 
+// Why a launch failed.
+struct LaunchFailure {
+    char message[2048];
+    // What failed, and what it is at odds with.
+    SourcePlace at;
+    SourcePlace other;
+};
+
 // Runs blocks one after another on one thread of the host.
 class BlockRunner {
 public:
@@ -92,12 +107,7 @@ public:
     bool running() const { return running_; }
     const void* entry() const { return reinterpret_cast<const void*>(kernel_->entry); }
 
-    struct Failure {
-        char message[2048];
-        SourcePlace at;
-        SourcePlace other;
-    };
-    Failure failure;
+    LaunchFailure failure;
     AsyncCopies copies;
     Shuffle& shuffle() { return shuffle_; }
 
@@ -141,8 +151,9 @@ private:
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
 void order_lanes(unsigned first, uint32_t lanes);
 
-// The runner of this thread of the host; null as long as it has had none.
+// The runner of this thread of the host, made at the first call.
 BlockRunner& this_runner();
+// The same; null as long as it has not been made.
 BlockRunner* known_runner();
 
 }  // namespace emulator

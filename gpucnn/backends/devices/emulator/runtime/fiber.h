@@ -38,8 +38,9 @@ void entered_fiber();
 // Saves the running context in `from` and goes on with `to`.
 void switch_context(Context& from, Context& to);
 
-// A stack with a guard below it, which no function can step over, and a function that runs on it at the first switch to it.
-// The function must not return. The fiber may be prepared again at any time, whatever it was at.
+// A stack with a guard below it, which no function can step over, and a function that runs on it at
+// the first switch to it. The function must not return. The fiber may be prepared again at any
+// time, whatever it was at.
 class Fiber {
 public:
     Fiber();

@@ -108,11 +108,9 @@ private:
         }
     }
 
-    void fail(const BlockRunner::Failure& failure) {
+    void fail(const LaunchFailure& failure) {
         if (!failed_.exchange(true)) {
-            memcpy(failure_->message, failure.message, sizeof failure_->message);
-            failure_->at = failure.at;
-            failure_->other = failure.other;
+            *failure_ = failure;
         }
     }
     // Outside of any block.
@@ -192,7 +190,7 @@ private:
 
 namespace {
 
-int launch(const LaunchRequest& request, LaunchFailure* failure) {
+int launch(const LaunchRequest& request, emulator::LaunchFailure* failure) {
     using namespace emulator;
     // Never destroyed: its threads sleep until the process ends.
     static auto* const helpers = new Helpers;
@@ -209,7 +207,7 @@ int launch(const LaunchRequest& request, LaunchFailure* failure) {
 
 }  // namespace
 
-int emulator_launch(const LaunchRequest* request, LaunchFailure* failure) {
+int emulator_launch(const LaunchRequest* request, emulator::LaunchFailure* failure) {
     using namespace emulator;
     static std::mutex one_at_a_time;
     const std::lock_guard lock(one_at_a_time);

@@ -44,15 +44,8 @@ struct LaunchRequest {
     emulator::StopRequest stop;
 };
 
-struct LaunchFailure {
-    char message[2048];
-    // What failed, and what it is at odds with.
-    emulator::SourcePlace at;
-    emulator::SourcePlace other;
-};
-
 // 0; 1 with `failure` filled in; or 2 if the user has interrupted it.
-int emulator_launch(const LaunchRequest* request, LaunchFailure* failure);
+int emulator_launch(const LaunchRequest* request, emulator::LaunchFailure* failure);
 
 }  // extern "C"
 
