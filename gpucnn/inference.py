@@ -118,7 +118,6 @@ class TrainedModel:
         )
         self._prepared |= new
 
-    @np.errstate(all="ignore")
     def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         indices = np.arange(len(images))
         labels = np.zeros(len(images), np.int32)

@@ -59,7 +59,6 @@ class Evaluation:
         }
 
 
-@np.errstate(all="ignore")
 def evaluate(
     network: Network, loss: Loss, pipeline: InputPipeline, batches: Iterable[Batch]
 ) -> Evaluation:

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
 from gpucnn.config import HARMLESS_KEYS, Config, flatten
@@ -225,7 +223,6 @@ class Trainer:
         self.backend.write(self._step.totals, 0)
         self.save()
 
-    @np.errstate(all="ignore")  # what is not finite is found by the checks, not by warnings
     def train_step(self, batch: Batch) -> None:
         """One step: forward, loss, backward, the checks, the optimizer.
 

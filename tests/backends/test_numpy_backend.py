@@ -377,6 +377,26 @@ def test_convolution_over_pieces(be, x, w, stride, groups):
         assert_close(result, wanted, probable_sum_bound(n, magnitude, be.dtype))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo(np.float32).max])
+def test_what_is_not_finite_passes_without_a_warning(be, value):
+    """Warnings are errors here; in small arrays, which no other thread gets a piece of."""
+    x, scores = np.full((2, 3, 3, 4), value, be.dtype), np.full((2, 3), value, be.dtype)
+    v, labels = np.full(4, value, be.dtype), np.zeros(2, np.int32)
+    be.softmax(scores)
+    be.softmax_cross_entropy_forward(scores, labels)
+    be.mean_squared_error_forward(scores, labels)
+    be.mean_squared_error_input_grad(scores, labels, 2.0)
+    be.global_avg_pool2d_forward(x)
+    be.global_avg_pool2d_input_grad(scores, (2, 4, 4, 3))
+    be.batch_norm_forward(x, v, v, v.copy(), v.copy(), 0.1, 1e-5)
+    be.batch_norm_inference(x, v, v, v, v, 1e-5)
+    be.batch_norm_inference(x, v, v, v, -np.ones_like(v), 1e-5)
+    be.batch_norm_gradients(x, x, v, v, v)
+    be.max_pool2d_forward(x)
+    be.global_norm(v)
+    be.adam_step(v, v, v, v, 1, 0.1, 0.9, 0.999, 1e-8, 0.1)
+
+
 def test_border():
     be = get_backend("numpy", "fp32")
     assert be.asarray([1.5, 2]).dtype == np.float32

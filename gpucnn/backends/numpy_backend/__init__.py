@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from gpucnn.backends.base import Backend
@@ -20,8 +22,17 @@ from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
 
 _DTYPES = {"fp32": np.float32, "fp64": np.float64}
+_Class = TypeVar("_Class", bound=type[Backend])
 
 
+def _without_warnings(backend: _Class) -> _Class:
+    """Infinities and NaN pass silently, as on a GPU: the trainer looks for them."""
+    for name in Backend.__abstractmethods__:
+        setattr(backend, name, np.errstate(all="ignore")(getattr(backend, name)))
+    return backend
+
+
+@_without_warnings
 class NumpyBackend(
     NumpyConvolution,
     NumpyPooling,

@@ -18,7 +18,6 @@ from gpucnn.backends.numpy_backend.workers import Workers, cut
 class NumpyPooling(NumpyArrays, PoolingOperations):
     """Max pooling has a faster way where windows tile the image."""
 
-    @np.errstate(all="ignore")
     def _images(self, elements: int, count: int, task: Callable[[slice], None]) -> None:
         """Calls ``task`` with slices of a batch whose images have ``elements`` elements."""
         if count * elements <= 2 * PIECE:  # less work than waking the other threads

@@ -51,7 +51,7 @@ class Workers:
         numbers = iter(range(count))
 
         def work() -> None:
-            # Infinities and NaN pass silently, as on a GPU; the trainer checks for them.
+            # As in the operation that calls: each thread has a state of its own.
             with np.errstate(all="ignore"):
                 for number in numbers:  # each goes to one thread: the iterator is atomic
                     task(number)
