@@ -5,8 +5,6 @@ On a device that only plans, this tells all kernels and variants; arrays have no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,7 +14,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Padding, Pair, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.variants import TILES, GemmTile, Pass, Variant, conv2d_variants
+from gpucnn.backends.variants import TILES, Pass, Variant, conv2d_variants
 
 
 @dataclass(frozen=True)
@@ -175,13 +173,13 @@ def _convolve(backend: Backend, problem: Convolution) -> None:
 def _convolve_in_every_variant(backend: KernelBackend, problem: Convolution) -> None:
     for which in Pass:
         for variant in conv2d_variants(problem.geometry, which):
-            with _held_to(backend, variant, None):
+            with backend.held_to(variant):
                 _run_pass(backend, problem, which)
 
 
 def _convolve_in_every_tile(backend: KernelBackend, problem: Convolution) -> None:
     for which, tile in product(Pass, TILES):
-        with _held_to(backend, Variant.GEMM, tile):
+        with backend.held_to(Variant.GEMM, tile):
             _run_pass(backend, problem, which)
 
 
@@ -211,20 +209,8 @@ def _multiply_in_every_tile(backend: KernelBackend) -> None:
     for tile, (M, N, K), transpose_a, transpose_b in product(TILES, sizes, flags, flags):
         a = backend.empty((K, M) if transpose_a else (M, K))
         b = backend.empty((N, K) if transpose_b else (K, N))
-        with _held_to(backend, None, tile):
+        with backend.held_to(tile=tile):
             backend.matmul(a, b, transpose_a, transpose_b, backend.empty((N,)))
-
-
-@contextmanager
-def _held_to(
-    backend: KernelBackend, variant: Variant | None, tile: GemmTile | None
-) -> Iterator[None]:
-    """Takes the choice of variant and tile from the backend."""
-    backend.variant, backend.tile = variant, tile
-    try:
-        yield
-    finally:
-        backend.variant = backend.tile = None
 
 
 def _pool(backend: Backend, problem: Pooling) -> None:

@@ -228,8 +228,7 @@ class KernelBenchmark:
             arrays = [planner.empty(shape) for shape in problem.input_shapes()]
             if self._sets(problem) > 1:
                 _copy(planner, arrays)
-            for name in self.variants(problem):
-                _with_variant(planner, name, problem.ours(planner, arrays))()
+            run_in_every_variant(planner, problem, arrays)
 
     def _ours(
         self, problem: Problem, variants: Sequence[str], arrays: Sequence[NDArray[np.float32]]
@@ -283,6 +282,12 @@ class KernelBenchmark:
         return time_in_turns(contestants, self.clock, repetitions, warm_up=1, times=times)
 
 
+def run_in_every_variant(backend: Backend, problem: Problem, arrays: Sequence[Array]) -> None:
+    """Runs a problem once by each variant that can do it, on inputs of its shapes."""
+    for variant in problem.variants or ("",):
+        _with_variant(backend, variant, problem.ours(backend, arrays))()
+
+
 def _copy(backend: Backend, arrays: Sequence[Array]) -> list[Array]:
     """Arrays of the same numbers: CuPy's own way to copy would first compile a kernel."""
     return [backend.add(array, backend.zeros(array.shape)) for array in arrays]
@@ -292,14 +297,11 @@ def _with_variant(backend: Backend, variant: str, run: Run) -> Run:
     """A run by this variant of the kernels; "" leaves the choice to the backend."""
     if not variant or not isinstance(backend, KernelBackend):
         return run
-    wanted = Variant(variant)
+    held = backend.held_to(Variant(variant))
 
     def run_variant() -> object:
-        backend.variant = wanted
-        try:
+        with held:
             return run()
-        finally:
-            backend.variant = None
 
     return run_variant
 

@@ -172,13 +172,12 @@ def _trainings(
 
 def _benchmarks(backend: KernelBackend) -> None:
     """What ``gpucnn bench kernels`` times, in every variant."""
+    from gpucnn.bench.kernels import run_in_every_variant
     from gpucnn.bench.problems import ALL, QUICK
 
     for problem in (*QUICK, *ALL):
         arrays = [backend.empty(shape) for shape in problem.input_shapes()]
-        for backend.variant in problem.variants or (None,):
-            problem.ours(backend, arrays)()
-    backend.variant = None
+        run_in_every_variant(backend, problem, arrays)
 
 
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:

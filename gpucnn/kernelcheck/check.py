@@ -135,9 +135,8 @@ def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:
 
 def run(problem: Problem, backend: KernelBackend) -> Outcome:
     """The problem's outcome, by the variant and tile that it names, with slices of its length."""
-    backend.variant, backend.tile = problem.variant, problem.tile
-    backend.shortest_slice = problem.shortest_slice
-    return problem.run(backend)
+    with backend.held_to(problem.variant, problem.tile, problem.shortest_slice):
+        return problem.run(backend)
 
 
 def _difference(outcomes: Sequence[Outcome]) -> str:

@@ -12,6 +12,7 @@ from gpucnn.backends.geometry import conv2d_geometry
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.kernel_backend import arrays as kernel_arrays
 from gpucnn.backends.kernel_backend.arrays import as_int
+from gpucnn.backends.kernel_backend.choice import Choice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.variants import (
     MANY_ROWS,
@@ -78,10 +79,14 @@ def test_depthwise_filters_that_reach_far_are_left_to_the_direct_kernels(which):
 
 def test_a_variant_that_cannot_do_the_problem_is_refused():
     backend = KernelBackend(PlanningDevice())
-    backend.variant = Variant.DEPTHWISE
     x, w = backend.empty((1, 4, 4, 3)), backend.empty((2, 3, 3, 3))
-    with pytest.raises(ShapeError, match=r"the variant depthwise cannot do .*C=3"):
+    with (
+        pytest.raises(ShapeError, match=r"the variant depthwise cannot do .*C=3"),
+        backend.held_to(Variant.DEPTHWISE),
+    ):
         backend.conv2d_forward(x, w)
+    assert backend.choice == Choice()  # again the backend's own
+    backend.conv2d_forward(x, w)
 
 
 @pytest.mark.parametrize(

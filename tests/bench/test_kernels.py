@@ -85,7 +85,7 @@ def test_variants(kernel_backend):
     measured = benchmark.measure_all(problems)
     assert [one.variant for one in measured] == list(problems[0].variants)
     assert [one.is_chosen for one in measured] == [True] + [False] * (len(measured) - 1)
-    assert kernel_backend.variant is None
+    assert kernel_backend.choice.variant is None
     last = problems[0].variants[-1]
     assert [one.variant for one in benchmark.measure_all(problems, [last])] == [last]
     with pytest.raises(BackendError, match=r'no.* variant "dirct"; did you mean "direct"\?'):

@@ -25,12 +25,12 @@ def products(tile):
     """Every matrix product, rows of all operands and results being multiples of 4."""
     device = PlanningDevice()
     backend = KernelBackend(device)
-    backend.tile = tile
     x, w = backend.empty((2, 9, 9, 32)), backend.empty((64, 3, 3, 32))
-    y = backend.conv2d_forward(x, w, backend.empty((64,)), relu=True)
-    backend.conv2d_input_grad(y, w, x.shape)
-    backend.conv2d_filter_grad(x, y, w.shape)
-    backend.matmul(backend.empty((64, 64)), backend.empty((64, 64)))
+    with backend.held_to(tile=tile):
+        y = backend.conv2d_forward(x, w, backend.empty((64,)), relu=True)
+        backend.conv2d_input_grad(y, w, x.shape)
+        backend.conv2d_filter_grad(x, y, w.shape)
+        backend.matmul(backend.empty((64, 64)), backend.empty((64, 64)))
     return [source for source in device.sources if source.file != "sum_slices.cu"]
 
 

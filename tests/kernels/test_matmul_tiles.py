@@ -19,14 +19,11 @@ def multiply(backend, tile, M, N, K, transpose_a, transpose_b, rng):
     a = rng.standard_normal((K, M) if transpose_a else (M, K)).astype(np.float32)
     b = rng.standard_normal((N, K) if transpose_b else (K, N)).astype(np.float32)
     bias = rng.standard_normal(N).astype(np.float32) if M % 2 == 0 else None
-    backend.tile = tile
-    result = backend.matmul(
-        backend.asarray(a),
-        backend.asarray(b),
-        transpose_a,
-        transpose_b,
-        None if bias is None else backend.asarray(bias),
-    )
+    added = None if bias is None else backend.asarray(bias)
+    with backend.held_to(tile=tile):
+        result = backend.matmul(
+            backend.asarray(a), backend.asarray(b), transpose_a, transpose_b, added
+        )
     bias = np.zeros(N) if bias is None else bias.astype(float)
     a, b = a.T if transpose_a else a, b.T if transpose_b else b
     return a.astype(float), b.astype(float), bias, backend.to_numpy(result)

@@ -19,13 +19,7 @@ class KernelConvolution(
     KernelConvolutionDepthwise,
     ConvolutionOperations,
 ):
-    """Convolution by kernels.
-
-    Attributes:
-        variant: the variant to use, for tests and measurements; None chooses one by the problem.
-    """
-
-    variant: Variant | None = None
+    """Convolution by kernels."""
 
     def _conv2d_forward(
         self,
@@ -67,9 +61,9 @@ class KernelConvolution(
         Raises:
             ShapeError: the one that was asked for cannot do the problem.
         """
-        able = conv2d_variants(problem, which)
-        if self.variant is None:
+        able, wanted = conv2d_variants(problem, which), self.choice.variant
+        if wanted is None:
             return able[0]
-        if self.variant not in able:
-            raise ShapeError(f"the variant {self.variant} cannot do {problem}")
-        return self.variant
+        if wanted not in able:
+            raise ShapeError(f"the variant {wanted} cannot do {problem}")
+        return wanted

@@ -9,38 +9,24 @@ import numpy as np
 from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import as_int, ceil_divide
+from gpucnn.backends.kernel_backend.choice import KernelChoice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import (
-    MANY_ROWS,
-    SHORTEST_SLICE,
-    GemmTile,
-    cut_product,
-    gemm_tile,
-    longest_slice,
-)
+from gpucnn.backends.variants import MANY_ROWS, cut_product, gemm_tile, longest_slice
 
 
-class KernelConvolutionGemm(KernelSlices):
-    """The three passes as implicit matrix products.
-
-    Attributes:
-        tile: the tile to use, for tests and measurements; None chooses one by the problem.
-        shortest_slice: elements or pixels that a slice of a sum has at least.
-    """
-
-    tile: GemmTile | None = None
-    shortest_slice: int = SHORTEST_SLICE
+class KernelConvolutionGemm(KernelChoice, KernelSlices):
+    """The three passes as implicit matrix products."""
 
     def _forward_gemm(
         self, problem: Conv2dGeometry, x: Array, w: Array, epilogue: Epilogue, y: Array
     ) -> None:
         channels, filters = problem.C // problem.groups, problem.K // problem.groups
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
-        tile = self.tile or gemm_tile(MANY_ROWS, filters)
+        tile = self.choice.tile or gemm_tile(MANY_ROWS, filters)
         blocks = tile.blocks(pixels, filters)
-        slices = cut_product(elements, blocks * problem.groups, self.shortest_slice)
+        slices = cut_product(elements, blocks * problem.groups, self.choice.shortest_slice)
         partial = self._partial_sums(slices, y)
         self._launch(
             "conv2d_forward_gemm.cu",
@@ -68,10 +54,12 @@ class KernelConvolutionGemm(KernelSlices):
         rows, rows_of_class, taps_down = _classes(problem, 0)
         columns, columns_of_class, taps_right = _classes(problem, 1)
         classes = rows * columns
-        tile = self.tile or gemm_tile(MANY_ROWS, channels)
+        tile = self.choice.tile or gemm_tile(MANY_ROWS, channels)
         blocks = tile.blocks(problem.N * rows_of_class * columns_of_class, channels)
         elements = taps_down * taps_right * filters
-        slices = cut_product(elements, blocks * problem.groups * classes, self.shortest_slice)
+        slices = cut_product(
+            elements, blocks * problem.groups * classes, self.choice.shortest_slice
+        )
         partial = self._partial_sums(slices, dx)
         self._launch(
             "conv2d_input_grad_gemm.cu",
@@ -87,10 +75,10 @@ class KernelConvolutionGemm(KernelSlices):
     def _filter_grad_gemm(self, problem: Conv2dGeometry, x: Array, dy: Array, dw: Array) -> None:
         channels, filters = problem.C // problem.groups, problem.K // problem.groups
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
-        tile = self.tile or gemm_tile(filters, elements)
+        tile = self.choice.tile or gemm_tile(filters, elements)
         blocks = tile.blocks(filters, elements)
         slices = cut_product(
-            pixels, blocks * problem.groups, self.shortest_slice, longest_slice(problem)
+            pixels, blocks * problem.groups, self.choice.shortest_slice, longest_slice(problem)
         )
         partial = self._partial_sums(slices, dw)
         self._launch(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.kernel_backend.arrays import as_int
+from gpucnn.backends.kernel_backend.choice import KernelChoice
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import SHORTEST_SLICE, GemmTile, cut_product, gemm_tile
+from gpucnn.backends.variants import SHORTEST_SLICE, cut_product, gemm_tile
 
 _BATCH_ROWS = 64
 """Rows of a tile where the batch decides how many there are."""
@@ -16,14 +17,8 @@ _SHORT_SLICE = 64
 """A slice's terms at least where there are few blocks: most multiprocessors have none then."""
 
 
-class KernelMatrixProduct(KernelSlices, MatrixOperations):
-    """The matrix product in tiles.
-
-    Attributes:
-        tile: the tile to use, for tests and measurements; None chooses one by the shapes.
-    """
-
-    tile: GemmTile | None = None
+class KernelMatrixProduct(KernelChoice, KernelSlices, MatrixOperations):
+    """The matrix product in tiles."""
 
     def _matmul(
         self,
@@ -38,7 +33,7 @@ class KernelMatrixProduct(KernelSlices, MatrixOperations):
         M, N = product.shape
         K = a.shape[0] if transpose_a else a.shape[1]
         # The rows of a that is not transposed are samples: how many must not select the kernel.
-        tile = self.tile or gemm_tile(M if transpose_a else _BATCH_ROWS, N)
+        tile = self.choice.tile or gemm_tile(M if transpose_a else _BATCH_ROWS, N)
         blocks = tile.blocks(M, N)
         slices = cut_product(K, blocks, SHORTEST_SLICE if blocks >= _FEW_BLOCKS else _SHORT_SLICE)
         partial = self._partial_sums(slices, product)
