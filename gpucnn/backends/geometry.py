@@ -69,10 +69,15 @@ def as_pair(value: object, name: str) -> Pair:
     return pair
 
 
+def ceil_divide(a: int, b: int) -> int:
+    """⌈a / b⌉ of integers, b above 0."""
+    return -(-a // b)
+
+
 def same_padding(size: int, window: int, stride: int, dilation: int) -> Pair:
     """The padding that makes the output ceil(size / stride) long; an odd one goes after."""
     extent = (window - 1) * dilation + 1
-    output = -(-size // stride)
+    output = ceil_divide(size, stride)
     total = max(0, (output - 1) * stride + extent - size)
     return total // 2, total - total // 2
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 
 _ENOUGH_BLOCKS = 512
 """Blocks that keep the largest GPU busy: cutting a sum further gains nothing."""
@@ -156,7 +156,7 @@ class GemmTile:
 
     def blocks(self, rows: int, columns: int) -> int:
         """How many tiles cover a matrix."""
-        return -(-rows // self.rows) * -(-columns // self.columns)
+        return ceil_divide(rows, self.rows) * ceil_divide(columns, self.columns)
 
     def cost(self, rows: int, columns: int) -> float:
         """The time for a matrix, in no unit: the parts of tiles beyond its edges cost too.
@@ -234,7 +234,7 @@ def cut_product(
 
     def time(count: int) -> int:
         length = _rounded_up(terms, count * DEPTH) // count
-        waves = -(-blocks * count // _BLOCKS_AT_ONCE)
+        waves = ceil_divide(blocks * count, _BLOCKS_AT_ONCE)
         return waves * (length + (_SLICE_COST if count > 1 else 0))
 
     count = min(range(1, most + 1), key=time)
@@ -244,8 +244,8 @@ def cut_product(
 
 def _rounded_up(terms: int, multiple: int) -> int:
     """The next multiple, one at least."""
-    return max(1, -(-terms // multiple)) * multiple
+    return max(1, ceil_divide(terms, multiple)) * multiple
 
 
 def _slices_of(terms: int, length: int) -> Slices:
-    return Slices(max(1, -(-terms // length)), length)
+    return Slices(max(1, ceil_divide(terms, length)), length)

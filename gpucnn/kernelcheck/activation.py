@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.kernelcheck.draws import Generator, normal, shape
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
 from gpucnn.kernelcheck.running_error import Bounded, Floats, sum_bound
 
 _SPECIAL = (0.0, -0.0, np.nan, np.inf, -np.inf)
@@ -92,13 +92,9 @@ def _add_bounds(a: Arguments, _exact: Backend) -> Bounds:
     return {"total": bound, "out": bound, "a": bound} if "out" in a else {"total": bound}
 
 
-def _exactly(_arguments: Arguments, _exact: Backend) -> Bounds:
-    return {}
-
-
 OPERATIONS = (
-    Operation("relu_forward", ("y",), _draw_relu, _exactly),
-    Operation("relu_input_grad", ("dx",), _draw_relu_input_grad, _exactly),
+    Operation("relu_forward", ("y",), _draw_relu, exactly),
+    Operation("relu_input_grad", ("dx",), _draw_relu_input_grad, exactly),
     Operation("leaky_relu_forward", ("y",), _draw_leaky, _leaky_bounds),
     Operation("leaky_relu_input_grad", ("dx",), _draw_leaky_input_grad, _leaky_input_grad_bounds),
     Operation("sigmoid_forward", ("y",), _draw_smooth, _sigmoid_bounds),

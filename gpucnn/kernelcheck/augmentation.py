@@ -6,7 +6,7 @@ import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal, shape
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
 from gpucnn.kernelcheck.running_error import sum_bound
 
 _OFFSETS = (0, 1, 2, 3, 4, 2**32 - 2, 2**34 - 1025)
@@ -57,10 +57,6 @@ def _draw_taken(rng: Generator, number: int) -> Arguments:
     }
 
 
-def _taken_bounds(_a: Arguments, _exact: Backend) -> Bounds:
-    return {}
-
-
 def _dropout_bounds(a: Arguments, exact: Backend) -> Bounds:
     y, _ = exact.dropout_forward(**a)
     return {"y": sum_bound(2, abs(y))}
@@ -79,5 +75,5 @@ OPERATIONS = (
     Operation("dropout_forward", ("y", "mask"), _draw_dropout, _dropout_bounds),
     Operation("dropout_input_grad", ("dx",), _draw_dropout_input_grad, _dropout_input_grad_bounds),
     Operation("augment_images", ("y",), _draw_images, _images_bounds),
-    Operation("take_images", ("y",), _draw_taken, _taken_bounds),
+    Operation("take_images", ("y",), _draw_taken, exactly),
 )

@@ -20,7 +20,7 @@ from gpucnn.kernelcheck.draws import (
     normal,
     padding,
 )
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
 from gpucnn.kernelcheck.running_error import Floats, sum_bound
 
 _MOST_TAPS = 20000
@@ -164,7 +164,7 @@ def _global_input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
 
 
 OPERATIONS = (
-    Operation("max_pool2d_forward", ("y", "argmax"), _draw_max_forward, lambda *_: {}),
+    Operation("max_pool2d_forward", ("y", "argmax"), _draw_max_forward, exactly),
     Operation("max_pool2d_input_grad", ("dx",), _draw_max_input_grad, _max_input_grad_bounds),
     Operation("avg_pool2d_forward", ("y",), _draw_avg_forward, _avg_forward_bounds),
     Operation("avg_pool2d_input_grad", ("dx",), _draw_avg_input_grad, _avg_input_grad_bounds),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpucnn import init
 from gpucnn.backends.base import Backend
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
@@ -80,7 +81,7 @@ class Network:
         self.decayed = 0
         for parameter in ordered:
             starts.append(total)
-            total += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
+            total += ceil_divide(parameter.size, _ALIGNMENT) * _ALIGNMENT
             if parameter.decay:
                 self.decayed = total
         self.values = self.backend.zeros((total,))

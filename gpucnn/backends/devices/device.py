@@ -14,6 +14,8 @@ from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 
 Grid: TypeAlias = tuple[int, int, int]
+LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
+"""Blocks that a launch may have along each axis."""
 Kernel: TypeAlias = Any
 """What a device's ``compile`` gives and its ``launch`` takes; nobody else looks inside."""
 Module: TypeAlias = Mapping[str, Kernel]

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Module
+from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import BackendError, ShapeError
 
 THREADS = 256
 """Threads a block, where a kernel does not ask for another number."""
+WARP = 32
 VECTOR = 4
 """Neighbouring elements that a thread of an elementwise kernel takes (include/elementwise.cuh)."""
 
 _BOUNDARY = 16
 """Bytes: what kernels read at once begins at a multiple of so many."""
-_LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
 _MOST = 2**31 - 2**23
 """What kernels count to: an int goes on beyond that by a step of any of their loops."""
 
@@ -104,10 +105,10 @@ class KernelArrays(ArrayOperations):
         blocks = x, y, z = _filled(grid)
         if x < 1 or y < 1 or z < 1:
             return
-        if x > _LARGEST_GRID[0] or y > _LARGEST_GRID[1] or z > _LARGEST_GRID[2]:
+        if x > LARGEST_GRID[0] or y > LARGEST_GRID[1] or z > LARGEST_GRID[2]:
             raise ShapeError(
                 f"{function} would need a grid of {blocks} blocks, a GPU has at most "
-                f"{_LARGEST_GRID}; use smaller batches"
+                f"{LARGEST_GRID}; use smaller batches"
             )
         key = (file, function, self.kernels, *constants, *constants.values())
         kernel = self._launched.get(key)
@@ -152,11 +153,6 @@ class KernelArrays(ArrayOperations):
         self._launch(file, function, (blocks,), counted, (THREADS,), 0, **constants)
 
 
-def ceil_divide(a: int, b: int) -> int:
-    """⌈a / b⌉ of positive integers."""
-    return -(-a // b)
-
-
 def as_int(value: int, name: str) -> np.int32:
     """A size as a kernel's int.
 
@@ -170,7 +166,7 @@ def as_int(value: int, name: str) -> np.int32:
 
 def image_grid(elements: int, images: int) -> tuple[int, int]:
     """Blocks for a thread an element of an image, as include/image_grid.cuh expects them."""
-    return ceil_divide(elements, THREADS), min(images, _LARGEST_GRID[1])
+    return ceil_divide(elements, THREADS), min(images, LARGEST_GRID[1])
 
 
 def _filled(sizes: Sequence[int]) -> Grid:

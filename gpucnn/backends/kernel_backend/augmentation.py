@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.kernel_backend.arrays import (
     VECTOR,
     KernelArrays,
     as_int,
-    ceil_divide,
     image_grid,
 )
 

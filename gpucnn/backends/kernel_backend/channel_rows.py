@@ -10,17 +10,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpucnn.backends.kernel_backend.arrays import THREADS, VECTOR, ceil_divide
+from gpucnn.backends.geometry import ceil_divide
+from gpucnn.backends.kernel_backend.arrays import THREADS, VECTOR, WARP
 
-_LANES = 32
-"""The most vectors of channels side by side in a block: a warp's."""
 _ROWS_A_THREAD = 8
 """The fewest rows a thread should go down, where there are as many: two turns of its loop."""
 _BLOCKS = 1024
 """Blocks of a sum over rows: enough for the largest GPU, few enough to be joined quickly."""
 _CHUNKS = 65535
 """The most chunks: the length of a grid's axis."""
-_WARP = 32
 
 
 def channel_width(C: int) -> int:
@@ -55,8 +53,8 @@ class ChannelBlock:
     @property
     def join_threads(self) -> int:
         """Threads for joining a channel's chunks, four each where there are as many as can be."""
-        warps = ceil_divide(_BLOCKS, self.columns * 4 * _WARP)
-        return min(warps * _WARP, THREADS)
+        warps = ceil_divide(_BLOCKS, self.columns * 4 * WARP)
+        return min(warps * WARP, THREADS)
 
     def chunks_to_sum(self, rows: int) -> Chunks:
         """For a sum over the rows, whose chunks must be joined."""
@@ -91,5 +89,5 @@ def channel_block(C: int) -> ChannelBlock:
     """The block for rows of C channels: whole warps along many channels, rows along few."""
     width = channel_width(C)
     vectors = C // width
-    lanes = ceil_divide(vectors, ceil_divide(vectors, _LANES))
+    lanes = ceil_divide(vectors, ceil_divide(vectors, WARP))
     return ChannelBlock(C, width, lanes, THREADS // lanes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, ceil_divide
+from gpucnn.backends.kernel_backend.arrays import THREADS, WARP, as_int
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
@@ -17,7 +17,6 @@ _STRIP = 4
 """Neighbouring pixels that a thread computes, about."""
 _BLOCKS = 4096
 """Blocks that are enough: a block takes several images rather than that there are more."""
-_WARP = 32
 _WIDEST = 8
 """Columns of a filter at most for a thread to take several channels: it keeps a row of what its
 strip reads, of each of them, in registers."""
@@ -101,4 +100,4 @@ class KernelConvolutionDepthwise(KernelSlices):
 
 def _lanes(vectors: int) -> int:
     """Threads along the channels: a power of two, a warp at most."""
-    return min(_WARP, 1 << (vectors - 1).bit_length())
+    return min(WARP, 1 << (vectors - 1).bit_length())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, ceil_divide, image_grid
+from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, image_grid
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices

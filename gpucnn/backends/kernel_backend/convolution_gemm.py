@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import as_int, ceil_divide
+from gpucnn.backends.kernel_backend.arrays import as_int
 from gpucnn.backends.kernel_backend.choice import KernelChoice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue

@@ -9,13 +9,12 @@ import numpy as np
 from gpucnn.backends.devices.device import Argument
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.loss import LossOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
+from gpucnn.backends.kernel_backend.arrays import THREADS, WARP, KernelArrays, as_int
 
 _CROSS_ENTROPY = "softmax_cross_entropy.cu"
 _SQUARED_ERROR = "mean_squared_error.cu"
 _METRICS = "metrics.cu"
 
-_WARP = 32
 _CLASSES_A_THREAD = 4
 
 
@@ -97,7 +96,7 @@ class KernelLoss(KernelArrays, LossOperations):
 def _constants(scores: Array) -> dict[str, int]:
     """The classes, and whole warps of threads for them, a power of two up to THREADS."""
     K = int(as_int(scores.shape[1], "K"))
-    threads = _WARP
+    threads = WARP
     while threads < THREADS and threads * _CLASSES_A_THREAD < K:
         threads *= 2
     return {"K": K, "ROW_THREADS": threads}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.optimizer import OptimizerOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int, ceil_divide
+from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
 
 _SGD = "sgd.cu"
 _ADAM = "adam.cu"

@@ -8,14 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 from gpucnn.backends.devices.device import Argument
-from gpucnn.backends.geometry import Pool2dGeometry
+from gpucnn.backends.geometry import Pool2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.pooling import PoolingOperations
 from gpucnn.backends.kernel_backend.arrays import (
     THREADS,
     KernelArrays,
     as_int,
-    ceil_divide,
     image_grid,
 )
 from gpucnn.backends.kernel_backend.channel_rows import Chunks, channel_block, channel_width

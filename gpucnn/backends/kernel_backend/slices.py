@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int, ceil_divide
+from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.variants import Slices
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import ArrayOperations
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.workers import Workers
@@ -56,7 +57,7 @@ class NumpyArrays(ArrayOperations):
             start = number * PIECE
             task(*(array[start : start + PIECE] for array in flat))
 
-        self.workers.run(piece, -(-flat[0].size // PIECE))
+        self.workers.run(piece, ceil_divide(flat[0].size, PIECE))
 
     def _rows(self, task: Callable[..., None], *arrays: NDArray[Any]) -> int:
         """Calls ``task(number, *pieces)`` with matching pieces of rows, as matrices.
@@ -79,7 +80,7 @@ class NumpyArrays(ArrayOperations):
         """How many pieces ``_rows`` makes of an array."""
         C = int(array.shape[-1])
         rows = array.size // C
-        return -(-rows // _piece_rows(rows, C))
+        return ceil_divide(rows, _piece_rows(rows, C))
 
 
 def keep_where(value: NDArray[Any], keep: NDArray[np.bool_], out: NDArray[Any]) -> None:

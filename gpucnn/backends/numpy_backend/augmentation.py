@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
 
@@ -43,7 +44,7 @@ class NumpyAugmentation(NumpyArrays, AugmentationOperations):
             np.multiply(source.reshape(result.shape), wide_scale, out=result, dtype=y.dtype)
             result += wide_offset
 
-        self.workers.run(piece, -(-N // step))
+        self.workers.run(piece, ceil_divide(N, step))
 
 
 def _source_pixels(

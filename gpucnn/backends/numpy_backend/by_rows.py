@@ -13,13 +13,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry
+from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.taps import valid
 from gpucnn.backends.numpy_backend.windows import PIECE_BYTES, canvas_size, channels_of_groups
-from gpucnn.backends.numpy_backend.workers import Workers, cut
-
-_PARTIAL_SUMS = 8
+from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
 
 
 def correlate(
@@ -73,7 +71,7 @@ def filter_grad(
 ) -> None:
     """dw of the convolution, in a fixed order of sums."""
     pieces = _pieces(problem, x)
-    sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
+    sums = partial_sums(len(pieces))
     K, R = problem.K, problem.R
     partial = np.zeros((len(sums), K, R, dw[0, 0].size), dw.dtype)
 
@@ -126,7 +124,7 @@ def _windows(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) ->
     """
     n, H, W, C = images.shape
     stride, left, width = problem.stride[0], problem.padding[1][0], canvas_size(problem)[1]
-    canvas = workers.scratch("padded", (stride, -(-H // stride), n, width, C), images.dtype)
+    canvas = workers.scratch("padded", (stride, ceil_divide(H, stride), n, width, C), images.dtype)
     canvas[..., :left, :] = 0
     canvas[..., left + W :, :] = 0
     for residue in range(stride):
@@ -148,4 +146,4 @@ def _rows_first(images: NDArray[Any]) -> NDArray[Any]:
 def _pieces(problem: Conv2dGeometry, x: NDArray[Any]) -> list[slice]:
     """The batch in pieces whose windows along rows fit the cache, if possible."""
     row_bytes = problem.Q * problem.S * problem.C * x.itemsize
-    return cut(problem.N, PIECE_BYTES // (problem.H * row_bytes))
+    return even_slices(problem.N, PIECE_BYTES // (problem.H * row_bytes))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry, conv2d_geometry
+from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide, conv2d_geometry
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.numpy_backend import by_rows, depthwise
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays
@@ -25,12 +25,11 @@ from gpucnn.backends.numpy_backend.windows import (
     columns,
     window_pieces,
 )
-from gpucnn.backends.numpy_backend.workers import cut
+from gpucnn.backends.numpy_backend.workers import even_slices, partial_sums
 
 _TAP_BYTES = 512 * 1024
 """What one tap's product may take, so that it is still in the cache when it is added."""
 _FILTER_GRAD_ROWS = 512
-_PARTIAL_SUMS = 8
 
 
 class NumpyConvolution(NumpyArrays, ConvolutionOperations):
@@ -80,7 +79,7 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         filters = _filters_by_tap(problem, w)
         channels = problem.C // problem.groups
         product_bytes = problem.P * problem.Q * channels * dy.itemsize
-        pieces = cut(problem.N, _TAP_BYTES // product_bytes)
+        pieces = even_slices(problem.N, _TAP_BYTES // product_bytes)
         # A tap that reaches every pixel comes first: it sets dx, and the others add to it.
         in_order = sorted(taps(problem), key=lambda tap: not tap.everywhere)
         first_sets = bool(in_order) and in_order[0].everywhere
@@ -112,9 +111,9 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         if _by_rows(problem):
             by_rows.filter_grad(self.workers, problem, x, dy, dw)
             return
-        enough_rows = -(-_FILTER_GRAD_ROWS // (problem.P * problem.Q))
+        enough_rows = ceil_divide(_FILTER_GRAD_ROWS, problem.P * problem.Q)
         pieces = window_pieces(problem, x.itemsize, enough_rows)
-        sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
+        sums = partial_sums(len(pieces))
         partial = self.empty((len(sums), *problem.w_shape))
 
         def sum_pieces(part: int) -> None:

@@ -15,13 +15,11 @@ from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.numpy_backend.arrays import PIECE
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.windows import canvas_size, padded, tap_of
-from gpucnn.backends.numpy_backend.workers import Workers, cut
-
-_PARTIAL_SUMS = 8
+from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
 
 
 def _pieces(problem: Conv2dGeometry) -> list[slice]:
-    return cut(problem.N, PIECE // (problem.H * problem.W * problem.C))
+    return even_slices(problem.N, PIECE // (problem.H * problem.W * problem.C))
 
 
 def _by_channel(problem: Conv2dGeometry, array: NDArray[Any]) -> NDArray[Any]:
@@ -95,7 +93,7 @@ def filter_grad(
 ) -> None:
     """dw[c·m + j, r, s] = Σ_{n,p,q} dy[…, c·m + j] · x shifted by (r, s)[…, c]."""
     pieces = _pieces(problem)
-    sums = cut(len(pieces), -(-len(pieces) // _PARTIAL_SUMS))
+    sums = partial_sums(len(pieces))
     multiplier = problem.K // problem.C
     partial = np.zeros((len(sums), problem.R, problem.S, multiplier, problem.C), np.float64)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.dropout import DropoutOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
 
@@ -35,7 +36,7 @@ class NumpyDropout(NumpyArrays, DropoutOperations):
             word = random.words(seed, stream, step, part.size, offset + number * PIECE)
             np.greater_equal(word, threshold, out=part.view(np.bool_))
 
-        self.workers.run(piece, -(-flat.size // PIECE))
+        self.workers.run(piece, ceil_divide(flat.size, PIECE))
         self._dropout_input_grad(x, mask, rate, y)
 
     def _dropout_input_grad(

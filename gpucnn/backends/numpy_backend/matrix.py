@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays, column_sums
 from gpucnn.backends.numpy_backend.epilogue import finish
@@ -29,14 +30,14 @@ class NumpyMatrix(NumpyArrays, MatrixOperations):
         product: NDArray[Any],
     ) -> None:
         left, right = a.T if transpose_a else a, b.T if transpose_b else b
-        length = max(_ROWS, -(-product.shape[0] // _PIECES))
+        length = max(_ROWS, ceil_divide(product.shape[0], _PIECES))
 
         def piece(number: int) -> None:
             rows = slice(number * length, (number + 1) * length)
             np.matmul(left[rows], right, out=product[rows])
             finish(product[rows], bias, None, relu)
 
-        self.workers.run(piece, -(-product.shape[0] // length))
+        self.workers.run(piece, ceil_divide(product.shape[0], length))
 
     def _channel_sum(self, x: NDArray[Any], total: NDArray[Any]) -> None:
         partial = np.empty((self._row_pieces(x), x.shape[-1]))

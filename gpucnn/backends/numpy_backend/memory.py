@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gpucnn.backends.geometry import ceil_divide
+
 _ALIGNMENT = 64
 _GRANULE = 4096
 _SMALL = 16384
@@ -37,7 +39,7 @@ class MemoryPool:
         count = math.prod(shape)
         if count * dtype.itemsize < _SMALL:
             return np.empty(shape, dtype)
-        size = -(-count * dtype.itemsize // _GRANULE) * _GRANULE
+        size = ceil_divide(count * dtype.itemsize, _GRANULE) * _GRANULE
         block = self._take(size)
         start = -block.ctypes.data % _ALIGNMENT
         # The base of every view is the array over the block's buffer, so this weak reference dies

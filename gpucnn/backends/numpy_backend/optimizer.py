@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.optimizer import OptimizerOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
 
@@ -122,7 +123,7 @@ class NumpyOptimizer(NumpyArrays, OptimizerOperations):
 
     def _global_norm(self, gradients: NDArray[Any], norm: NDArray[Any]) -> None:
         flat = gradients.reshape(-1)
-        partial = np.empty(-(-flat.size // PIECE))
+        partial = np.empty(ceil_divide(flat.size, PIECE))
 
         def piece(number: int) -> None:
             wide = flat[number * PIECE : (number + 1) * PIECE].astype(np.float64)

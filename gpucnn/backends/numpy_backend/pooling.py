@@ -12,7 +12,7 @@ from gpucnn.backends.geometry import Pool2dGeometry
 from gpucnn.backends.interface.pooling import PoolingOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, keep_where
 from gpucnn.backends.numpy_backend.taps import taps
-from gpucnn.backends.numpy_backend.workers import Workers, cut
+from gpucnn.backends.numpy_backend.workers import Workers, even_slices
 
 
 class NumpyPooling(NumpyArrays, PoolingOperations):
@@ -23,7 +23,7 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
         if count * elements <= 2 * PIECE:  # less work than waking the other threads
             task(slice(0, count))
             return
-        pieces = cut(count, PIECE // elements)
+        pieces = even_slices(count, PIECE // elements)
         self.workers.run(lambda number: task(pieces[number]), len(pieces))
 
     def _max_pool2d_forward(

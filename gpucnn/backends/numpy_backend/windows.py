@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gpucnn.backends.geometry import Conv2dGeometry, Pair
-from gpucnn.backends.numpy_backend.workers import Workers, cut
+from gpucnn.backends.numpy_backend.workers import Workers, even_slices
 
 PIECE_BYTES = 3 * 1024 * 1024
 """What the windows of a piece may take: more than a core's nearest cache holds, but with smaller
@@ -25,7 +25,7 @@ FEW_CHANNELS = 4
 def window_pieces(problem: Conv2dGeometry, itemsize: int, least: int = 1) -> list[slice]:
     """The batch in pieces of at least ``least`` images, whose windows fit the cache if possible."""
     elements = problem.P * problem.Q * problem.R * problem.S * problem.C
-    return cut(problem.N, max(least, PIECE_BYTES // (elements * itemsize)))
+    return even_slices(problem.N, max(least, PIECE_BYTES // (elements * itemsize)))
 
 
 def channels_of_groups(problem: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:

@@ -17,20 +17,28 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.processor import available_cores
 
 _MULTIPLE = 4
+_PARTIAL_SUMS = 8
+"""About as many are kept side by side: enough for the threads, few enough for the memory."""
 
 
-def cut(count: int, largest: int) -> list[slice]:
+def even_slices(count: int, largest: int) -> list[slice]:
     """Cuts ``range(count)`` into even slices, none longer than ``largest`` (or 1).
 
     Their number is a multiple of 4 if possible, so that threads end at the same time. It depends
     on the arguments alone.
     """
-    pieces = -(-count // max(1, largest))
-    pieces = min(count, -(-pieces // _MULTIPLE) * _MULTIPLE)
+    pieces = ceil_divide(count, max(1, largest))
+    pieces = min(count, ceil_divide(pieces, _MULTIPLE) * _MULTIPLE)
     return [slice(count * n // pieces, count * (n + 1) // pieces) for n in range(pieces)]
+
+
+def partial_sums(pieces: int) -> list[slice]:
+    """Which pieces are added up one after the other; in the end these few sums are."""
+    return even_slices(pieces, ceil_divide(pieces, _PARTIAL_SUMS))
 
 
 class Workers:

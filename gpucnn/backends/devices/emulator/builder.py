@@ -15,6 +15,7 @@ from gpucnn.backends.devices.cache import Cache, cache_key
 from gpucnn.backends.devices.emulator.compiler import compiler, native_option, processor
 from gpucnn.backends.devices.emulator.translation import INCLUDE, has_macros, translation_unit
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, thread_on_each_core
 
@@ -231,7 +232,7 @@ class Builder:
 def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
     """What is compiled together; a source with macros alone, for they would reach into others."""
     together = [source for source in sources if not has_macros(source)]
-    share = -(-len(together) // available_cores())
+    share = ceil_divide(len(together), available_cores())
     size = max(1, min(_BATCH, share))
     batches: list[Sequence[KernelSource]] = [
         together[i : i + size] for i in range(0, len(together), size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -14,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache, default_folder
-from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Module
+from gpucnn.backends.devices.device import (
+    LARGEST_GRID,
+    Argument,
+    Device,
+    DeviceLimits,
+    Grid,
+    Module,
+)
 from gpucnn.backends.devices.emulator.arguments import address_of
 from gpucnn.backends.devices.emulator.builder import MODES, Builder
 from gpucnn.backends.devices.emulator.compiler import compiler
@@ -23,11 +29,11 @@ from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.emulator.symbols import check_nm
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
+from gpucnn.processor import available_cores
 
 _ALIGNMENT = 64
 _GAP = 256
 """Bytes before and behind each array that belong to none."""
-_LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
 _LARGEST_BLOCK: Grid = (1024, 1024, 64)
 
 
@@ -63,7 +69,7 @@ class EmulatorDevice(Device):
         self.mode = MODES[mode]
         self.seed = seed
         self.time_limit = time_limit
-        self.workers = 1 if self.mode.checked else workers or _cores()
+        self.workers = 1 if self.mode.checked else workers or available_cores()
         kept = _cache(default_folder())
         self._builder = Builder(self.mode, kept)
         # A sanitized library cannot be loaded here: kernels and their parameters are then known
@@ -152,7 +158,7 @@ class EmulatorDevice(Device):
     def _check_launch(
         self, kernel: LoadedKernel, grid: Grid, block: Grid, shared_bytes: int
     ) -> None:
-        for name, sizes, most in (("grid", grid, _LARGEST_GRID), ("block", block, _LARGEST_BLOCK)):
+        for name, sizes, most in (("grid", grid, LARGEST_GRID), ("block", block, _LARGEST_BLOCK)):
             if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
                 raise BackendError(f"{kernel}: a {name} of {sizes}; a GPU allows 1 to {most}")
         threads = block[0] * block[1] * block[2]
@@ -213,7 +219,3 @@ def _runtime(builder: Builder) -> Runtime:
 def _version(source: KernelSource) -> tuple[KernelSource, str]:
     """A source as its files are now."""
     return source, source.digest()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
