@@ -39,7 +39,7 @@ class Backend(
     """Whether the host goes on while the device works, so that reading an array costs a wait."""
 
     memory_bytes = 0
-    """Of the device's own memory; 0 where arrays are in the host's."""
+    """Bytes of the device's own memory; 0 where arrays are in the host's."""
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
         """Makes ready what a run will launch, before its first step; nothing to do on a CPU.

@@ -36,7 +36,7 @@ def as_sides(padding: Padding) -> Sides:
 
 
 def _two(value: object, name: str) -> tuple[object, object]:
-    if type(value) is tuple and len(value) == 2:  # as always but for mistakes: a fast way
+    if type(value) is tuple and len(value) == 2:  # the usual case, kept fast
         return value
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise ShapeError(f"{name} is {value!r}; give a pair (height, width)")
@@ -204,11 +204,6 @@ class Pool2dGeometry:
     def y_shape(self) -> Shape:
         """(N, P, Q, C)."""
         return self.N, self.P, self.Q, self.C
-
-    @property
-    def overlapping(self) -> bool:
-        """Whether an element of x can lie in more than one window."""
-        return self.stride[0] < self.R or self.stride[1] < self.S
 
 
 def pool2d_geometry(x_shape: Shape, window: Pair, stride: Pair, padding: Padding) -> Pool2dGeometry:

@@ -21,7 +21,7 @@ _BLOCKS_AT_ONCE = 264
 _MOST_BLOCKS = 4 * _BLOCKS_AT_ONCE
 """Blocks of a product whose sums are cut: the last of more waves is a small part of all."""
 _SLICE_COST = 64
-"""What a tile's sums cost to be written and added up, as so many terms of them."""
+"""The cost of writing and adding up one more slice, counted in terms of its sum."""
 _SHORT_AXIS = 65_535
 """Blocks along y or z of a grid at most."""
 _NARROW = 2
@@ -89,7 +89,10 @@ def _images_fit(problem: Conv2dGeometry) -> bool:
 
 
 def _most_images(problem: Conv2dGeometry) -> int:
-    """Images in which an int is every offset, also of taps that lie outside, where none reads."""
+    """How many images an int can index.
+
+    The offsets of taps outside the image count too, which are formed but never read.
+    """
     (H, W), (P, Q) = (problem.H, problem.W), (problem.P, problem.Q)
     height, width = H + sum(problem.padding[0]), W + sum(problem.padding[1])
     down, right = height // problem.stride[0], width // problem.stride[1]
@@ -102,9 +105,10 @@ def _most_images(problem: Conv2dGeometry) -> int:
 
 
 def longest_slice(problem: Conv2dGeometry) -> int:
-    """Pixels of dy whose outputs and whose images an int counts, a step of a tile more included.
+    """How many pixels of dy a slice may have.
 
-    A step of a tile at least, for every problem that the products can do.
+    So few that an int indexes its outputs and images even one step beyond its end. At least DEPTH for
+    every problem that GEMM accepts.
     """
     pixels = problem.P * problem.Q
     images = _most_images(problem) - 2

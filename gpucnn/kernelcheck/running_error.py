@@ -118,9 +118,9 @@ class Bounded:
         error = total(self.error) + gamma(self.value.shape[axis]) * magnitude
         return Bounded(total(self.value), error, magnitude)
 
-    def mean(self, axis: int, keepdims: bool = False) -> Bounded:
+    def mean(self, axis: int) -> Bounded:
         """The mean along an axis."""
-        return self.sum(axis, keepdims) / float(self.value.shape[axis])
+        return self.sum(axis) / float(self.value.shape[axis])
 
     def take(self, columns: NDArray[Any]) -> Bounded:
         """One element of each row."""
@@ -157,10 +157,6 @@ class Bounded:
         error = np.where(condition.value > 0, self.error, 0.0)
         error = np.where(uncertain, abs(self.value) + self.error, error)
         return Bounded(value, error)
-
-    def positive(self) -> Bounded:
-        """max(value, 0)."""
-        return Bounded(np.maximum(self.value, 0.0), self.error)
 
 
 def _bounded(operand: Operand) -> Bounded:

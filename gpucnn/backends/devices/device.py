@@ -36,9 +36,9 @@ class DeviceLimits:
     """Dynamic shared memory a block, after opting in."""
     multiprocessors: int = 1
     memory_bytes: int = 0
-    """Of the device's own memory; 0 for a device that has the host's."""
+    """Bytes of the device's own memory; 0 for a device that has the host's."""
     cache_bytes: int = 0
-    """Of the last cache before memory; 0 for a device whose cache is the host's."""
+    """Bytes of the last cache before memory; 0 for a device whose cache is the host's."""
 
 
 class Device(ABC):

@@ -24,7 +24,8 @@ VECTOR = 4
 _BOUNDARY = 16
 """Bytes: what kernels read at once begins at a multiple of so many."""
 _MOST = 2**31 - 2**23
-"""What kernels count to: an int goes on beyond that by a step of any of their loops."""
+"""The largest count a kernel takes: a loop's int index may run past it by one step, less than
+2**23."""
 
 
 class KernelArrays(ArrayOperations):

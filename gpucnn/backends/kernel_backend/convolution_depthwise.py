@@ -16,7 +16,7 @@ _FILE = "conv2d_depthwise.cu"
 _STRIP = 4
 """Neighbouring pixels that a thread computes, about."""
 _BLOCKS = 4096
-"""Blocks that are enough: a block takes several images rather than that there are more."""
+"""Enough blocks to fill a GPU; beyond that a block takes several images."""
 _WIDEST = 8
 """Columns of a filter at most for a thread to take several channels: it keeps a row of what its
 strip reads, of each of them, in registers."""

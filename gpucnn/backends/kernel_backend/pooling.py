@@ -21,7 +21,7 @@ from gpucnn.backends.kernel_backend.channel_rows import Chunks, channel_block, c
 
 _GLOBAL = "global_avg_pool2d.cu"
 _BLOCKS = 1024
-"""Blocks that are enough: a block takes several images rather than that there are more."""
+"""Enough blocks to fill a GPU; beyond that a block takes several images."""
 
 
 class KernelPooling(KernelArrays, PoolingOperations):

@@ -45,10 +45,10 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         relu: bool,
         y: NDArray[Any],
     ) -> None:
-        if _depthwise(problem):
+        if _is_depthwise(problem):
             depthwise.forward(self.workers, problem, x, w, bias, residual, relu, y)
             return
-        if _by_rows(problem):
+        if _goes_by_rows(problem):
             filters = _grouped(problem, w).transpose(0, 2, 3, 4, 1)
             by_rows.correlate(self.workers, problem, x, filters, bias, residual, relu, y)
             return
@@ -68,11 +68,11 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
     def _conv2d_input_grad(
         self, problem: Conv2dGeometry, dy: NDArray[Any], w: NDArray[Any], dx: NDArray[Any]
     ) -> None:
-        if _depthwise(problem):
+        if _is_depthwise(problem):
             depthwise.input_grad(self.workers, problem, dy, w, dx)
             return
         transposed = _transposed(problem)
-        if transposed and _by_rows(transposed):
+        if transposed and _goes_by_rows(transposed):
             rotated = _grouped(problem, w)[:, :, ::-1, ::-1].transpose(0, 2, 3, 1, 4)
             by_rows.correlate(self.workers, transposed, dy, rotated, None, None, False, dx)
             return
@@ -105,10 +105,10 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
     def _conv2d_filter_grad(
         self, problem: Conv2dGeometry, x: NDArray[Any], dy: NDArray[Any], dw: NDArray[Any]
     ) -> None:
-        if _depthwise(problem):
+        if _is_depthwise(problem):
             depthwise.filter_grad(self.workers, problem, x, dy, dw)
             return
-        if _by_rows(problem):
+        if _goes_by_rows(problem):
             by_rows.filter_grad(self.workers, problem, x, dy, dw)
             return
         enough_rows = ceil_divide(_FILTER_GRAD_ROWS, problem.P * problem.Q)
@@ -133,13 +133,13 @@ class NumpyConvolution(NumpyArrays, ConvolutionOperations):
         np.add.reduce(partial, axis=0, out=dw)
 
 
-def _depthwise(problem: Conv2dGeometry) -> bool:
+def _is_depthwise(problem: Conv2dGeometry) -> bool:
     """Whether each group has one input channel (and there are several)."""
     return problem.groups == problem.C > 1
 
 
-def _by_rows(problem: Conv2dGeometry) -> bool:
-    """Whether windows along rows are faster than whole ones, which few channels have for less."""
+def _goes_by_rows(problem: Conv2dGeometry) -> bool:
+    """Whether windows along rows are faster than whole windows; with few channels they are not."""
     return problem.R > 1 and problem.C // problem.groups > FEW_CHANNELS
 
 

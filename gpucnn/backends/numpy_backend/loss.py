@@ -23,7 +23,7 @@ class NumpyLoss(NumpyArrays, LossOperations):
         probabilities: NDArray[Any],
     ) -> None:
         # −Σ t_k·log p_k = log Σ exp(z_k) − Σ t_k·z_k, with z shifted so that its maximum is 0.
-        # The mean of z is taken before it is multiplied by ε: with ε = 0, 0·(−∞) would be NaN.
+        # The mean of z is taken before multiplying by ε: with ε = 0, 0·(−∞) would be NaN.
         shifted = logits - logits.max(axis=1, keepdims=True)
         np.exp(shifted, out=probabilities)
         total = probabilities.sum(axis=1, keepdims=True)

@@ -240,7 +240,7 @@ def test_the_real_cupy_has_what_the_device_uses():
         (cupy.ndarray, ("data", "reshape", "view", "flags", "strides", "itemsize", "nbytes")),
         (cupy.cuda, ("get_current_stream", "alloc_pinned_memory", "Event")),
         (cupy.cuda.Device, ("use", "attributes", "compute_capability", "__enter__")),
-        (cupy.cuda.Stream, ("use", "synchronize", "begin_capture", "wait_event")),
+        (cupy.cuda.Stream, ("use", "synchronize", "wait_event")),
         (cupy.cuda.Event, ("record", "synchronize")),
         (cupy.cuda.MemoryPointer, ("device_id", "ptr", "__add__", "__sub__", "memset_async",
                                    "copy_from_host_async", "copy_to_host_async")),

@@ -29,7 +29,7 @@ def why_unavailable(ordinal: int = 0) -> str:
         )
     try:
         cupy = import_cupy()
-    except Exception as error:
+    except Exception as error:  # Whatever a broken module, or one of its libraries, ends with.
         return f"CuPy is installed but does not import ({_one_line(error)}); install it again"
     return _driver(cupy) or _gpu(cupy, ordinal)
 

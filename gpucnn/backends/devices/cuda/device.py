@@ -110,7 +110,7 @@ class CudaDevice(Device):
         try:
             array.data.memset_async(0, array.nbytes, self.stream)
         except self._failures as error:
-            raise self._has_failed(error) from error
+            raise self._copy_error(error) from error
         return array
 
     def asarray(self, array: NDArray[Any]) -> Array:
@@ -125,7 +125,7 @@ class CudaDevice(Device):
             self._use()
             return self._uploads.upload(array)
         except self._failures as error:
-            raise self._has_failed(error) from error
+            raise self._copy_error(error) from error
 
     def write(self, array: Array, host: NDArray[Any]) -> None:
         """Copies a host array to the GPU, for which the host does not wait."""
@@ -133,7 +133,7 @@ class CudaDevice(Device):
             self._use()
             self._staging.copy(array.data, host)
         except self._failures as error:
-            raise self._has_failed(error) from error
+            raise self._copy_error(error) from error
 
     def address(self, array: Array) -> int:
         """Where the array's memory begins."""
@@ -159,7 +159,7 @@ class CudaDevice(Device):
             source.copy_to_host_async(host.ctypes.data, host.nbytes, self.stream)
             self.stream.synchronize()
         except self._failures as error:
-            raise self._has_failed(error) from error
+            raise self._copy_error(error) from error
 
     def compile(self, source: KernelSource) -> Module:
         """Loads the file's kernels onto the GPU, compiled now if they never were before."""
@@ -224,7 +224,7 @@ class CudaDevice(Device):
         try:
             self.stream.synchronize()
         except self._failures as error:
-            raise self._has_failed(error) from error
+            raise self._copy_error(error) from error
 
     def _use(self) -> None:
         """Makes device and stream CuPy's current ones, which it keeps for each thread.
@@ -291,13 +291,13 @@ class CudaDevice(Device):
             print(f"compiling kernels for {self.architecture}, once", file=sys.stderr)
         self._has_announced = True
 
-    def _has_failed(self, error: Exception) -> BackendError:
+    def _copy_error(self, error: Exception) -> BackendError:
         return explained(self._cupy, error, "a copy does not fit")
 
 
 @lru_cache(maxsize=64)
 def _stream(cupy: Any, ordinal: int) -> Any:
-    """The one stream of a GPU. Only one that does not block can be captured as a graph."""
+    """The one stream of a GPU, which does not wait for work on CUDA's default stream."""
     with cupy.cuda.Device(ordinal):
         return cupy.cuda.Stream(non_blocking=True)
 
