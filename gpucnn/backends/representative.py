@@ -14,7 +14,8 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Padding, Pair, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.variants import TILES, Pass, Variant, conv2d_variants
+from gpucnn.backends.tiles import TILES
+from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Pair, Sides, conv2d_geometry
-from gpucnn.backends.variants import TILES, Pass, Variant, conv2d_variants
+from gpucnn.backends.tiles import TILES
+from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal, padding
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.variants import TILES
+from gpucnn.backends.tiles import TILES
 from gpucnn.kernelcheck.draws import (
     CHANNELS,
     MANY_CHANNELS,

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.variants import DEPTH, SHORTEST_SLICE, GemmTile, Variant
+from gpucnn.backends.slices import SHORTEST_SLICE
+from gpucnn.backends.tiles import DEPTH, GemmTile
+from gpucnn.backends.variants import Variant
 
 Arguments: TypeAlias = Mapping[str, Any]
 """By the names of an operation's parameters. float32 stands for the backend's own dtype."""

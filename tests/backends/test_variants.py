@@ -14,17 +14,8 @@ from gpucnn.backends.kernel_backend import arrays as kernel_arrays
 from gpucnn.backends.kernel_backend.arrays import as_int
 from gpucnn.backends.kernel_backend.choice import Choice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
-from gpucnn.backends.variants import (
-    MANY_ROWS,
-    TILES,
-    Pass,
-    Variant,
-    conv2d_variants,
-    cut,
-    cut_product,
-    gemm_tile,
-    longest_slice,
-)
+from gpucnn.backends.slices import cut_product
+from gpucnn.backends.variants import Pass, Variant, conv2d_variants, longest_slice
 from gpucnn.errors import ShapeError
 
 
@@ -87,75 +78,6 @@ def test_a_variant_that_cannot_do_the_problem_is_refused():
         backend.conv2d_forward(x, w)
     assert backend.choice == Choice()  # again the backend's own
     backend.conv2d_forward(x, w)
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns", "tile"),
-    [
-        (MANY_ROWS, 1024, (128, 128)),
-        (MANY_ROWS, 64, (128, 64)),
-        (MANY_ROWS, 32, (128, 32)),
-        (MANY_ROWS, 10, (128, 16)),
-        (16, 144, (16, 128)),
-        (64, 576, (64, 128)),
-        (512, 4608, (128, 128)),
-    ],
-)
-def test_chosen_tile(rows, columns, tile):
-    chosen = gemm_tile(rows, columns)
-    assert (chosen.rows, chosen.columns) == tile
-
-
-def test_every_tile_is_one_that_kernels_can_be_compiled_for():
-    """The assertions of gemm_tile.cuh that can be made here, and a block's static memory."""
-    for tile in TILES:
-        assert tile.threads % 32 == 0
-        assert tile.threads <= 256
-        assert 2 * 4 * tile.depth * (tile.rows + tile.columns + 8) <= 48 * 1024
-
-
-@given(
-    terms=st.integers(0, 10**7), blocks=st.integers(0, 10**4), shortest=st.sampled_from([4, 256])
-)
-def test_slices_cover_the_sum_once(terms, blocks, shortest):
-    slices = cut(terms, blocks, shortest)
-    assert slices.length % shortest == 0
-    assert (
-        (slices.count - 1) * slices.length < max(1, terms) <= max(1, slices.count * slices.length)
-    )
-    assert slices.count == 1 or slices.count * blocks <= 512
-
-
-@given(
-    terms=st.integers(0, 10**7),
-    blocks=st.integers(0, 10**4),
-    shortest=st.sampled_from([16, 64, 256]),
-    longest=st.sampled_from([2**31 - 1, 100_000, 500]),
-)
-def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest):
-    slices = cut_product(terms, blocks, shortest, longest)
-    assert slices.length % 16 == 0
-    assert slices.length <= longest
-    assert (slices.count - 1) * slices.length < max(1, terms) <= slices.count * slices.length
-    if slices.count > 1:
-        assert slices.length >= min(shortest, longest - 15)
-    assert slices.count * blocks <= max(blocks, 1056) or slices.length == longest // 16 * 16
-
-
-@pytest.mark.parametrize(
-    ("terms", "blocks", "count"),
-    [
-        (4608, 256, 1),  # A wave, nearly.
-        (2304, 128, 2),  # Half a one.
-        (4608, 64, 4),
-        (4608, 288, 3),  # The second wave would be a tenth of one; then three and a half shorter.
-        (524_288, 1, 263),
-        (255, 1, 1),
-        (100_000, 5000, 1),
-    ],
-)
-def test_slices_fill_waves(terms, blocks, count):
-    assert cut_product(terms, blocks).count == count
 
 
 SHAPES = [(16, 16, 3, 32, 1), (8, 8, 64, 64, 1), (4, 4, 256, 512, 1), (9, 9, 32, 32, 32)]
@@ -289,20 +211,3 @@ def test_what_is_counted(monkeypatch, run, name):
     run(KernelBackend(PlanningDevice()), 1000)
     with pytest.raises(ShapeError, match=f"{name} is 1001, and a kernel counts to 1000"):
         run(KernelBackend(PlanningDevice()), 1001)
-
-
-@pytest.mark.parametrize(
-    ("rows", "inner", "columns", "slices"),
-    [(64, 512, 128, 8), (64, 3136, 128, 49), (64, 100, 10, 1), (8192, 512, 1024, 1)],
-)
-def test_small_products_have_short_slices(rows, inner, columns, slices):
-    grids = []
-
-    class Recorder(PlanningDevice):
-        def launch(self, kernel, grid, *rest):
-            grids.append(grid)
-
-    backend = KernelBackend(Recorder())
-    backend.matmul(backend.empty((rows, inner)), backend.empty((inner, columns)))
-    assert grids[0][2] == slices
-    assert len(grids) == (1 if slices == 1 else 2)

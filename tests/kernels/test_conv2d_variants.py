@@ -13,7 +13,8 @@ import oracle
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends.variants import TILES, GemmTile, Pass, Variant
+from gpucnn.backends.tiles import TILES, GemmTile
+from gpucnn.backends.variants import Pass, Variant
 from gpucnn.errors import BackendError
 
 FEW, MANY, MANY_ON_A_GPU = 4, 100, 40

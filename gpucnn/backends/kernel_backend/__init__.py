@@ -16,7 +16,6 @@ from gpucnn.backends.kernel_backend.dropout import KernelDropout
 from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
-from gpucnn.backends.kernel_backend.matrix_product import KernelMatrixProduct
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
 from gpucnn.backends.kernel_backend.pooling import KernelPooling
@@ -29,7 +28,6 @@ class KernelBackend(
     KernelNormalisation,
     KernelActivation,
     KernelDropout,
-    KernelMatrixProduct,
     KernelMatrix,
     KernelLoss,
     KernelOptimizer,

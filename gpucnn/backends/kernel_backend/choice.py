@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpucnn.backends.variants import SHORTEST_SLICE, GemmTile, Variant
+from gpucnn.backends.slices import SHORTEST_SLICE
+from gpucnn.backends.tiles import GemmTile
+from gpucnn.backends.variants import Variant
 
 
 @dataclass(frozen=True)

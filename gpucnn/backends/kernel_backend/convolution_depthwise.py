@@ -10,7 +10,7 @@ from gpucnn.backends.kernel_backend.arrays import THREADS, WARP, as_int
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import cut
+from gpucnn.backends.slices import cut
 
 _FILE = "conv2d_depthwise.cu"
 _STRIP = 4

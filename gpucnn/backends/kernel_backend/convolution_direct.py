@@ -10,7 +10,7 @@ from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, image_grid
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import cut
+from gpucnn.backends.slices import cut
 
 _SHORTEST_SLICE = 4
 """Rows of dy that a slice of the filter gradient has at least."""

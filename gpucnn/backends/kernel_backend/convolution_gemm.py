@@ -13,7 +13,9 @@ from gpucnn.backends.kernel_backend.choice import KernelChoice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.variants import MANY_ROWS, cut_product, gemm_tile, longest_slice
+from gpucnn.backends.slices import cut_product
+from gpucnn.backends.tiles import MANY_ROWS, gemm_tile
+from gpucnn.backends.variants import longest_slice
 
 
 class KernelConvolutionGemm(KernelChoice, KernelSlices):

@@ -8,7 +8,7 @@ from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
-from gpucnn.backends.variants import Slices
+from gpucnn.backends.slices import Slices
 
 _MANY_ELEMENTS = 65_536
 """Enough that a thread each keeps a GPU busy."""

@@ -12,7 +12,8 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend, arrays
 from gpucnn.backends.representative import run_all
-from gpucnn.backends.variants import TILES, Pass, Variant
+from gpucnn.backends.tiles import TILES
+from gpucnn.backends.variants import Pass, Variant
 from gpucnn.config import load_config
 from gpucnn.errors import BackendError
 from gpucnn.training.rehearsal import rehearse_without_data
