@@ -3,13 +3,13 @@
 //     copy          y[i] = x[i]                         the bandwidth of its memory
 //     multiply_add  v ← factor · v + addend, in turns   the rate of its FP32 arithmetic
 //
-// copy takes COPY_VECTORS vectors a thread, a block's side by side in each turn. multiply_add has
-// CHAINS numbers a thread that do not wait for each other; a round is one step of each. One
-// thread of it, with as many rounds as that takes, keeps a device busy for a given time.
+// copy takes COPY_VECTORS vectors of VECTOR elements a thread, a block's side by side in each turn.
+// multiply_add has CHAINS numbers a thread that do not wait for each other; a round is one step of
+// each. One thread of it, with as many rounds as that takes, keeps a device busy for a given time.
+//
+// Compile-time constants: VECTOR, COPY_VECTORS, CHAINS.
 
-constexpr int VECTOR = 4;
-constexpr int COPY_VECTORS = 4;
-constexpr int CHAINS = 8;
+static_assert(VECTOR * sizeof(float) == sizeof(float4), "a vector is read and written at once");
 
 // x and y have COPY_VECTORS · VECTOR elements for each thread of the grid.
 __global__ void copy(const float* x, float* y) {

@@ -19,7 +19,10 @@ from gpucnn.processor import available_cores
 
 _THREADS = 256
 _VECTOR, _COPY_VECTORS, _CHAINS = 4, 4, 8
-"""As in kernels/ceiling.cu."""
+SOURCE = KernelSource(
+    "ceiling.cu", (("VECTOR", _VECTOR), ("COPY_VECTORS", _COPY_VECTORS), ("CHAINS", _CHAINS))
+)
+"""The kernels that reach what a device can do."""
 _FLOATS = {"cuda": 1 << 28, "emulator": 1 << 20, "numpy": 1 << 24}
 """Of each array that is copied, a power of two: more than any cache holds, or not for long."""
 _MATRIX = 2048
@@ -96,7 +99,7 @@ def _copy_rate(device: Device, clock: Clock) -> float:
     count = _FLOATS[device.name]
     x = device.asarray(random_array(np.random.default_rng(0), (count,)))
     y = device.empty((count,), np.dtype(np.float32))
-    kernel = device.compile(KernelSource("ceiling.cu"))["copy"]
+    kernel = device.compile(SOURCE)["copy"]
     blocks = count // (_THREADS * _VECTOR * _COPY_VECTORS)
 
     def run() -> None:
@@ -120,7 +123,7 @@ def _multiply_add_rate(device: Device, clock: Clock) -> float:
 
 def multiply_add(device: Device, blocks: int, threads: int) -> Callable[[int], None]:
     """Puts so many rounds of multiply-adds, in each of so many threads, onto the device."""
-    kernel = device.compile(KernelSource("ceiling.cu"))["multiply_add"]
+    kernel = device.compile(SOURCE)["multiply_add"]
     sums = device.empty((blocks * threads,), np.dtype(np.float32))
     # The numbers stay near 1.
     factor, addend = np.float32(0.999), np.float32(0.001)

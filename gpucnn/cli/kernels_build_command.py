@@ -14,9 +14,9 @@ from gpucnn.cli.output import json_option, print_json, table
 from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
-    from gpucnn.backends.devices.cuda.gate import Built, KernelReport
     from gpucnn.backends.devices.source import KernelSource
     from gpucnn.backends.kernel_backend import KernelBackend
+    from gpucnn.kernelbuild.build import Built, KernelReport
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
@@ -81,9 +81,9 @@ def command(
     """
     from tqdm import tqdm
 
-    from gpucnn.backends.devices.cuda.gate import build_all, planned_sources
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
     from gpucnn.backends.devices.source import KERNELS
+    from gpucnn.kernelbuild.build import build_all, planned_sources
 
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
@@ -124,8 +124,11 @@ def command(
 
 def _architectures(named: tuple[str, ...]) -> list[str]:
     """Those that were named, each once, or all that the compiler makes code for."""
-    from gpucnn.backends.devices.cuda.nvrtc import ARCHITECTURES, check_architecture
-    from gpucnn.errors import BackendError
+    from gpucnn.backends.devices.cuda.nvrtc import (
+        ARCHITECTURES,
+        check_architecture,
+        why_unsupported,
+    )
 
     if named:
         for name in named:
@@ -133,12 +136,8 @@ def _architectures(named: tuple[str, ...]) -> list[str]:
         return list(dict.fromkeys(named))
     chosen = []
     for name in ARCHITECTURES:
-        try:
-            check_architecture(name)
-        except BackendError as error:
-            if "makes no code" not in str(error):
-                raise
-            click.echo(f"left out: {error}", err=True)
+        if reason := why_unsupported(name):
+            click.echo(f"left out: {reason}", err=True)
         else:
             chosen.append(name)
     return chosen
@@ -146,7 +145,7 @@ def _architectures(named: tuple[str, ...]) -> list[str]:
 
 def _tell_what_is_not_counted(architectures: list[str]) -> None:
     """A line on stderr for each reason why there are no instructions in the report."""
-    from gpucnn.backends.devices.disassembly import why_not
+    from gpucnn.backends.devices.cuda.disassembly import why_not
 
     reasons: dict[str, list[str]] = {}
     for architecture in architectures:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gpucnn.backends import get_backend
-from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.bench.ceilings import Ceilings, measure_ceilings, multiply_add
+from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernel_report import table_of
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
@@ -182,7 +182,7 @@ def test_what_was_measured_is_told_after_each_problem():
 def test_the_copy_copies(kernel_backend, rng):
     x = kernel_backend.asarray(rng.standard_normal(3 * 4096))
     y = kernel_backend.zeros((x.size + 1,))
-    kernel = kernel_backend.device.compile(KernelSource("ceiling.cu"))["copy"]
+    kernel = kernel_backend.device.compile(SOURCE)["copy"]
     kernel_backend.device.launch(kernel, (3, 1, 1), (256, 1, 1), 0, (x, y))
     np.testing.assert_array_equal(kernel_backend.to_numpy(y), [*kernel_backend.to_numpy(x), 0.0])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpucnn.backends.devices import disassembly
+from gpucnn.backends.devices.cuda import disassembly
 from gpucnn.backends.devices.source import KERNELS
 
 CONFIGS = Path(__file__).parents[2] / "configs"

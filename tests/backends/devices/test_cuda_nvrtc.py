@@ -7,9 +7,9 @@ import pytest
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda import nvrtc
+from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, parse, why_not
 from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin, parse_usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
-from gpucnn.backends.devices.disassembly import by_kind, instructions, parse, why_not
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.errors import BackendError
 

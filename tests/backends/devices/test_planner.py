@@ -1,19 +1,14 @@
 """The device that only plans: which kernels a run takes, without running it."""
 
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend, arrays
-from gpucnn.backends.representative import run_all
-from gpucnn.backends.tiles import TILES
-from gpucnn.backends.variants import Pass, Variant
 from gpucnn.config import load_config
 from gpucnn.errors import BackendError
 from gpucnn.training.rehearsal import rehearse_without_data
@@ -54,90 +49,6 @@ def test_a_source_is_compiled_once_and_not_made_again_for_each_launch(monkeypatc
         backend.clip_by_global_norm(gradients, backend.global_norm(gradients), 1.0)
     assert [source.file for source in compiled] == ["global_norm.cu"]
     assert len(made) == 3  # one for each kernel of the file
-
-
-def test_the_representative_problems_take_every_operation_and_kernel():
-    """An operation or kernel that is missed here would be missed by ``kernels build`` too."""
-    launched, called = set(), set()
-
-    class Recording(PlanningDevice):
-        def launch(self, kernel, *arguments):
-            launched.add(kernel)
-            super().launch(kernel, *arguments)
-
-    class Listening(KernelBackend):
-        def __getattribute__(self, name):
-            called.add(name)
-            return super().__getattribute__(name)
-
-    run_all(Listening(Recording()))
-    assert called >= Backend.__abstractmethods__ - {"asarray", "to_numpy", "_write"}
-    for path in KERNELS.glob("*.cu"):
-        if path.name == "ceiling.cu":
-            continue  # for measurements; no operation has it
-        assert launched >= set(KernelSource(path.name).functions()), path.name
-
-
-TILED = {
-    "conv2d_forward_gemm.cu",
-    "conv2d_input_grad_gemm.cu",
-    "conv2d_filter_grad_gemm.cu",
-    "matmul.cu",
-}
-TILE = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "THREAD_M", "THREAD_N")
-
-
-@pytest.fixture(scope="module")
-def representative():
-    """The constants of all that the representative problems take, by file."""
-    device, found = PlanningDevice(), {}
-    run_all(KernelBackend(device))
-    for source in device.sources:
-        found.setdefault(source.file, []).append(dict(source.constants))
-    return found
-
-
-@pytest.mark.parametrize("file", sorted(TILED))
-def test_the_representative_problems_take_every_tile(representative, file):
-    taken = {tuple(constants[name] for name in TILE) for constants in representative[file]}
-    assert taken == {tuple(tile.constants.values()) for tile in TILES}
-    assert {f.name for f in KERNELS.glob("*.cu") if "BLOCK_M" in f.read_text("utf-8")} == TILED
-
-
-def test_the_representative_problems_take_every_variant_of_every_pass():
-    taken = set()
-
-    class Noting(KernelBackend):
-        def _variant(self, problem, which):
-            variant = super()._variant(problem, which)
-            taken.add((which, variant))
-            return variant
-
-    run_all(Noting(PlanningDevice()))
-    assert taken == set(product(Pass, Variant))
-
-
-@pytest.mark.parametrize(
-    "file", ["conv2d_depthwise.cu", "conv2d_forward.cu", "conv2d_input_grad.cu"]
-)
-def test_direct_and_depthwise_kernels_meet_strides_dilations_and_many_taps(representative, file):
-    constants = representative[file]
-    assert {1, 2} <= {one["STRIDE_H"] for one in constants}
-    assert {1, 2} <= {one["DILATION_H"] for one in constants}
-    assert max(one["R"] * one["S"] for one in constants) >= 25
-    assert len({one["C"] for one in constants}) >= 8
-
-
-def test_depthwise_kernels_take_channels_by_one_and_by_four(representative):
-    constants = representative["conv2d_depthwise.cu"]
-    assert {one["WIDTH"] for one in constants} == {1, 4}
-    # Four channels of a strip as long as such a filter would not fit in the registers.
-    assert {one["WIDTH"] for one in constants if one["C"] % 4 == 0 and one["S"] == 64} == {1}
-    epilogues = {
-        (one["HAS_BIAS"], one["HAS_RESIDUAL"], one["RELU"])
-        for one in representative["conv2d_depthwise.cu"]
-    }
-    assert len(epilogues) >= 2
 
 
 def test_a_training_is_planned_without_its_data():

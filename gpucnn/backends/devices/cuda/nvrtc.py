@@ -132,7 +132,7 @@ def _build_of(version: str) -> str:
 
 
 def check_architecture(architecture: str) -> None:
-    """Raises BackendError where the installed compiler makes no code for it."""
+    """Raises BackendError where it is no name, or the installed compiler makes no code for it."""
     wanted, suffix = _parts(architecture)
     if wanted < OLDEST:
         raise BackendError(f"{architecture} is older than sm_{OLDEST} (Volta), the oldest usable")
@@ -141,16 +141,27 @@ def check_architecture(architecture: str) -> None:
             f'{architecture} is not an architecture: the suffix "{suffix}" begins with '
             f"sm_{_OLDEST_WITH_SUFFIX[suffix]}{suffix}; use sm_{wanted}"
         )
+    if reason := why_unsupported(architecture):
+        raise BackendError(reason)
+
+
+def why_unsupported(architecture: str) -> str:
+    """Why the installed compiler makes no code for an architecture; empty where it does.
+
+    Raises:
+        BackendError: CuPy or NVRTC is not installed.
+    """
+    wanted = compute_capability(architecture)
     supported = _call(_nvrtc().getSupportedArchs)
     if wanted in supported:
-        return
+        return ""
     major, minor = compiler_version()
     advice = (
         'the last to do is CUDA 12: pip install "gpucnn[cuda12]"'
         if wanted < min(supported)
         else f"a newer one may: pip install --upgrade {_COMPILER}"
     )
-    raise BackendError(f"NVRTC {major}.{minor} makes no code for {architecture}; {advice}")
+    return f"NVRTC {major}.{minor} makes no code for {architecture}; {advice}"
 
 
 def compile_to_cubin(source: KernelSource, architecture: str) -> Program:

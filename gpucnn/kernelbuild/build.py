@@ -1,4 +1,4 @@
-"""Every kernel and variant, compiled for every architecture, and what each of them takes."""
+"""What there is to compile, compiled, and what each kernel takes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
-from gpucnn.backends.devices.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
+from gpucnn.kernelbuild.representative import run_all
 from gpucnn.processor import thread_on_each_core
-
-if TYPE_CHECKING:
-    from gpucnn.backends.kernel_backend import KernelBackend
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,6 @@ def planned_sources(
     Raises:
         BackendError: there are no kernels in the folder.
     """
-    from gpucnn.backends.kernel_backend import KernelBackend
-    from gpucnn.backends.representative import run_all
-
     files = {path.name for path in folder.glob("*.cu")}
     if not files:
         raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")

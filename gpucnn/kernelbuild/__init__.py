@@ -1,0 +1,1 @@
+"""Every kernel and variant compiled for every GPU, on a machine that has none."""
