@@ -161,8 +161,9 @@ int main(int, char** arguments) {
     __sanitizer_set_death_callback(say_where);
     const LaunchRequest request = {
         kernel_name, entry->call, shared, job.shared.data(), job.shared.size(), values.data(),
-        nullptr, 0, {job.grid[0], job.grid[1], job.grid[2]},
-        {job.block[0], job.block[1], job.block[2]}, job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0}};
+        nullptr, 0,
+        {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
+        job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0}};
     emulator::LaunchFailure failure = {};
     if (emulator_launch(&request, &failure) != 0) {
         fprintf(stderr, "%s\nat ", failure.message);
