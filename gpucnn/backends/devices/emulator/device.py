@@ -49,7 +49,7 @@ class EmulatorDevice(Device):
             it was at; None for no limit.
 
     Raises:
-        BackendError: an unknown mode, no workers, or no C++ compiler.
+        BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
     """
 
     name = "emulator"
@@ -66,6 +66,7 @@ class EmulatorDevice(Device):
             raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
         if workers is not None and workers < 1:
             raise BackendError(f"workers is {workers}; the emulator needs one at least")
+        _check_programs()
         self.mode = MODES[mode]
         self.seed = seed
         self.time_limit = time_limit
@@ -188,11 +189,16 @@ def why_unavailable() -> str:
     if sys.platform != "linux":
         return "the emulator works on Linux only so far"
     try:
-        compiler()
-        check_nm()
+        _check_programs()
     except BackendError as error:
         return str(error)
     return ""
+
+
+def _check_programs() -> None:
+    """Raises BackendError where one is missing that the emulator runs."""
+    compiler()
+    check_nm()
 
 
 @cache

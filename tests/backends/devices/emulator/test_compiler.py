@@ -170,11 +170,13 @@ def test_no_compiler_is_one_message(monkeypatch):
 
 @needs_compiler
 def test_no_nm_is_one_message(monkeypatch, tmp_path):
-    """Where a library's variables are read, and where it is asked whether the emulator works."""
+    """Where a library's variables are read, a device is made, or asked whether one can be."""
     compiler.compiler()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BackendError, match="binutils' nm is not there; install binutils"):
         symbols.static_variables(tmp_path / "library.so")
+    with pytest.raises(BackendError, match="install binutils"):
+        EmulatorDevice()
     assert why_unavailable() == "binutils' nm is not there; install binutils"
 
 
