@@ -189,6 +189,19 @@ def test_the_newest_two_and_the_best_are_kept(folder):
         assert len(list(folder.folder.iterdir())) == 2 * len(wanted)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+@pytest.mark.parametrize(
+    "stem", ["step-00000001-good", "step-1", "step-000000001", "step-٠٠٠٠٠٠٠١"]
+)
+def test_files_of_others_stay_and_do_not_count(stem, suffix, folder, tmp_path):
+    stray = tmp_path / f"{stem}{suffix}"
+    stray.write_text("mine")
+    fill(folder, 1, 2, 3)
+    assert folder.steps() == [2, 3]
+    assert stray.read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 5
+
+
 def test_a_new_best_replaces_the_old(folder):
     for step, best in ((1, 1), (2, 1), (3, 1), (4, 4), (5, 4), (6, 4), (7, 4)):
         folder.save(make(step, best))
