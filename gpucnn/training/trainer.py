@@ -101,7 +101,7 @@ class Trainer:
         self._saved_at = self._since
         self.run: RunFolder | None = None
         if run_dir is not None:
-            self._create_run(Path(run_dir))
+            self.create_run(Path(run_dir))
 
     @classmethod
     def resume(
@@ -136,6 +136,21 @@ class Trainer:
         trainer._restore(run.checkpoints.newest())
         run.truncate_metrics(trainer.progress.metrics_bytes)
         return trainer
+
+    def create_run(self, path: Path) -> None:
+        """Makes the run folder, as the constructor does where it is given one.
+
+        Args:
+            path: of the folder, which does not exist yet or is empty.
+
+        Raises:
+            CheckpointError: it exists and is not empty, or cannot be made.
+        """
+        self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
+        self.display.run = self.run
+        self.run.write_card(
+            ModelCard(self.loader.dataset.image_shape, self.classes, self.normalisation)
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -287,14 +302,6 @@ class Trainer:
 
     def _schedule_factor(self) -> float:
         return self.schedule.factor(self.progress.step, self.total_steps, self.steps_per_epoch)
-
-    def _create_run(self, path: Path) -> None:
-        self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
-        self.display.run = self.run
-        self.run.lock()
-        self.run.write_card(
-            ModelCard(self.loader.dataset.image_shape, self.classes, self.normalisation)
-        )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.network.load_state(checkpoint.group("network"))
