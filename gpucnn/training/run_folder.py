@@ -28,7 +28,7 @@ from gpucnn.config import Config, apply_overrides
 from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.training.checkpoint import CheckpointFolder
-from gpucnn.training.files import cannot_write, write_atomically
+from gpucnn.training.files import cannot_write, sync, write_atomically
 
 _LOCK = "lock"
 
@@ -204,6 +204,17 @@ class RunFolder:
     def append_metrics(self, row: dict[str, Any]) -> int:
         """Adds a line to metrics.jsonl and returns its length then, in bytes."""
         return self._append("metrics.jsonl", json.dumps(row) + "\n")
+
+    def sync_metrics(self) -> None:
+        """Makes metrics.jsonl durable: a checkpoint that knows its length must not outlast it."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        try:
+            sync(path)
+            sync(self.path)
+        except OSError as error:
+            raise cannot_write(path, error) from None
 
     def truncate_metrics(self, length: int) -> None:
         """Cuts metrics.jsonl back to where a checkpoint was: what follows is about to be redone."""
