@@ -67,8 +67,8 @@ class Checkpoint(_Table):
     """``[checkpoint]``: how often, besides at the end of each epoch.
 
     Attributes:
-        every_steps: save after every so many steps; None for not.
-        every_seconds: save when so much time has passed since the last; None for not.
+        every_steps: save after every so many steps; 0 or None for never.
+        every_seconds: save when so much time has passed since the last; 0 or None for never.
     """
 
     every_steps: int | None = None
@@ -162,14 +162,14 @@ class Config:
             ("training.epochs", training.epochs, 1),
             ("training.batch_size", training.batch_size, 1),
             ("training.evaluation_batch_size", training.evaluation_batch_size, 1),
-            ("checkpoint.every_steps", checkpoint.every_steps, 1),
+            ("checkpoint.every_steps", checkpoint.every_steps, 0),
+            ("checkpoint.every_seconds", checkpoint.every_seconds, 0),
         ):
             if value is not None and value < least:
                 raise ConfigError(f"{key} = {value}: it must be {least} or more")
         for key, bound in (
             ("training.clip_norm", training.clip_norm),
             ("training.clip_value", training.clip_value),
-            ("checkpoint.every_seconds", checkpoint.every_seconds),
         ):
             if bound is not None and not bound > 0.0:
                 raise ConfigError(f"{key} = {bound}: it must be above 0")

@@ -62,8 +62,8 @@ class TorchTraining:
         training = config.training
         if config.data.validation or training.clip_norm or training.clip_value:
             raise ConfigError(
-                "the comparison has neither a validation split nor clipping; set data.validation, "
-                "training.clip_norm and training.clip_value to nothing"
+                "the comparison has neither a validation split nor clipping; leave "
+                "data.validation, training.clip_norm and training.clip_value out of the config"
             )
         self.config, self.device, self._torch = config, torch, torch.torch
         self._format = torch.memory_format(memory_format)

@@ -293,6 +293,7 @@ class Trainer:
         self.progress.seconds = self._seconds()
         arrays = {f"network/{name}": array for name, array in self.network.state().items()}
         arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.state().items()}
+        self.run.sync_metrics()
         self.run.checkpoints.save(Checkpoint(arrays, self.progress))
         self._saved_at = time.perf_counter()
 
@@ -341,7 +342,7 @@ class Trainer:
         every = self.config.checkpoint
         by_steps = every.every_steps and self.progress.step % every.every_steps == 0
         waited = time.perf_counter() - self._saved_at
-        if by_steps or (every.every_seconds is not None and waited >= every.every_seconds):
+        if by_steps or (every.every_seconds and waited >= every.every_seconds):
             self.save()
 
     def _leave_if_asked(self) -> None:

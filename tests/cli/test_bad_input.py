@@ -108,8 +108,10 @@ CONFIGS = {
     "clip_norm below zero": ("[training]\nclip_norm = -1.0", "training.clip_norm", "above 0"),
     "clip_norm not a number": ("[training]\nclip_norm = nan", "training.clip_norm = nan"),
     "clip_value zero": ("[training]\nclip_value = 0.0", "training.clip_value", "above 0"),
-    "every_steps zero": ("[checkpoint]\nevery_steps = 0", "checkpoint.every_steps", "1 or more"),
-    "every_seconds zero": ("[checkpoint]\nevery_seconds = 0", "checkpoint.every_seconds"),
+    "every_steps below zero": (
+        "[checkpoint]\nevery_steps = -1", "checkpoint.every_steps", "0 or more"),
+    "every_seconds below zero": (
+        "[checkpoint]\nevery_seconds = -0.5", "checkpoint.every_seconds", "0 or more"),
     "validation of all": ("[data]\nvalidation = 1.0", "data.validation = 1.0", "below 1"),
     "validation not a number": ("[data]\nvalidation = nan", "data.validation = nan"),
     "validation of too little": ("[data]\nvalidation = 1e-6", "validation fraction"),

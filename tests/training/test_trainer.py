@@ -1,3 +1,4 @@
+import os
 import signal
 
 import numpy as np
@@ -161,6 +162,39 @@ def test_unfinished_files_are_removed_on_resume(make_trainer, tmp_path):
     half.write_bytes(b"half")
     Trainer.resume(tmp_path / "run", "numpy")
     assert not half.exists()
+
+
+def test_metrics_are_durable_before_a_checkpoint_tells_their_length(
+    make_trainer, tmp_path, monkeypatch
+):
+    trainer = make_trainer(run_dir=tmp_path / "run")
+    metrics, durable, saved = tmp_path / "run" / "metrics.jsonl", {}, []
+    fsync, save = os.fsync, trainer.run.checkpoints.save
+
+    def noted_fsync(descriptor):
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        durable[status.st_ino] = status.st_size
+
+    def noted_save(checkpoint):
+        length = checkpoint.progress.metrics_bytes
+        saved.append((length, durable.get(metrics.stat().st_ino) if length else length))
+        save(checkpoint)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    trainer.run.checkpoints.save = noted_save
+    trainer.fit()
+    assert len({length for length, _ in saved}) == 4  # none, and a line more each epoch
+    assert all(length == on_disk for length, on_disk in saved)
+
+
+def test_every_zero_steps_or_seconds_is_never(make_trainer, tmp_path):
+    overrides = ("checkpoint.every_steps=0", "checkpoint.every_seconds=0")
+    trainer, saved = make_trainer(*overrides, run_dir=tmp_path / "run"), []
+    trainer.run.checkpoints.save = lambda c: saved.append(c.progress.step)
+    trainer._finish = lambda: None  # there is no best checkpoint to evaluate
+    trainer.fit()
+    assert saved == [0, *range(STEPS_PER_EPOCH, STEPS + 1, STEPS_PER_EPOCH)]
 
 
 def test_every_seconds_saves_too(make_trainer, tmp_path):
