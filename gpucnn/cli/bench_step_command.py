@@ -33,7 +33,10 @@ def command(
     as_json: bool,
     backend: str | None,
 ) -> None:
-    """Time whole training steps of CONFIG's model on random data.
+    """Time training steps of CONFIG's model on random data.
+
+    A step is forward, loss, backward, clipping and optimizer. What training does besides, to
+    prepare inputs, to check that numbers are finite and to sum up metrics, is in "bench train".
 
     With --against torch the same network is trained by PyTorch in the same run, in turns, on the
     same GPU or as many threads, in both of its memory formats: contiguous (its default) and

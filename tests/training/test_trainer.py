@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends import get_backend
+from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.config import flatten
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.training.checkpoint import read_checkpoint
@@ -277,6 +278,24 @@ def test_clip_by_value_then_by_norm(make_trainer):
     np.testing.assert_allclose(
         kept_gradient(make_trainer(*both)), by_value / 2, rtol=1e-5, atol=1e-12
     )
+
+
+@pytest.mark.parametrize(
+    ("by_value", "by_norm", "norms"),
+    [(False, False, 1), (True, False, 1), (False, True, 1), (True, True, 2)],
+)
+def test_the_norm_is_computed_again_only_where_clipping_needs_it(
+    by_value, by_norm, norms, make_config, monkeypatch
+):
+    config, calls, global_norm = make_config(), [], NumpyBackend.global_norm
+    config.training.clip_value = 1.0 if by_value else None
+    config.training.clip_norm = 1.0 if by_norm else None
+    trainer = Trainer(config, "numpy")
+    monkeypatch.setattr(
+        NumpyBackend, "global_norm", lambda self, g: (calls.append(g), global_norm(self, g))[1]
+    )
+    trainer.train_step(next(trainer.loader.batches(0)))
+    assert len(calls) == norms
 
 
 def harmless(name):
