@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -251,7 +252,10 @@ def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
-    """Sets one dotted key; the value is TOML, or a plain string where it is not."""
+    """Sets one dotted key to a value in TOML.
+
+    What is not TOML is text, and so is what TOML takes for a date or a time: no key has one.
+    """
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -262,9 +266,12 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {name} is not a table")
     try:
-        table[path[-1]] = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        table[path[-1]] = text
+        value = text
+    except RecursionError:
+        raise ConfigError(f"--set {key.strip()}: the value is nested too deeply") from None
+    table[path[-1]] = text if isinstance(value, (date, time)) else value
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
