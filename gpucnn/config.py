@@ -17,12 +17,12 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from gpucnn.data import Augmentation, DatasetPair, datasets
-from gpucnn.errors import ConfigError
+from gpucnn.errors import ConfigError, did_you_mean
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
-from gpucnn.registry import Registry, convert, did_you_mean
+from gpucnn.registry import Registry, convert
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.errors import ConfigError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean
 
 Initialiser: TypeAlias = Literal["he", "glorot", "lecun", "zeros"]
 

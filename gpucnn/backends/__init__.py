@@ -6,8 +6,7 @@ import os
 import sys
 
 from gpucnn.backends.base import Backend
-from gpucnn.errors import BackendError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import BackendError, did_you_mean
 
 NAMES = ("auto", "numpy", "emulator", "cuda")
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpucnn.cli.output import NewFile, backend_option, table
+from gpucnn.errors import BackendError
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -126,7 +127,6 @@ def _show(problems: Sequence[Problem]) -> None:
 def _use_kernels(backend: Backend, folder: Path) -> None:
     from gpucnn.backends.devices.source import check_own_kernels
     from gpucnn.backends.kernel_backend import KernelBackend
-    from gpucnn.errors import BackendError
 
     if not isinstance(backend, KernelBackend):
         raise BackendError(

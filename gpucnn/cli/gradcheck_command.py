@@ -9,6 +9,7 @@ import click
 
 from gpucnn.cli.output import BACKENDS, json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
+from gpucnn.errors import BackendError
 
 
 @click.command()
@@ -45,7 +46,6 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
-    from gpucnn.errors import BackendError
     from gpucnn.gradcheck import check_network
     from gpucnn.layers import Network
 

@@ -12,6 +12,7 @@ import click
 
 from gpucnn.cli.output import json_option, print_json, table
 from gpucnn.cli.shape_options import shape_options
+from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
     from gpucnn.backends.devices.cuda.gate import Built, KernelReport
@@ -125,7 +126,6 @@ def command(
 def _architectures(named: tuple[str, ...]) -> list[str]:
     """Those that were named, each once, or all that the compiler makes code for."""
     from gpucnn.backends.devices.cuda.nvrtc import ARCHITECTURES, check_architecture
-    from gpucnn.errors import BackendError
 
     if named:
         for name in named:
@@ -182,9 +182,6 @@ def _benchmarks(backend: KernelBackend) -> None:
 
 
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:
-    from gpucnn.errors import BackendError
-    from gpucnn.registry import did_you_mean
-
     known = {source.file for source in sources}
     for file in files:
         if file not in known:

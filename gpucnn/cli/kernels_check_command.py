@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpucnn.cli.output import device_option, json_option, print_json, table
+from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
     from gpucnn.kernelcheck.check import Finding
@@ -62,8 +63,6 @@ def command(
       gpucnn kernels check --quick
       gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
     """
-    from gpucnn.errors import BackendError
-
     chosen = _operations(operations)
     if device is not None and "cuda" not in modes:
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
@@ -101,9 +100,7 @@ def _look_at(folder: Path) -> None:
 
 def _operations(named: tuple[str, ...]) -> list[str]:
     """Those that were named, each once, or all."""
-    from gpucnn.errors import BackendError
     from gpucnn.kernelcheck.problems import OPERATIONS
-    from gpucnn.registry import did_you_mean
 
     for name in named:
         if name not in OPERATIONS:
