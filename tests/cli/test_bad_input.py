@@ -370,3 +370,10 @@ def test_stdout_that_is_full(place):
         )  # fmt: skip
     assert answer.returncode == 2
     assert answer.stderr == "error: No space left on device\n"
+
+
+def test_a_gpu_of_the_backend_in_the_environment(cli, place, monkeypatch, snapshot):
+    before = snapshot(place)
+    monkeypatch.setenv("GPUCNN_BACKEND", "numpy")
+    refused(cli("train", "good.toml", "--device", "1"), "the numpy backend has no GPUs")
+    assert snapshot(place) == before
