@@ -105,7 +105,7 @@ class TrainedModel:
             )
         self._prepare(batch_sizes(len(images), _BATCH))
         parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+        return np.concatenate([np.empty((0, len(self.classes)), self.backend.dtype), *parts])
 
     def _prepare(self, sizes: set[int]) -> None:
         """Makes ready what batches of sizes that are new will launch."""

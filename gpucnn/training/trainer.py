@@ -398,7 +398,7 @@ def _identity(dataset: Dataset) -> Normalisation:
 
 def _refuse_differences(original: Config, changed: Config) -> None:
     before, after = flatten(original.tables), flatten(changed.tables)
-    for key in before.keys() | after.keys():
+    for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not key.startswith(HARMLESS_KEYS):
             raise ConfigError(
                 f"{key} was {before.get(key)!r} when the run began and cannot become "

@@ -340,6 +340,19 @@ def test_other_keys_are_refused_by_name(key, value, make_trainer, make_config, t
         Trainer.resume(tmp_path / "run", "numpy", changed)
 
 
+def test_the_first_key_by_name_is_refused(make_trainer, make_config, tmp_path):
+    make_trainer(run_dir=tmp_path / "run").run.unlock()
+    changed = make_config(
+        "training.epochs=4",
+        "seed=8",
+        "optimizer.beta1=0.8",
+        "schedule.final=0.1",
+        "augment.flip=false",
+    )
+    with pytest.raises(ConfigError, match=r"^augment\.flip"):
+        Trainer.resume(tmp_path / "run", "numpy", changed)
+
+
 def test_another_model_is_refused(make_trainer, make_config, tmp_path):
     make_trainer(run_dir=tmp_path / "run").run.unlock()
     changed = make_config()
