@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,10 @@ def _zeros(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64
     return np.zeros(math.prod(shape))
 
 
-_INITIALISERS: dict[str, Callable[[tuple[int, ...], int, int], NDArray[np.float64]]] = {
-    "he": _he,
-    "glorot": _glorot,
-    "lecun": _lecun,
-    "zeros": _zeros,
-}
+_Draw: TypeAlias = Callable[[tuple[int, ...], int, int], NDArray[np.float64]]
+_INITIALISERS: dict[str, _Draw] = dict(
+    zip(get_args(Initialiser), (_he, _glorot, _lecun, _zeros), strict=True)
+)
 
 
 def names() -> list[str]:

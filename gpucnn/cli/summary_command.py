@@ -46,7 +46,7 @@ def command(
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
     network = Network(loaded.build_model(), shape, count, get_backend("numpy"), loaded.seed)
-    layers = [_describe(layer) for layer in network.body.walk() if not list(layer.children())]
+    layers = [_describe(layer) for layer in network.plain_layers()]
     total = {
         "parameters": network.parameter_count(),
         "multiply_adds": sum(layer["multiply_adds"] for layer in layers),

@@ -313,14 +313,11 @@ class Trainer:
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""
         if self.run is not None:
-            self._restore_network(self.run.checkpoints.best())
+            self.network.load_state(self.run.checkpoints.best().group("network"))
         result = self.evaluate("test")
         if self.run is not None:
             self.run.write_json("report.json", result.as_json(self.classes))
         return result
-
-    def _restore_network(self, checkpoint: Checkpoint) -> None:
-        self.network.load_state(checkpoint.group("network"))
 
     def _batches(self, dataset: Dataset) -> Any:
         size = self.config.training.evaluation_batch_size
