@@ -11,6 +11,7 @@ import click
 
 from gpucnn.cli.output import NewFile, backend_option, table
 from gpucnn.errors import BackendError
+from gpucnn.files import write_atomically
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -99,13 +100,11 @@ def command(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """The whole file or the one before it, even where this process is killed meanwhile."""
-    text = json.dumps(content, indent=1) + "\n"
+    text = (json.dumps(content, indent=1) + "\n").encode()
     if path.exists() and not path.is_file():  # such as /dev/stdout
-        path.write_text(text, encoding="utf-8")
-        return
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+        path.write_bytes(text)
+    else:
+        write_atomically(path, text)
 
 
 def _show(problems: Sequence[Problem]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.errors import CheckpointError
-from gpucnn.training.files import remove_unfinished, write_atomically
+from gpucnn.training.files import write_atomically
 
 _FORMAT = 1
 _NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.(json|safetensors)")
@@ -111,10 +111,6 @@ class CheckpointFolder:
                 self._path(step, ".json").unlink(missing_ok=True)
         for step in set(self._steps_with("safetensors")) - set(self.steps()):
             self._path(step, ".safetensors").unlink(missing_ok=True)
-
-    def clean(self) -> None:
-        """Deletes what a killed process left half written."""
-        remove_unfinished(self.folder)
 
     def steps(self) -> list[int]:
         """The steps of which there is a checkpoint, verified or not, in order."""

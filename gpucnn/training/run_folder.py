@@ -27,8 +27,9 @@ import msgspec
 from gpucnn.config import Config, apply_overrides
 from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError, ConfigError
+from gpucnn.files import remove_unfinished, sync
 from gpucnn.training.checkpoint import CheckpointFolder
-from gpucnn.training.files import cannot_write, sync, write_atomically
+from gpucnn.training.files import cannot_write, write_atomically
 
 _LOCK = "lock"
 
@@ -151,6 +152,11 @@ class RunFolder:
         """Lets others train in this folder; nothing to do where it was not locked."""
         if self._unlock is not None:
             self._unlock()
+
+    def clean(self) -> None:
+        """Deletes what a killed process left half written."""
+        remove_unfinished(self.path)
+        remove_unfinished(self.checkpoints.folder)
 
     def config(self, overrides: Iterable[str] = ()) -> Config:
         """The resolved config, with ``key=value`` overrides.

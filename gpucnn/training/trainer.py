@@ -132,7 +132,7 @@ class Trainer:
             _refuse_differences(original, config)
         trainer = cls(config or original, backend, display=display)
         trainer.run = display.run = run
-        run.checkpoints.clean()
+        run.clean()
         trainer._restore(run.checkpoints.newest())
         run.truncate_metrics(trainer.progress.metrics_bytes)
         return trainer

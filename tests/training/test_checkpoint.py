@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gpucnn.errors import CheckpointError
+from gpucnn.files import remove_unfinished
 from gpucnn.training import checkpoint as module
 from gpucnn.training.checkpoint import Checkpoint, CheckpointFolder, Progress, read_checkpoint
 
@@ -312,7 +313,7 @@ def test_a_disk_that_is_full(mount_disk):
 def test_what_a_killed_process_left_is_removed(folder, tmp_path):
     fill(folder, 1)
     script = (
-        "import os, signal, sys; from pathlib import Path; import gpucnn.training.files as f\n"
+        "import os, signal, sys; from pathlib import Path; import gpucnn.files as f\n"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "f.write_atomically(Path(sys.argv[1]) / 'step-00000002.safetensors', b'half')\n"
     )
@@ -320,6 +321,6 @@ def test_what_a_killed_process_left_is_removed(folder, tmp_path):
     assert died.returncode == -9
     assert [path.name for path in tmp_path.glob("*.unfinished")]
     assert folder.newest().progress.step == 1
-    folder.clean()
+    remove_unfinished(tmp_path)
     assert not list(tmp_path.glob("*.unfinished"))
     assert_same(folder.newest(), make(1))

@@ -159,10 +159,10 @@ def test_resumed_from_an_older_checkpoint(make_trainer, tmp_path, outcome, unint
 
 def test_unfinished_files_are_removed_on_resume(make_trainer, tmp_path):
     make_trainer(run_dir=tmp_path / "run").fit()
-    half = tmp_path / "run" / "checkpoints" / "step-00000099.safetensors.unfinished"
-    half.write_bytes(b"half")
+    for folder in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
+        (folder / "file.unfinished").write_bytes(b"half")
     Trainer.resume(tmp_path / "run", "numpy")
-    assert not half.exists()
+    assert not list(tmp_path.rglob("*.unfinished"))
 
 
 def test_metrics_are_durable_before_a_checkpoint_tells_their_length(
