@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpucnn.cli.kernels_folder import check_folder, kernels_option
 from gpucnn.cli.output import NewFile, backend_option, table
 from gpucnn.errors import BackendError
 from gpucnn.files import write_atomically
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
               help="How often each is timed; what takes long, less often.")  # fmt: skip
 @click.option("--time-limit", type=click.FloatRange(min=0.0), metavar="SECONDS",
               help="Begin no further problem after so long.")  # fmt: skip
-@click.option("--kernels", "folder", type=click.Path(path_type=Path), metavar="DIR",
-              help="A folder of .cu files that take the place of gpucnn's own.")  # fmt: skip
+@kernels_option()
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
               help="Write everything that was measured, anew after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
@@ -124,15 +124,13 @@ def _show(problems: Sequence[Problem]) -> None:
 
 
 def _use_kernels(backend: Backend, folder: Path) -> None:
-    from gpucnn.backends.devices.source import check_own_kernels
     from gpucnn.backends.kernel_backend import KernelBackend
 
     if not isinstance(backend, KernelBackend):
         raise BackendError(
             f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
         )
-    if unused := check_own_kernels(folder):
-        click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
+    check_folder(folder)
     backend.kernels = folder.absolute()
 
 

@@ -219,8 +219,12 @@ ARGUMENTS = {
     "gradcheck of no file": (("gradcheck", "none.toml"), "there is no such config file"),
     "bench of no problem": (("bench", "kernels", "--problem", "x", "--backend", "numpy"),
                             'there is no problem "x"'),
-    "bench of other kernels": (("bench", "kernels", "--kernels", "none", "--backend", "numpy"),
+    "bench of other kernels": (("bench", "kernels", "--kernels", ".", "--backend", "numpy"),
                                "the numpy backend has no kernels"),
+    "bench of kernels that are not there": (
+        ("bench", "kernels", "--kernels", "none"), "'none' does not exist"),
+    "build of kernels that are not there": (
+        ("kernels", "build", "--kernels", "none"), "'none' does not exist"),
     "plot of an unknown kind": (("bench", "kernels", "--plot", "x.xyz"), "x.xyz must end in .png"),
     "plot into no folder": (("bench", "kernels", "--plot", "no/x.png"), "there is no folder no"),
     "results into no folder": (("bench", "kernels", "--json", "no/x"), "there is no folder no"),
