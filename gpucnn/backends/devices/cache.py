@@ -42,9 +42,6 @@ def default_folder() -> Path | None:
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return Path(base) / "gpucnn" / "cache" if base else None
     try:
         home = Path.home()
     except RuntimeError:
