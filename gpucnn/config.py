@@ -98,7 +98,7 @@ _CHOSEN: dict[str, Registry[Any]] = {
 _FIXED = {"augment": Augment, "training": Training, "checkpoint": Checkpoint}
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
 
-HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
+_HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
 
 
@@ -283,3 +283,18 @@ def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def check_resumable(original: Config, changed: Config) -> None:
+    """Whether a run may go on with a changed config.
+
+    Raises:
+        ConfigError: a key differs that changes the run's numbers.
+    """
+    before, after = flatten(original.tables), flatten(changed.tables)
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and not key.startswith(_HARMLESS_KEYS):
+            raise ConfigError(
+                f"{key} was {before.get(key)!r} when the run began and cannot become "
+                f"{after.get(key)!r} in its middle; start a new run for that"
+            )

@@ -52,7 +52,7 @@ def command(
     from gpucnn.bench.step import compare_steps
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
-    from gpucnn.training.environment import describe
+    from gpucnn.environment import describe
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)

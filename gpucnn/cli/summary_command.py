@@ -46,7 +46,8 @@ def command(
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
-    network = Network(loaded.build_model(), shape, count, get_backend("numpy"), loaded.seed)
+    numpy = get_backend("numpy")
+    network = Network(loaded.build_model(), shape, count, numpy, draw_weights=False)
     layers = [_describe(layer) for layer in network.plain_layers()]
     total = {
         "parameters": network.parameter_count(),

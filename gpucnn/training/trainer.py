@@ -10,7 +10,7 @@ import numpy as np
 
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
-from gpucnn.config import HARMLESS_KEYS, Config, flatten
+from gpucnn.config import Config, check_resumable
 from gpucnn.data import (
     Batch,
     BatchLoader,
@@ -21,11 +21,11 @@ from gpucnn.data import (
     in_memory,
     validation_split,
 )
+from gpucnn.environment import describe
 from gpucnn.errors import ConfigError
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
-from gpucnn.training.display import Display
-from gpucnn.training.environment import describe
+from gpucnn.training.display import Display, epoch_line
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
@@ -129,7 +129,7 @@ class Trainer:
         run.lock()
         original = run.config()
         if config is not None:
-            _refuse_differences(original, config)
+            check_resumable(original, config)
         trainer = cls(config or original, backend, display=display)
         trainer.run = display.run = run
         run.clean()
@@ -233,7 +233,7 @@ class Trainer:
             "seconds": round(self._seconds(), 3),
         }
         self._log(row)
-        self.display.line(_epoch_line(row, split, self.config.training.epochs))
+        self.display.line(epoch_line(row, split, self.config.training.epochs))
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -391,21 +391,3 @@ class Trainer:
 def _identity(dataset: Dataset) -> Normalisation:
     channels = dataset.image_shape[2]
     return Normalisation((0.0,) * channels, (1.0,) * channels)
-
-
-def _refuse_differences(original: Config, changed: Config) -> None:
-    before, after = flatten(original.tables), flatten(changed.tables)
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and not key.startswith(HARMLESS_KEYS):
-            raise ConfigError(
-                f"{key} was {before.get(key)!r} when the run began and cannot become "
-                f"{after.get(key)!r} in its middle; start a new run for that"
-            )
-
-
-def _epoch_line(row: dict[str, Any], split: str, epochs: int) -> str:
-    return (
-        f"epoch {row['epoch']:>3}/{epochs}   train loss {row['train_loss']:.4f}  "
-        f"accuracy {row['train_accuracy']:7.2%}   {split} loss {row[f'{split}_loss']:.4f}  "
-        f"accuracy {row[f'{split}_accuracy']:7.2%}   {row['seconds']:.1f} s"
-    )
