@@ -111,6 +111,10 @@ class Config:
     Attributes:
         tables: the resolved config, every default written out (those of layers in a list of
             layers aside).
+        seed: of all randomness, from 0 to 2**64 - 1.
+        data: the keys of ``[data]`` that every data set has.
+        data_options: the rest of ``[data]``: the name of the data set, and its own options.
+        augment, training, checkpoint: the tables of these names.
 
     Raises:
         ConfigError: a key that does not exist, is missing, or has a value that cannot be; with

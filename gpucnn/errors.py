@@ -18,7 +18,7 @@ class ConfigError(GpucnnError, ValueError):
 
 
 class ShapeError(GpucnnError, ValueError):
-    """Shapes, strides or dtypes that do not fit together."""
+    """An argument of an operation that cannot be: its shape, its dtype, or a value out of range."""
 
 
 class DataError(GpucnnError):

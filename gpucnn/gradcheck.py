@@ -5,6 +5,8 @@ D(h) = (f(x + h·d) − f(x − h·d)) / 2h with one step of Richardson's extrap
 (4·D(h/2) − D(h)) / 3. How far that is from D(h/2) estimates its error. Where the estimate is too
 coarse at every h, x lies at a kink (of a ReLU or a maximum) and another direction is drawn: the
 choice looks at differences alone, never at the gradient under test.
+
+Source: Richardson, "The deferred approach to the limit", Phil. Trans. R. Soc. A 226 (1927).
 """
 
 from __future__ import annotations

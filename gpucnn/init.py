@@ -69,5 +69,5 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def draw(name: str, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
-    """Values of a weight: output channels first in ``shape``, input channels last."""
+    """Values of a weight, float64 of this shape: output channels first, input channels last."""
     return _INITIALISERS[name](shape, seed, stream).reshape(shape)

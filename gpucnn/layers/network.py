@@ -38,6 +38,14 @@ class Network:
             initial weights.
         draw_weights: whether weights get their initial values; otherwise they are zero.
 
+    Attributes:
+        backend, input_shape: as given.
+        output_shape: (classes,).
+        body: all layers, as one.
+        context: what they share: the backend, the seed, training or inference, the step.
+        values, gradients: the vectors.
+        decayed: how many of their elements, from the first, are for weight decay.
+
     Raises:
         ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
     """

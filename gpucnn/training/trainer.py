@@ -48,8 +48,23 @@ class Trainer:
         data: the data set; None to read the one that the config names.
         display: where lines go; None prints nothing.
 
+    Attributes:
+        config, backend: as given.
+        classes: the classes' names, in the order of the scores.
+        loader: of the batches to train on; ``loader.dataset`` is the training split.
+        validation: the split held out for choosing the best checkpoint; None without one.
+        test: the test split.
+        normalisation: mean and deviation of each channel of the training split.
+        network, loss, optimizer, schedule: what the config describes.
+        progress: where the run is.
+        run: the run folder; None where nothing is kept.
+
     Raises:
-        GpucnnError: whatever is wrong with the data, the model or the folder, before training.
+        ConfigError: a config that does not fit the data.
+        DataError: files that are missing or damaged.
+        ShapeError: a model that does not fit the images or the classes.
+        BackendError: a backend that cannot work here.
+        CheckpointError: the run folder cannot be made, or is not empty.
     """
 
     def __init__(
@@ -271,7 +286,11 @@ class Trainer:
             raise self._step.explain(batch, refused)
 
     def evaluate(self, split: str = "test") -> Evaluation:
-        """Evaluates the network as it is, on "test", "validation" or "train" (not augmented)."""
+        """Evaluates the network as it is, on "test", "validation" or "train" (not augmented).
+
+        Raises:
+            ConfigError: this run has no such split.
+        """
         datasets = {"test": self.test, "validation": self.validation, "train": self.loader.dataset}
         dataset = datasets.get(split)
         if dataset is None:
@@ -286,7 +305,12 @@ class Trainer:
         return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
 
     def save(self) -> None:
-        """Saves a checkpoint of the present state, if there is a run folder."""
+        """Saves a checkpoint of the present state, if there is a run folder.
+
+        Raises:
+            NonFiniteError: one of the last steps was not taken.
+            CheckpointError: it cannot be written.
+        """
         if self.run is None:
             return
         self.progress.loss_sum, self.progress.correct = self._read_totals()
