@@ -21,8 +21,7 @@ from gpucnn.bench.problems.base import Problem
 from gpucnn.bench.problems.convolution_epilogue import epilogues
 from gpucnn.bench.problems.gradient import GuardStep
 from gpucnn.bench.problems.matrix import ChannelSum, linear
-from gpucnn.errors import ConfigError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
 
