@@ -20,8 +20,8 @@ def passes(name: str, N: int, size: int, C: int) -> tuple[Problem, ...]:
     """Of x (N, size, size, C): each alone, with a ReLU, and with a sum and a ReLU behind it."""
     ends = (
         _Normalisation(name, N, size, C),
-        _Normalisation(name, N, size, C, "relu_", relu=True),
-        _Normalisation(name, N, size, C, "add_relu_", adds=True, relu=True),
+        _Normalisation(f"{name}-relu", N, size, C, relu=True),
+        _Normalisation(f"{name}-add-relu", N, size, C, adds=True, relu=True),
     )
     return (
         *(end.forward() for end in ends),
@@ -35,7 +35,6 @@ class _Normalisation:
     """Batch normalisation of x (N, size, size, C), and what comes behind it.
 
     Attributes:
-        infix: in the names of its operations.
         adds: whether a residual like x is added.
         relu: whether a ReLU ends it.
     """
@@ -44,18 +43,17 @@ class _Normalisation:
     N: int
     size: int
     C: int
-    infix: str = ""
     adds: bool = False
     relu: bool = False
 
     def forward(self) -> Problem:
         """A sum, a sum of squares of differences, a multiply-add, and what comes behind."""
         return self._problem(
-            "forward",
+            "batch_norm_forward",
             self._inputs("x", "scale", "shift"),
             flops=6 + self.adds + self.relu,
             moved=3 + self.adds,  # x is read for the statistics, and again for y
-            options={"momentum": _MOMENTUM, "epsilon": _EPSILON},
+            options={"momentum": _MOMENTUM, "epsilon": _EPSILON, "relu": self.relu},
             prepare=lambda backend, **inputs: {**inputs, **self._running(backend)},
             torch_prepare=_with_running,
             torch=lambda torch, *inputs: self._torch(torch, True, *inputs),
@@ -64,11 +62,11 @@ class _Normalisation:
     def inference(self) -> Problem:
         """A multiply-add, and what comes behind."""
         return self._problem(
-            "inference",
+            "batch_norm_inference",
             self._inputs("x", "scale", "shift", "mean", "variance"),
             flops=2 + self.adds + self.relu,
             moved=2 + self.adds,
-            options={"epsilon": _EPSILON},
+            options={"epsilon": _EPSILON, "relu": self.relu},
             torch=lambda torch, *inputs: self._torch(torch, False, *inputs),
         )
 
@@ -76,11 +74,12 @@ class _Normalisation:
         """Two sums, one of them of products of differences, and two multiply-adds.
 
         x and dy are read for the sums, and again for dx. Behind a ReLU alone, y is computed again,
-        a multiply-add and a comparison. Behind a sum too, y is read with them for the sums, and in
-        place of dy the second time dresidual, which was written meanwhile.
+        a multiply-add and a comparison. Behind a residual too, y is read with them for the sums,
+        and the second time dresidual in place of dy, which was written meanwhile.
         """
+        behind = "add_relu_" if self.adds else "relu_" if self.relu else ""
         return self._problem(
-            "gradients",
+            f"batch_norm_{behind}gradients",
             self._inputs("dy", "x", "scale", "shift"),
             flops=8 + (1 if self.adds else 3 * self.relu),
             moved=7 if self.adds else 5,
@@ -91,29 +90,31 @@ class _Normalisation:
             ),
         )
 
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.N, self.size, self.size, self.C
+
     def _problem(
-        self, which: str, inputs: Mapping[str, Input], flops: int, moved: int, **fields: Any
+        self, operation: str, inputs: Mapping[str, Input], flops: int, moved: int, **fields: Any
     ) -> Problem:
         """So many flops an element, and so many arrays like x that are read or written.
 
         No cache holds an image from one pass over it to the next; vectors are nothing beside it.
         """
-        shape = (self.N, self.size, self.size, self.C)
+        behind = ["residual"] * self.adds + ["ReLU"] * self.relu
         return Problem(
-            operation=f"batch_norm_{self.infix}{which}",
+            operation=operation,
             name=self.name,
-            shape_text=as_text(shape),
+            shape_text=", ".join([as_text(self._shape), *behind]),
             inputs=inputs,
-            flops=flops * math.prod(shape),
-            traffic=moved * total_bytes(shape),
+            flops=flops * math.prod(self._shape),
+            traffic=moved * total_bytes(self._shape),
             **fields,
         )
 
     def _inputs(self, *names: str) -> dict[str, Input]:
         """These, and the residual."""
-        images = dict.fromkeys(
-            ("dy", "x", "residual"), Input((self.N, self.size, self.size, self.C))
-        )
+        images = dict.fromkeys(("dy", "x", "residual"), Input(self._shape))
         kinds = {**images, "variance": Input((self.C,), np.abs)}
         residual = ("residual",) if self.adds else ()
         return {name: kinds.get(name, Input((self.C,))) for name in (*names, *residual)}
@@ -123,9 +124,12 @@ class _Normalisation:
 
     def _after_forward(self, backend: Backend, dy: Array, **inputs: Array) -> dict[str, Array]:
         """What the operation takes: y only with a sum, and the shift only with a ReLU alone."""
-        forward = getattr(backend, f"batch_norm_{self.infix}forward")
-        y, mean, inverse_std = forward(
-            **inputs, **self._running(backend), momentum=_MOMENTUM, epsilon=_EPSILON
+        y, mean, inverse_std = backend.batch_norm_forward(
+            **inputs,
+            **self._running(backend),
+            momentum=_MOMENTUM,
+            epsilon=_EPSILON,
+            relu=self.relu,
         )
         given = {name: inputs[name] for name in ("x", "scale")}
         if self.adds:
