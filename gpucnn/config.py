@@ -10,18 +10,19 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
 from gpucnn.data import Augmentation, DatasetPair, datasets
-from gpucnn.errors import ConfigError
+from gpucnn.errors import ConfigError, did_you_mean
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
-from gpucnn.registry import Registry, convert, did_you_mean
+from gpucnn.registry import Registry, convert
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -67,8 +68,8 @@ class Checkpoint(_Table):
     """``[checkpoint]``: how often, besides at the end of each epoch.
 
     Attributes:
-        every_steps: save after every so many steps; None for not.
-        every_seconds: save when so much time has passed since the last; None for not.
+        every_steps: save after every so many steps; 0 or None for never.
+        every_seconds: save when so much time has passed since the last; 0 or None for never.
     """
 
     every_steps: int | None = None
@@ -97,7 +98,7 @@ _CHOSEN: dict[str, Registry[Any]] = {
 _FIXED = {"augment": Augment, "training": Training, "checkpoint": Checkpoint}
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
 
-HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
+_HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
 
 
@@ -110,6 +111,10 @@ class Config:
     Attributes:
         tables: the resolved config, every default written out (those of layers in a list of
             layers aside).
+        seed: of all randomness, from 0 to 2**64 - 1.
+        data: the keys of ``[data]`` that every data set has.
+        data_options: the rest of ``[data]``: the name of the data set, and its own options.
+        augment, training, checkpoint: the tables of these names.
 
     Raises:
         ConfigError: a key that does not exist, is missing, or has a value that cannot be; with
@@ -162,14 +167,14 @@ class Config:
             ("training.epochs", training.epochs, 1),
             ("training.batch_size", training.batch_size, 1),
             ("training.evaluation_batch_size", training.evaluation_batch_size, 1),
-            ("checkpoint.every_steps", checkpoint.every_steps, 1),
+            ("checkpoint.every_steps", checkpoint.every_steps, 0),
+            ("checkpoint.every_seconds", checkpoint.every_seconds, 0),
         ):
             if value is not None and value < least:
                 raise ConfigError(f"{key} = {value}: it must be {least} or more")
         for key, bound in (
             ("training.clip_norm", training.clip_norm),
             ("training.clip_value", training.clip_value),
-            ("checkpoint.every_seconds", checkpoint.every_seconds),
         ):
             if bound is not None and not bound > 0.0:
                 raise ConfigError(f"{key} = {bound}: it must be above 0")
@@ -251,7 +256,10 @@ def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
-    """Sets one dotted key; the value is TOML, or a plain string where it is not."""
+    """Sets one dotted key to a value in TOML.
+
+    What is not TOML is text, and so is what TOML takes for a date or a time: no key has one.
+    """
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -262,9 +270,12 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {name} is not a table")
     try:
-        table[path[-1]] = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        table[path[-1]] = text
+        value = text
+    except RecursionError:
+        raise ConfigError(f"--set {key.strip()}: the value is nested too deeply") from None
+    table[path[-1]] = text if isinstance(value, (date, time)) else value
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -276,3 +287,18 @@ def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def check_resumable(original: Config, changed: Config) -> None:
+    """Whether a run may go on with a changed config.
+
+    Raises:
+        ConfigError: a key differs that changes the run's numbers.
+    """
+    before, after = flatten(original.tables), flatten(changed.tables)
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and not key.startswith(_HARMLESS_KEYS):
+            raise ConfigError(
+                f"{key} was {before.get(key)!r} when the run began and cannot become "
+                f"{after.get(key)!r} in its middle; start a new run for that"
+            )

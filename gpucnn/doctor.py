@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpucnn.backends import NAMES, why_unavailable
+from gpucnn.environment import packages
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, processor_name
-from gpucnn.training.environment import packages
 
 
 @dataclass(frozen=True)

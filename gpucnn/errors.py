@@ -3,6 +3,11 @@
 The command line prints such an error without a traceback and ends with status 2.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class GpucnnError(Exception):
     """Base of every error that is explained by its message alone."""
@@ -13,7 +18,7 @@ class ConfigError(GpucnnError, ValueError):
 
 
 class ShapeError(GpucnnError, ValueError):
-    """Shapes, strides or dtypes that do not fit together."""
+    """An argument of an operation that cannot be: its shape, its dtype, or a value out of range."""
 
 
 class DataError(GpucnnError):
@@ -30,3 +35,10 @@ class BackendError(GpucnnError):
 
 class NonFiniteError(GpucnnError):
     """A loss or gradient that is infinite or not a number; the step was not taken."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A closing sentence for an error about ``word``: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(names)

@@ -5,6 +5,8 @@ D(h) = (f(x + h·d) − f(x − h·d)) / 2h with one step of Richardson's extrap
 (4·D(h/2) − D(h)) / 3. How far that is from D(h/2) estimates its error. Where the estimate is too
 coarse at every h, x lies at a kink (of a ReLU or a maximum) and another direction is drawn: the
 choice looks at differences alone, never at the gradient under test.
+
+Source: Richardson, "The deferred approach to the limit", Phil. Trans. R. Soc. A 226 (1927).
 """
 
 from __future__ import annotations
@@ -51,21 +53,22 @@ class Check:
 
 
 class _Directions:
-    """Random directions and inputs, each of its own position in one stream."""
+    """Random directions and inputs, each draw from a stream of its own."""
 
     def __init__(self, seed: int) -> None:
-        self._seed, self._step = seed, 0
+        self._seed, self._draws = seed, 0
 
     def normal(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        self._step += 1
-        count = int(np.prod(shape))
-        draws = random.normal(self._seed, Stream.SYNTHETIC_DATA + (self._step << 8), 0, count)
+        draws = random.normal(self._seed, self._next_stream(), 0, math.prod(shape))
         return draws.reshape(shape)
 
     def integer(self, bound: int) -> int:
-        self._step += 1
-        word = random.words(self._seed, Stream.SYNTHETIC_DATA + (self._step << 8), 0, 1)
+        word = random.words(self._seed, self._next_stream(), 0, 1)
         return int(random.to_integers(word, 0, bound)[0])
+
+    def _next_stream(self) -> int:
+        self._draws += 1
+        return Stream.SYNTHETIC_DATA.of_layer(self._draws)
 
     def along(self, size: int, single: bool) -> NDArray[np.float64]:
         """One element, or a random direction of length 1."""
@@ -107,8 +110,7 @@ def check_network(
     network.train()
     network.begin_step(1)
     draw = _Directions(seed)
-    plain = (layer for layer in network.body.walk() if not list(layer.children()))
-    for layer in plain:
+    for layer in network.plain_layers():
         yield _check_layer(layer, draw, bound, batch, per_layer)
     yield _check_loss(network, loss, draw, bound, batch, per_layer)
     yield _check_model(network, loss, draw, bound, batch, per_parameter)

@@ -42,6 +42,7 @@ def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCh
 
     Raises:
         CheckpointError: neither of them, or damaged.
+        ConfigError: an override cannot be.
     """
     path = Path(path)
     if path.is_file():
@@ -67,6 +68,16 @@ class TrainedModel:
     Args:
         opened: what ``open_checkpoint`` returned.
         backend: a backend, or the name of one; None as in ``get_backend``.
+
+    Attributes:
+        card: input shape, classes and normalisation.
+        backend: what runs it.
+        network: in inference mode.
+
+    Raises:
+        BackendError: a backend that cannot work here.
+        CheckpointError: the checkpoint is of another model than its config describes.
+        ShapeError: the model that its config describes does not take its images.
     """
 
     def __init__(self, opened: OpenedCheckpoint, backend: Backend | str | None = None) -> None:
@@ -92,7 +103,13 @@ class TrainedModel:
         return self.card.classes
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """Probabilities (N, classes) of images, uint8 (N, H, W, C).
+        """Probabilities of images.
+
+        Args:
+            images: uint8 (N, H, W, C), N may be 0.
+
+        Returns:
+            (N, classes), in the backend's dtype: float32 but for NumPy's fp64.
 
         Raises:
             ShapeError: images of another shape or dtype.
@@ -105,7 +122,7 @@ class TrainedModel:
             )
         self._prepare(batch_sizes(len(images), _BATCH))
         parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+        return np.concatenate([np.empty((0, len(self.classes)), self.backend.dtype), *parts])
 
     def _prepare(self, sizes: set[int]) -> None:
         """Makes ready what batches of sizes that are new will launch."""
@@ -128,5 +145,14 @@ class TrainedModel:
 
 
 def load(path: str | Path, backend: Backend | str | None = None) -> TrainedModel:
-    """The trained model of a run folder, or of one checkpoint in it, ready to predict."""
+    """The trained model of a run folder, or of one checkpoint in it, ready to predict.
+
+    Args:
+        path: the folder, or a ``.safetensors`` or ``.json`` file in its ``checkpoints``.
+        backend: a backend, or the name of one; None as in ``get_backend``.
+
+    Raises:
+        CheckpointError: neither of them, or damaged.
+        BackendError: a backend that cannot work here.
+    """
     return TrainedModel(open_checkpoint(path), backend)

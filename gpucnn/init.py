@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.errors import ConfigError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean
 
 Initialiser: TypeAlias = Literal["he", "glorot", "lecun", "zeros"]
 
@@ -40,12 +39,10 @@ def _zeros(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64
     return np.zeros(math.prod(shape))
 
 
-_INITIALISERS: dict[str, Callable[[tuple[int, ...], int, int], NDArray[np.float64]]] = {
-    "he": _he,
-    "glorot": _glorot,
-    "lecun": _lecun,
-    "zeros": _zeros,
-}
+_Draw: TypeAlias = Callable[[tuple[int, ...], int, int], NDArray[np.float64]]
+_INITIALISERS: dict[str, _Draw] = dict(
+    zip(get_args(Initialiser), (_he, _glorot, _lecun, _zeros), strict=True)
+)
 
 
 def names() -> list[str]:
@@ -72,5 +69,5 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def draw(name: str, shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float64]:
-    """Values of a weight: output channels first in ``shape``, input channels last."""
+    """Values of a weight, float64 of this shape: output channels first, input channels last."""
     return _INITIALISERS[name](shape, seed, stream).reshape(shape)

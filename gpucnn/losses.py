@@ -11,15 +11,19 @@ from gpucnn.registry import Registry
 
 
 class Loss(ABC):
-    """A function of scores (N, classes) and labels int32 (N,)."""
+    """A function of scores (N, classes), in the backend's dtype, and labels int32 (N,)."""
 
     @abstractmethod
     def forward(self, backend: Backend, scores: Array, labels: Array) -> Array:
-        """The loss of each sample (N,); keeps what ``backward`` needs."""
+        """The loss of each sample, (N,) in the backend's dtype; keeps what ``backward`` needs.
+
+        Raises:
+            ShapeError: shapes or dtypes that do not fit.
+        """
 
     @abstractmethod
     def backward(self, backend: Backend, global_batch: int) -> Array:
-        """The gradient of Σ losses / global_batch with regard to the scores, (N, classes)."""
+        """The gradient of Σ losses / global_batch with regard to the scores, like these."""
 
 
 losses: Registry[Loss] = Registry("loss")

@@ -16,22 +16,13 @@ from gpucnn.layers import (
     MaxPool2d,
     ReLU,
     Residual,
+    decode_layer,
 )
 from gpucnn.registry import Registry
 
 Layers: TypeAlias = list[Layer]
 
-models: Registry[Layers] = Registry("model", decode=lambda _, value: _layer(value))
-
-
-def _layer(value: object) -> Layer:
-    from gpucnn.layers import layers
-
-    if isinstance(value, Layer):
-        return value
-    if not isinstance(value, dict):
-        raise ConfigError(f"a layer is a table with a type, not {value!r}")
-    return layers.create(value, "layer")
+models: Registry[Layers] = Registry("model", decode=decode_layer)
 
 
 @models.register("sequential")

@@ -101,12 +101,12 @@ def to_integers(word: NDArray[np.uint32], low: int, high: int) -> NDArray[np.int
 
 
 def uniform(seed: int, stream: int, step: int, count: int, offset: int = 0) -> NDArray[np.float32]:
-    """``count`` float32 in [0, 1)."""
+    """float32 in [0, 1), shape (count,): those at ``offset`` and behind."""
     return to_uniform(words(seed, stream, step, count, offset))
 
 
 def normal(seed: int, stream: int, step: int, count: int) -> NDArray[np.float64]:
-    """``count`` standard normal float64, by Box and Muller, two words a number."""
+    """Standard normal float64, shape (count,), by Box and Muller, two words a number."""
     pairs = words(seed, stream, step, 2 * count).reshape(count, 2).astype(np.float64)
     radius = np.sqrt(-2.0 * np.log((pairs[:, 0] + 0.5) * 2.0**-32))
     return np.asarray(radius * np.cos(2.0 * np.pi * (pairs[:, 1] + 0.5) * 2.0**-32))

@@ -7,7 +7,6 @@ it is used. Ranges are the constructor's to check, for Python callers have no co
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import typing
@@ -17,16 +16,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gpucnn.errors import ConfigError
+from gpucnn.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
-
-
-def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """A closing sentence for an error about ``word``: the nearest known one, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(names)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ __global__ void augment_images(
         const int down = SHIFT ? shift[2ll * n] : 0;
         const int right = SHIFT ? shift[2ll * n + 1] : 0;
         const bool mirrored = FLIP && flip[n] != 0;
-        Vector<float> values = {};
+        Vector<float, VECTOR> values = {};
         for (int i = 0; i < VECTOR && first + i < IMAGE; ++i) {
             const int c = (first + i) % C;
             const int w = (first + i) / C % W;
@@ -47,13 +47,13 @@ __global__ void augment_images(
             const int row = reflect(h + down, H);
             const int column = reflect(w + right, W);
             const int from = (row * W + (mirrored ? W - 1 - column : column)) * C + c;
-            values.element[i] = image[from] * scale[c] + offset[c];
+            values.of[i] = image[from] * scale[c] + offset[c];
         }
         if (IMAGE % VECTOR == 0) {
             store_vector(result + first, values);
         } else {
             for (int i = 0; i < VECTOR && first + i < IMAGE; ++i) {
-                result[first + i] = values.element[i];
+                result[first + i] = values.of[i];
             }
         }
     }

@@ -12,13 +12,13 @@
 //
 // Constants: H, W, C, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W; WIDTH (channels.cuh).
 
-#include "channels.cuh"
+#include "vector.cuh"
 #include "image_grid.cuh"
 #include "pool_axis.cuh"
 
 using Vertical = PoolAxis<H, R, STRIDE_H, PAD_H, P>;
 using Horizontal = PoolAxis<W, S, STRIDE_W, PAD_W, Q>;
-using Vector = Channels<float, WIDTH>;
+using Channels = Vector<float, WIDTH>;
 constexpr unsigned VECTORS = C / WIDTH;
 
 constexpr float SHARE = 1.0f / (static_cast<float>(R) * S);
@@ -33,19 +33,19 @@ __global__ void avg_pool2d_forward(const float* x, float* y, int N) {
     const int p = element / (VECTORS * Q);
     for (int n = first_image(); n < N; n += image_stride()) {
         const float* image = x + static_cast<long long>(n) * (H * W * C);
-        const SumOfChannels add;
-        Vector sum = {};
+        const SumOfVectors add;
+        Channels sum = {};
         for (int r = 0; r < R; ++r) {
             for (int s = 0; s < S; ++s) {
                 const int h = Vertical::pixel(p, r);
                 const int w = Horizontal::pixel(q, s);
                 if (Vertical::in_image(h) && Horizontal::in_image(w)) {
-                    sum = add(sum, load_channels<WIDTH>(image + (h * W + w) * C + c));
+                    sum = add(sum, load_vector<WIDTH>(image + (h * W + w) * C + c));
                 }
             }
         }
         const long long output = static_cast<long long>(n) * (P * Q * C) + element * WIDTH;
-        store_channels(y + output, scaled(sum, SHARE));
+        store_vector(y + output, scaled(sum, SHARE));
     }
 }
 
@@ -63,14 +63,14 @@ __global__ void avg_pool2d_input_grad(const float* dy, float* dx, int N) {
     const int last_q = Horizontal::last_window(w);
     for (int n = first_image(); n < N; n += image_stride()) {
         const float* gradient = dy + static_cast<long long>(n) * (P * Q * C);
-        const SumOfChannels add;
-        Vector sum = {};
+        const SumOfVectors add;
+        Channels sum = {};
         for (int p = first_p; p <= last_p; ++p) {
             for (int q = first_q; q <= last_q; ++q) {
-                sum = add(sum, load_channels<WIDTH>(gradient + (p * Q + q) * C + c));
+                sum = add(sum, load_vector<WIDTH>(gradient + (p * Q + q) * C + c));
             }
         }
         const long long input = static_cast<long long>(n) * (H * W * C) + element * WIDTH;
-        store_channels(dx + input, scaled(sum, SHARE));
+        store_vector(dx + input, scaled(sum, SHARE));
     }
 }

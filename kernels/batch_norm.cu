@@ -8,7 +8,7 @@
 //     dscale[c]   = Σ dy · (x − mean) · inverse_std
 //     dx[m,c]     = scale · inverse_std · (dy − dshift / rows − x̂ · dscale / rows)
 //
-// with x̂ = (x − mean) · inverse_std. x, y, dy, dx and the residual are (rows, C), vectors are (C,).
+// with x̂ = (x − mean) · inverse_std. x, y, dy, dx and the residual are (rows, C), vectors (C,).
 // dx may be dy.
 //
 // Sums over rows have two stages: blocks over chunks of rows write (C, chunks), which a block a
@@ -27,30 +27,22 @@
 #include "reduction.cuh"
 
 using Rows = ChannelRows<C, WIDTH, LANES, ROWS>;
-using Vector = Channels<float, WIDTH>;
+using Channels = Vector<float, WIDTH>;
 
-__device__ __forceinline__ Vector zeros() {
+__device__ __forceinline__ Channels zeros() {
     return {};
 }
 
 // One vector's values for the thread's channels; zeros beyond the last channel.
-__device__ __forceinline__ Vector of_thread(const float* vector, const RowSpan& span) {
-    return span.channel < C ? load_channels<WIDTH>(vector + span.channel) : zeros();
+__device__ __forceinline__ Channels of_thread(const float* vector, const RowSpan& span) {
+    return span.channel < C ? load_vector<WIDTH>(vector + span.channel) : zeros();
 }
 
-__device__ __forceinline__ Vector product(Vector a, const Vector& b) {
+__device__ __forceinline__ Channels product(Channels a, const Channels& b) {
     for (int i = 0; i < WIDTH; ++i) {
         a.of[i] *= b.of[i];
     }
     return a;
-}
-
-// Place k of a channel's chunks, in an array (C, chunks).
-__device__ __forceinline__ void store_partial(
-    float* partial, const RowSpan& span, const Vector& values) {
-    for (int i = 0; i < WIDTH; ++i) {
-        partial[static_cast<long long>(span.channel + i) * gridDim.y + blockIdx.y] = values.of[i];
-    }
 }
 
 // Before residual and ReLU. The mean first, or its digits would cancel; fmaf leaves the compiler no
@@ -60,9 +52,9 @@ __device__ __forceinline__ float normalise(float x, float mean, float factor, fl
 }
 
 __device__ __forceinline__ void write_normalised(
-    const float* x, const float* residual, const Vector& mean, const Vector& factor,
-    const Vector& shift, float* y, const RowSpan& span) {
-    const auto write = [&](long long offset, Vector v, const Vector& branch) {
+    const float* x, const float* residual, const Channels& mean, const Channels& factor,
+    const Channels& shift, float* y, const RowSpan& span) {
+    const auto write = [&](long long offset, Channels v, const Channels& branch) {
         for (int i = 0; i < WIDTH; ++i) {
             float value = normalise(v.of[i], mean.of[i], factor.of[i], shift.of[i]);
             if (HAS_RESIDUAL) {
@@ -70,13 +62,13 @@ __device__ __forceinline__ void write_normalised(
             }
             v.of[i] = RELU && value < 0.0f ? 0.0f : value;  // not fmaxf: NaN stays NaN
         }
-        store_channels(y + offset, v);
+        store_vector(y + offset, v);
     };
     if constexpr (HAS_RESIDUAL) {
         Rows::for_each(span, write, x, residual);
     } else {
         Rows::for_each(
-            span, [&](long long offset, const Vector& v) { write(offset, v, zeros()); }, x);
+            span, [&](long long offset, const Channels& v) { write(offset, v, zeros()); }, x);
     }
 }
 
@@ -85,8 +77,8 @@ __device__ __forceinline__ void write_normalised(
 // Number, mean and squares about the mean of some rows, a channel each.
 struct Moments {
     float count;
-    Vector mean;
-    Vector squares;
+    Channels mean;
+    Channels squares;
 };
 
 struct JoinMoments {
@@ -111,7 +103,7 @@ __global__ void __launch_bounds__(LANES * ROWS) batch_norm_statistics_of_chunks(
     Moments moments = {};
     Rows::for_each(
         span,
-        [&](long long, const Vector& v) {
+        [&](long long, const Channels& v) {
             moments.count += 1.0f;
             const float share = 1.0f / moments.count;
             for (int i = 0; i < WIDTH; ++i) {
@@ -123,13 +115,13 @@ __global__ void __launch_bounds__(LANES * ROWS) batch_norm_statistics_of_chunks(
         x);
     moments = Rows::join(moments, JoinMoments{}, scratch);
     if (threadIdx.y == 0 && span.channel < C) {
-        store_partial(means, span, moments.mean);
-        store_partial(squares, span, moments.squares);
+        Rows::store_partial(means, span, moments.mean);
+        Rows::store_partial(squares, span, moments.squares);
     }
 }
 
-// Joins the chunks of channel blockIdx.x, and moves the running statistics: kept of the old value,
-// momentum of the new. The running variance has Bessel's correction.
+// Joins the chunks of channel blockIdx.x, and moves the running statistics:
+// running = kept · running + momentum · new. The running variance has Bessel's correction.
 __global__ void __launch_bounds__(JOIN_THREADS) batch_norm_statistics_join(
     const float* means, const float* squares, float* running_mean, float* running_variance,
     float* mean, float* inverse_std, float kept, float momentum, float epsilon, long long rows,
@@ -173,7 +165,7 @@ __global__ void __launch_bounds__(LANES * ROWS) batch_norm_values(
     const float* x, const float* residual, const float* scale, const float* shift,
     const float* mean, const float* inverse_std, float* y, long long rows, long long chunk) {
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
-    const Vector factor = product(of_thread(scale, span), of_thread(inverse_std, span));
+    const Channels factor = product(of_thread(scale, span), of_thread(inverse_std, span));
     write_normalised(
         x, residual, of_thread(mean, span), factor, of_thread(shift, span), y, span);
 }
@@ -183,8 +175,8 @@ __global__ void __launch_bounds__(LANES * ROWS) batch_norm_inference(
     const float* mean, const float* variance, float epsilon, float* y, long long rows,
     long long chunk) {
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
-    Vector factor = of_thread(scale, span);
-    const Vector spread = of_thread(variance, span);
+    Channels factor = of_thread(scale, span);
+    const Channels spread = of_thread(variance, span);
     for (int i = 0; i < WIDTH; ++i) {
         factor.of[i] /= sqrtf(spread.of[i] + epsilon);
     }
@@ -203,20 +195,20 @@ __device__ __forceinline__ float passed(
     return !Y_AGAIN || normalise(x, mean, factor, shift) > 0.0f ? dy : 0.0f;
 }
 
-__device__ __forceinline__ Vector shift_of_thread(const float* shift, const RowSpan& span) {
+__device__ __forceinline__ Channels shift_of_thread(const float* shift, const RowSpan& span) {
     return Y_AGAIN ? of_thread(shift, span) : zeros();
 }
 
 // Σ dy and Σ dy · (x − mean).
 struct GradientSums {
-    Vector dy;
-    Vector product;
+    Channels dy;
+    Channels product;
 };
 
 struct JoinGradientSums {
     __device__ __forceinline__ GradientSums operator()(
         const GradientSums& a, const GradientSums& b) const {
-        const SumOfChannels add;
+        const SumOfVectors add;
         return {add(a.dy, b.dy), add(a.product, b.product)};
     }
 };
@@ -228,11 +220,11 @@ __global__ void __launch_bounds__(LANES * ROWS, 1) batch_norm_gradients_of_chunk
     long long rows, long long chunk) {
     __shared__ GradientSums scratch[Rows::THREADS];
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
-    const Vector centre = of_thread(mean, span);
-    const Vector factor = product(of_thread(scale, span), of_thread(inverse_std, span));
-    const Vector shifts = shift_of_thread(shift, span);
+    const Channels centre = of_thread(mean, span);
+    const Channels factor = product(of_thread(scale, span), of_thread(inverse_std, span));
+    const Channels shifts = shift_of_thread(shift, span);
     GradientSums total = {};
-    const auto add = [&](long long, const Vector& gradient, const Vector& source) {
+    const auto add = [&](long long, const Channels& gradient, const Channels& source) {
         for (int i = 0; i < WIDTH; ++i) {
             const float arriving = passed(
                 gradient.of[i], source.of[i], centre.of[i], factor.of[i], shifts.of[i]);
@@ -244,11 +236,12 @@ __global__ void __launch_bounds__(LANES * ROWS, 1) batch_norm_gradients_of_chunk
     if constexpr (HAS_RESIDUAL) {
         Rows::for_each(
             span,
-            [&](long long offset, Vector gradient, const Vector& source, const Vector& result) {
+            [&](long long offset, Channels gradient, const Channels& source,
+                const Channels& result) {
                 for (int i = 0; i < WIDTH; ++i) {
                     gradient.of[i] = result.of[i] > 0.0f ? gradient.of[i] : 0.0f;
                 }
-                store_channels(dresidual + offset, gradient);
+                store_vector(dresidual + offset, gradient);
                 add(offset, gradient, source);
             },
             dy, x, y);
@@ -257,8 +250,8 @@ __global__ void __launch_bounds__(LANES * ROWS, 1) batch_norm_gradients_of_chunk
     }
     total = Rows::join(total, JoinGradientSums{}, scratch);
     if (threadIdx.y == 0 && span.channel < C) {
-        store_partial(sums, span, total.dy);
-        store_partial(products, span, total.product);
+        Rows::store_partial(sums, span, total.dy);
+        Rows::store_partial(products, span, total.product);
     }
 }
 
@@ -290,25 +283,25 @@ __global__ void __launch_bounds__(LANES * ROWS) batch_norm_input_grad(
     const float* inverse_std, const float* dscale, const float* dshift, float* dx, float share,
     long long rows, long long chunk) {
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
-    const Vector centre = of_thread(mean, span);
-    const Vector shifts = shift_of_thread(shift, span);
-    const Vector spread = of_thread(inverse_std, span);
-    const Vector a = product(of_thread(scale, span), spread);
-    Vector b = of_thread(dscale, span);
-    Vector c = of_thread(dshift, span);
+    const Channels centre = of_thread(mean, span);
+    const Channels shifts = shift_of_thread(shift, span);
+    const Channels spread = of_thread(inverse_std, span);
+    const Channels a = product(of_thread(scale, span), spread);
+    Channels b = of_thread(dscale, span);
+    Channels c = of_thread(dshift, span);
     for (int i = 0; i < WIDTH; ++i) {
         b.of[i] *= -a.of[i] * spread.of[i] * share;
         c.of[i] *= -a.of[i] * share;
     }
     Rows::for_each(
         span,
-        [&](long long offset, const Vector& gradient, Vector v) {
+        [&](long long offset, const Channels& gradient, Channels v) {
             for (int i = 0; i < WIDTH; ++i) {
                 const float arriving =
                     passed(gradient.of[i], v.of[i], centre.of[i], a.of[i], shifts.of[i]);
                 v.of[i] = fmaf(a.of[i], arriving, fmaf(b.of[i], v.of[i] - centre.of[i], c.of[i]));
             }
-            store_channels(dx + offset, v);
+            store_vector(dx + offset, v);
         },
         dy, x);
 }

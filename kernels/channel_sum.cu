@@ -13,20 +13,18 @@
 #include "reduction.cuh"
 
 using Rows = ChannelRows<C, WIDTH, LANES, ROWS>;
-using Vector = Channels<float, WIDTH>;
+using Channels = Vector<float, WIDTH>;
 
 __global__ void __launch_bounds__(LANES * ROWS)
     channel_sum_of_chunks(const float* x, float* partial, long long rows, long long chunk) {
-    __shared__ Vector scratch[Rows::THREADS];
+    __shared__ Channels scratch[Rows::THREADS];
     const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
-    const SumOfChannels add;
-    Vector sum = {};
-    Rows::for_each(span, [&](long long, const Vector& values) { sum = add(sum, values); }, x);
+    const SumOfVectors add;
+    Channels sum = {};
+    Rows::for_each(span, [&](long long, const Channels& values) { sum = add(sum, values); }, x);
     sum = Rows::join(sum, add, scratch);
     if (threadIdx.y == 0 && span.channel < C) {
-        for (int i = 0; i < WIDTH; ++i) {
-            partial[static_cast<long long>(span.channel + i) * gridDim.y + blockIdx.y] = sum.of[i];
-        }
+        Rows::store_partial(partial, span, sum);
     }
 }
 

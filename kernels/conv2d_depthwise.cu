@@ -18,10 +18,10 @@
 // Within an image every offset fits an int.
 
 #include "epilogue.cuh"
-#include "floats.cuh"
+#include "vector.cuh"
 #include "image_grid.cuh"
 
-using Values = Floats<WIDTH>;
+using Values = Vector<float, WIDTH>;
 
 constexpr int TAPS = R * S;
 constexpr int TILE = LANES * WIDTH;
@@ -96,7 +96,7 @@ __global__ void conv2d_depthwise_forward(
 #pragma unroll
             for (int s = 0; s < S; ++s) {
                 const Values weights =
-                    load_channels<WIDTH>(&filters.tap[r * S + s][threadIdx.x * WIDTH]);
+                    load_vector<WIDTH>(&filters.tap[r * S + s][threadIdx.x * WIDTH]);
 #pragma unroll
                 for (int i = 0; i < STRIP; ++i) {
                     add_product(sums[i], pixels[i * STRIDE_W + s * DILATION_W], weights);
@@ -108,7 +108,7 @@ __global__ void conv2d_depthwise_forward(
             if (strip.column + i < Q) {
                 const int offset = (strip.row * Q + strip.column + i) * C + strip.channel;
                 const long long place = static_cast<long long>(n) * (P * Q * C) + offset;
-                store_channels(y + place, epilogue(sums[i], strip.channel, place));
+                store_vector(y + place, epilogue(sums[i], strip.channel, place));
             }
         }
     }
@@ -150,7 +150,7 @@ __global__ void conv2d_depthwise_input_grad(const float* dy, const float* w, flo
 #pragma unroll
             for (int s = 0; s < S; ++s) {
                 const Values weights =
-                    load_channels<WIDTH>(&filters.tap[r * S + s][threadIdx.x * WIDTH]);
+                    load_vector<WIDTH>(&filters.tap[r * S + s][threadIdx.x * WIDTH]);
 #pragma unroll
                 for (int i = 0; i < STRIP; ++i) {
                     const int right = i + PAD_W - s * DILATION_W;
@@ -164,7 +164,7 @@ __global__ void conv2d_depthwise_input_grad(const float* dy, const float* w, flo
         for (int i = 0; i < STRIP; ++i) {
             if (strip.column + i < W) {
                 const int offset = (strip.row * W + strip.column + i) * C + strip.channel;
-                store_channels(dx + static_cast<long long>(n) * (H * W * C) + offset, sums[i]);
+                store_vector(dx + static_cast<long long>(n) * (H * W * C) + offset, sums[i]);
             }
         }
     }

@@ -15,6 +15,7 @@
 // `pixels` = N·P·Q. Within the images of a slice every offset fits an int.
 
 #include "gemm_tile.cuh"
+#include "ptx/store.cuh"
 
 constexpr int CHANNELS = C / GROUPS;
 constexpr int FILTERS = K / GROUPS;
@@ -48,9 +49,9 @@ __device__ __forceinline__ Element element_at(int e) {
     return {(row * W + column) * C + e % CHANNELS, row, column};
 }
 
-// That element, and its neighbours, of the window of a pixel: `depth` pixels behind pixel `first`,
-// with which the step begins, counted from that image's first. Nothing is read on the padding.
-__device__ __forceinline__ Floats<VECTOR_X> read_window(
+// VECTOR_X neighbouring elements of the window of a pixel, which is `depth` beyond `first`, counted
+// from the first pixel of the slice's first image. Nothing is read on the padding.
+__device__ __forceinline__ Vector<float, VECTOR_X> read_window(
     const float* x, const Element& element, int first, int depth, bool exists) {
     const unsigned number = ROW_A_STEP ? first : first + depth;
     const int down = number / Q % P * STRIDE_H;
@@ -103,8 +104,8 @@ __global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_filter_grad_gemm
     float* result = partial + static_cast<long long>(blockIdx.z) * (K * ELEMENTS);
     sums.write<VECTOR_DW>(
         FILTERS - first_filter, ELEMENTS - first_element,
-        [&](int row, int column, const Floats<VECTOR_DW>& values) {
+        [&](int row, int column, const Vector<float, VECTOR_DW>& values) {
             const int filter = group * FILTERS + first_filter + row;
-            store_floats(result + filter * ELEMENTS + first_element + column, values);
+            store_global(result + filter * ELEMENTS + first_element + column, values);
         });
 }

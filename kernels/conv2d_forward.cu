@@ -17,7 +17,7 @@ constexpr int CHANNELS = C / GROUPS;
 
 __global__ void conv2d_forward_direct(
     const float* x, const float* w, const float* bias, const float* residual, float* y, int N) {
-    const int element = blockIdx.x * blockDim.x + threadIdx.x;
+    const int element = element_of_image();
     if (element >= P * Q * K) {
         return;
     }

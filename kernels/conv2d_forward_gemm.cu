@@ -21,6 +21,7 @@
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
+#include "ptx/store.cuh"
 
 constexpr int CHANNELS = C / GROUPS;
 constexpr int FILTERS = K / GROUPS;
@@ -59,7 +60,7 @@ __device__ __forceinline__ Window window_of(unsigned number) {
 }
 
 // The window's elements from `depth` on in the step that begins with element `first`.
-__device__ __forceinline__ Floats<VECTOR_X> read_window(
+__device__ __forceinline__ Vector<float, VECTOR_X> read_window(
     const float* image, const Window& window, int first, int depth) {
     const unsigned e = TAP_A_STEP ? first : first + depth;
     const int down = e / (CHANNELS * S) * DILATION_H;
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_forward_gemm(
         epilogue.finish<VECTOR_Y>(sums, rows, columns, filter, place);
     }
     sums.write<VECTOR_Y>(
-        rows, columns, [&](int row, int column, const Floats<VECTOR_Y>& values) {
-            store_floats(result + (place(row) + column), values);
+        rows, columns, [&](int row, int column, const Vector<float, VECTOR_Y>& values) {
+            store_global(result + (place(row) + column), values);
         });
 }

@@ -16,7 +16,7 @@ constexpr int CHANNELS = C / GROUPS;
 constexpr int FILTERS = K / GROUPS;
 
 __global__ void conv2d_input_grad_direct(const float* dy, const float* w, float* dx, int N) {
-    const int element = blockIdx.x * blockDim.x + threadIdx.x;
+    const int element = element_of_image();
     if (element >= H * W * C) {
         return;
     }

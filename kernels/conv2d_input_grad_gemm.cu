@@ -11,13 +11,14 @@
 // A block computes BLOCK_M pixels of one class × BLOCK_N channels (gemm_tile.cuh). Along the grid's
 // x, tiles of channels are the inner axis; groups lie along y. The sum over e may be cut into
 // slices of `slice` elements, a multiple of BLOCK_K: then each slice's sums go to partial[slice],
-// of dx's shape, and sum_slices.cu adds them. Along z, classes are the inner axis, slices the outer.
+// of dx's shape, and sum_slices.cu adds them. Along z, classes are the inner axis.
 //
 // Constants: as in conv2d_input_grad.cu, and those of gemm_tile.cuh. N is a run-time argument.
 // Within the images of a tile every offset fits an int.
 
 #include "gemm_tile.cuh"
 #include "input_grad_axis.cuh"
+#include "ptx/store.cuh"
 
 constexpr int CHANNELS = C / GROUPS;
 constexpr int FILTERS = K / GROUPS;
@@ -101,7 +102,7 @@ struct Origin {
     int q;
 };
 
-__device__ __forceinline__ Floats<VECTOR_DY> read_outputs(
+__device__ __forceinline__ Vector<float, VECTOR_DY> read_outputs(
     const float* image, const Origin& origin, const Element& element, bool exists) {
     const int up = element.down * Vertical::REACH;
     const int left = element.right * Horizontal::REACH;
@@ -179,7 +180,7 @@ __global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_input_grad_gemm(
     result += first_image * (H * W * C) + group * CHANNELS + first_channel;
     sums.write<VECTOR_DX>(
         rows, CHANNELS - first_channel,
-        [&](int row, int column, const Floats<VECTOR_DX>& values) {
-            store_floats(result + (places[row] + column), values);
+        [&](int row, int column, const Vector<float, VECTOR_DX>& values) {
+            store_global(result + (places[row] + column), values);
         });
 }

@@ -21,23 +21,23 @@ __global__ void dropout_forward(
         return;
     }
     const PhiloxWords drawn = philox_words({seed, stream, step}, offset + first);
-    Vector<unsigned char> kept;
+    Vector<unsigned char, VECTOR> kept;
     for (int i = 0; i < VECTOR; ++i) {
-        kept.element[i] = drawn.word[i] >= threshold;
+        kept.of[i] = drawn.word[i] >= threshold;
     }
     if (first + VECTOR <= count) {
-        const Vector<float> values = load_vector(x + first);
-        Vector<float> results;
+        const Vector<float, VECTOR> values = load_vector<VECTOR>(x + first);
+        Vector<float, VECTOR> results;
         for (int i = 0; i < VECTOR; ++i) {
-            results.element[i] = values.element[i] * scale * kept.element[i];
+            results.of[i] = values.of[i] * scale * kept.of[i];
         }
         store_vector(y + first, results);
         store_vector(mask + first, kept);
     } else {
         for (int i = 0; i < VECTOR; ++i) {
             if (first + i < count) {
-                y[first + i] = x[first + i] * scale * kept.element[i];
-                mask[first + i] = kept.element[i];
+                y[first + i] = x[first + i] * scale * kept.of[i];
+                mask[first + i] = kept.of[i];
             }
         }
     }

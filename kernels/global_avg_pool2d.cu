@@ -13,22 +13,22 @@
 #include "image_grid.cuh"
 
 using Rows = ChannelRows<C, WIDTH, LANES, ROWS>;
-using Vector = Channels<float, WIDTH>;
+using Channels = Vector<float, WIDTH>;
 
 __global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_forward(
     const float* x, float* y, float factor, long long pixels, long long chunk, int N) {
-    __shared__ Vector scratch[Rows::THREADS];
+    __shared__ Channels scratch[Rows::THREADS];
     const RowSpan span = Rows::of_chunk(blockIdx.z, chunk, pixels);
     for (int n = first_image(); n < N; n += image_stride()) {
-        const SumOfChannels add;
-        Vector sum = {};
+        const SumOfVectors add;
+        Channels sum = {};
         Rows::for_each(
-            span, [&](long long, const Vector& values) { sum = add(sum, values); },
+            span, [&](long long, const Channels& values) { sum = add(sum, values); },
             x + n * pixels * C);
         sum = Rows::join(sum, add, scratch);
         if (threadIdx.y == 0 && span.channel < C) {
             const long long place = static_cast<long long>(n) * gridDim.z + blockIdx.z;
-            store_channels(y + place * C + span.channel, scaled(sum, factor));
+            store_vector(y + place * C + span.channel, scaled(sum, factor));
         }
         __syncthreads();  // the next image uses scratch again
     }
@@ -42,9 +42,9 @@ __global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_input_grad(
     }
     for (int n = first_image(); n < N; n += image_stride()) {
         const float* gradient = dy + static_cast<long long>(n) * C + span.channel;
-        const Vector value = scaled(load_channels<WIDTH>(gradient), factor);
+        const Channels value = scaled(load_vector<WIDTH>(gradient), factor);
         Rows::for_each(span, [&](long long offset) {
-            store_channels(dx + n * pixels * C + offset, value);
+            store_vector(dx + n * pixels * C + offset, value);
         });
     }
 }

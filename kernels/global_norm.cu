@@ -25,9 +25,9 @@ __global__ void sum_squares(const float* gradients, double* sums, long long coun
     for (int round = 0; round < PIECE; round += THREADS * VECTOR) {
         const long long first = piece + round + threadIdx.x * VECTOR;
         if (first + VECTOR <= count) {
-            const Vector<float> values = load_vector(gradients + first);
+            const Vector<float, VECTOR> values = load_vector<VECTOR>(gradients + first);
             for (int i = 0; i < VECTOR; ++i) {
-                const double wide = values.element[i];
+                const double wide = values.of[i];
                 partial[i] += wide * wide;
             }
         } else {
@@ -47,7 +47,7 @@ __global__ void sum_squares(const float* gradients, double* sums, long long coun
 __global__ void norm_of_sums(const double* sums, double* norm, int pieces) {
     __shared__ double scratch[THREADS / WARP];
     double sum = 0.0;
-    for (long long piece = threadIdx.x; piece < pieces; piece += THREADS) {
+    for (int piece = threadIdx.x; piece < pieces; piece += THREADS) {
         sum += sums[piece];
     }
     sum = block_reduce<THREADS>(sum, Sum(), scratch);

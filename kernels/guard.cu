@@ -16,7 +16,7 @@ __global__ void guard_step(
     __shared__ int scratch[THREADS / WARP];
     // x − x is 0 for finite numbers, and NaN for others.
     int wrong = norm[0] - norm[0] == 0.0 ? 0 : 1;
-    for (long long n = threadIdx.x; n < N; n += THREADS) {
+    for (int n = threadIdx.x; n < N; n += THREADS) {
         wrong |= losses[n] - losses[n] == 0.0f ? 0 : 1;
     }
     wrong = block_reduce<THREADS>(wrong, Maximum(), scratch);

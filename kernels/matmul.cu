@@ -10,12 +10,13 @@
 // BLOCK_K, along z: then each slice's sums go to partial[slice], of c's shape, and sum_slices.cu
 // does the rest.
 //
-// Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU, and those of gemm_tile.cuh. The
-// columns of a are k, or m where a is transposed; its rows, the other of the two, are the samples of
-// a batch in the products of a layer, and a run-time argument.
+// Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU, and those of gemm_tile.cuh.
+// The columns of a are k, or m where a is transposed. Its rows, the other of the two, are a batch's
+// samples in the products of a layer: their number is a run-time argument.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
+#include "ptx/store.cuh"
 
 // How many neighbours of a row of a, b and c are moved as one. The rows of b are as long as a batch
 // if both are transposed.
@@ -57,7 +58,7 @@ struct Reader {
     }
 
     // The values of row i from k on, or at k those of rows from i on.
-    __device__ __forceinline__ Floats<VECTOR> operator()(int i, int first, int depth) const {
+    __device__ __forceinline__ Vector<float, VECTOR> operator()(int i, int first, int depth) const {
         const int k = first + depth;
         return load_if<VECTOR>(k < K, row[i] + k * k_stride);
     }
@@ -94,7 +95,7 @@ __global__ void __launch_bounds__(Tile::THREADS, BLOCKS) matmul(
         epilogue.finish<VECTOR_C>(sums, rows, columns, first_column, place);
     }
     sums.write<VECTOR_C>(
-        rows, columns, [&](int row, int column, const Floats<VECTOR_C>& values) {
-            store_floats(result + (place(row) + column), values);
+        rows, columns, [&](int row, int column, const Vector<float, VECTOR_C>& values) {
+            store_global(result + (place(row) + column), values);
         });
 }

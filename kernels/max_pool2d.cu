@@ -15,13 +15,13 @@
 //
 // Constants: H, W, C, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W; WIDTH (channels.cuh).
 
-#include "channels.cuh"
+#include "vector.cuh"
 #include "image_grid.cuh"
 #include "pool_axis.cuh"
 
 using Vertical = PoolAxis<H, R, STRIDE_H, PAD_H, P>;
 using Horizontal = PoolAxis<W, S, STRIDE_W, PAD_W, Q>;
-using Vector = Channels<float, WIDTH>;
+using Channels = Vector<float, WIDTH>;
 constexpr unsigned VECTORS = C / WIDTH;
 
 template <bool fits>
@@ -44,7 +44,7 @@ __global__ void max_pool2d_forward(const float* x, float* y, Argmax* argmax, int
     const int p = element / (VECTORS * Q);
     for (int n = first_image(); n < N; n += image_stride()) {
         const float* image = x + static_cast<long long>(n) * (H * W * C);
-        Vector best = {};
+        Channels best = {};
         int winner[WIDTH];
         for (int i = 0; i < WIDTH; ++i) {
             winner[i] = -1;
@@ -56,7 +56,7 @@ __global__ void max_pool2d_forward(const float* x, float* y, Argmax* argmax, int
                 if (!Vertical::in_image(h) || !Horizontal::in_image(w)) {
                     continue;
                 }
-                const Vector value = load_channels<WIDTH>(image + (h * W + w) * C + c);
+                const Channels value = load_vector<WIDTH>(image + (h * W + w) * C + c);
                 for (int i = 0; i < WIDTH; ++i) {
                     const float v = value.of[i];
                     const float b = best.of[i];
@@ -68,13 +68,13 @@ __global__ void max_pool2d_forward(const float* x, float* y, Argmax* argmax, int
                 }
             }
         }
-        Channels<Argmax, WIDTH> place;
+        Vector<Argmax, WIDTH> place;
         for (int i = 0; i < WIDTH; ++i) {
             place.of[i] = static_cast<Argmax>(winner[i]);
         }
         const long long output = static_cast<long long>(n) * (P * Q * C) + element * WIDTH;
-        store_channels(y + output, best);
-        store_channels(argmax + output, place);
+        store_vector(y + output, best);
+        store_vector(argmax + output, place);
     }
 }
 
@@ -92,13 +92,13 @@ __global__ void max_pool2d_input_grad(const float* dy, const Argmax* argmax, flo
     const int last_q = Horizontal::last_window(w);
     for (int n = first_image(); n < N; n += image_stride()) {
         const long long base = static_cast<long long>(n) * (P * Q * C) + c;
-        Vector sum = {};
+        Channels sum = {};
         for (int p = first_p; p <= last_p; ++p) {
             for (int q = first_q; q <= last_q; ++q) {
                 const int here = Vertical::tap(p, h) * S + Horizontal::tap(q, w);
                 const long long place = base + (p * Q + q) * C;
-                const Channels<Argmax, WIDTH> winner = load_channels<WIDTH>(argmax + place);
-                const Vector gradient = load_channels<WIDTH>(dy + place);
+                const Vector<Argmax, WIDTH> winner = load_vector<WIDTH>(argmax + place);
+                const Channels gradient = load_vector<WIDTH>(dy + place);
                 for (int i = 0; i < WIDTH; ++i) {
                     if (winner.of[i] == here) {
                         sum.of[i] += gradient.of[i];
@@ -106,6 +106,6 @@ __global__ void max_pool2d_input_grad(const float* dy, const Argmax* argmax, flo
                 }
             }
         }
-        store_channels(dx + static_cast<long long>(n) * (H * W * C) + element * WIDTH, sum);
+        store_vector(dx + static_cast<long long>(n) * (H * W * C) + element * WIDTH, sum);
     }
 }

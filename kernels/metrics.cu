@@ -40,7 +40,7 @@ __global__ void accumulate_metrics(
     __shared__ int right_scratch[SUM_THREADS / WARP];
     double loss = 0.0;
     int count = 0;
-    for (long long n = threadIdx.x; n < N; n += SUM_THREADS) {
+    for (int n = threadIdx.x; n < N; n += SUM_THREADS) {
         loss += losses[n];
         count += right[n];
     }

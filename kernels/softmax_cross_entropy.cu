@@ -1,6 +1,6 @@
 // Softmax over rows of logits z (N, K), and the cross-entropy of its probabilities p with labels:
 //
-//     p[n,k]       = exp(z[n,k] − m) / s           m = max over k of z[n,k],  s = Σ_k exp(z[n,k] − m)
+//     p[n,k]       = exp(z[n,k] − m) / s          m = max over k of z[n,k],  s = Σ_k exp(z[n,k] − m)
 //     losses[n]    = −Σ_k t[n,k] · log p[n,k]      t = (1 − smoothing) · onehot + smoothing / K
 //                  = log s − (1 − smoothing) · (z[n,label] − m) − smoothing · Σ_k (z[n,k] − m) / K
 //     dlogits[n,k] = scale · (p[n,k] − t[n,k])

@@ -91,6 +91,9 @@ def test_a_default_that_is_no_json_type_comes_back_from_json_as_the_same():
         (" seed =4", "seed", 4),
         ("new.table.key=1", "new.table.key", 1),
         ("seed=1 # a comment", "seed", 1),
+        ("data.root=2024-01-01", "data.root", "2024-01-01"),
+        ("data.root=2024-01-01T10:00:00", "data.root", "2024-01-01T10:00:00"),
+        ("data.root=10:30:00", "data.root", "10:30:00"),
     ],
 )
 def test_overrides_are_typed(override, key, value):
@@ -113,6 +116,12 @@ def test_the_last_override_wins():
 def test_overrides_that_are_none(override):
     with pytest.raises(ConfigError, match="--set"):
         apply_overrides({"seed": 1}, [override])
+
+
+def test_an_override_nested_too_deeply():
+    with pytest.raises(ConfigError, match=r"--set model\.layers: .*nested") as caught:
+        apply_overrides(SMALLEST, ["model.layers=" + "[" * 100_000])
+    assert len(str(caught.value)) < 100
 
 
 def test_whole_numbers_are_taken_for_fractions_but_not_the_other_way():

@@ -142,7 +142,7 @@ def test_a_kink_is_redrawn(monkeypatch):
     normal = _Directions.normal
 
     def near_kinks(self, shape):
-        drawn, first = normal(self, shape), self._step == 1  # the inputs of the first layer
+        drawn, first = normal(self, shape), self._draws == 1  # the inputs of the first layer
         return np.where(np.abs(drawn) < 0.13, 3e-7, drawn) if first else drawn
 
     monkeypatch.setattr(_Directions, "normal", near_kinks)

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from gpucnn.errors import ConfigError
-from gpucnn.registry import Registry, did_you_mean
+from gpucnn.registry import Registry
 
 
 def _registry():
@@ -107,8 +107,3 @@ def test_another_key_may_hold_the_name():
     assert registry.create({"type": "pool"}, "layers[0]") == "pooled"
     with pytest.raises(ConfigError, match=r"layers\[0\]\.type"):
         registry.create({"name": "pool"}, "layers[0]")
-
-
-def test_did_you_mean_names_the_nearest_or_all():
-    assert did_you_mean("adm", ["sgd", "adam"]) == 'did you mean "adam"?'
-    assert did_you_mean("xyz", ["sgd", "adam"]) == "known: adam, sgd"

@@ -1,38 +1,41 @@
-"""Backends by name: ``numpy``, ``emulator``, ``cuda``, or ``auto``."""
+"""Backends by name: ``numpy``, ``emulator``, ``cuda``, or ``auto``.
+
+Importing this costs nothing: the command line, which must start quickly, has its names from here.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from gpucnn.backends.base import Backend
-from gpucnn.errors import BackendError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import BackendError, did_you_mean
+
+if TYPE_CHECKING:
+    from gpucnn.backends.base import Backend
 
 NAMES = ("auto", "numpy", "emulator", "cuda")
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"
 
 
-def get_backend(
-    name: str | None = None, precision: str = "fp32", device: int | None = None
-) -> Backend:
+def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
     """The backend of this name.
 
     Args:
         name: one of NAMES; None for what GPUCNN_BACKEND says, or else "auto". "auto" takes CUDA
             where a GPU answers and NumPy elsewhere, and says which on stderr. A GPU other than
-            the first stands behind a colon: "cuda:1", or ":1" for short.
-        precision: "fp32" is on every backend.
-        device: the GPU's number, instead of one behind the name.
+            the first stands behind a colon: "cuda:1"; ":1" is that GPU of the backend that None
+            stands for, and of "cuda" where that is "auto".
+        precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" alone.
 
     Raises:
         BackendError: an unknown name, or a backend that cannot work here, and what is missing.
     """
-    if name is None:
-        name = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
-    name, number = _split(name)
-    device = number if device is None else device
-    if name == "auto":
+    name, device = _split(name or "")
+    if not name:
+        name, number = _split(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+        device = number if device is None else device
+    if name in ("", "auto"):
         name = _first_that_works() if device is None else "cuda"
     if device is not None and name in NAMES and name != "cuda":
         raise BackendError(f"the {name} backend has no GPUs to choose from; use --backend cuda")
@@ -50,7 +53,7 @@ def get_backend(
         from gpucnn.backends.kernel_backend import KernelBackend
 
         return KernelBackend(CudaDevice(device or 0), precision)
-    raise BackendError(f'there is no backend "{name}"; {did_you_mean(name, NAMES)}')
+    raise _unknown(name)
 
 
 def why_unavailable(name: str, device: int = 0) -> str:
@@ -59,6 +62,9 @@ def why_unavailable(name: str, device: int = 0) -> str:
     Args:
         name: of the backend.
         device: which GPU, for the backend that takes one.
+
+    Raises:
+        BackendError: an unknown name.
     """
     if name == "emulator":
         from gpucnn.backends.devices.emulator import device as emulator
@@ -68,7 +74,13 @@ def why_unavailable(name: str, device: int = 0) -> str:
         from gpucnn.backends.devices.cuda import availability
 
         return availability.why_unavailable(device)
+    if name not in NAMES:
+        raise _unknown(name)
     return ""
+
+
+def _unknown(name: str) -> BackendError:
+    return BackendError(f'there is no backend "{name}"; {did_you_mean(name, NAMES)}')
 
 
 def _split(name: str) -> tuple[str, int | None]:
@@ -78,7 +90,7 @@ def _split(name: str) -> tuple[str, int | None]:
         return name, None
     if not number.isdecimal():
         raise BackendError(f'"{number}" is not the number of a GPU, as in cuda:0')
-    return name or "auto", int(number)
+    return name, int(number)
 
 
 def _first_that_works() -> str:

@@ -23,9 +23,8 @@ from gpucnn.bench.ceilings import Ceilings
 from gpucnn.bench.problems import Problem
 from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
-from gpucnn.errors import BackendError
-from gpucnn.registry import did_you_mean
-from gpucnn.training.environment import describe
+from gpucnn.environment import describe
+from gpucnn.errors import BackendError, did_you_mean
 
 _CACHES = 3
 """How many times over the input sets fill a GPU's cache."""

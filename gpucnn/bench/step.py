@@ -13,10 +13,11 @@ from gpucnn.bench.device_clock import cuda_device, host_clock
 from gpucnn.bench.timing import Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
 from gpucnn.bench.torch_peer import to_torch, torch_loss, torch_optimizer
-from gpucnn.config import Config
+from gpucnn.config import Config, Training
 from gpucnn.layers import Network
 from gpucnn.processor import available_cores
 from gpucnn.random import Stream
+from gpucnn.training.step import clip_gradients
 
 _STEPS_ON_A_GPU = 10
 """Steps between two readings of the clock: the host runs ahead of a GPU, as it does in training."""
@@ -66,13 +67,16 @@ def compare_steps(
     against_torch: bool,
     repetitions: int = 30,
 ) -> Comparison:
-    """Times training steps on random data: forward, loss, backward, optimizer.
+    """Times training steps on random data: forward, loss, backward, clipping, optimizer.
+
+    That is what both libraries have to do for a step. What a ``Trainer`` does besides is left out:
+    it prepares the inputs, looks whether loss and gradient are finite, and keeps loss and accuracy.
 
     All contestants get the same network, batch, device and number of threads, and take turns. On a
     GPU several steps follow one another without a look at their results, as in training.
 
     Args:
-        config: the model, loss, optimizer and batch size.
+        config: the model, loss, optimizer, clipping and batch size.
         image_shape: (H, W, C).
         classes: how many.
         backend: ours.
@@ -133,6 +137,7 @@ def _our_step(
         network.begin_step(number)
         loss.forward(backend, network.forward(x), labels)
         network.backward(loss.backward(backend, labels.size))
+        clip_gradients(network, config.training)
         optimizer.step(number)
 
     return step
@@ -158,6 +163,15 @@ def _torch_step(
     def step() -> None:
         optimizer.zero_grad()
         loss(module(x), labels).backward()
+        _clip_torch_gradients(module, config.training, torch)
         optimizer.step()
 
     return step
+
+
+def _clip_torch_gradients(module: Any, options: Training, torch: TorchDevice) -> None:
+    clip = torch.torch.nn.utils
+    if options.clip_value is not None:
+        clip.clip_grad_value_(module.parameters(), options.clip_value)
+    if options.clip_norm is not None:
+        clip.clip_grad_norm_(module.parameters(), options.clip_norm)

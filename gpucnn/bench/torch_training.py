@@ -45,33 +45,26 @@ class TorchTraining:
         data: the data set.
         backend: ours, which draws the initial weights.
         torch: PyTorch's device.
-        memory_format: of activations and filters.
 
     Raises:
         ConfigError: there is no counterpart of something in the config.
     """
 
     def __init__(
-        self,
-        config: Config,
-        data: DatasetPair,
-        backend: Backend,
-        torch: TorchDevice,
-        memory_format: str = "contiguous",
+        self, config: Config, data: DatasetPair, backend: Backend, torch: TorchDevice
     ) -> None:
         training = config.training
         if config.data.validation or training.clip_norm or training.clip_value:
             raise ConfigError(
-                "the comparison has neither a validation split nor clipping; set data.validation, "
-                "training.clip_norm and training.clip_value to nothing"
+                "the comparison has neither a validation split nor clipping; leave "
+                "data.validation, training.clip_norm and training.clip_value out of the config"
             )
         self.config, self.device, self._torch = config, torch, torch.torch
-        self._format = torch.memory_format(memory_format)
         classes = len(data.train.classes)
         network = Network(
             config.build_model(), data.train.image_shape, classes, backend, config.seed
         )
-        self.module = to_torch(network).train().to(torch.name, memory_format=self._format)
+        self.module = to_torch(network).train().to(torch.name)
         ours = config.build_optimizer()
         self.learning_rate = ours.learning_rate
         self.optimizer = torch_optimizer(self.module, ours)
@@ -160,7 +153,7 @@ class TorchTraining:
     def _normalised(self, images: Any) -> Any:
         """Bytes (N, H, W, C) to an input (N, C, H, W)."""
         x = images.float() * self._scale + self._offset
-        return x.permute(0, 3, 1, 2).contiguous(memory_format=self._format)
+        return x.permute(0, 3, 1, 2).contiguous()
 
     def _augmented(self, batch: Batch) -> Any:
         """Flips and crops with a reflected border, then normalises."""

@@ -31,7 +31,7 @@ class TrainingResult:
 
 
 def compare_training(
-    config: Config, backend: Backend, against_torch: bool, data: DatasetPair | None = None
+    config: Config, backend: Backend, against_torch: bool
 ) -> Iterator[TrainingResult]:
     """Trains with gpucnn, then with PyTorch, on the same device; yields each as soon as it is done.
 
@@ -39,13 +39,12 @@ def compare_training(
         config: what to train, on what, and how.
         backend: ours.
         against_torch: whether PyTorch trains too.
-        data: the data set; None to read the one that the config names.
 
     Raises:
         GpucnnError: whatever is wrong with the data or the model, or PyTorch cannot take part;
             what PyTorch cannot do is known before anything is timed.
     """
-    data = data or config.load_data()
+    data = config.load_data()
     data = DatasetPair(in_memory(data.train), in_memory(data.test))
     torch = TorchDevice(backend) if against_torch else None
     if torch is not None:

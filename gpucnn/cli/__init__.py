@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from gpucnn.cli.lazy_group import LazyGroup
+from gpucnn.errors import GpucnnError
 
 _COMMANDS = (
     "train",
@@ -42,8 +43,6 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0, 1 if a check failed, 2 for a mistake, 130, 141, 143."""
-    from gpucnn.errors import GpucnnError
-
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

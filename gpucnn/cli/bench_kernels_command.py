@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpucnn.cli.kernels_folder import check_folder, kernels_option
 from gpucnn.cli.output import NewFile, backend_option, table
+from gpucnn.errors import BackendError
+from gpucnn.files import write_atomically
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -32,8 +35,7 @@ if TYPE_CHECKING:
               help="How often each is timed; what takes long, less often.")  # fmt: skip
 @click.option("--time-limit", type=click.FloatRange(min=0.0), metavar="SECONDS",
               help="Begin no further problem after so long.")  # fmt: skip
-@click.option("--kernels", "folder", type=click.Path(path_type=Path), metavar="DIR",
-              help="A folder of .cu files that take the place of gpucnn's own.")  # fmt: skip
+@kernels_option()
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
               help="Write everything that was measured, anew after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
@@ -98,13 +100,11 @@ def command(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """The whole file or the one before it, even where this process is killed meanwhile."""
-    text = json.dumps(content, indent=1) + "\n"
+    text = (json.dumps(content, indent=1) + "\n").encode()
     if path.exists() and not path.is_file():  # such as /dev/stdout
-        path.write_text(text, encoding="utf-8")
-        return
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+        path.write_bytes(text)
+    else:
+        write_atomically(path, text)
 
 
 def _show(problems: Sequence[Problem]) -> None:
@@ -124,16 +124,13 @@ def _show(problems: Sequence[Problem]) -> None:
 
 
 def _use_kernels(backend: Backend, folder: Path) -> None:
-    from gpucnn.backends.devices.source import check_own_kernels
     from gpucnn.backends.kernel_backend import KernelBackend
-    from gpucnn.errors import BackendError
 
     if not isinstance(backend, KernelBackend):
         raise BackendError(
             f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
         )
-    if unused := check_own_kernels(folder):
-        click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
+    check_folder(folder)
     backend.kernels = folder.absolute()
 
 

@@ -33,7 +33,10 @@ def command(
     as_json: bool,
     backend: str | None,
 ) -> None:
-    """Time whole training steps of CONFIG's model on random data.
+    """Time training steps of CONFIG's model on random data.
+
+    A step is forward, loss, backward, clipping and optimizer. What training does besides, to
+    prepare inputs, to check that numbers are finite and to sum up metrics, is in "bench train".
 
     With --against torch the same network is trained by PyTorch in the same run, in turns, on the
     same GPU or as many threads, in both of its memory formats: contiguous (its default) and
@@ -49,7 +52,7 @@ def command(
     from gpucnn.bench.step import compare_steps
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
-    from gpucnn.training.environment import describe
+    from gpucnn.environment import describe
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)

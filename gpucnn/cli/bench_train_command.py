@@ -38,7 +38,7 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.bench.training import compare_training
     from gpucnn.config import load_config
-    from gpucnn.training.environment import describe
+    from gpucnn.environment import describe
 
     loaded = load_config(config, overrides)
     ours, epochs = get_backend(backend), loaded.training.epochs

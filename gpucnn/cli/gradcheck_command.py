@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import BACKENDS, json_option, print_json, set_option, table
+from gpucnn.backends import NAMES
+from gpucnn.cli.output import json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
+from gpucnn.errors import BackendError
 
 
 @click.command()
@@ -19,7 +21,7 @@ from gpucnn.cli.shape_options import shape_options
               help="The largest relative error allowed.")  # fmt: skip
 @click.option("--batch", default=3, show_default=True, type=click.IntRange(min=2),
               help="Samples of the random inputs.")  # fmt: skip
-@click.option("--backend", type=click.Choice(BACKENDS), default="numpy", show_default=True,
+@click.option("--backend", type=click.Choice(NAMES), default="numpy", show_default=True,
               help="Only numpy has the float64 that finite differences need.")  # fmt: skip
 @json_option
 def command(
@@ -45,7 +47,6 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
-    from gpucnn.errors import BackendError
     from gpucnn.gradcheck import check_network
     from gpucnn.layers import Network
 

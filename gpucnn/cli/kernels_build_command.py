@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpucnn.cli.kernels_folder import kernels_option
 from gpucnn.cli.output import json_option, print_json, table
 from gpucnn.cli.shape_options import shape_options
+from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
     from gpucnn.backends.devices.cuda.gate import Built, KernelReport
@@ -32,13 +34,7 @@ _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "
     metavar="SM",
     help="An architecture, such as sm_90a. May be repeated. Default: all, Volta to Blackwell.",
 )
-@click.option(
-    "--kernels",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="A folder of kernels instead of gpucnn's own.",
-)
+@kernels_option("A folder of kernels to compile instead of gpucnn's own.")
 @click.option(
     "--config",
     "configs",
@@ -125,7 +121,6 @@ def command(
 def _architectures(named: tuple[str, ...]) -> list[str]:
     """Those that were named, each once, or all that the compiler makes code for."""
     from gpucnn.backends.devices.cuda.nvrtc import ARCHITECTURES, check_architecture
-    from gpucnn.errors import BackendError
 
     if named:
         for name in named:
@@ -182,9 +177,6 @@ def _benchmarks(backend: KernelBackend) -> None:
 
 
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:
-    from gpucnn.errors import BackendError
-    from gpucnn.registry import did_you_mean
-
     known = {source.file for source in sources}
     for file in files:
         if file not in known:

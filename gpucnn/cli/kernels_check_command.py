@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpucnn.cli.kernels_folder import check_folder, kernels_option
 from gpucnn.cli.output import device_option, json_option, print_json, table
+from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
     from gpucnn.kernelcheck.check import Finding
@@ -35,13 +37,7 @@ _MOST_COMPLAINTS = 20
     metavar="NAME",
     help="An operation, such as conv2d_forward. May be repeated. Default: all.",
 )
-@click.option(
-    "--kernels",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="A folder of your own kernels: a file there takes the place of ours of the same name.",
-)
+@kernels_option()
 @device_option
 @json_option
 def command(
@@ -62,13 +58,11 @@ def command(
       gpucnn kernels check --quick
       gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
     """
-    from gpucnn.errors import BackendError
-
     chosen = _operations(operations)
     if device is not None and "cuda" not in modes:
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
     if folder is not None:
-        _look_at(folder)
+        check_folder(folder)
     findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0)
     wrong = [finding for finding in findings if finding.complaint]
     if as_json:
@@ -91,19 +85,9 @@ def command(
     return 1 if wrong else 0
 
 
-def _look_at(folder: Path) -> None:
-    """Refuses a folder without a kernel of ours, and names files that will not be used."""
-    from gpucnn.backends.devices.source import check_own_kernels
-
-    if unused := check_own_kernels(folder):
-        click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
-
-
 def _operations(named: tuple[str, ...]) -> list[str]:
     """Those that were named, each once, or all."""
-    from gpucnn.errors import BackendError
     from gpucnn.kernelcheck.problems import OPERATIONS
-    from gpucnn.registry import did_you_mean
 
     for name in named:
         if name not in OPERATIONS:

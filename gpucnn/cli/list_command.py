@@ -38,7 +38,7 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"  {entry['name']:<24}{entry['summary']}")
             for option in entry["options"]:
                 default = "required" if option["required"] else json.dumps(option["default"])
-                click.echo(f"      {option['name']:<20}{option['type']:<44}{default}")
+                click.echo(f"      {option['name']:<20}{option['type']:<54}{default}")
 
 
 def _entries(kind: str) -> list[dict[str, Any]]:

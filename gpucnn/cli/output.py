@@ -11,10 +11,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+from gpucnn.backends import NAMES
 
-BACKENDS = ("auto", "numpy", "emulator", "cuda")
-"""What ``--backend`` can be."""
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def backend_option(function: _F) -> _F:
@@ -31,7 +30,7 @@ def backend_option(function: _F) -> _F:
 
     option = click.option(
         "--backend",
-        type=click.Choice(BACKENDS),
+        type=click.Choice(NAMES),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
     )
     return cast(_F, option(device_option(with_backend)))

@@ -10,6 +10,7 @@ import click
 
 from gpucnn.cli.output import json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
+from gpucnn.units import byte_text
 
 if TYPE_CHECKING:
     from gpucnn.layers import Layer
@@ -45,8 +46,9 @@ def command(
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
-    network = Network(loaded.build_model(), shape, count, get_backend("numpy"), loaded.seed)
-    layers = [_describe(layer) for layer in network.body.walk() if not list(layer.children())]
+    numpy = get_backend("numpy")
+    network = Network(loaded.build_model(), shape, count, numpy, draw_weights=False)
+    layers = [_describe(layer) for layer in network.plain_layers()]
     total = {
         "parameters": network.parameter_count(),
         "multiply_adds": sum(layer["multiply_adds"] for layer in layers),
@@ -62,8 +64,8 @@ def command(
     click.echo(table(header, rows, left=(0, 1)))
     training = total["activation_bytes"] * loaded.training.batch_size
     click.echo(
-        f"\nactivations of a batch of {loaded.training.batch_size}: {_bytes(training)}; "
-        f"parameters, gradients: {_bytes(2 * _FP32_BYTES * total['parameters'])}"
+        f"\nactivations of a batch of {loaded.training.batch_size}: {byte_text(training)}; "
+        f"parameters, gradients: {byte_text(2 * _FP32_BYTES * total['parameters'])}"
     )
 
 
@@ -82,17 +84,9 @@ def _figures(row: dict[str, Any]) -> list[str]:
     return [
         f"{row['parameters']:,}",
         f"{row['multiply_adds']:,}",
-        _bytes(row["activation_bytes"]),
+        byte_text(row["activation_bytes"]),
     ]
 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

@@ -89,8 +89,9 @@ def _begun(
     from gpucnn.training.trainer import Trainer
 
     config = load_config(path, overrides)
-    folder = run_dir or RunFolder.next_free(Path("runs"), path.stem)
-    trainer = Trainer(config, backend, folder, display=display)
+    trainer = Trainer(config, backend, display=display)
+    folder = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
+    trainer.create_run(folder)
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(

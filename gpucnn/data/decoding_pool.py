@@ -131,9 +131,6 @@ def _interrupts_held() -> Iterator[None]:
 
     A worker that is still importing would otherwise meet it with a traceback.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

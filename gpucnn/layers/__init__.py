@@ -1,7 +1,7 @@
 """Layers: eager and plain, each with a forward and a backward written out."""
 
 from gpucnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh
-from gpucnn.layers.base import Context, Layer, Parameter, layers
+from gpucnn.layers.base import Context, Layer, Parameter, decode_layer, layers
 from gpucnn.layers.containers import Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
 from gpucnn.layers.dropout import Dropout
@@ -41,6 +41,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "decode_layer",
     "fuse_layers",
     "layers",
     "unfused",

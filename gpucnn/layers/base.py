@@ -164,14 +164,18 @@ class Layer(ABC):
         return shape[0], shape[1], shape[2]
 
 
-def _decode(kind: type, value: Any) -> Any:
-    """Nested layers of a config: a table, or a layer made already."""
+def decode_layer(kind: type, value: Any) -> Any:
+    """A layer within a table of a config: a table itself, or a layer made already.
+
+    Raises:
+        ConfigError: it is neither, or a table that describes no layer.
+    """
     if isinstance(value, kind):
         return value
     return layers.create(value, "layer")
 
 
-layers: Registry[Layer] = Registry("layer", key="type", decode=_decode)
+layers: Registry[Layer] = Registry("layer", key="type", decode=decode_layer)
 
 
 def as_pair(value: int | tuple[int, int]) -> tuple[int, int]:

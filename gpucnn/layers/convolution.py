@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from gpucnn import init
-from gpucnn.backends.geometry import Sides, conv2d_geometry, same_padding
+from gpucnn.backends.geometry import Pair, Sides, conv2d_geometry, same_padding
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ConfigError, ShapeError
 from gpucnn.layers.base import Layer, Parameter, Shape, as_pair, layers
@@ -35,7 +35,7 @@ class Conv2d(Layer):
         filters: int,
         kernel: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] | Literal["same"] = 0,
+        padding: int | tuple[int | Pair, int | Pair] | Literal["same"] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
@@ -144,5 +144,5 @@ class Conv2d(Layer):
         return math.prod(self.output_shape[:2]) * self.parameters["weight"].size
 
 
-def _smallest(padding: int | tuple[int, int] | Sides) -> int:
+def _smallest(padding: int | tuple[int | Pair, int | Pair]) -> int:
     return padding if isinstance(padding, int) else min(_smallest(side) for side in padding)

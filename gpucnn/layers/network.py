@@ -38,6 +38,14 @@ class Network:
             initial weights.
         draw_weights: whether weights get their initial values; otherwise they are zero.
 
+    Attributes:
+        backend, input_shape: as given.
+        output_shape: (classes,).
+        body: all layers, as one.
+        context: what they share: the backend, the seed, training or inference, the step.
+        values, gradients: the vectors.
+        decayed: how many of their elements, from the first, are for weight decay.
+
     Raises:
         ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
     """
@@ -66,7 +74,8 @@ class Network:
         if fuse:
             fuse_layers(self.body)
         self.body.skip_input_grad()
-        for index, dropout in enumerate(_of_kind(self.body, Dropout)):
+        dropouts = (layer for layer in self.plain_layers() if isinstance(layer, Dropout))
+        for index, dropout in enumerate(dropouts):
             dropout.index = index
         self._allocate()
         if draw_weights:
@@ -104,6 +113,10 @@ class Network:
         for buffer in self.buffers().values():
             buffer.value = self.backend.empty(buffer.shape)
             self.backend.write(buffer.value, buffer.initial)
+
+    def plain_layers(self) -> Iterator[Layer]:
+        """Those that are not made of others, in the order of the forward pass."""
+        return (layer for layer in self.body.walk() if not any(layer.children()))
 
     def parameters(self) -> dict[str, Parameter]:
         """All parameters by name ("0.conv2d.weight"), in the order of the forward pass."""
@@ -168,7 +181,3 @@ class Network:
                 )
         for name, entry in own.items():
             self.backend.write(entry.value, state[name])
-
-
-def _of_kind(layer: Layer, kind: type[Dropout]) -> Iterator[Dropout]:
-    return (part for part in layer.walk() if isinstance(part, kind))

@@ -22,6 +22,11 @@ class Optimizer(ABC):
     Attributes:
         learning_rate: the base rate, which a schedule multiplies.
         weight_decay: of weights; biases, scales and shifts have none, unless decay_all.
+        decay_all: whether all parameters have weight decay.
+        state_names: a vector of state each, as long as the network's values.
+
+    Raises:
+        ConfigError: an option that cannot be; of subclasses too.
     """
 
     state_names: tuple[str, ...] = ()

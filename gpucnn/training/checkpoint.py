@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.errors import CheckpointError
-from gpucnn.training.files import remove_unfinished, write_atomically
+from gpucnn.training.files import write_atomically
 
 _FORMAT = 1
-_NAME = re.compile(r"step-(\d{8,})\.json")
+_NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.(json|safetensors)")
+"""A checkpoint's files. Whatever else lies in the folder is not ours, and is left alone."""
 
 
 @dataclass
@@ -108,19 +109,16 @@ class CheckpointFolder:
         for step in [step for step in self.steps() if step <= newest][: -self.keep]:
             if step != best_step:
                 self._path(step, ".json").unlink(missing_ok=True)
-        sealed = set(self.steps())
-        for path in self.folder.glob("step-*.safetensors"):
-            if int(path.stem.removeprefix("step-")) not in sealed:
-                path.unlink(missing_ok=True)
-
-    def clean(self) -> None:
-        """Deletes what a killed process left half written."""
-        remove_unfinished(self.folder)
+        for step in set(self._steps_with("safetensors")) - set(self.steps()):
+            self._path(step, ".safetensors").unlink(missing_ok=True)
 
     def steps(self) -> list[int]:
         """The steps of which there is a checkpoint, verified or not, in order."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*.json"))
-        return sorted(int(match[1]) for match in found if match)
+        return sorted(self._steps_with("json"))
+
+    def _steps_with(self, ending: str) -> list[int]:
+        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
+        return [int(match[1]) for match in found if match and match[2] == ending]
 
     def newest(self) -> Checkpoint:
         """The newest checkpoint that verifies; reports each one passed over.

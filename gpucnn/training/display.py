@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -78,3 +79,18 @@ class Display:
             self._bar.set_description_str(label, refresh=False)
             self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(images)
+
+
+def epoch_line(row: Mapping[str, Any], split: str, epochs: int) -> str:
+    """What is shown of an epoch.
+
+    Args:
+        row: the epoch's line of metrics.jsonl.
+        split: that it was evaluated on, "validation" or "test".
+        epochs: of the whole run.
+    """
+    return (
+        f"epoch {row['epoch']:>3}/{epochs}   train loss {row['train_loss']:.4f}  "
+        f"accuracy {row['train_accuracy']:7.2%}   {split} loss {row[f'{split}_loss']:.4f}  "
+        f"accuracy {row[f'{split}_accuracy']:7.2%}   {row['seconds']:.1f} s"
+    )

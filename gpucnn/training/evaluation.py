@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.base import Backend
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.data import Batch
 from gpucnn.layers import Network
 from gpucnn.losses import Loss
 from gpucnn.training.input_pipeline import InputPipeline
+
+_UNREAD = 16
+"""Batches whose scores stay on the device until they are read together: the first is a wait."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,29 @@ def evaluate(
     classes = network.output_shape[0]
     confusion = np.zeros((classes, classes), np.int64)
     totals = backend.zeros((2,), np.float64)
+    unread: list[tuple[NDArray[np.int32], Array]] = []
     network.infer()
     for batch in batches:
         labels = pipeline.labels(batch)
         scores = network.forward(pipeline.inputs(batch))
         backend.accumulate_metrics(totals, loss.forward(backend, scores, labels), scores, labels)
-        host = backend.to_numpy(scores)
-        predicted = np.where(
-            np.isnan(host).any(axis=1), (batch.labels + 1) % classes, host.argmax(axis=1)
-        )
-        np.add.at(confusion, (batch.labels, predicted), 1)
+        unread.append((batch.labels, scores))
+        if len(unread) == _UNREAD:
+            _count(confusion, backend, unread)
+    _count(confusion, backend, unread)
     network.train()
     return Evaluation(confusion, float(backend.to_numpy(totals)[0]) / int(confusion.sum()))
+
+
+def _count(
+    confusion: NDArray[np.int64], backend: Backend, unread: list[tuple[NDArray[np.int32], Array]]
+) -> None:
+    """Reads scores and adds what they predict to the confusion matrix; none is unread then."""
+    classes = len(confusion)
+    for labels, scores in unread:
+        host = backend.to_numpy(scores)
+        predicted = np.where(
+            np.isnan(host).any(axis=1), (labels + 1) % classes, host.argmax(axis=1)
+        )
+        np.add.at(confusion, (labels, predicted), 1)
+    unread.clear()

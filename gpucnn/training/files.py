@@ -1,33 +1,24 @@
-"""Writing files so that a crash leaves either the old one or the new one, whole."""
+"""Writing a run's files, with errors that say what to do."""
 
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
+from gpucnn import files
 from gpucnn.errors import CheckpointError
-
-_SUFFIX = ".unfinished"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes to a temporary file beside ``path``, fsyncs, renames, and fsyncs the folder.
+    """As ``gpucnn.files.write_atomically``.
 
     Raises:
         CheckpointError: the system refuses (a full disk, no permission); an older file of that
             name is untouched.
     """
-    temporary = path.with_name(path.name + _SUFFIX)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        files.write_atomically(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from None
 
 
@@ -39,18 +30,3 @@ def cannot_write(path: Path, error: OSError) -> CheckpointError:
         else "check its permissions, or choose another place with --run-dir"
     )
     return CheckpointError(f"{path}: cannot be written ({error.strerror}); {advice}")
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Deletes what a killed process left half written."""
-    for path in folder.glob(f"*{_SUFFIX}"):
-        path.unlink(missing_ok=True)

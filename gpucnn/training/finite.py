@@ -37,7 +37,7 @@ def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonF
 def _first_output(network: Network, x: Array) -> str:
     """The name of the first plain layer with such an output; empty if there is none."""
     found: list[str] = []
-    plain = [layer for layer in network.body.walk() if not any(True for _ in layer.children())]
+    plain = list(network.plain_layers())
     for layer in plain:
         layer.forward = _watched(layer, layer.forward, found)  # type: ignore[method-assign, assignment]
     try:

@@ -11,6 +11,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.config import Config
 from gpucnn.data import ArrayDataset, Batch, BatchLoader, Dataset, Draw, Normalisation
 from gpucnn.layers import Network
+from gpucnn.training.evaluation import evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.resident import fits
 from gpucnn.training.step import TrainingStep
@@ -60,13 +61,8 @@ def rehearse_evaluation(
     pipeline = InputPipeline(backend, normalisation)
     _take_images(backend, dataset)
     loader = BatchLoader(dataset, config.training.evaluation_batch_size, config.seed, shuffle=False)
-    totals = backend.zeros((2,), np.float64)
-    network.infer()
-    for size in batch_sizes(len(dataset), loader.batch_size):
-        batch = _black(loader, size)
-        labels, scores = pipeline.labels(batch), network.forward(pipeline.inputs(batch))
-        losses = loss.forward(backend, scores, labels)
-        backend.accumulate_metrics(totals, losses, scores, labels)
+    sizes = batch_sizes(len(dataset), loader.batch_size)
+    evaluate(network, loss, pipeline, (_black(loader, size) for size in sizes))
 
 
 def rehearse_prediction(

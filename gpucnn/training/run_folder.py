@@ -12,10 +12,12 @@ report.json        at the end: accuracy per class and confusion matrix
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,11 @@ import msgspec
 from gpucnn.config import Config, apply_overrides
 from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError, ConfigError
+from gpucnn.files import remove_unfinished, sync
 from gpucnn.training.checkpoint import CheckpointFolder
 from gpucnn.training.files import cannot_write, write_atomically
+
+_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -65,24 +70,32 @@ class RunFolder:
         environment: dict[str, Any],
         report: Callable[[str], None] = print,
     ) -> RunFolder:
-        """A new folder with its config and environment.
+        """A new folder with its config and environment, locked before anything is written there.
 
         Raises:
             CheckpointError: the folder exists and is not empty, or cannot be made.
         """
+        run = cls(path, report)
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise CheckpointError(
-                    f"{path} exists already and is not empty; choose another --run-dir, or "
-                    f"continue that run with --resume {path}"
-                )
-            run = cls(path, report)
-            run.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+            run._refuse_if_taken()
+            path.mkdir(parents=True, exist_ok=True)
+            run.lock()
+            run._refuse_if_taken()  # by one that has come and gone since the look before
+            run.checkpoints.folder.mkdir()
         except OSError as error:
             raise cannot_write(path, error) from None
         run.write_json("config.json", config.tables)
         run.write_json("environment.json", environment)
         return run
+
+    def _refuse_if_taken(self) -> None:
+        """Looks for anything but a lock of our own."""
+        path, own = self.path, {_LOCK} if self._unlock is not None else set()
+        if path.exists() and (not path.is_dir() or {entry.name for entry in path.iterdir()} - own):
+            raise CheckpointError(
+                f"{path} exists already and is not empty; choose another --run-dir, or "
+                f"continue that run with --resume {path}"
+            )
 
     @classmethod
     def open(cls, path: Path, report: Callable[[str], None] = print) -> RunFolder:
@@ -99,12 +112,22 @@ class RunFolder:
         return cls(path, report)
 
     @staticmethod
-    def next_free(parent: Path, name: str) -> Path:
-        """``parent/name-1``, or the next number that is free."""
-        number = 1
-        while (parent / f"{name}-{number}").exists():
-            number += 1
-        return parent / f"{name}-{number}"
+    def make_next_free(parent: Path, name: str) -> Path:
+        """Makes the folder ``parent/name-1``, or the next number that no one else has.
+
+        Raises:
+            CheckpointError: it cannot be made.
+        """
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            for number in itertools.count(1):
+                path = parent / f"{name}-{number}"
+                with suppress(FileExistsError):
+                    path.mkdir()
+                    break
+        except OSError as error:
+            raise cannot_write(parent, error) from None
+        return path
 
     def lock(self) -> None:
         """Keeps all others from training in this folder, until ``unlock`` or the process' end.
@@ -113,22 +136,27 @@ class RunFolder:
             CheckpointError: another one is doing so.
         """
         try:
-            file = (self.path / "lock").open("a")
+            file = (self.path / _LOCK).open("a")
         except OSError as error:
-            raise cannot_write(self.path / "lock", error) from None
+            raise cannot_write(self.path / _LOCK, error) from None
         self._unlock = weakref.finalize(self, file.close)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self.unlock()
             if not isinstance(error, BlockingIOError):
-                raise cannot_write(self.path / "lock", error) from None
+                raise cannot_write(self.path / _LOCK, error) from None
             raise CheckpointError(f"{self.path}: another process is training there") from None
 
     def unlock(self) -> None:
         """Lets others train in this folder; nothing to do where it was not locked."""
         if self._unlock is not None:
             self._unlock()
+
+    def clean(self) -> None:
+        """Deletes what a killed process left half written."""
+        remove_unfinished(self.path)
+        remove_unfinished(self.checkpoints.folder)
 
     def config(self, overrides: Iterable[str] = ()) -> Config:
         """The resolved config, with ``key=value`` overrides.
@@ -182,6 +210,17 @@ class RunFolder:
     def append_metrics(self, row: dict[str, Any]) -> int:
         """Adds a line to metrics.jsonl and returns its length then, in bytes."""
         return self._append("metrics.jsonl", json.dumps(row) + "\n")
+
+    def sync_metrics(self) -> None:
+        """Makes metrics.jsonl durable: a checkpoint that knows its length must not outlast it."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        try:
+            sync(path)
+            sync(self.path)
+        except OSError as error:
+            raise cannot_write(path, error) from None
 
     def truncate_metrics(self, length: int) -> None:
         """Cuts metrics.jsonl back to where a checkpoint was: what follows is about to be redone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.config import Training
 from gpucnn.data import Batch
 from gpucnn.errors import NonFiniteError
@@ -52,7 +53,7 @@ class TrainingStep:
             step: the step's number, from 0.
             factor: what the schedule multiplies the learning rate by.
         """
-        backend, network, options = self.network.backend, self.network, self.options
+        backend, network = self.network.backend, self.network
         network.begin_step(step)
         labels = self.pipeline.labels(batch)
         scores = network.forward(self.pipeline.inputs(batch))
@@ -60,11 +61,7 @@ class TrainingStep:
         network.backward(self.loss.backward(backend, labels.size))
         norm = backend.global_norm(network.gradients)
         backend.guard_step(self._guard, norm, losses, step + 1)
-        if options.clip_value is not None:
-            backend.clip_by_value(network.gradients, options.clip_value)
-            norm = backend.global_norm(network.gradients)
-        if options.clip_norm is not None:
-            backend.clip_by_global_norm(network.gradients, norm, options.clip_norm)
+        clip_gradients(network, self.options, norm)
         backend.accumulate_metrics(self.totals, losses, scores, labels, self._guard)
         self.optimizer.step(step + 1, factor, self._guard)
 
@@ -86,3 +83,20 @@ class TrainingStep:
         network.backward(self.loss.backward(backend, labels.size))
         total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
         return non_finite_error(network, x, step, total)
+
+
+def clip_gradients(network: Network, options: Training, norm: Array | None = None) -> None:
+    """Bounds a network's gradients as the config says: each element, and then the global norm.
+
+    Args:
+        network: whose gradients.
+        options: the bounds.
+        norm: the global norm, float64 (1,), where it is known.
+    """
+    backend, gradients = network.backend, network.gradients
+    if options.clip_value is not None:
+        backend.clip_by_value(gradients, options.clip_value)
+        norm = None  # it is another one now
+    if options.clip_norm is not None:
+        norm = backend.global_norm(gradients) if norm is None else norm
+        backend.clip_by_global_norm(gradients, norm, options.clip_norm)

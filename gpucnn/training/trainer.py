@@ -10,7 +10,7 @@ import numpy as np
 
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
-from gpucnn.config import HARMLESS_KEYS, Config, flatten
+from gpucnn.config import Config, check_resumable
 from gpucnn.data import (
     Batch,
     BatchLoader,
@@ -21,11 +21,11 @@ from gpucnn.data import (
     in_memory,
     validation_split,
 )
+from gpucnn.environment import describe
 from gpucnn.errors import ConfigError
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
-from gpucnn.training.display import Display
-from gpucnn.training.environment import describe
+from gpucnn.training.display import Display, epoch_line
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
@@ -48,8 +48,23 @@ class Trainer:
         data: the data set; None to read the one that the config names.
         display: where lines go; None prints nothing.
 
+    Attributes:
+        config, backend: as given.
+        classes: the classes' names, in the order of the scores.
+        loader: of the batches to train on; ``loader.dataset`` is the training split.
+        validation: the split held out for choosing the best checkpoint; None without one.
+        test: the test split.
+        normalisation: mean and deviation of each channel of the training split.
+        network, loss, optimizer, schedule: what the config describes.
+        progress: where the run is.
+        run: the run folder; None where nothing is kept.
+
     Raises:
-        GpucnnError: whatever is wrong with the data, the model or the folder, before training.
+        ConfigError: a config that does not fit the data.
+        DataError: files that are missing or damaged.
+        ShapeError: a model that does not fit the images or the classes.
+        BackendError: a backend that cannot work here.
+        CheckpointError: the run folder cannot be made, or is not empty.
     """
 
     def __init__(
@@ -101,7 +116,7 @@ class Trainer:
         self._saved_at = self._since
         self.run: RunFolder | None = None
         if run_dir is not None:
-            self._create_run(Path(run_dir))
+            self.create_run(Path(run_dir))
 
     @classmethod
     def resume(
@@ -129,13 +144,28 @@ class Trainer:
         run.lock()
         original = run.config()
         if config is not None:
-            _refuse_differences(original, config)
+            check_resumable(original, config)
         trainer = cls(config or original, backend, display=display)
         trainer.run = display.run = run
-        run.checkpoints.clean()
+        run.clean()
         trainer._restore(run.checkpoints.newest())
         run.truncate_metrics(trainer.progress.metrics_bytes)
         return trainer
+
+    def create_run(self, path: Path) -> None:
+        """Makes the run folder, as the constructor does where it is given one.
+
+        Args:
+            path: of the folder, which does not exist yet or is empty.
+
+        Raises:
+            CheckpointError: it exists and is not empty, or cannot be made.
+        """
+        self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
+        self.display.run = self.run
+        self.run.write_card(
+            ModelCard(self.loader.dataset.image_shape, self.classes, self.normalisation)
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -218,7 +248,7 @@ class Trainer:
             "seconds": round(self._seconds(), 3),
         }
         self._log(row)
-        self.display.line(_epoch_line(row, split, self.config.training.epochs))
+        self.display.line(epoch_line(row, split, self.config.training.epochs))
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -256,7 +286,11 @@ class Trainer:
             raise self._step.explain(batch, refused)
 
     def evaluate(self, split: str = "test") -> Evaluation:
-        """Evaluates the network as it is, on "test", "validation" or "train" (not augmented)."""
+        """Evaluates the network as it is, on "test", "validation" or "train" (not augmented).
+
+        Raises:
+            ConfigError: this run has no such split.
+        """
         datasets = {"test": self.test, "validation": self.validation, "train": self.loader.dataset}
         dataset = datasets.get(split)
         if dataset is None:
@@ -271,13 +305,19 @@ class Trainer:
         return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
 
     def save(self) -> None:
-        """Saves a checkpoint of the present state, if there is a run folder."""
+        """Saves a checkpoint of the present state, if there is a run folder.
+
+        Raises:
+            NonFiniteError: one of the last steps was not taken.
+            CheckpointError: it cannot be written.
+        """
         if self.run is None:
             return
         self.progress.loss_sum, self.progress.correct = self._read_totals()
         self.progress.seconds = self._seconds()
         arrays = {f"network/{name}": array for name, array in self.network.state().items()}
         arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.state().items()}
+        self.run.sync_metrics()
         self.run.checkpoints.save(Checkpoint(arrays, self.progress))
         self._saved_at = time.perf_counter()
 
@@ -288,14 +328,6 @@ class Trainer:
     def _schedule_factor(self) -> float:
         return self.schedule.factor(self.progress.step, self.total_steps, self.steps_per_epoch)
 
-    def _create_run(self, path: Path) -> None:
-        self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
-        self.display.run = self.run
-        self.run.lock()
-        self.run.write_card(
-            ModelCard(self.loader.dataset.image_shape, self.classes, self.normalisation)
-        )
-
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.network.load_state(checkpoint.group("network"))
         self.optimizer.load_state(checkpoint.group("optimizer"))
@@ -305,14 +337,11 @@ class Trainer:
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""
         if self.run is not None:
-            self._restore_network(self.run.checkpoints.best())
+            self.network.load_state(self.run.checkpoints.best().group("network"))
         result = self.evaluate("test")
         if self.run is not None:
             self.run.write_json("report.json", result.as_json(self.classes))
         return result
-
-    def _restore_network(self, checkpoint: Checkpoint) -> None:
-        self.network.load_state(checkpoint.group("network"))
 
     def _batches(self, dataset: Dataset) -> Any:
         size = self.config.training.evaluation_batch_size
@@ -334,7 +363,7 @@ class Trainer:
         every = self.config.checkpoint
         by_steps = every.every_steps and self.progress.step % every.every_steps == 0
         waited = time.perf_counter() - self._saved_at
-        if by_steps or (every.every_seconds is not None and waited >= every.every_seconds):
+        if by_steps or (every.every_seconds and waited >= every.every_seconds):
             self.save()
 
     def _leave_if_asked(self) -> None:
@@ -386,21 +415,3 @@ class Trainer:
 def _identity(dataset: Dataset) -> Normalisation:
     channels = dataset.image_shape[2]
     return Normalisation((0.0,) * channels, (1.0,) * channels)
-
-
-def _refuse_differences(original: Config, changed: Config) -> None:
-    before, after = flatten(original.tables), flatten(changed.tables)
-    for key in before.keys() | after.keys():
-        if before.get(key) != after.get(key) and not key.startswith(HARMLESS_KEYS):
-            raise ConfigError(
-                f"{key} was {before.get(key)!r} when the run began and cannot become "
-                f"{after.get(key)!r} in its middle; start a new run for that"
-            )
-
-
-def _epoch_line(row: dict[str, Any], split: str, epochs: int) -> str:
-    return (
-        f"epoch {row['epoch']:>3}/{epochs}   train loss {row['train_loss']:.4f}  "
-        f"accuracy {row['train_accuracy']:7.2%}   {split} loss {row[f'{split}_loss']:.4f}  "
-        f"accuracy {row[f'{split}_accuracy']:7.2%}   {row['seconds']:.1f} s"
-    )

@@ -7,7 +7,7 @@
 //     threadIdx.y               the first row within the chunk
 #pragma once
 
-#include "channels.cuh"
+#include "vector.cuh"
 
 // A thread's channels, and its rows: first, first + ROWS, ... below last.
 struct RowSpan {
@@ -27,7 +27,7 @@ struct ChannelRows {
 
     template <typename T>
     struct Tile {
-        Channels<T, WIDTH> row[TILE];
+        Vector<T, WIDTH> row[TILE];
     };
 
     // This thread's part of chunk `number` of `chunk` rows each, the last of which may be shorter.
@@ -60,7 +60,7 @@ struct ChannelRows {
         }
         for (; row < span.last; row += ROWS) {
             const long long offset = row * C + span.channel;
-            function(offset, load_channels<WIDTH>(inputs + offset)...);
+            function(offset, load_vector<WIDTH>(inputs + offset)...);
         }
     }
 
@@ -84,12 +84,21 @@ struct ChannelRows {
         return partial;
     }
 
+    // What this block found for the thread's channels, at [channel, blockIdx.y] of (C, gridDim.y).
+    __device__ __forceinline__ static void store_partial(
+        float* partial, const RowSpan& span, const Vector<float, WIDTH>& values) {
+        for (int i = 0; i < WIDTH; ++i) {
+            const long long first = static_cast<long long>(span.channel + i) * gridDim.y;
+            partial[first + blockIdx.y] = values.of[i];
+        }
+    }
+
    private:
     template <typename T>
     __device__ __forceinline__ static Tile<T> load_tile(const T* address) {
         Tile<T> tile;
         for (int i = 0; i < TILE; ++i) {
-            tile.row[i] = load_channels<WIDTH>(address + i * STEP);
+            tile.row[i] = load_vector<WIDTH>(address + i * STEP);
         }
         return tile;
     }

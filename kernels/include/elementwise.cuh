@@ -4,23 +4,9 @@
 // reads and writes whole lines. The last thread of all may find fewer, and takes them one by one.
 #pragma once
 
+#include "vector.cuh"
+
 constexpr int VECTOR = 4;
-
-// VECTOR elements that are moved as one. Arrays begin on boundaries of 16 bytes.
-template <typename T>
-struct alignas(VECTOR * sizeof(T)) Vector {
-    T element[VECTOR];
-};
-
-template <typename T>
-__device__ __forceinline__ Vector<T> load_vector(const T* address) {
-    return *reinterpret_cast<const Vector<T>*>(address);
-}
-
-template <typename T>
-__device__ __forceinline__ void store_vector(T* address, const Vector<T>& vector) {
-    *reinterpret_cast<Vector<T>*>(address) = vector;
-}
 
 // The first of the VECTOR elements that are this thread's.
 __device__ __forceinline__ long long first_element() {
@@ -33,15 +19,15 @@ __device__ __forceinline__ void map_elements(
     long long count, Function function, Output* output, const Inputs*... inputs) {
     const long long first = first_element();
     if (first + VECTOR <= count) {
-        Vector<Output> results;
-        [&](const Vector<Inputs>&... values) {
+        Vector<Output, VECTOR> results;
+        [&](const Vector<Inputs, VECTOR>&... values) {
             for (int i = 0; i < VECTOR; ++i) {
-                results.element[i] = function(values.element[i]...);
+                results.of[i] = function(values.of[i]...);
             }
-        }(load_vector(inputs + first)...);
+        }(load_vector<VECTOR>(inputs + first)...);
         store_vector(output + first, results);
     } else {
-        // Fewer than VECTOR turns, which the compiler does not know.
+        // At most VECTOR - 1 turns; without this the compiler unrolls for more.
 #pragma unroll 1
         for (long long i = first; i < count; ++i) {
             output[i] = function(inputs[i]...);

@@ -7,7 +7,7 @@
 // Pointers that are not used may be null.
 #pragma once
 
-#include "channels.cuh"
+#include "vector.cuh"
 
 template <bool BIAS, bool RESIDUAL, bool RECTIFIED>
 struct Epilogue {
@@ -16,14 +16,14 @@ struct Epilogue {
 
     // For WIDTH neighbouring channels, the first of which is `channel`.
     template <int WIDTH>
-    __device__ __forceinline__ Channels<float, WIDTH> operator()(
-        Channels<float, WIDTH> values, int channel, long long place) const {
-        const SumOfChannels sum;
+    __device__ __forceinline__ Vector<float, WIDTH> operator()(
+        Vector<float, WIDTH> values, int channel, long long place) const {
+        const SumOfVectors sum;
         if (BIAS) {
-            values = sum(values, load_channels<WIDTH>(bias + channel));
+            values = sum(values, load_vector<WIDTH>(bias + channel));
         }
         if (RESIDUAL) {
-            values = sum(values, load_channels<WIDTH>(residual + place));
+            values = sum(values, load_vector<WIDTH>(residual + place));
         }
         for (int i = 0; i < WIDTH; ++i) {
             values.of[i] = RECTIFIED && values.of[i] < 0.0f ? 0.0f : values.of[i];
@@ -40,12 +40,12 @@ struct Epilogue {
         Sums& sums, int rows, int columns, int channel, const Place& place) const {
         if (BIAS) {
             sums.template add_to_rows<WIDTH>(columns, [&](int column) {
-                return load_channels<WIDTH>(bias + (channel + column));
+                return load_vector<WIDTH>(bias + (channel + column));
             });
         }
         if (RESIDUAL) {
             sums.template add_to_all<WIDTH>(rows, columns, [&](int row, int column) {
-                return load_channels<WIDTH>(residual + (place(row) + column));
+                return load_vector<WIDTH>(residual + (place(row) + column));
             });
         }
         if (RECTIFIED) {
@@ -54,6 +54,6 @@ struct Epilogue {
     }
 
     __device__ __forceinline__ float operator()(float sum, int channel, long long place) const {
-        return (*this)(Channels<float, 1>{{sum}}, channel, place).of[0];
+        return (*this)(Vector<float, 1>{{sum}}, channel, place).of[0];
     }
 };

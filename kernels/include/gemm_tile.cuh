@@ -12,12 +12,12 @@
 // half is enough for a warp where lanes next to each other, or next but one, read the same.
 //
 // How an operand is found in global memory is the kernel's own business: it gives a function that
-// reads VECTOR neighbouring values. That is told where the step begins, which is the same for all
-// threads, and how deep in the step the values lie: what follows from the first alone is computed
-// once for a warp, on other units than those that are busy.
+// reads VECTOR neighbouring values. That gets the step's beginning, equal for all threads, and the
+// depth within the step, apart: what depends on the beginning alone is then computed once a warp,
+// on the uniform units, and not on those that are busy.
 #pragma once
 
-#include "floats.cuh"
+#include "vector.cuh"
 
 template <int BLOCK_M, int BLOCK_N, int BLOCK_K, int THREAD_M, int THREAD_N>
 struct GemmTile {
@@ -72,7 +72,7 @@ struct GemmTile {
         static constexpr int STEPS = BLOCK_K / DEPTH_AT_ONCE;
         static_assert(ROWS * STEPS * VECTOR * THREADS == SIZE * BLOCK_K, "equal shares");
 
-        Floats<VECTOR> values[ROWS][STEPS];
+        Vector<float, VECTOR> values[ROWS][STEPS];
 
         // The i-th of this thread's rows.
         __device__ __forceinline__ static int row(int i) {
@@ -120,7 +120,7 @@ struct GemmTile {
         static constexpr int STEPS = BLOCK_K / DEPTH_AT_ONCE;
         static_assert(ROWS * STEPS * VECTOR * THREADS == SIZE * BLOCK_K, "equal shares");
 
-        Floats<VECTOR> values[ROWS][STEPS];
+        Vector<float, VECTOR> values[ROWS][STEPS];
 
         // The first row of this thread's i-th vector.
         __device__ __forceinline__ static int row(int i) {
@@ -149,7 +149,7 @@ struct GemmTile {
             for (int j = 0; j < STEPS; ++j) {
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i) {
-                    store_channels(&operand[depth(j)][row(i)], values[i][j]);
+                    store_vector(&operand[depth(j)][row(i)], values[i][j]);
                 }
             }
         }
@@ -188,14 +188,14 @@ struct GemmTile {
             const Operand<BLOCK_M>& a, const Operand<BLOCK_N>& b) {
 #pragma unroll UNROLLED_K
             for (int k = 0; k < BLOCK_K; ++k) {
-                Floats<QUAD> left[THREAD_M / QUAD], right[THREAD_N / QUAD];
+                Vector<float, QUAD> left[THREAD_M / QUAD], right[THREAD_N / QUAD];
 #pragma unroll
                 for (int i = 0; i < THREAD_M; i += QUAD) {
-                    left[i / QUAD] = load_channels<QUAD>(&a[k][row(i)]);
+                    left[i / QUAD] = load_vector<QUAD>(&a[k][row(i)]);
                 }
 #pragma unroll
                 for (int j = 0; j < THREAD_N; j += QUAD) {
-                    right[j / QUAD] = load_channels<QUAD>(&b[k][column(j)]);
+                    right[j / QUAD] = load_vector<QUAD>(&b[k][column(j)]);
                 }
 #pragma unroll
                 for (int i = 0; i < THREAD_M; ++i) {
@@ -207,14 +207,14 @@ struct GemmTile {
             }
         }
 
-        // Adds read_vector(column) to every row of the tile's first `columns` columns, a multiple of
-        // VECTOR.
+        // Adds read_vector(column) to every row of the tile's first `columns` columns, a multiple
+        // of VECTOR.
         template <int VECTOR, typename ReadVector>
         __device__ __forceinline__ void add_to_rows(int columns, const ReadVector& read_vector) {
 #pragma unroll
             for (int j = 0; j < THREAD_N; j += VECTOR) {
                 if (column(j) < columns) {
-                    const Floats<VECTOR> values = read_vector(column(j));
+                    const Vector<float, VECTOR> values = read_vector(column(j));
 #pragma unroll
                     for (int i = 0; i < THREAD_M; ++i) {
 #pragma unroll
@@ -235,7 +235,7 @@ struct GemmTile {
 #pragma unroll
                 for (int j = 0; j < THREAD_N; j += VECTOR) {
                     if (row(i) < rows && column(j) < columns) {
-                        const Floats<VECTOR> values = read_vector(row(i), column(j));
+                        const Vector<float, VECTOR> values = read_vector(row(i), column(j));
 #pragma unroll
                         for (int e = 0; e < VECTOR; ++e) {
                             value[i][j + e] += values.of[e];
@@ -266,7 +266,7 @@ struct GemmTile {
 #pragma unroll
                 for (int j = 0; j < THREAD_N; j += VECTOR) {
                     if (row(i) < rows && column(j) < columns) {
-                        Floats<VECTOR> values;
+                        Vector<float, VECTOR> values;
 #pragma unroll
                         for (int e = 0; e < VECTOR; ++e) {
                             values.of[e] = value[i][j + e];

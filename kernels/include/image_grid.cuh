@@ -12,7 +12,7 @@ __device__ __forceinline__ int image_stride() {
 }
 
 // Which element of its image, or which vector of elements, is this thread's. The last block goes
-// beyond the image, and in an image of nearly 2³¹ elements beyond the ints.
+// beyond the image.
 __device__ __forceinline__ unsigned element_of_image() {
     return blockIdx.x * blockDim.x + threadIdx.x;
 }

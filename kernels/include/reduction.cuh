@@ -1,7 +1,7 @@
 // Reductions over a warp and over a block, in an order that never changes.
 //
-// `combine` must be commutative to the last bit (+ and max are), so that all threads get the same
-// result.
+// `combine` must be commutative to the last bit, so that all threads get the same result. Sum is;
+// Maximum is but for NaN, which its users look for themselves.
 #pragma once
 
 constexpr int WARP = 32;

@@ -11,15 +11,15 @@ __device__ __forceinline__ void update_elements(
     long long count, Function function, const float* gradients, States*... states) {
     const long long first = first_element();
     if (first + VECTOR <= count) {
-        const Vector<float> gradient = load_vector(gradients + first);
-        [&](Vector<States>... state) {
+        const Vector<float, VECTOR> gradient = load_vector<VECTOR>(gradients + first);
+        [&](Vector<States, VECTOR>... state) {
             for (int i = 0; i < VECTOR; ++i) {
-                function(gradient.element[i], state.element[i]...);
+                function(gradient.of[i], state.of[i]...);
             }
             (store_vector(states + first, state), ...);
-        }(load_vector(states + first)...);
+        }(load_vector<VECTOR>(states + first)...);
     } else {
-        // Fewer than VECTOR turns, which the compiler does not know.
+        // At most VECTOR - 1 turns; without this the compiler unrolls for more.
 #pragma unroll 1
         for (long long i = first; i < count; ++i) {
             function(gradients[i], states[i]...);

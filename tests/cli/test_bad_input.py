@@ -108,8 +108,10 @@ CONFIGS = {
     "clip_norm below zero": ("[training]\nclip_norm = -1.0", "training.clip_norm", "above 0"),
     "clip_norm not a number": ("[training]\nclip_norm = nan", "training.clip_norm = nan"),
     "clip_value zero": ("[training]\nclip_value = 0.0", "training.clip_value", "above 0"),
-    "every_steps zero": ("[checkpoint]\nevery_steps = 0", "checkpoint.every_steps", "1 or more"),
-    "every_seconds zero": ("[checkpoint]\nevery_seconds = 0", "checkpoint.every_seconds"),
+    "every_steps below zero": (
+        "[checkpoint]\nevery_steps = -1", "checkpoint.every_steps", "0 or more"),
+    "every_seconds below zero": (
+        "[checkpoint]\nevery_seconds = -0.5", "checkpoint.every_seconds", "0 or more"),
     "validation of all": ("[data]\nvalidation = 1.0", "data.validation = 1.0", "below 1"),
     "validation not a number": ("[data]\nvalidation = nan", "data.validation = nan"),
     "validation of too little": ("[data]\nvalidation = 1e-6", "validation fraction"),
@@ -217,8 +219,12 @@ ARGUMENTS = {
     "gradcheck of no file": (("gradcheck", "none.toml"), "there is no such config file"),
     "bench of no problem": (("bench", "kernels", "--problem", "x", "--backend", "numpy"),
                             'there is no problem "x"'),
-    "bench of other kernels": (("bench", "kernels", "--kernels", "none", "--backend", "numpy"),
+    "bench of other kernels": (("bench", "kernels", "--kernels", ".", "--backend", "numpy"),
                                "the numpy backend has no kernels"),
+    "bench of kernels that are not there": (
+        ("bench", "kernels", "--kernels", "none"), "'none' does not exist"),
+    "build of kernels that are not there": (
+        ("kernels", "build", "--kernels", "none"), "'none' does not exist"),
     "plot of an unknown kind": (("bench", "kernels", "--plot", "x.xyz"), "x.xyz must end in .png"),
     "plot into no folder": (("bench", "kernels", "--plot", "no/x.png"), "there is no folder no"),
     "results into no folder": (("bench", "kernels", "--json", "no/x"), "there is no folder no"),
@@ -368,3 +374,10 @@ def test_stdout_that_is_full(place):
         )  # fmt: skip
     assert answer.returncode == 2
     assert answer.stderr == "error: No space left on device\n"
+
+
+def test_a_gpu_of_the_backend_in_the_environment(cli, place, monkeypatch, snapshot):
+    before = snapshot(place)
+    monkeypatch.setenv("GPUCNN_BACKEND", "numpy")
+    refused(cli("train", "good.toml", "--device", "1"), "the numpy backend has no GPUs")
+    assert snapshot(place) == before

@@ -3,7 +3,7 @@ import oracle
 import pytest
 
 from gpucnn.errors import ConfigError, ShapeError
-from gpucnn.layers import Context, Conv2d
+from gpucnn.layers import Context, Conv2d, layers
 
 
 def declared(layer, backend, shape):
@@ -27,6 +27,28 @@ def declared(layer, backend, shape):
 def test_output_shape(exact, layer, expected):
     assert declared(layer, exact, (9, 10, 4)) == expected
     assert layer.output_shape == expected
+
+
+@pytest.mark.parametrize(
+    ("padding", "sides"),
+    [
+        (2, ((2, 2), (2, 2))),
+        ([1, 2], ((1, 1), (2, 2))),
+        ([[1, 2], [0, 1]], ((1, 2), (0, 1))),
+        ([1, [0, 3]], ((1, 1), (0, 3))),
+        ("same", ((1, 1), (1, 1))),
+    ],
+)
+def test_padding_in_a_config(exact, padding, sides):
+    layer = layers.create({"type": "conv2d", "filters": 8, "kernel": 3, "padding": padding}, "here")
+    declared(layer, exact, (9, 10, 4))
+    assert layer.padding == sides
+
+
+@pytest.mark.parametrize("padding", [[1], [1, 2, 3], [[1, 2, 3], 1], [[[1, 2], 1], 1], 1.5, "all"])
+def test_padding_that_cannot_be_in_a_config(padding):
+    with pytest.raises(ConfigError, match=r"here.*padding"):
+        layers.create({"type": "conv2d", "filters": 8, "kernel": 3, "padding": padding}, "here")
 
 
 @pytest.mark.parametrize("size", [(9, 10), (1, 1), (2, 7), (3, 4)])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gpucnn.errors import CheckpointError
+from gpucnn.files import remove_unfinished
 from gpucnn.training import checkpoint as module
 from gpucnn.training.checkpoint import Checkpoint, CheckpointFolder, Progress, read_checkpoint
 
@@ -189,6 +190,19 @@ def test_the_newest_two_and_the_best_are_kept(folder):
         assert len(list(folder.folder.iterdir())) == 2 * len(wanted)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+@pytest.mark.parametrize(
+    "stem", ["step-00000001-good", "step-1", "step-000000001", "step-٠٠٠٠٠٠٠١"]
+)
+def test_files_of_others_stay_and_do_not_count(stem, suffix, folder, tmp_path):
+    stray = tmp_path / f"{stem}{suffix}"
+    stray.write_text("mine")
+    fill(folder, 1, 2, 3)
+    assert folder.steps() == [2, 3]
+    assert stray.read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 5
+
+
 def test_a_new_best_replaces_the_old(folder):
     for step, best in ((1, 1), (2, 1), (3, 1), (4, 4), (5, 4), (6, 4), (7, 4)):
         folder.save(make(step, best))
@@ -299,7 +313,7 @@ def test_a_disk_that_is_full(mount_disk):
 def test_what_a_killed_process_left_is_removed(folder, tmp_path):
     fill(folder, 1)
     script = (
-        "import os, signal, sys; from pathlib import Path; import gpucnn.training.files as f\n"
+        "import os, signal, sys; from pathlib import Path; import gpucnn.files as f\n"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "f.write_atomically(Path(sys.argv[1]) / 'step-00000002.safetensors', b'half')\n"
     )
@@ -307,6 +321,6 @@ def test_what_a_killed_process_left_is_removed(folder, tmp_path):
     assert died.returncode == -9
     assert [path.name for path in tmp_path.glob("*.unfinished")]
     assert folder.newest().progress.step == 1
-    folder.clean()
+    remove_unfinished(tmp_path)
     assert not list(tmp_path.glob("*.unfinished"))
     assert_same(folder.newest(), make(1))

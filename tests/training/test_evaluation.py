@@ -75,6 +75,17 @@ def test_against_a_direct_computation(loss, by_hand, size, network, dataset):
         assert share == pytest.approx((scores.argmax(1)[labels == k] == k).mean())
 
 
+def test_scores_are_read_a_few_batches_at_a_time(network, dataset, monkeypatch):
+    """To read one is to wait for the device, and it would wait for the host in turn."""
+    events, forward, to_numpy = [], network.forward, network.backend.to_numpy
+    monkeypatch.setattr(network, "forward", lambda x: (events.append("run"), forward(x))[1])
+    monkeypatch.setattr(
+        network.backend, "to_numpy", lambda array: (events.append("read"), to_numpy(array))[1]
+    )
+    run(network, dataset, SoftmaxCrossEntropy(), size=1)
+    assert events == ["run"] * 16 + ["read"] * 16 + ["run"] * 7 + ["read"] * 7 + ["read"]
+
+
 def test_rows_with_a_nan_count_as_wrong(network, dataset):
     network.parameters()["1.linear.weight"].value[...] = np.nan
     result = run(network, dataset, SoftmaxCrossEntropy())

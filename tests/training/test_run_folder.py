@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,11 +56,45 @@ def test_open_refuses_what_no_run_made(tmp_path):
         RunFolder.open(tmp_path / "photo.png")
 
 
-def test_next_free(tmp_path):
-    assert RunFolder.next_free(tmp_path / "runs", "mnist").name == "mnist-1"
-    for name in ("mnist-1", "mnist-2", "mnist-4", "digits-3"):
+def test_the_next_free_folder_is_made(tmp_path):
+    assert RunFolder.make_next_free(tmp_path / "new" / "runs", "mnist").name == "mnist-1"
+    for name in ("mnist-1", "mnist-4", "digits-3"):
         (tmp_path / name).mkdir()
-    assert RunFolder.next_free(tmp_path, "mnist") == tmp_path / "mnist-3"
+    (tmp_path / "mnist-2").write_text("a file")
+    assert RunFolder.make_next_free(tmp_path, "mnist") == tmp_path / "mnist-3"
+    assert (tmp_path / "mnist-3").is_dir()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        RunFolder.make_next_free(tmp_path / "mnist-2", "mnist")
+
+
+def test_runs_started_together_get_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: RunFolder.make_next_free(tmp_path, "run"), range(40)))
+    assert sorted(folders) == sorted(tmp_path / f"run-{number}" for number in range(1, 41))
+
+
+def test_create_locks_before_it_writes(tmp_path, make_config, monkeypatch):
+    """Two that found the same folder empty: the second writes nothing, whenever it comes."""
+    first = RunFolder.create(tmp_path, make_config(), {"by": "the first"})
+    monkeypatch.setattr(RunFolder, "_refuse_if_taken", lambda self: None)  # noqa: ARG005
+    with pytest.raises(CheckpointError, match="another process is training there"):
+        RunFolder.create(tmp_path, make_config("seed=8"), {"by": "the second"})
+    monkeypatch.undo()
+    assert first.read_json("environment.json") == {"by": "the first"}
+
+
+def test_create_looks_again_when_it_has_the_lock(tmp_path, make_config, monkeypatch):
+    lock = RunFolder.lock
+
+    def after_another(self):
+        monkeypatch.undo()
+        RunFolder.create(tmp_path, make_config(), {"by": "the first"}).unlock()
+        lock(self)
+
+    monkeypatch.setattr(RunFolder, "lock", after_another)
+    with pytest.raises(CheckpointError, match="is not empty"):
+        RunFolder.create(tmp_path, make_config("seed=8"), {"by": "the second"})
+    assert RunFolder.open(tmp_path).read_json("environment.json") == {"by": "the first"}
 
 
 def test_a_second_process_is_refused_until_the_first_ends(run):
@@ -68,6 +103,7 @@ def test_a_second_process_is_refused_until_the_first_ends(run):
         "run = RunFolder.open(Path(sys.argv[1])); run.lock(); print('locked', flush=True)\n"
         "sys.stdin.read()\n"
     )
+    run.unlock()
     command = [sys.executable, "-c", script, str(run.path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

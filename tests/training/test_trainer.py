@@ -1,9 +1,11 @@
+import os
 import signal
 
 import numpy as np
 import pytest
 
 from gpucnn.backends import get_backend
+from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.config import flatten
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.training.checkpoint import read_checkpoint
@@ -157,10 +159,43 @@ def test_resumed_from_an_older_checkpoint(make_trainer, tmp_path, outcome, unint
 
 def test_unfinished_files_are_removed_on_resume(make_trainer, tmp_path):
     make_trainer(run_dir=tmp_path / "run").fit()
-    half = tmp_path / "run" / "checkpoints" / "step-00000099.safetensors.unfinished"
-    half.write_bytes(b"half")
+    for folder in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
+        (folder / "file.unfinished").write_bytes(b"half")
     Trainer.resume(tmp_path / "run", "numpy")
-    assert not half.exists()
+    assert not list(tmp_path.rglob("*.unfinished"))
+
+
+def test_metrics_are_durable_before_a_checkpoint_tells_their_length(
+    make_trainer, tmp_path, monkeypatch
+):
+    trainer = make_trainer(run_dir=tmp_path / "run")
+    metrics, durable, saved = tmp_path / "run" / "metrics.jsonl", {}, []
+    fsync, save = os.fsync, trainer.run.checkpoints.save
+
+    def noted_fsync(descriptor):
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        durable[status.st_ino] = status.st_size
+
+    def noted_save(checkpoint):
+        length = checkpoint.progress.metrics_bytes
+        saved.append((length, durable.get(metrics.stat().st_ino) if length else length))
+        save(checkpoint)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    trainer.run.checkpoints.save = noted_save
+    trainer.fit()
+    assert len({length for length, _ in saved}) == 4  # none, and a line more each epoch
+    assert all(length == on_disk for length, on_disk in saved)
+
+
+def test_every_zero_steps_or_seconds_is_never(make_trainer, tmp_path):
+    overrides = ("checkpoint.every_steps=0", "checkpoint.every_seconds=0")
+    trainer, saved = make_trainer(*overrides, run_dir=tmp_path / "run"), []
+    trainer.run.checkpoints.save = lambda c: saved.append(c.progress.step)
+    trainer._finish = lambda: None  # there is no best checkpoint to evaluate
+    trainer.fit()
+    assert saved == [0, *range(STEPS_PER_EPOCH, STEPS + 1, STEPS_PER_EPOCH)]
 
 
 def test_every_seconds_saves_too(make_trainer, tmp_path):
@@ -245,6 +280,24 @@ def test_clip_by_value_then_by_norm(make_trainer):
     )
 
 
+@pytest.mark.parametrize(
+    ("by_value", "by_norm", "norms"),
+    [(False, False, 1), (True, False, 1), (False, True, 1), (True, True, 2)],
+)
+def test_the_norm_is_computed_again_only_where_clipping_needs_it(
+    by_value, by_norm, norms, make_config, monkeypatch
+):
+    config, calls, global_norm = make_config(), [], NumpyBackend.global_norm
+    config.training.clip_value = 1.0 if by_value else None
+    config.training.clip_norm = 1.0 if by_norm else None
+    trainer = Trainer(config, "numpy")
+    monkeypatch.setattr(
+        NumpyBackend, "global_norm", lambda self, g: (calls.append(g), global_norm(self, g))[1]
+    )
+    trainer.train_step(next(trainer.loader.batches(0)))
+    assert len(calls) == norms
+
+
 def harmless(name):
     return name.startswith(("data.root", "data.workers", "data.memory_limit_mb", "checkpoint."))
 
@@ -284,6 +337,19 @@ def test_other_keys_are_refused_by_name(key, value, make_trainer, make_config, t
     changed = make_config(f"{key}={value}")
     assert not harmless(key)
     with pytest.raises(ConfigError, match=rf"^{key} was .* and cannot become .* start a new run"):
+        Trainer.resume(tmp_path / "run", "numpy", changed)
+
+
+def test_the_first_key_by_name_is_refused(make_trainer, make_config, tmp_path):
+    make_trainer(run_dir=tmp_path / "run").run.unlock()
+    changed = make_config(
+        "training.epochs=4",
+        "seed=8",
+        "optimizer.beta1=0.8",
+        "schedule.final=0.1",
+        "augment.flip=false",
+    )
+    with pytest.raises(ConfigError, match=r"^augment\.flip"):
         Trainer.resume(tmp_path / "run", "numpy", changed)
 
 

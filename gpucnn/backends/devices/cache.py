@@ -16,8 +16,9 @@ import sys
 import tempfile
 import threading
 import weakref
-from contextlib import suppress
 from pathlib import Path
+
+from gpucnn.files import write_atomically
 
 FORMAT = "gpucnn-1"
 """Part of every key; another number leaves all older entries behind."""
@@ -41,9 +42,6 @@ def default_folder() -> Path | None:
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return Path(base) / "gpucnn" / "cache" if base else None
     try:
         home = Path.home()
     except RuntimeError:
@@ -91,7 +89,7 @@ class Cache:
             if path is None:
                 raise FileNotFoundError("there is no home folder")
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(path, _sealed(content))
+            write_atomically(path, _sealed(content))
         except OSError as error:
             self._memory[key] = content
             self._warn(error)
@@ -109,7 +107,7 @@ class Cache:
                 weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
             path = self._temporary / key
             if not path.exists():
-                _write(path, _sealed(content))
+                write_atomically(path, _sealed(content))
         return path
 
     def _place(self, key: str) -> Path | None:
@@ -136,20 +134,3 @@ def _sealed(content: bytes) -> bytes:
 def _opened(sealed: bytes) -> bytes | None:
     content, trailer = sealed[:-_TRAILER], sealed[-_TRAILER:]
     return content if trailer == _MARK + hashlib.sha256(content).digest() else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(
-        prefix=f"{path.name[:16]}.", suffix=".part", dir=path.parent
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import gpucnn
-from gpucnn.errors import BackendError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import BackendError, did_you_mean
 
 Constant: TypeAlias = int | bool
 

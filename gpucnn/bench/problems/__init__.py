@@ -10,8 +10,7 @@ from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem
 from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.bench.problems.pooling import average_pooling, global_average_pooling, max_pooling
-from gpucnn.errors import ConfigError
-from gpucnn.registry import did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
 

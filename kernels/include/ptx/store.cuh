@@ -5,8 +5,14 @@
 #pragma once
 
 #include "ptx/instruction.cuh"
+#include "vector.cuh"
 
-// Four floats; the address is a multiple of 16, and never one of shared memory.
-__device__ __forceinline__ void store_four(float* address, const float (&values)[4]) {
-    PTX_STORE_X4("st.global.v4.f32", address, values);
+// The address is never one of shared memory.
+template <int COUNT>
+__device__ __forceinline__ void store_global(float* address, const Vector<float, COUNT>& values) {
+    if constexpr (COUNT == 4) {
+        PTX_STORE_X4("st.global.v4.f32", address, values.of);
+    } else {
+        store_vector(address, values);
+    }
 }

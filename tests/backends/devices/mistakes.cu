@@ -334,18 +334,18 @@ __global__ void large_array(const float* x, float* y) {  // large_array
 
 __global__ void stores_out_of_bounds(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
-        store_four(y + 256, {1.0f, 2.0f, 3.0f, 4.0f});  // stores_out_of_bounds
+        store_global<4>(y + 256, {{1.0f, 2.0f, 3.0f, 4.0f}});  // stores_out_of_bounds
     }
 }
 
 __global__ void misaligned_store(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
-        store_four(y + 2, {1.0f, 2.0f, 3.0f, 4.0f});  // misaligned_store
+        store_global<4>(y + 2, {{1.0f, 2.0f, 3.0f, 4.0f}});  // misaligned_store
     }
 }
 
 __global__ void stores_overlap(const float* x, float* y) {
-    store_four(y + threadIdx.x / 2 * 4, {1.0f, 2.0f, 3.0f, 4.0f});  // stores_overlap
+    store_global<4>(y + threadIdx.x / 2 * 4, {{1.0f, 2.0f, 3.0f, 4.0f}});  // stores_overlap
 }
 
 __global__ void wrong_width(const float* x, float* y) {

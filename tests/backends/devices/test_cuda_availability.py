@@ -177,10 +177,23 @@ def test_importing_gpucnn_imports_no_cupy():
 def test_the_backend_by_name(installed):
     installed(gpus=2)
     assert why_not("cuda") == ""
-    for name, device, ordinal in (("cuda", None, 0), ("cuda:1", None, 1), (":1", None, 1),
-                                  ("cuda", 1, 1), ("auto", 1, 1), ("cuda:0", 1, 1)):  # fmt: skip
-        backend = get_backend(name, device=device)
+    for name, ordinal in (("cuda", 0), ("cuda:1", 1), (":1", 1), ("auto:1", 1)):
+        backend = get_backend(name)
         assert (backend.name, backend.device.ordinal) == ("cuda", ordinal)
+
+
+def test_a_number_alone_is_of_the_backend_in_the_environment(installed, monkeypatch):
+    installed(gpus=3)
+    for chosen, ordinal in (("cuda", 1), ("cuda:2", 1), ("auto", 1), (":2", 1), ("", 1)):
+        monkeypatch.setenv("GPUCNN_BACKEND", chosen)
+        assert get_backend(":1").device.ordinal == ordinal
+    monkeypatch.setenv("GPUCNN_BACKEND", "cuda:2")
+    assert get_backend().device.ordinal == 2
+    assert get_backend("cuda:1").device.ordinal == 1
+    for chosen in ("numpy", "emulator"):
+        monkeypatch.setenv("GPUCNN_BACKEND", chosen)
+        with pytest.raises(BackendError, match=f"the {chosen} backend has no GPUs"):
+            get_backend(":1")
 
 
 def test_names_that_cannot_be(installed):
@@ -194,6 +207,11 @@ def test_names_that_cannot_be(installed):
     ):
         with pytest.raises(BackendError, match=words):
             get_backend(name)
+
+
+def test_no_one_tells_of_a_backend_that_there_is_not():
+    with pytest.raises(BackendError, match='no backend "tpu"'):
+        why_not("tpu")
 
 
 def test_no_backend_without_a_gpu(installed):

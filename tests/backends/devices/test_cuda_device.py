@@ -16,8 +16,8 @@ from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
 from gpucnn.backends.devices.cuda.staging import SLOT, SLOTS
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.environment import describe
 from gpucnn.errors import BackendError
-from gpucnn.training.environment import describe
 
 SOURCE = KernelSource("activation.cu")
 GRID, BLOCK = (2, 1, 1), (256, 1, 1)

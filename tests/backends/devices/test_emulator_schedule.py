@@ -378,7 +378,7 @@ print(backend.to_numpy(backend.relu_forward(backend.asarray(np.array([-1.0, 2.0]
         for _ in range(2)
     ]
     assert [process.communicate()[0] for process in running] == ["[0. 2.]\n"] * 2
-    assert not list((tmp_path / "cache").glob("*.part"))
+    assert not list((tmp_path / "cache").glob("*.unfinished"))
 
 
 @needs_compiler

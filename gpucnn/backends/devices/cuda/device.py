@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda.availability import cuda_version, driver_release, why_unavailable
-from gpucnn.backends.devices.cuda.failures import (
-    amount,
-    explained,
-    failures,
-    launch_failed,
-    load_failed,
-)
+from gpucnn.backends.devices.cuda.failures import explained, failures, launch_failed, load_failed
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of, compiler_build
 from gpucnn.backends.devices.cuda.staging import Staging
@@ -30,6 +24,7 @@ from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
 from gpucnn.processor import thread_on_each_core
+from gpucnn.units import byte_text
 
 _NULL = np.uintp(0)
 
@@ -100,7 +95,7 @@ class CudaDevice(Device):
             self._use()
             return self._cupy.empty(shape, dtype)
         except self._failures as error:
-            asked = amount(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+            asked = byte_text(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
             doing = f"{asked} for an array of shape {shape}, {dtype}, do not fit"
             raise explained(self._cupy, error, doing) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpucnn.errors import BackendError
+from gpucnn.units import byte_text
 
 # What the driver and the runtime number alike.
 _INVALID_VALUE = 1
@@ -63,7 +64,7 @@ def load_failed(cupy: Any, error: Exception, doing: str) -> BackendError:
 def no_pinned_memory(error: Exception, size: int) -> BackendError:
     """An error for memory of the host that cannot be locked, so that the GPU reads it."""
     return BackendError(
-        f"{amount(size)} of the host's memory cannot be locked for copies to the GPU ({error}); "
+        f"{byte_text(size)} of the host's memory cannot be locked for copies to the GPU ({error}); "
         "free memory of the host, or make the batch smaller (training.batch_size)"
     )
 
@@ -79,17 +80,10 @@ def _out_of_memory(cupy: Any, doing: str) -> BackendError:
     pool = cupy.get_default_memory_pool()
     free, total = cupy.cuda.runtime.memGetInfo()
     limit = pool.get_limit()
-    limited = f", of {amount(limit)} that CUPY_GPU_MEMORY_LIMIT allows" if limit else ""
+    held = byte_text(pool.used_bytes())
+    limited = f", of {byte_text(limit)} that CUPY_GPU_MEMORY_LIMIT allows" if limit else ""
     return BackendError(
-        f"the GPU's memory is full: {doing}; arrays hold {amount(pool.used_bytes())}{limited}, and "
-        f"{amount(free)} of the GPU's {amount(total)} are free; make the batch smaller "
+        f"the GPU's memory is full: {doing}; arrays hold {held}{limited}, and "
+        f"{byte_text(free)} of the GPU's {byte_text(total)} are free; make the batch smaller "
         "(training.batch_size), or the model"
     )
-
-
-def amount(number: int) -> str:
-    """Bytes as people read them, such as "1.5 GiB"."""
-    if number < 1024:
-        return f"{number} bytes"
-    power = min((number.bit_length() - 1) // 10, 4)
-    return f"{number / 1024**power:.1f} {'KMGT'[power - 1]}iB"

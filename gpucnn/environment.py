@@ -56,7 +56,7 @@ def packages() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of the checkout this package runs from, "-dirty" if changed; None elsewhere."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]

@@ -1,1 +1,0 @@
-"""The CUDA sources, installed as the data of this package: ``gpucnn.kernels``."""

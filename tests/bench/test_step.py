@@ -1,0 +1,68 @@
+"""What a step that is timed does; on how long it takes there is nothing to test."""
+
+import numpy as np
+import pytest
+
+from gpucnn.backends import get_backend
+from gpucnn.bench import step as module
+from gpucnn.bench.step import compare_steps
+from gpucnn.bench.torch_device import is_installed
+from gpucnn.config import Config
+
+LIMIT = 1e-3
+"""Far below what the gradient of the first steps has, element by element and as a whole."""
+
+
+def config(**clipping):
+    layers = [{"type": "flatten"}, {"type": "linear", "features": "classes"}]
+    return Config(
+        {
+            "data": {"name": "digits"},
+            "model": {"name": "sequential", "layers": layers},
+            "optimizer": {"name": "sgd", "learning_rate": 0.01},
+            "training": {"batch_size": 4, **clipping},
+        }
+    )
+
+
+def timed_gradients(monkeypatch, maker, gradients, clipping, against_torch):
+    """The gradients that the last timed step left, of each network that ``maker`` made."""
+    made, make = [], getattr(module, maker)
+
+    def noted(*args, **options):
+        made.append(make(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(module, maker, noted)
+    numpy = get_backend("numpy")
+    compare_steps(config(**clipping), (4, 4, 1), 3, numpy, against_torch, repetitions=2)
+    return [gradients(one) for one in made]
+
+
+def of_ours(network):
+    return network.gradients
+
+
+def of_torch(module):
+    return np.concatenate([p.grad.numpy().ravel() for p in module.parameters()])
+
+
+def check(monkeypatch, *contestant):
+    for free in timed_gradients(monkeypatch, *contestant[:2], {}, contestant[2]):
+        assert abs(free).min(where=free != 0, initial=1.0) < LIMIT < abs(free).max()
+    by_value = {"clip_value": LIMIT}
+    for gradient in timed_gradients(monkeypatch, *contestant[:2], by_value, contestant[2]):
+        assert abs(gradient).max() == pytest.approx(LIMIT)
+    both = {"clip_value": LIMIT, "clip_norm": LIMIT / 2}
+    for gradient in timed_gradients(monkeypatch, *contestant[:2], both, contestant[2]):
+        assert np.linalg.norm(gradient) == pytest.approx(LIMIT / 2, rel=1e-3)
+        assert np.sum(abs(gradient) == abs(gradient).max()) > 1  # many were at the bound
+
+
+def test_clips_as_the_config_says(monkeypatch):
+    check(monkeypatch, "Network", of_ours, False)
+
+
+@pytest.mark.skipif(not is_installed(), reason="PyTorch is not installed")
+def test_torch_clips_as_the_config_says(monkeypatch):
+    check(monkeypatch, "to_torch", of_torch, True)

@@ -1,0 +1,44 @@
+"""A trained model: its probabilities are those of its network, and what it cannot take."""
+
+import numpy as np
+import pytest
+
+from gpucnn.config import Config
+from gpucnn.errors import ShapeError
+from gpucnn.inference import load
+from gpucnn.training.trainer import Trainer
+
+LAYERS = [{"type": "flatten"}, {"type": "linear", "features": "classes"}]
+
+
+@pytest.fixture
+def model(tmp_path):
+    config = Config(
+        {
+            "data": {"name": "digits", "normalise": False},
+            "model": {"name": "sequential", "layers": LAYERS},
+            "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        }
+    )
+    Trainer(config, "numpy", tmp_path / "run").save()
+    return load(tmp_path / "run", "numpy")
+
+
+def test_probabilities_are_a_softmax_of_the_scores(model, rng):
+    images = rng.integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    values = {name.rpartition(".")[2]: p.value for name, p in model.network.parameters().items()}
+    scores = images.reshape(3, 64) / 255.0 @ values["weight"].T + values["bias"]
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict(images), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 501])
+def test_shape_and_dtype(model, count):
+    probabilities = model.predict(np.zeros((count, 8, 8, 1), np.uint8))
+    assert (probabilities.shape, probabilities.dtype) == ((count, 10), np.float32)
+
+
+def test_refuses_other_images(model):
+    for images in (np.zeros((2, 8, 9, 1), np.uint8), np.zeros((2, 8, 8, 1), np.float32)):
+        with pytest.raises(ShapeError, match="this model takes uint8"):
+            model.predict(images)

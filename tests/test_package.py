@@ -1,0 +1,15 @@
+"""The package as it is installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gpucnn
+
+
+def test_it_is_found_beside_a_folder_of_the_same_name(tmp_path):
+    """As a checkout is one, in the folder above it."""
+    (tmp_path / "gpucnn").mkdir()
+    code = "import gpucnn; print(gpucnn.__file__)"
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    assert Path(found.strip()) == Path(gpucnn.__file__)
