@@ -136,17 +136,14 @@ def _rows(x):
     return track(x, FLOAT).reshape(-1, x.shape[-1])
 
 
-def _rectified(pair):
-    """max(y, 0) is never further off than y."""
-    return np.maximum(pair[0], 0.0), pair[1]
-
-
 def _shaped(tracked, shape):
     return _pair(tracked.reshape(shape))
 
 
-def _with_residual(y, a):
-    return _shaped(y + _rows(a["residual"]) if "residual" in a else y, a["x"].shape)
+def _with_end(y, a):
+    """With the residual and the ReLU; max(y, 0) is never further off than y."""
+    y, bound = _shaped(y if a["residual"] is None else y + _rows(a["residual"]), a["x"].shape)
+    return np.maximum(y, 0.0) if a["relu"] else y, bound
 
 
 def batch_norm_forward(a):
@@ -155,7 +152,7 @@ def batch_norm_forward(a):
         _rows(a["x"]), *vectors, a["momentum"], a["epsilon"]
     )
     return {
-        "y": _with_residual(y, a),
+        "y": _with_end(y, a),
         "mean": _pair(mean),
         "inverse_std": _pair(inverse_std),
         "running_mean": _pair(running_mean),
@@ -163,25 +160,10 @@ def batch_norm_forward(a):
     }
 
 
-def batch_norm_relu_forward(a):
-    outcome = batch_norm_forward(a)
-    return outcome | {"y": _rectified(outcome["y"])}
-
-
-batch_norm_add_relu_forward = batch_norm_relu_forward
-
-
 def batch_norm_inference(a):
     vectors = _tracked(a, "scale", "shift", "mean", "variance")
     y = oracle.batch_norm_inference(_rows(a["x"]), *vectors, a["epsilon"])
-    return {"y": _with_residual(y, a)}
-
-
-def batch_norm_relu_inference(a):
-    return {"y": _rectified(batch_norm_inference(a)["y"])}
-
-
-batch_norm_add_relu_inference = batch_norm_relu_inference
+    return {"y": _with_end(y, a)}
 
 
 def batch_norm_gradients(a, dy=None):

@@ -205,7 +205,7 @@ class KernelBenchmark:
         if not wanted:
             return []
         # Drawn once: on the host that takes longer than all that is measured.
-        arrays = problem.inputs()
+        arrays = problem.draw()
         ours = self._ours(problem, wanted, arrays)
         theirs = self._theirs(problem, arrays)
         timings = {timing.name: timing for timing in self._time({**ours, **theirs})}
@@ -255,7 +255,7 @@ class KernelBenchmark:
             first = [torch.in_format(tensor, memory_format) for tensor in there]
             copies = ([t.clone() for t in first] for _ in range(self._sets(problem) - 1))
             runs[f"torch, {memory_format}"] = _rotating(
-                [problem.torch(torch.torch, tensors) for tensors in (first, *copies)]
+                [problem.theirs(torch.torch, tensors) for tensors in (first, *copies)]
             )
         return runs
 

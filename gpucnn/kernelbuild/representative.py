@@ -243,16 +243,14 @@ def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
 def _normalise(backend: Backend, channels: int) -> None:
     x = backend.empty((64, 8, 8, channels))
     scale, shift, mean, variance = (backend.empty((channels,)) for _ in range(4))
-    forward = (x, scale, shift, mean, variance, 0.1, 1e-5)
-    _, batch_mean, inverse_std = backend.batch_norm_forward(*forward)
-    backend.batch_norm_inference(x, scale, shift, mean, variance, 1e-5)
-    backend.batch_norm_gradients(x, x, scale, batch_mean, inverse_std)
-    backend.batch_norm_relu_forward(*forward)
-    backend.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
-    backend.batch_norm_relu_gradients(x, x, scale, shift, batch_mean, inverse_std)
-    y, *_ = backend.batch_norm_add_relu_forward(x, *forward)
-    backend.batch_norm_add_relu_inference(x, x, scale, shift, mean, variance, 1e-5)
-    backend.batch_norm_add_relu_gradients(x, y, x, scale, batch_mean, inverse_std)
+    vectors = (scale, shift, mean, variance)
+    for residual, relu in product((None, x), (False, True)):
+        behind = {"residual": residual, "relu": relu}
+        y, *statistics = backend.batch_norm_forward(x, *vectors, 0.1, 1e-5, **behind)
+        backend.batch_norm_inference(x, *vectors, 1e-5, **behind)
+    backend.batch_norm_gradients(x, x, scale, *statistics)
+    backend.batch_norm_relu_gradients(x, x, scale, shift, *statistics)
+    backend.batch_norm_add_relu_gradients(x, y, x, scale, *statistics)
 
 
 def _classify(backend: Backend, classes: int) -> None:

@@ -1,33 +1,13 @@
-"""Problems of dropout and of the augmentation of images: random choices, element by element."""
+"""Problems of taking and augmenting images."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal, shape
+from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
 from gpucnn.kernelcheck.running_error import sum_bound
-
-_OFFSETS = (0, 1, 2, 3, 4, 2**32 - 2, 2**34 - 1025)
-"""Where a batch begins in a stream: at any word of a block, and where a counter's word carries."""
-
-
-def _draw_dropout(rng: Generator, number: int) -> Arguments:
-    return {
-        "x": normal(rng, *shape(rng, number)),
-        "rate": chosen(rng, 0.0, 0.1, 0.5, 0.9),
-        "seed": integer(rng, 0, 2**63 - 1),
-        "stream": integer(rng, 0, 2**32 - 1),
-        "step": integer(rng, 0, 2**32 - 1),
-        "offset": _OFFSETS[number % len(_OFFSETS)],
-    }
-
-
-def _draw_dropout_input_grad(rng: Generator, number: int) -> Arguments:
-    dy = normal(rng, *shape(rng, number))
-    mask = rng.integers(0, 2, dy.shape, np.uint8)
-    return {"dy": dy, "mask": mask, "rate": chosen(rng, 0.0, 0.1, 0.5, 0.9)}
 
 
 def _draw_images(rng: Generator, number: int) -> Arguments:
@@ -57,23 +37,12 @@ def _draw_taken(rng: Generator, number: int) -> Arguments:
     }
 
 
-def _dropout_bounds(a: Arguments, exact: Backend) -> Bounds:
-    y, _ = exact.dropout_forward(**a)
-    return {"y": sum_bound(2, abs(y))}
-
-
-def _dropout_input_grad_bounds(a: Arguments, exact: Backend) -> Bounds:
-    return {"dx": sum_bound(2, abs(exact.dropout_input_grad(**a)))}
-
-
 def _images_bounds(a: Arguments, exact: Backend) -> Bounds:
     magnitudes = {"scale": abs(a["scale"]), "offset": abs(a["offset"])}
     return {"y": sum_bound(2, exact.augment_images(**{**a, **magnitudes}))}
 
 
 OPERATIONS = (
-    Operation("dropout_forward", ("y", "mask"), _draw_dropout, _dropout_bounds),
-    Operation("dropout_input_grad", ("dx",), _draw_dropout_input_grad, _dropout_input_grad_bounds),
     Operation("augment_images", ("y",), _draw_images, _images_bounds),
     Operation("take_images", ("y",), _draw_taken, exactly),
 )

@@ -1,4 +1,4 @@
-"""Problems of batch normalisation, alone and with what often comes behind it."""
+"""Problems of batch normalisation, with and without a residual and a ReLU behind it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,29 @@ def _draw_statistics(rng: Generator, number: int) -> Arguments:
     return {"x": x, "scale": normal(rng, C), "shift": normal(rng, C)}
 
 
+def _draw_end(rng: Generator, number: int, shape: tuple[int, ...]) -> Arguments:
+    """A residual and a ReLU, both, one or none in turn; each with all channels in a series' 24."""
+    residual, relu = ((True, True), (False, False), (False, True), (True, False))[
+        (number + number // 12) % 4
+    ]
+    return {"residual": normal(rng, *shape) if residual else None, "relu": relu}
+
+
 def _draw_forward(rng: Generator, number: int) -> Arguments:
     drawn = _draw_statistics(rng, number)
     C = drawn["x"].shape[-1]
     running = {"running_mean": normal(rng, C), "running_variance": abs(normal(rng, C))}
-    return {**drawn, **running, "momentum": chosen(rng, 0.1, 0.01, 1.0), "epsilon": _EPSILON}
+    factors = {"momentum": chosen(rng, 0.1, 0.01, 1.0), "epsilon": _EPSILON}
+    return {**drawn, **running, **factors, **_draw_end(rng, number, drawn["x"].shape)}
 
 
 def _draw_inference(rng: Generator, number: int) -> Arguments:
     drawn = _draw_statistics(rng, number)
     C = drawn["x"].shape[-1]
     statistics = {"mean": normal(rng, C), "variance": abs(normal(rng, C))}
-    return {**drawn, **statistics, "epsilon": chosen(rng, _EPSILON, 1e-3)}
+    epsilon = chosen(rng, _EPSILON, 1e-3)
+    end = _draw_end(rng, number, drawn["x"].shape)
+    return {**drawn, **statistics, "epsilon": epsilon, **end}
 
 
 def _draw_gradients(rng: Generator, number: int) -> Arguments:
@@ -61,18 +72,6 @@ def _draw_relu_gradients(rng: Generator, number: int) -> Arguments:
     return {**drawn, "shift": normal(rng, drawn["x"].shape[-1])}
 
 
-def _with_residual(rng: Generator, drawn: Arguments) -> Arguments:
-    return {**drawn, "residual": normal(rng, *drawn["x"].shape)}
-
-
-def _draw_add_relu_forward(rng: Generator, number: int) -> Arguments:
-    return _with_residual(rng, _draw_forward(rng, number))
-
-
-def _draw_add_relu_inference(rng: Generator, number: int) -> Arguments:
-    return _with_residual(rng, _draw_inference(rng, number))
-
-
 def _draw_add_relu_gradients(rng: Generator, number: int) -> Arguments:
     """Of those that do not write dx over dy, every other writes dresidual there."""
     drawn = _draw_gradients(rng, number)
@@ -88,7 +87,8 @@ def _normalised(a: Arguments, mean: Bounded, variance: Bounded) -> Bounded:
     epsilon: float = a["epsilon"]
     root = (variance + epsilon).sqrt()
     y = Bounded(a["scale"]) * ((_rows(a["x"]) - mean) / root) + Bounded(a["shift"])
-    return y + _rows(a["residual"]) if "residual" in a else y
+    # max(y, 0) is never further off than y.
+    return y if a["residual"] is None else y + _rows(a["residual"])
 
 
 def _forward_bounds(a: Arguments, _exact: Backend) -> Bounds:
@@ -143,18 +143,13 @@ def _bounds_of_gradients(a: Arguments, dy: Bounded) -> Bounds:
     return {"dx": bound, "dscale": dscale.bound, "dshift": dshift.bound, **in_place}
 
 
-_FORWARD, _GRADIENTS = ("y", "mean", "inverse_std"), ("dx", "dscale", "dshift")
+_GRADIENTS = ("dx", "dscale", "dshift")
 
 OPERATIONS = (
-    Operation("batch_norm_forward", _FORWARD, _draw_forward, _forward_bounds),
+    Operation("batch_norm_forward", ("y", "mean", "inverse_std"), _draw_forward, _forward_bounds),
     Operation("batch_norm_inference", ("y",), _draw_inference, _inference_bounds),
     Operation("batch_norm_gradients", _GRADIENTS, _draw_gradients, _gradient_bounds),
-    # max(y, 0) is never further off than y.
-    Operation("batch_norm_relu_forward", _FORWARD, _draw_forward, _forward_bounds),
-    Operation("batch_norm_relu_inference", ("y",), _draw_inference, _inference_bounds),
     Operation("batch_norm_relu_gradients", _GRADIENTS, _draw_relu_gradients, _relu_gradient_bounds),
-    Operation("batch_norm_add_relu_forward", _FORWARD, _draw_add_relu_forward, _forward_bounds),
-    Operation("batch_norm_add_relu_inference", ("y",), _draw_add_relu_inference, _inference_bounds),
     Operation(
         "batch_norm_add_relu_gradients",
         (*_GRADIENTS, "dresidual"),

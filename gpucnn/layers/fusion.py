@@ -101,32 +101,23 @@ class BatchNormReLU2d(_Fused):
 
     def __init__(self, norm: BatchNorm2d) -> None:
         super().__init__(norm)
-        self.momentum, self.epsilon = norm.momentum, norm.epsilon
+        self.norm = norm
 
     def forward(self, x: Array) -> Array:
         """By the batch's statistics in training, by the running ones otherwise."""
-        scale, shift = self.parameters["scale"].value, self.parameters["shift"].value
-        mean, variance = self.buffers["running_mean"].value, self.buffers["running_variance"].value
-        if not self.context.training:
-            return self.backend.batch_norm_relu_inference(
-                x, scale, shift, mean, variance, self.epsilon
-            )
-        self._x = x
-        y, self._mean, self._inverse_std = self.backend.batch_norm_relu_forward(
-            x, scale, shift, mean, variance, self.momentum, self.epsilon
-        )
-        return y
+        return self.norm.normalise(x, relu=True)
 
     def backward(self, dy: Array) -> Array:
         """Both chain rules in one operation."""
         scale, shift = self.parameters["scale"], self.parameters["shift"]
+        x, mean, inverse_std = self.norm.kept
         dx, _, _ = self.backend.batch_norm_relu_gradients(
             dy,
-            self._x,
+            x,
             scale.value,
             shift.value,
-            self._mean,
-            self._inverse_std,
+            mean,
+            inverse_std,
             dscale=scale.gradient,
             dshift=shift.gradient,
             dx=dy if self.owns_gradient else None,
@@ -154,32 +145,21 @@ class ResidualReLU(_Fused):
 
     def forward(self, x: Array) -> Array:
         """max(norm(body(x)) + shortcut(x), 0)."""
-        shortcut, x = self.shortcut.forward(x), self.body.forward(x)
-        norm = self.norm
-        vectors = (
-            norm.parameters["scale"].value,
-            norm.parameters["shift"].value,
-            norm.buffers["running_mean"].value,
-            norm.buffers["running_variance"].value,
-        )
-        if not self.context.training:
-            return self.backend.batch_norm_add_relu_inference(x, shortcut, *vectors, norm.epsilon)
-        self._x = x
-        self._y, self._mean, self._inverse_std = self.backend.batch_norm_add_relu_forward(
-            x, shortcut, *vectors, norm.momentum, norm.epsilon
-        )
+        shortcut = self.shortcut.forward(x)
+        self._y = self.norm.normalise(self.body.forward(x), shortcut, relu=True)
         return self._y
 
     def backward(self, dy: Array) -> Array:
         """What comes through the ReLU enters the shortcut as it is; both gradients add."""
         scale, shift = self.norm.parameters["scale"], self.norm.parameters["shift"]
+        x, mean, inverse_std = self.norm.kept
         dx, _, _, dshortcut = self.backend.batch_norm_add_relu_gradients(
             dy,
             self._y,
-            self._x,
+            x,
             scale.value,
-            self._mean,
-            self._inverse_std,
+            mean,
+            inverse_std,
             dscale=scale.gradient,
             dshift=shift.gradient,
             dresidual=dy if self.owns_gradient else None,

@@ -40,25 +40,44 @@ class BatchNorm2d(Layer):
 
     def forward(self, x: Array) -> Array:
         """By the batch's statistics in training, by the running ones otherwise."""
+        return self.normalise(x)
+
+    def normalise(self, x: Array, residual: Array | None = None, relu: bool = False) -> Array:
+        """``forward`` with a residual like x and a ReLU in the same operation, if wanted.
+
+        ``backward`` knows of neither. In training, ``kept`` is what the gradients need: x, and the
+        mean and the inverse standard deviation of the batch.
+        """
         scale, shift = self.parameters["scale"].value, self.parameters["shift"].value
         mean, variance = self.buffers["running_mean"].value, self.buffers["running_variance"].value
         if not self.context.training:
-            return self.backend.batch_norm_inference(x, scale, shift, mean, variance, self.epsilon)
-        self._x = x
-        y, self._mean, self._inverse_std = self.backend.batch_norm_forward(
-            x, scale, shift, mean, variance, self.momentum, self.epsilon
+            return self.backend.batch_norm_inference(
+                x, scale, shift, mean, variance, self.epsilon, residual=residual, relu=relu
+            )
+        y, *statistics = self.backend.batch_norm_forward(
+            x,
+            scale,
+            shift,
+            mean,
+            variance,
+            self.momentum,
+            self.epsilon,
+            residual=residual,
+            relu=relu,
         )
+        self.kept = x, *statistics
         return y
 
     def backward(self, dy: Array) -> Array:
         """The gradient through the batch's own mean and variance too."""
         scale, shift = self.parameters["scale"], self.parameters["shift"]
+        x, mean, inverse_std = self.kept
         dx, _, _ = self.backend.batch_norm_gradients(
             dy,
-            self._x,
+            x,
             scale.value,
-            self._mean,
-            self._inverse_std,
+            mean,
+            inverse_std,
             dscale=scale.gradient,
             dshift=shift.gradient,
             dx=dy if self.owns_gradient else None,

@@ -79,9 +79,11 @@ def check_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
         above = np.maximum(values(before), 0.0).reshape(shape)
         assert_close(backend.to_numpy(y), above, bounds(before, dtype).reshape(shape))
 
-    y = backend.batch_norm_relu_inference(tx, tscale, tshift, *moving, EPSILON)
+    y = backend.batch_norm_inference(tx, tscale, tshift, *moving, EPSILON, relu=True)
     agree(y, oracle.batch_norm_inference(rows, *tracked, EPSILON))
-    y, *statistics = backend.batch_norm_relu_forward(tx, tscale, tshift, *moving, MOMENTUM, EPSILON)
+    y, *statistics = backend.batch_norm_forward(
+        tx, tscale, tshift, *moving, MOMENTUM, EPSILON, relu=True
+    )
     expected = oracle.batch_norm_forward(rows, *tracked, MOMENTUM, EPSILON)
     agree(y, expected[0])
     for result, wanted in zip((*statistics, *moving), expected[1:], strict=True):
@@ -94,27 +96,31 @@ def check_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
 
 
 def check_add_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
-    """As ``check_relu``, with a residual; the gradient is given the oracle's y, rounded."""
+    """With a residual, and without and with a ReLU, whose gradient has the oracle's y, rounded."""
     rng = np.random.default_rng(seed)
     x, dy, scale, shift, running_mean, running_variance = problem(rng, backend, shape, mean, spread)
     residual = rng.standard_normal(shape).astype(backend.dtype)
     dtype, C = backend.dtype, shape[-1]
     tracked = [track(v, dtype) for v in (scale, shift, running_mean, running_variance)]
     rows, branch = (track(array, dtype).reshape(-1, C) for array in (x, residual))
-    there = [backend.asarray(array) for array in (x, residual, scale, shift)]
-    moving = [backend.asarray(v.copy()) for v in (running_mean, running_variance)]
-
-    def agree(y, before):
-        above = np.maximum(values(before), 0.0).reshape(shape)
-        assert_close(backend.to_numpy(y), above, bounds(before, dtype).reshape(shape))
-
-    y = backend.batch_norm_add_relu_inference(*there, *moving, EPSILON)
-    agree(y, oracle.batch_norm_inference(rows, *tracked, EPSILON) + branch)
-    y, *statistics = backend.batch_norm_add_relu_forward(*there, *moving, MOMENTUM, EPSILON)
+    tx, tscale, tshift, there = map(backend.asarray, (x, scale, shift, residual))
+    inferred = oracle.batch_norm_inference(rows, *tracked, EPSILON) + branch
     expected = oracle.batch_norm_forward(rows, *tracked, MOMENTUM, EPSILON)
-    agree(y, expected[0] + branch)
-    for result, wanted in zip((*statistics, *moving), expected[1:], strict=True):
-        assert_tracked(backend.to_numpy(result), wanted, dtype)
+
+    def agree(y, before, relu):
+        wanted = np.maximum(values(before), 0.0) if relu else values(before)
+        bound = bounds(before, dtype).reshape(shape)
+        assert_close(backend.to_numpy(y), wanted.reshape(shape), bound)
+
+    for relu in (False, True):
+        moving = [backend.asarray(v.copy()) for v in (running_mean, running_variance)]
+        vectors = (tscale, tshift, *moving)
+        y = backend.batch_norm_inference(tx, *vectors, EPSILON, there, relu)
+        agree(y, inferred, relu)
+        y, *statistics = backend.batch_norm_forward(tx, *vectors, MOMENTUM, EPSILON, there, relu)
+        agree(y, expected[0] + branch, relu)
+        for result, wanted in zip((*statistics, *moving), expected[1:], strict=True):
+            assert_tracked(backend.to_numpy(result), wanted, dtype)
     y = oracle.relu(values(expected[0] + branch)).astype(dtype).reshape(shape)
     *results, dresidual = backend.batch_norm_add_relu_gradients(
         *(backend.asarray(array) for array in (dy, y, x, scale)), *statistics
@@ -245,8 +251,8 @@ def test_add_relu_has_the_bits_of_three_operations(backend, rng, shape):
     )
     y, *statistics = backend.batch_norm_forward(tx, *vectors, 0.0, EPSILON)
     y = backend.relu_forward(backend.add(y, branch))
-    fused, *fused_statistics = backend.batch_norm_add_relu_forward(
-        tx, branch, *vectors, 0.0, EPSILON
+    fused, *fused_statistics = backend.batch_norm_forward(
+        tx, *vectors, 0.0, EPSILON, branch, relu=True
     )
     for one, other in zip((fused, *fused_statistics), (y, *statistics), strict=True):
         np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
@@ -263,7 +269,7 @@ def test_add_relu_at_zero_and_beside_nan(backend):
     vectors = [backend.asarray(v) for v in (one, zero, zero, one)]
     x = backend.asarray(np.array([[1.0, -1.0], [2.0, 1.0]]))
     residual = backend.asarray(np.array([[-1.0, np.nan], [1.0, -3.0]]))
-    y = backend.batch_norm_add_relu_inference(x, residual, *vectors, 1e-30)
+    y = backend.batch_norm_inference(x, *vectors, 1e-30, residual, relu=True)
     np.testing.assert_array_equal(backend.to_numpy(y), [[0, np.nan], [3, 0]])
     dy = backend.asarray(np.full((2, 2), np.inf))
     statistics = vectors[2:]
@@ -282,7 +288,7 @@ def test_relu_has_the_bits_of_two_operations(backend, rng, shape):
     shift = scale * (mean - 1.375) / np.sqrt(variance + EPSILON)
     tx, *vectors = (backend.asarray(a) for a in (x, scale, shift, mean, variance))
     y, *statistics = backend.batch_norm_forward(tx, *vectors, 0.0, EPSILON)
-    fused, *fused_statistics = backend.batch_norm_relu_forward(tx, *vectors, 0.0, EPSILON)
+    fused, *fused_statistics = backend.batch_norm_forward(tx, *vectors, 0.0, EPSILON, relu=True)
     expected = [backend.relu_forward(y), *statistics]
     for one, other in zip((fused, *fused_statistics), expected, strict=True):
         np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
@@ -297,14 +303,15 @@ def test_relu_at_zero_and_beside_nan(backend):
     x = np.array([[1.0, np.nan], [-1.0, 1.0], [1.0, 0.0], [-1.0, 2.0]])
     one, zero = np.ones(2), np.zeros(2)
     vectors = [backend.asarray(v.copy()) for v in (one, zero, zero, one)]
-    y = backend.to_numpy(backend.batch_norm_relu_inference(backend.asarray(x), *vectors, 1e-30))
+    tx = backend.asarray(x)
+    y = backend.to_numpy(backend.batch_norm_inference(tx, *vectors, 1e-30, relu=True))
     np.testing.assert_array_equal(y, [[1, np.nan], [0, 1], [1, 0], [0, 2]])
-    y, *_ = backend.batch_norm_relu_forward(backend.asarray(x), *vectors, 0.1, 1e-30)
+    y, *_ = backend.batch_norm_forward(tx, *vectors, 0.1, 1e-30, relu=True)
     y = backend.to_numpy(y)
     np.testing.assert_array_equal(np.isnan(y), np.broadcast_to([False, True], y.shape))
 
     constant = backend.asarray(np.full((4, 2), 3.0))
-    y, *statistics = backend.batch_norm_relu_forward(constant, *vectors, 0.1, 1.0)
+    y, *statistics = backend.batch_norm_forward(constant, *vectors, 0.1, 1.0, relu=True)
     np.testing.assert_array_equal(backend.to_numpy(y), np.zeros((4, 2)))
     dy = backend.asarray(np.ones((4, 2)))
     results = backend.batch_norm_relu_gradients(dy, constant, *vectors[:2], *statistics)
@@ -345,23 +352,10 @@ def test_refuses(backend):
     def forward(x, *vectors):
         return backend.batch_norm_forward(x, *vectors, MOMENTUM, EPSILON)
 
-    def relu_forward(x, *vectors):
-        return backend.batch_norm_relu_forward(x, *vectors, MOMENTUM, EPSILON)
-
-    def add_relu_forward(x, *vectors):
-        return backend.batch_norm_add_relu_forward(x, x, *vectors, MOMENTUM, EPSILON)
-
     def inference(x, *vectors):
         return backend.batch_norm_inference(x, *vectors, EPSILON)
 
-    def relu_inference(x, *vectors):
-        return backend.batch_norm_relu_inference(x, *vectors, EPSILON)
-
-    def add_relu_inference(x, *vectors):
-        return backend.batch_norm_add_relu_inference(x, x, *vectors, EPSILON)
-
-    forwards = forward, relu_forward, add_relu_forward
-    for call in (*forwards, inference, relu_inference, add_relu_inference):
+    for call in (forward, inference):
         with pytest.raises(ShapeError, match=r"x of shape .* is not contiguous"):
             call(wide, v, v, v, v)
         with pytest.raises(ShapeError, match=f"x is {np.dtype(other)}"):
@@ -374,9 +368,8 @@ def test_refuses(backend):
             vectors[place] = backend.zeros((3,))
             with pytest.raises(ShapeError, match=rf"{name} has shape \(3,\), expected \(4,\)"):
                 call(x, *vectors)
-    for call in forwards:
-        with pytest.raises(ShapeError, match=r"\(1, 1, 1, 4\) has one value a channel"):
-            call(backend.zeros((1, 1, 1, 4)), v, v, v, v)
+    with pytest.raises(ShapeError, match=r"\(1, 1, 1, 4\) has one value a channel"):
+        forward(backend.zeros((1, 1, 1, 4)), v, v, v, v)
     with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
         backend.batch_norm_gradients(backend.zeros((1, 3, 3, 4)), x, v, v, v)
     with pytest.raises(ShapeError, match=r"inverse_std has shape \(3,\)"):
@@ -391,9 +384,9 @@ def test_refuses(backend):
         backend.batch_norm_relu_gradients(x, x, v, v, v, v, dshift=backend.zeros((3,)))
     short = backend.zeros((1, 3, 3, 4))
     with pytest.raises(ShapeError, match=r"residual has shape \(1, 3, 3, 4\)"):
-        backend.batch_norm_add_relu_forward(x, short, v, v, v, v, MOMENTUM, EPSILON)
+        backend.batch_norm_forward(x, v, v, v, v, MOMENTUM, EPSILON, residual=short)
     with pytest.raises(ShapeError, match=r"residual has shape \(1, 3, 3, 4\)"):
-        backend.batch_norm_add_relu_inference(x, short, v, v, v, v, EPSILON)
+        backend.batch_norm_inference(x, v, v, v, v, EPSILON, residual=short)
     with pytest.raises(ShapeError, match=r"dy has shape \(1, 3, 3, 4\)"):
         backend.batch_norm_add_relu_gradients(short, x, x, v, v, v)
     with pytest.raises(ShapeError, match=r"^y has shape \(1, 3, 3, 4\)"):

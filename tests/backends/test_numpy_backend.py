@@ -1,6 +1,7 @@
 """What only the NumPy backend promises: threads, pieces, one precision throughout."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -66,22 +67,18 @@ def every_operation(be, sizes):
     yield "global_avg_pool2d_forward", [be.global_avg_pool2d_forward(x)]
     yield "global_avg_pool2d_input_grad", [be.global_avg_pool2d_input_grad(new(N, C), x.shape)]
     scale, shift, mean, variance = new(C), new(C), be.zeros((C,)), be.zeros((C,))
-    y, *statistics = be.batch_norm_forward(x, scale, shift, mean, variance, 0.1, 1e-5)
-    yield "batch_norm_forward", [y, *statistics, mean, variance]
-    yield "batch_norm_inference", [be.batch_norm_inference(x, scale, shift, mean, variance, 1e-5)]
+    for residual, relu in itertools.product((None, dx), (False, True)):
+        end = f"{', residual' if residual is not None else ''}{', ReLU' if relu else ''}"
+        vectors, behind = (scale, shift, mean, variance), (residual, relu)
+        y, *statistics = be.batch_norm_forward(x, *vectors, 0.1, 1e-5, *behind)
+        yield f"batch_norm_forward{end}", [y, *statistics, mean, variance]
+        y_inferred = be.batch_norm_inference(x, *vectors, 1e-5, *behind)
+        yield f"batch_norm_inference{end}", [y_inferred]
     yield "batch_norm_gradients", be.batch_norm_gradients(dx, x, scale, *statistics)
-    y, *statistics = be.batch_norm_relu_forward(x, scale, shift, mean, variance, 0.1, 1e-5)
-    yield "batch_norm_relu_forward", [y, *statistics, mean, variance]
-    y = be.batch_norm_relu_inference(x, scale, shift, mean, variance, 1e-5)
-    yield "batch_norm_relu_inference", [y]
     results = be.batch_norm_relu_gradients(dx, x, scale, shift, *statistics)
     yield "batch_norm_relu_gradients", results
-    y, *statistics = be.batch_norm_add_relu_forward(x, dx, scale, shift, mean, variance, 0.1, 1e-5)
-    yield "batch_norm_add_relu_forward", [y, *statistics, mean, variance]
     results = be.batch_norm_add_relu_gradients(dx, y, x, scale, *statistics)
     yield "batch_norm_add_relu_gradients", results
-    y = be.batch_norm_add_relu_inference(x, dx, scale, shift, mean, variance, 1e-5)
-    yield "batch_norm_add_relu_inference", [y]
     for name, arrays in {
         "relu_forward": (x,), "relu_input_grad": (dx, x), "leaky_relu_forward": (x, 0.1),
         "leaky_relu_input_grad": (dx, x, 0.1), "sigmoid_forward": (x,), "tanh_forward": (x,),
@@ -258,12 +255,12 @@ def test_batch_norm_relu_over_pieces(be, C):
     apart, fused = ((be.zeros((C,)), be.zeros((C,))) for _ in range(2))
     y, *statistics = be.batch_norm_forward(x, *vectors, *apart, 1.0, 1e-5)
     y = be.relu_forward(y)
-    both = be.batch_norm_relu_forward(x, *vectors, *fused, 1.0, 1e-5)
+    both = be.batch_norm_forward(x, *vectors, *fused, 1.0, 1e-5, relu=True)
     for one, other in zip((y, *statistics, *apart), (*both, *fused), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(
         be.relu_forward(be.batch_norm_inference(x, *vectors, *apart, 1e-5)),
-        be.batch_norm_relu_inference(x, *vectors, *apart, 1e-5),
+        be.batch_norm_inference(x, *vectors, *apart, 1e-5, relu=True),
     )
     gradients = be.batch_norm_gradients(be.relu_input_grad(dy, y), x, vectors[0], *statistics)
     both = be.batch_norm_relu_gradients(dy, x, *vectors, *statistics)
@@ -280,13 +277,13 @@ def test_batch_norm_add_relu_over_pieces(be, C):
     apart, fused = ((be.zeros((C,)), be.zeros((C,))) for _ in range(2))
     y, *statistics = be.batch_norm_forward(x, *vectors, *apart, 1.0, 1e-5)
     y = be.relu_forward(be.add(y, residual))
-    at_once = be.batch_norm_add_relu_forward(x, residual, *vectors, *fused, 1.0, 1e-5)
+    at_once = be.batch_norm_forward(x, *vectors, *fused, 1.0, 1e-5, residual, relu=True)
     for one, other in zip((y, *statistics, *apart), (*at_once, *fused), strict=True):
         np.testing.assert_array_equal(one, other)
     inferred = be.add(be.batch_norm_inference(x, *vectors, *apart, 1e-5), residual)
     np.testing.assert_array_equal(
         be.relu_forward(inferred),
-        be.batch_norm_add_relu_inference(x, residual, *vectors, *apart, 1e-5),
+        be.batch_norm_inference(x, *vectors, *apart, 1e-5, residual, relu=True),
     )
     passed = be.relu_input_grad(dy, y)
     gradients = be.batch_norm_gradients(passed, x, vectors[0], *statistics)

@@ -13,8 +13,8 @@ from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_a
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernel_report import table_of
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
-from gpucnn.bench.problems import QUICK, select
-from gpucnn.bench.problems.matrix import MatrixProduct
+from gpucnn.bench.problems import QUICK, Problem, select
+from gpucnn.bench.problems.matrix import product
 from gpucnn.bench.timing import Clock, Timing
 from gpucnn.errors import BackendError
 
@@ -35,7 +35,7 @@ class Steady(Clock):
 
 
 def measurement(milliseconds, torch=()):
-    problem = MatrixProduct("", 100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
+    problem = product("", 100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
     return Measurement(problem, "", True, Timing("", milliseconds, 0, 9), torch, CEILINGS)
 
 
@@ -55,7 +55,7 @@ def test_rates_and_shares():
 
 
 def test_rates_a_core():
-    problem = MatrixProduct("", 100, 100, 100)
+    problem = product("", 100, 100, 100)
     cpu = Ceilings(bandwidth=1e9, arithmetic=1e10, cores=4)
     one = Measurement(problem, "", True, Timing("", 0.1, 0, 9), (), cpu)
     assert one.flop_rate_a_core == pytest.approx(5e9)
@@ -139,8 +139,8 @@ def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
     def ours(_problem, _backend, arrays):
         return lambda: used.append(arrays)
 
-    monkeypatch.setattr(type(problem), "ours", ours)
-    drawn = problem.inputs()
+    monkeypatch.setattr(Problem, "ours", ours)
+    drawn = problem.draw()
     run = benchmark._ours(problem, [""], drawn)[""]
     for _ in range(6):
         run()
@@ -157,10 +157,8 @@ def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
     monkeypatch.setattr(benchmark, "_sets", lambda _: 4)
     (problem,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     drawn, moved = [], []
-    draw, move = type(problem).inputs, kernel_backend.asarray
-    monkeypatch.setattr(
-        type(problem), "inputs", lambda problem: drawn.append(problem) or draw(problem)
-    )
+    draw, move = Problem.draw, kernel_backend.asarray
+    monkeypatch.setattr(Problem, "draw", lambda problem: drawn.append(problem) or draw(problem))
     monkeypatch.setattr(kernel_backend, "asarray", lambda array: moved.append(array) or move(array))
     assert len(benchmark.measure_all([problem])) > 1
     assert (len(drawn), len(moved)) == (1, 2)

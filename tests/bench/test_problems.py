@@ -10,39 +10,21 @@ from tolerance import gamma
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.bench.problems import ALL, QUICK, select
-from gpucnn.bench.problems.augmentation import Augment, Normalise, TakeImages
-from gpucnn.bench.problems.average_pooling import (
-    AveragePoolForward,
-    AveragePoolInputGrad,
-    GlobalAveragePoolForward,
-    GlobalAveragePoolInputGrad,
+from gpucnn.bench.problems import (
+    ALL,
+    QUICK,
+    activation,
+    augmentation,
+    convolution,
+    dropout,
+    guard,
+    loss,
+    matrix,
+    normalisation,
+    optimizer,
+    pooling,
+    select,
 )
-from gpucnn.bench.problems.convolution import ConvolutionForward, ConvolutionInputGrad
-from gpucnn.bench.problems.convolution_epilogue import epilogues
-from gpucnn.bench.problems.dropout import RATE, DropoutForward, DropoutInputGrad
-from gpucnn.bench.problems.elementwise import Add, LeakyReluForward, SigmoidInputGrad
-from gpucnn.bench.problems.gradient import ClipByGlobalNorm, ClipByValue, GlobalNorm, GuardStep
-from gpucnn.bench.problems.loss import (
-    AccumulateMetrics,
-    CrossEntropyForward,
-    CrossEntropyInputGrad,
-    Softmax,
-    SquaredErrorForward,
-    SquaredErrorInputGrad,
-)
-from gpucnn.bench.problems.matrix import ChannelSum, linear
-from gpucnn.bench.problems.normalisation import (
-    BatchNormAddReluForward,
-    BatchNormAddReluGradients,
-    BatchNormAddReluInference,
-    BatchNormForward,
-    BatchNormGradients,
-    BatchNormInference,
-    BatchNormReluGradients,
-)
-from gpucnn.bench.problems.optimizer import AdamStep, AdamWStep, MomentumStep, PlainStep, SgdStep
-from gpucnn.bench.problems.pooling import MaxPoolForward, MaxPoolInputGrad
 from gpucnn.errors import ConfigError
 
 NOT_TIMED = {
@@ -61,8 +43,6 @@ NOT_TIMED = {
 FIRST_ALONE = {
     "max_pool2d_forward": "PyTorch counts winners otherwise",
     "batch_norm_forward": "PyTorch returns no statistics",
-    "batch_norm_relu_forward": "PyTorch returns no statistics",
-    "batch_norm_add_relu_forward": "PyTorch returns no statistics",
     "softmax_cross_entropy_forward": "PyTorch returns no probabilities",
 }
 """Where only the first result is compared."""
@@ -87,8 +67,8 @@ def test_every_operation_has_a_problem(problems):
 
 @pytest.mark.parametrize("problem", QUICK, ids=identify)
 def test_inputs_have_their_shapes(problem):
-    assert [array.shape for array in problem.inputs()] == list(problem.input_shapes())
-    for first, second in zip(problem.inputs(), problem.inputs(), strict=True):
+    assert [array.shape for array in problem.draw()] == list(problem.input_shapes())
+    for first, second in zip(problem.draw(), problem.draw(), strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.dtype == np.float32
 
@@ -113,7 +93,7 @@ def test_the_first_are_one_of_each_kind():
 
 def test_long_inputs_repeat_without_a_pattern():
     """A prime number of random ones, over and over: no two images of them are alike."""
-    (x,) = MaxPoolForward("", 3, 1024, 1, 2, 2).inputs()
+    (x,) = pooling.max_pooling("", 3, 1024, 1, 2, 2)[0].draw()
     assert np.unique(x).size > 1_000_000
     assert (x[0] == x[1]).mean() < 0.001
     assert abs(x.mean()) < 0.01
@@ -137,7 +117,7 @@ def both_results(problem, memory_format, exact, inputs):
     arrays = [exact.asarray(array.copy()) for array in inputs]
     ours = results(problem.ours(exact, arrays), arrays)
     tensors = [torch.tensor(array, memory_format) for array in inputs]
-    theirs = results(problem.torch(torch.torch, tensors), tensors)
+    theirs = results(problem.theirs(torch.torch, tensors), tensors)
     return [exact.to_numpy(mine) for mine in ours], [torch.array(other) for other in theirs]
 
 
@@ -147,7 +127,7 @@ def both_results(problem, memory_format, exact, inputs):
 )
 def test_torch_computes_the_same(problem, memory_format, exact):
     """In float64, where only a wrong argument makes a difference."""
-    inputs = [array.astype(np.float64) for array in problem.inputs()]
+    inputs = [array.astype(np.float64) for array in problem.draw()]
     ours, theirs = both_results(problem, memory_format, exact, inputs)
     if problem.operation in FIRST_ALONE:
         ours, theirs = ours[:1], theirs[:1]
@@ -167,113 +147,165 @@ def test_torch_computes_the_same(problem, memory_format, exact):
 def test_torch_drops_as_many(memory_format, exact):
     """Other elements, for its random numbers are others: each obeys its own mask."""
     (problem,) = select(QUICK, operations=["dropout_forward"])
-    (x,) = inputs = [array.astype(np.float64) for array in problem.inputs()]
+    (x,) = inputs = [array.astype(np.float64) for array in problem.draw()]
     for y, mask in both_results(problem, memory_format, exact, inputs):
-        np.testing.assert_allclose(y, x * mask / (1 - RATE), rtol=1e-12)
+        np.testing.assert_allclose(y, x * mask / (1 - dropout.RATE), rtol=1e-12)
         # Six standard deviations of a binomial distribution.
-        assert abs(mask.sum() - (1 - RATE) * x.size) < 6 * (RATE * (1 - RATE) * x.size) ** 0.5
+        assert (
+            abs(mask.sum() - (1 - dropout.RATE) * x.size)
+            < 6 * (dropout.RATE * (1 - dropout.RATE) * x.size) ** 0.5
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_torch_guards_a_step(value, exact):
     """The inputs that are timed are finite, and leave the guard alone."""
     (problem,) = select(QUICK, operations=["guard_step"])
-    losses = problem.inputs()[0].astype(np.float64)
+    losses = problem.draw()[0].astype(np.float64)
     losses[3] = value
-    for (guard,) in both_results(problem, "contiguous", exact, [losses]):
-        np.testing.assert_array_equal(guard, [1])
+    for (refused,) in both_results(problem, "contiguous", exact, [losses]):
+        np.testing.assert_array_equal(refused, [1])
 
 
 @pytest.mark.parametrize("operation", ["clip_by_global_norm", "clip_by_value"])
 def test_there_is_something_to_clip(operation, exact):
     (problem,) = select(QUICK, operations=[operation])
-    inputs = [array.astype(np.float64) for array in problem.inputs()]
+    inputs = [array.astype(np.float64) for array in problem.draw()]
     for (gradients,) in both_results(problem, "contiguous", exact, inputs):
         assert np.linalg.norm(gradients) < 0.999 * np.linalg.norm(inputs[0])
 
 
-def test_operations_and_bytes():
-    """Worked out by hand."""
+def figures(problems):
+    """Operations and bytes of each, by its operation."""
+    assert len({problem.operation for problem in problems}) == len(problems)
+    return {problem.operation: (problem.flops, problem.traffic) for problem in problems}
+
+
+def test_operations_and_bytes_of_convolutions():
+    """Worked out by hand, as all that follow."""
     # y is (2, 4, 4, 6): 2·4·4·6 = 192 results of 3·3·4 multiply-adds; x has 512 elements, w 216.
-    forward = ConvolutionForward("", 2, 8, 4, 6, 3, 2, 1)
-    assert forward.flops == 2 * 192 * 36
-    assert forward.traffic == 4 * (512 + 216 + 192)
+    forward, input_grad, filter_grad = convolution.passes("", 2, 8, 4, 6, 3, 2, 1)
+    for each in (forward, input_grad, filter_grad):
+        assert (each.flops, each.traffic) == (2 * 192 * 36, 4 * (512 + 216 + 192))
     assert forward.input_shapes() == ((2, 8, 8, 4), (6, 3, 3, 4))
-    gradient = ConvolutionInputGrad("", 2, 8, 4, 6, 3, 2, 1)
-    assert (gradient.flops, gradient.traffic) == (forward.flops, forward.traffic)
-    assert gradient.input_shapes() == ((2, 4, 4, 6), (6, 3, 3, 4))
-    # A depthwise filter has one channel.
-    depthwise = ConvolutionForward("", 1, 4, 8, 8, 3, 1, 1, 8)
-    assert depthwise.flops == 2 * (16 * 8) * 9
-    assert depthwise.input_shapes()[1] == (8, 3, 3, 1)
-    assert "depthwise" in depthwise.variants
-    # 3·3 windows every 2 pixels of 7·7 with a border: 4·4 results.
-    assert MaxPoolForward("", 1, 7, 5, 3, 2, 1).flops == 80 * 9
-    assert MaxPoolForward("", 1, 7, 5, 3, 2, 1).traffic == 4 * (245 + 80) + 80
-    assert MaxPoolInputGrad("", 1, 7, 5, 3, 2, 1).traffic == 4 * (245 + 80) + 80
-    assert BatchNormForward("", 2, 3, 5).traffic == 4 * 3 * 90
-    assert BatchNormGradients("", 2, 3, 5).traffic == 4 * 5 * 90
-    forward, with_bias, *gradients, bias_gradient = linear("", 2, 3, 5)
-    assert {product.flops for product in (forward, *gradients)} == {2 * 2 * 3 * 5}
-    assert {product.traffic for product in (forward, *gradients)} == {4 * (6 + 15 + 10)}
-    assert (with_bias.flops, with_bias.traffic) == (60 + 10, 4 * (31 + 5))
-    assert (bias_gradient.flops, bias_gradient.traffic) == (10, 4 * (10 + 5))
-    assert SgdStep("", 7).traffic == 4 * 7 * 5  # w, g, v read; w, v written
-    assert AdamStep("", 7).traffic == 4 * 7 * 7  # w, g, m, v read; w, m, v written
-
-
-def test_operations_and_bytes_of_what_comes_behind():
-    """A convolution's epilogue and normalisation's: y is (2, 4, 4, 6) and x is (2, 3, 3, 5)."""
-    bias, relu, add_relu = epilogues("", 2, 8, 4, 6, 3, 2, 1)
+    assert input_grad.input_shapes() == ((2, 4, 4, 6), (6, 3, 3, 4))
+    assert filter_grad.input_shapes() == ((2, 8, 8, 4), (2, 4, 4, 6))
+    bias, relu, add_relu = convolution.epilogues("", 2, 8, 4, 6, 3, 2, 1)
     products, moved = 2 * 192 * 36, 512 + 216 + 192
     assert (bias.flops, bias.traffic) == (products + 192, 4 * (moved + 6))
     assert (relu.flops, relu.traffic) == (products + 2 * 192, 4 * (moved + 6))
     assert (add_relu.flops, add_relu.traffic) == (products + 3 * 192, 4 * (moved + 6 + 192))
-    assert bias.variants == ConvolutionForward("", 2, 8, 4, 6, 3, 2, 1).variants
-    assert BatchNormForward("", 2, 3, 5).flops == 90 * 6
-    assert BatchNormAddReluForward("", 2, 3, 5).flops == 90 * 8
-    assert BatchNormAddReluForward("", 2, 3, 5).traffic == 4 * 90 * 4  # x twice, residual; y
-    assert BatchNormInference("", 2, 3, 5).traffic == 4 * 90 * 2
-    assert BatchNormAddReluInference("", 2, 3, 5).traffic == 4 * 90 * 3
-    assert BatchNormAddReluInference("", 2, 3, 5).flops == 90 * 4
-    assert BatchNormReluGradients("", 2, 3, 5).traffic == 4 * 90 * 5  # x and dy twice; dx
-    assert BatchNormReluGradients("", 2, 3, 5).flops == 90 * 11
-    # x, y, dy; dresidual; x, dresidual; dx.
-    assert BatchNormAddReluGradients("", 2, 3, 5).traffic == 4 * 90 * 7
+    assert bias.variants == forward.variants
+    # A depthwise filter has one channel.
+    depthwise, *_ = convolution.passes("", 1, 4, 8, 8, 3, 1, 1, 8)
+    assert depthwise.flops == 2 * (16 * 8) * 9
+    assert depthwise.input_shapes()[1] == (8, 3, 3, 1)
+    assert "depthwise" in depthwise.variants
 
 
-def test_operations_and_bytes_of_small_operations():
-    """Of 90 elements, of two rows of five classes, of seven parameters."""
+def test_operations_and_bytes_of_poolings():
     # 3·3 windows every 2 pixels of 7·7 with a border: 4·4 results.
-    assert AveragePoolForward("", 1, 7, 5, 3, 2, 1).flops == 80 * 9
-    assert AveragePoolForward("", 1, 7, 5, 3, 2, 1).traffic == 4 * (245 + 80)
-    assert AveragePoolInputGrad("", 1, 7, 5, 3, 2, 1).flops == 80 * 10
-    assert GlobalAveragePoolForward("", 2, 3, 5).traffic == 4 * (90 + 10)
-    assert GlobalAveragePoolInputGrad("", 2, 3, 5).flops == 10
-    assert (Add("", 2, 3, 5).flops, Add("", 2, 3, 5).traffic) == (90, 4 * 270)
-    assert LeakyReluForward("", 2, 3, 5).traffic == 4 * 180
-    assert SigmoidInputGrad("", 2, 3, 5).flops == 270
-    assert DropoutForward("", 2, 3, 5).traffic == 4 * 180 + 90
-    assert DropoutInputGrad("", 2, 3, 5).traffic == 4 * 180 + 90
-    assert ChannelSum("", 2, 3, 5).traffic == 4 * 95
-    # Bytes: two images of 45, read and written, by two indices of 8.
-    assert (TakeImages("", 2, 3, 5).flops, TakeImages("", 2, 3, 5).traffic) == (0, 180 + 16)
-    assert Normalise("", 2, 3, 5).traffic == 90 + 4 * (90 + 10)
-    assert Augment("", 2, 3, 5).traffic == 90 + 4 * (90 + 10) + 2 * (1 + 8)
-    assert CrossEntropyForward("", 2, 5).traffic == 4 * (10 + 2 + 2 + 10)
-    assert CrossEntropyInputGrad("", 2, 5).traffic == 4 * (10 + 2 + 10)
-    assert (Softmax("", 2, 5).traffic, Softmax("", 2, 5).flops) == (4 * 20, 50)
-    assert SquaredErrorForward("", 2, 5).traffic == 4 * (10 + 2 + 2)
-    assert SquaredErrorInputGrad("", 2, 5).traffic == 4 * (10 + 2 + 10)
-    assert AccumulateMetrics("", 2, 5).traffic == 4 * (2 + 10 + 2)
-    assert GuardStep("", 2).traffic == 4 * 2 + 8 + 4 + 4
-    assert GlobalNorm("", 7).traffic == 4 * 7
-    assert {kind("", 7).traffic for kind in (ClipByGlobalNorm, ClipByValue)} == {4 * 14}
-    assert AdamWStep("", 7).traffic == AdamStep("", 7).traffic
-    assert MomentumStep("", 7).traffic == SgdStep("", 7).traffic
-    assert PlainStep("", 7).traffic == 4 * 7 * 3  # w, g read; w written
-    counted = [kind("", 1).flops for kind in (PlainStep, MomentumStep, SgdStep, AdamStep)]
-    assert counted == [4, 6, 8, 15]
+    assert figures(pooling.max_pooling("", 1, 7, 5, 3, 2, 1)) == {
+        "max_pool2d_forward": (80 * 9, 4 * (245 + 80) + 80),
+        "max_pool2d_input_grad": (80, 4 * (245 + 80) + 80),
+    }
+    assert figures(pooling.average_pooling("", 1, 7, 5, 3, 2, 1)) == {
+        "avg_pool2d_forward": (80 * 9, 4 * (245 + 80)),
+        "avg_pool2d_input_grad": (80 * 10, 4 * (245 + 80)),
+    }
+    assert figures(pooling.global_average_pooling("", 2, 3, 5)) == {
+        "global_avg_pool2d_forward": (90, 4 * (90 + 10)),
+        "global_avg_pool2d_input_grad": (10, 4 * (90 + 10)),
+    }
+
+
+def test_operations_and_bytes_of_normalisations():
+    """Of 90 elements: alone, with a ReLU, with a residual and a ReLU."""
+    problems = normalisation.passes("", 2, 3, 5)
+    alone, relu, add_relu = (figures(problems[end::3]) for end in range(3))
+    assert alone == {
+        "batch_norm_forward": (90 * 6, 4 * 90 * 3),  # x twice; y
+        "batch_norm_inference": (90 * 2, 4 * 90 * 2),
+        "batch_norm_gradients": (90 * 8, 4 * 90 * 5),  # x and dy twice; dx
+    }
+    assert relu == {
+        "batch_norm_forward": (90 * 7, 4 * 90 * 3),
+        "batch_norm_inference": (90 * 3, 4 * 90 * 2),
+        "batch_norm_relu_gradients": (90 * 11, 4 * 90 * 5),
+    }
+    assert add_relu == {
+        "batch_norm_forward": (90 * 8, 4 * 90 * 4),  # x twice, residual; y
+        "batch_norm_inference": (90 * 4, 4 * 90 * 3),
+        # x, y, dy; dresidual; x, dresidual; dx.
+        "batch_norm_add_relu_gradients": (90 * 9, 4 * 90 * 7),
+    }
+
+
+def test_operations_and_bytes_of_maps():
+    """Of 90 elements."""
+    assert figures(activation.residual_maps("", 2, 3, 5)) == {
+        "relu_forward": (90, 4 * 180),
+        "relu_input_grad": (90, 4 * 270),
+        "add": (90, 4 * 270),
+    }
+    assert figures(activation.other_maps("", 2, 3, 5)) == {
+        "leaky_relu_forward": (180, 4 * 180),
+        "leaky_relu_input_grad": (180, 4 * 270),
+        "sigmoid_forward": (360, 4 * 180),
+        "sigmoid_input_grad": (270, 4 * 270),
+        "tanh_forward": (90, 4 * 180),
+        "tanh_input_grad": (270, 4 * 270),
+    }
+    assert figures(dropout.passes("", 2, 3, 5)) == {
+        "dropout_forward": (90, 4 * 180 + 90),
+        "dropout_input_grad": (90, 4 * 180 + 90),
+    }
+
+
+def test_operations_and_bytes_of_products():
+    forward, with_bias, *gradients, bias_gradient = matrix.linear("", 2, 3, 5)
+    assert {product.flops for product in (forward, *gradients)} == {2 * 2 * 3 * 5}
+    assert {product.traffic for product in (forward, *gradients)} == {4 * (6 + 15 + 10)}
+    assert (with_bias.flops, with_bias.traffic) == (60 + 10, 4 * (31 + 5))
+    assert (bias_gradient.flops, bias_gradient.traffic) == (10, 4 * (10 + 5))
+    (channels,) = figures([matrix.channel_sum("", 2, 3, 5)]).values()
+    assert channels == (90, 4 * 95)
+
+
+def test_operations_and_bytes_of_batches():
+    """Bytes: two images of 45, read and written, by two indices of 8."""
+    take, augment, normalise = augmentation.batches("", 2, 3, 5)
+    assert (take.flops, take.traffic) == (0, 180 + 16)
+    assert (normalise.flops, normalise.traffic) == (180, 90 + 4 * (90 + 10))
+    assert (augment.flops, augment.traffic) == (180, 90 + 4 * (90 + 10) + 2 * (1 + 8))
+
+
+def test_operations_and_bytes_of_losses():
+    """Of two rows of five classes."""
+    assert figures([*loss.passes("", 2, 5), guard.step("", 2)]) == {
+        "softmax_cross_entropy_forward": (60, 4 * (10 + 2 + 2 + 10)),
+        "softmax_cross_entropy_input_grad": (20, 4 * (10 + 2 + 10)),
+        "softmax": (50, 4 * 20),
+        "mean_squared_error_forward": (30, 4 * (10 + 2 + 2)),
+        "mean_squared_error_input_grad": (20, 4 * (10 + 2 + 10)),
+        "accumulate_metrics": (10, 4 * (2 + 10 + 2)),
+        "guard_step": (2, 4 * 2 + 8 + 4 + 4),
+    }
+
+
+def test_operations_and_bytes_of_steps():
+    """Of seven parameters."""
+    nesterov, momentum, plain, adam, adamw = optimizer.steps("", 7)
+    assert [each.flops for each in (nesterov, momentum, plain)] == [7 * 8, 7 * 6, 7 * 4]
+    assert nesterov.traffic == momentum.traffic == 4 * 7 * 5  # w, g, v read; w, v written
+    assert plain.traffic == 4 * 7 * 3  # w, g read; w written
+    assert [each.flops for each in (adam, adamw)] == [7 * 15, 7 * 14]
+    assert adam.traffic == adamw.traffic == 4 * 7 * 7  # w, g, m, v read; w, m, v written
+    assert figures(optimizer.gradient_passes("", 7)) == {
+        "global_norm": (14, 4 * 7),
+        "clip_by_global_norm": (7, 4 * 14),
+        "clip_by_value": (14, 4 * 14),
+    }
 
 
 def test_select():

@@ -1,5 +1,7 @@
 """The check's own problems, reference and bounds, and that it sees what is wrong."""
 
+import itertools
+
 import numpy as np
 import pytest
 from expectations import expected
@@ -8,6 +10,7 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.variants import Variant
 from gpucnn.kernelcheck.check import check
+from gpucnn.kernelcheck.draws import CHANNELS, MANY_CHANNELS
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
 
@@ -56,6 +59,21 @@ def test_pooling_with_ties_and_special_values_is_drawn():
     assert any(np.isneginf(x).all() for x in maximands)
     windows = [p.arguments["window"] for p in draw("max_pool2d_forward", 100)]
     assert any(R * S > 256 for R, S in windows)
+
+
+@pytest.mark.parametrize("name", ["batch_norm_forward", "batch_norm_inference"])
+def test_normalisations_with_all_ends_are_drawn(name):
+    """A residual, a ReLU, both and neither: in the four of the quick tests, and often in thirty."""
+
+    def ends(count):
+        arguments = [problem.arguments for problem in draw(name, count)]
+        return [(a["residual"] is not None, a["relu"], a["x"].shape[-1]) for a in arguments]
+
+    all_ends = set(itertools.product((False, True), (False, True)))
+    assert {(residual, relu) for residual, relu, _ in ends(4)} == all_ends
+    assert ends(1)[0][:2] == (True, True)
+    channels = {*CHANNELS, MANY_CHANNELS}
+    assert set(ends(24)) == {(*end, C) for end in all_ends for C in channels}
 
 
 def test_problems_are_the_same_each_time():

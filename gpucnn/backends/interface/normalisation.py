@@ -6,9 +6,9 @@ With M values a channel, x̂ = (x − mean) · inverse_std, inverse_std = 1/√(
     dshift = Σ dy,   dscale = Σ dy · x̂
     dx     = scale · inverse_std · (dy − dshift/M − x̂ · dscale/M)
 
-The operations with ReLU have y = max(scale · x̂ + shift, 0), and take 0 for dy where y is not above
-0 in these formulas. Those with a sum and ReLU, the end of a residual block, have
-y = max(scale · x̂ + shift + residual, 0), and what they take for dy is the residual's gradient too.
+A residual is added to that y, and a ReLU makes max(y, 0) of the sum, as at the end of a residual
+block. Behind a ReLU, 0 counts as dy in these formulas where y is not above 0; what counts as dy is
+the residual's gradient too.
 
 Source: Ioffe, Szegedy, "Batch normalization" (2015).
 """
@@ -33,11 +33,18 @@ class NormalisationOperations(ArrayOperations):
         running_variance: Array,
         momentum: float,
         epsilon: float,
+        residual: Array | None = None,
+        relu: bool = False,
     ) -> tuple[Array, Array, Array]:
         """Normalises by the batch's own statistics, and moves the running ones towards them.
 
         ``running ← (1 − momentum) · running + momentum · batch``, in place, the variance there
         with Bessel's correction, as other frameworks do.
+
+        Args:
+            x, scale, shift, running_mean, running_variance, momentum, epsilon: the normalisation.
+            residual: like x, added behind it, or None.
+            relu: whether values below 0 become 0 at the end; NaN stays NaN.
 
         Returns:
             y like x, mean (C,) and inverse_std (C,) of the batch, which the gradient needs.
@@ -45,90 +52,43 @@ class NormalisationOperations(ArrayOperations):
         Raises:
             ShapeError: shapes that do not fit, or one value a channel only.
         """
-        y, mean, inverse_std = self._forward_results(
-            x, scale, shift, running_mean, running_variance
+        self._check_channels(
+            x,
+            scale=scale,
+            shift=shift,
+            running_mean=running_mean,
+            running_variance=running_variance,
         )
+        self._check_residual(residual, x)
+        C = x.shape[-1]
+        if x.size <= C:
+            raise ShapeError(
+                f"batch normalisation of {x.shape} has one value a channel and no variance; "
+                f"use a larger batch"
+            )
+        y, mean, inverse_std = self.empty(x.shape), self.empty((C,)), self.empty((C,))
         self._batch_norm_forward(
             x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            None, False, y, mean, inverse_std,
-        )  # fmt: skip
-        return y, mean, inverse_std
-
-    def batch_norm_relu_forward(
-        self,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        running_mean: Array,
-        running_variance: Array,
-        momentum: float,
-        epsilon: float,
-    ) -> tuple[Array, Array, Array]:
-        """``batch_norm_forward``, then y = max(y, 0); NaN stays NaN."""
-        y, mean, inverse_std = self._forward_results(
-            x, scale, shift, running_mean, running_variance
-        )
-        self._batch_norm_forward(
-            x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            None, True, y, mean, inverse_std,
-        )  # fmt: skip
-        return y, mean, inverse_std
-
-    def batch_norm_add_relu_forward(
-        self,
-        x: Array,
-        residual: Array,
-        scale: Array,
-        shift: Array,
-        running_mean: Array,
-        running_variance: Array,
-        momentum: float,
-        epsilon: float,
-    ) -> tuple[Array, Array, Array]:
-        """``batch_norm_forward``, then y = max(y + residual, 0); NaN stays NaN."""
-        y, mean, inverse_std = self._forward_results(
-            x, scale, shift, running_mean, running_variance
-        )
-        self._check("residual", residual, x.shape)
-        self._batch_norm_forward(
-            x, scale, shift, running_mean, running_variance, momentum, epsilon,
-            residual, True, y, mean, inverse_std,
+            residual, relu, y, mean, inverse_std,
         )  # fmt: skip
         return y, mean, inverse_std
 
     def batch_norm_inference(
-        self, x: Array, scale: Array, shift: Array, mean: Array, variance: Array, epsilon: float
-    ) -> Array:
-        """Normalises by given statistics: y like x."""
-        self._check_channels(x, scale=scale, shift=shift, mean=mean, variance=variance)
-        y = self.empty(x.shape)
-        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, None, False, y)
-        return y
-
-    def batch_norm_relu_inference(
-        self, x: Array, scale: Array, shift: Array, mean: Array, variance: Array, epsilon: float
-    ) -> Array:
-        """``batch_norm_inference``, then y = max(y, 0); NaN stays NaN."""
-        self._check_channels(x, scale=scale, shift=shift, mean=mean, variance=variance)
-        y = self.empty(x.shape)
-        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, None, True, y)
-        return y
-
-    def batch_norm_add_relu_inference(
         self,
         x: Array,
-        residual: Array,
         scale: Array,
         shift: Array,
         mean: Array,
         variance: Array,
         epsilon: float,
+        residual: Array | None = None,
+        relu: bool = False,
     ) -> Array:
-        """``batch_norm_inference``, then y = max(y + residual, 0); NaN stays NaN."""
+        """Normalises by given statistics: y like x; residual and relu as ``batch_norm_forward``."""
         self._check_channels(x, scale=scale, shift=shift, mean=mean, variance=variance)
-        self._check("residual", residual, x.shape)
+        self._check_residual(residual, x)
         y = self.empty(x.shape)
-        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, residual, True, y)
+        self._batch_norm_inference(x, scale, shift, mean, variance, epsilon, residual, relu, y)
         return y
 
     def batch_norm_gradients(
@@ -142,14 +102,17 @@ class NormalisationOperations(ArrayOperations):
         dshift: Array | None = None,
         dx: Array | None = None,
     ) -> tuple[Array, Array, Array]:
-        """All three gradients of ``batch_norm_forward``: dx like x, dscale (C,), dshift (C,).
+        """The gradients without a ReLU: dx like x, dscale (C,), dshift (C,).
 
-        They are written to the arrays given, where they are; dx may be dy itself.
+        They are written to the arrays given, where they are; dx may be dy itself. A residual's is
+        dy.
         """
         self._check_channels(x, scale=scale, mean=mean, inverse_std=inverse_std)
         self._check("dy", dy, x.shape)
         dx, dscale, dshift = self._gradient_results(x, dx, dscale, dshift)
-        self._batch_norm_gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift)
+        self._batch_norm_gradients(
+            dy, None, x, scale, None, mean, inverse_std, dx, dscale, dshift, None
+        )
         return dx, dscale, dshift
 
     def batch_norm_relu_gradients(
@@ -164,7 +127,7 @@ class NormalisationOperations(ArrayOperations):
         dshift: Array | None = None,
         dx: Array | None = None,
     ) -> tuple[Array, Array, Array]:
-        """All three gradients of ``batch_norm_relu_forward``, as ``batch_norm_gradients``.
+        """The gradients with a ReLU and no residual, as ``batch_norm_gradients``.
 
         Where y was above 0 is computed again from x, by the arithmetic of the forward pass, so
         that it is the same to the last bit; y itself need not be kept.
@@ -172,7 +135,9 @@ class NormalisationOperations(ArrayOperations):
         self._check_channels(x, scale=scale, shift=shift, mean=mean, inverse_std=inverse_std)
         self._check("dy", dy, x.shape)
         dx, dscale, dshift = self._gradient_results(x, dx, dscale, dshift)
-        self._batch_norm_relu_gradients(dy, x, scale, shift, mean, inverse_std, dx, dscale, dshift)
+        self._batch_norm_gradients(
+            dy, None, x, scale, shift, mean, inverse_std, dx, dscale, dshift, None
+        )
         return dx, dscale, dshift
 
     def batch_norm_add_relu_gradients(
@@ -188,7 +153,7 @@ class NormalisationOperations(ArrayOperations):
         dx: Array | None = None,
         dresidual: Array | None = None,
     ) -> tuple[Array, Array, Array, Array]:
-        """All four gradients of ``batch_norm_add_relu_forward``, which had made y.
+        """The gradients with a residual and a ReLU, which had made y.
 
         They are written to the arrays given, where they are; dx or dresidual may be dy itself.
 
@@ -205,8 +170,8 @@ class NormalisationOperations(ArrayOperations):
             raise ShapeError("dx and dresidual are one array; they need an array each")
         dx, dscale, dshift = self._gradient_results(x, dx, dscale, dshift)
         dresidual = self._result(dresidual, x.shape)
-        self._batch_norm_add_relu_gradients(
-            dy, y, x, scale, mean, inverse_std, dx, dscale, dshift, dresidual
+        self._batch_norm_gradients(
+            dy, y, x, scale, None, mean, inverse_std, dx, dscale, dshift, dresidual
         )
         return dx, dscale, dshift, dresidual
 
@@ -216,24 +181,9 @@ class NormalisationOperations(ArrayOperations):
         for name, vector in vectors.items():
             self._check(name, vector, x.shape[-1:])
 
-    def _forward_results(
-        self, x: Array, scale: Array, shift: Array, running_mean: Array, running_variance: Array
-    ) -> tuple[Array, Array, Array]:
-        """New arrays for y, mean and inverse_std, after the checks."""
-        self._check_channels(
-            x,
-            scale=scale,
-            shift=shift,
-            running_mean=running_mean,
-            running_variance=running_variance,
-        )
-        C = x.shape[-1]
-        if x.size <= C:
-            raise ShapeError(
-                f"batch normalisation of {x.shape} has one value a channel and no variance; "
-                f"use a larger batch"
-            )
-        return self.empty(x.shape), self.empty((C,)), self.empty((C,))
+    def _check_residual(self, residual: Array | None, x: Array) -> None:
+        if residual is not None:
+            self._check("residual", residual, x.shape)
 
     def _gradient_results(
         self, x: Array, dx: Array | None, dscale: Array | None, dshift: Array | None
@@ -277,40 +227,15 @@ class NormalisationOperations(ArrayOperations):
     def _batch_norm_gradients(
         self,
         dy: Array,
+        y: Array | None,
         x: Array,
         scale: Array,
+        shift: Array | None,
         mean: Array,
         inverse_std: Array,
         dx: Array,
         dscale: Array,
         dshift: Array,
-    ) -> None: ...
-
-    @abstractmethod
-    def _batch_norm_relu_gradients(
-        self,
-        dy: Array,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        mean: Array,
-        inverse_std: Array,
-        dx: Array,
-        dscale: Array,
-        dshift: Array,
-    ) -> None: ...
-
-    @abstractmethod
-    def _batch_norm_add_relu_gradients(
-        self,
-        dy: Array,
-        y: Array,
-        x: Array,
-        scale: Array,
-        mean: Array,
-        inverse_std: Array,
-        dx: Array,
-        dscale: Array,
-        dshift: Array,
-        dresidual: Array,
-    ) -> None: ...
+        dresidual: Array | None,
+    ) -> None:
+        """With y and dresidual behind a residual and a ReLU, with shift behind a ReLU alone."""

@@ -20,8 +20,8 @@ _FILE = "batch_norm.cu"
 class _Behind:
     """What comes behind the normalisation: a residual that is added, a ReLU."""
 
-    residual: bool = False
-    relu: bool = False
+    residual: bool
+    relu: bool
 
 
 class KernelNormalisation(KernelArrays, NormalisationOperations):
@@ -80,53 +80,7 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
     def _batch_norm_gradients(
         self,
         dy: Array,
-        x: Array,
-        scale: Array,
-        mean: Array,
-        inverse_std: Array,
-        dx: Array,
-        dscale: Array,
-        dshift: Array,
-    ) -> None:
-        arrays = (dy, x, scale, None, mean, inverse_std)
-        self._gradients(_Behind(), *arrays, dx, dscale, dshift)
-
-    def _batch_norm_relu_gradients(
-        self,
-        dy: Array,
-        x: Array,
-        scale: Array,
-        shift: Array,
-        mean: Array,
-        inverse_std: Array,
-        dx: Array,
-        dscale: Array,
-        dshift: Array,
-    ) -> None:
-        arrays = (dy, x, scale, shift, mean, inverse_std)
-        self._gradients(_Behind(relu=True), *arrays, dx, dscale, dshift)
-
-    def _batch_norm_add_relu_gradients(
-        self,
-        dy: Array,
-        y: Array,
-        x: Array,
-        scale: Array,
-        mean: Array,
-        inverse_std: Array,
-        dx: Array,
-        dscale: Array,
-        dshift: Array,
-        dresidual: Array,
-    ) -> None:
-        arrays = (dy, x, scale, None, mean, inverse_std)
-        behind = _Behind(residual=True, relu=True)
-        self._gradients(behind, *arrays, dx, dscale, dshift, y, dresidual)
-
-    def _gradients(
-        self,
-        behind: _Behind,
-        dy: Array,
+        y: Array | None,
         x: Array,
         scale: Array,
         shift: Array | None,
@@ -135,10 +89,10 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         dx: Array,
         dscale: Array,
         dshift: Array,
-        y: Array | None = None,
-        dresidual: Array | None = None,
+        dresidual: Array | None,
     ) -> None:
         """With a residual, the first launch leaves what comes through the ReLU in dresidual."""
+        behind = _Behind(y is not None, y is not None or shift is not None)
         block, rows = _block_and_rows(x)
         chunks = block.chunks_to_sum(rows)
         sums, products = self.empty((block.C, chunks.count)), self.empty((block.C, chunks.count))
@@ -153,7 +107,7 @@ class KernelNormalisation(KernelArrays, NormalisationOperations):
         )
         to_join = (sums, products, inverse_std, dscale, dshift)
         self._join("batch_norm_gradients_join", block, chunks, to_join, behind)
-        arriving = dresidual if behind.residual else dy
+        arriving = dy if dresidual is None else dresidual
         to_map = (arriving, *forward, dscale, dshift, dx, np.float32(1.0 / rows))
         self._map_rows("batch_norm_input_grad", x, to_map, behind)
 

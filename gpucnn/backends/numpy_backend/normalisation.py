@@ -137,64 +137,22 @@ class NumpyNormalisation(NumpyArrays, NormalisationOperations):
     def _batch_norm_gradients(
         self,
         dy: NDArray[Any],
+        y: NDArray[Any] | None,
         x: NDArray[Any],
         scale: NDArray[Any],
+        shift: NDArray[Any] | None,
         mean: NDArray[Any],
         inverse_std: NDArray[Any],
         dx: NDArray[Any],
         dscale: NDArray[Any],
         dshift: NDArray[Any],
+        dresidual: NDArray[Any] | None,
     ) -> None:
-        self._gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift)
+        """What of dy comes through a ReLU goes to dresidual or dx, either of which may be dy.
 
-    def _batch_norm_relu_gradients(
-        self,
-        dy: NDArray[Any],
-        x: NDArray[Any],
-        scale: NDArray[Any],
-        shift: NDArray[Any],
-        mean: NDArray[Any],
-        inverse_std: NDArray[Any],
-        dx: NDArray[Any],
-        dscale: NDArray[Any],
-        dshift: NDArray[Any],
-    ) -> None:
-        self._gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift, passed=dx, shift=shift)
-
-    def _batch_norm_add_relu_gradients(
-        self,
-        dy: NDArray[Any],
-        y: NDArray[Any],
-        x: NDArray[Any],
-        scale: NDArray[Any],
-        mean: NDArray[Any],
-        inverse_std: NDArray[Any],
-        dx: NDArray[Any],
-        dscale: NDArray[Any],
-        dshift: NDArray[Any],
-        dresidual: NDArray[Any],
-    ) -> None:
-        self._gradients(dy, x, scale, mean, inverse_std, dx, dscale, dshift, passed=dresidual, y=y)
-
-    def _gradients(
-        self,
-        dy: NDArray[Any],
-        x: NDArray[Any],
-        scale: NDArray[Any],
-        mean: NDArray[Any],
-        inverse_std: NDArray[Any],
-        dx: NDArray[Any],
-        dscale: NDArray[Any],
-        dshift: NDArray[Any],
-        passed: NDArray[Any] | None = None,
-        shift: NDArray[Any] | None = None,
-        y: NDArray[Any] | None = None,
-    ) -> None:
-        """The gradients, of a ReLU behind it too where there is one.
-
-        Then what of dy comes through it goes to ``passed``, which may be dx or dy. Where y was
-        above 0 is read from ``y``, or else worked out again with ``shift``.
+        Where y was above 0 is read from ``y``, or else worked out again with ``shift``.
         """
+        passed = dresidual if shift is None else dx
         sums = np.empty((self._row_pieces(x), x.shape[-1]))
         products = np.empty_like(sums)
         factor = scale * inverse_std

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,127 +17,107 @@ from gpucnn.backends.variants import Variant
 from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Run
 
-FLOAT_BYTES = 4
+Floats: TypeAlias = NDArray[np.float32]
 
 
-class Problem(ABC):
+@dataclass(frozen=True)
+class Input:
+    """An array that an operation is given.
+
+    Attributes:
+        shape: images are (N, H, W, C).
+        of: makes its values of normally distributed numbers.
+        dtype: of integers, as the backend takes them; None for floats.
+        torch_dtype: the name of PyTorch's dtype for them.
+    """
+
+    shape: Shape
+    of: Callable[[Floats], NDArray[Any]] = lambda drawn: drawn
+    dtype: DTypeLike | None = None
+    torch_dtype: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
     """One operation at one shape.
 
     Attributes:
         operation: its name in the backend's interface.
         name: the network and the layer that it is from, such as "resnet18-3x3-56".
+        shape_text: the shape, as a table shows it.
+        inputs: by the names of the operation's parameters.
+        options: the operation's other arguments.
+        flops: floating-point operations; a multiply-add is two; a comparison, a root, an exp one.
+        traffic: the fewest bytes that it moves: every input read once, every result written once.
+        prepare: before the clock starts, makes the operation's arrays of the inputs, all by name.
+        changes: an array, made by ``prepare``, that holds the result of an operation that returns
+            none.
+        torch: the same in PyTorch, called with the module and the inputs: images, and filters,
+            are tensors (N, C, H, W).
+        torch_prepare: before the clock starts, makes what ``torch`` is called with of the inputs.
+        variants: the kernels that can do it, the chosen one first; empty where there is only one.
     """
 
-    operation: ClassVar[str]
+    operation: str
     name: str
+    shape_text: str
+    inputs: Mapping[str, Input]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    flops: int
+    traffic: int
+    prepare: Callable[..., Mapping[str, Array]] = lambda _backend, **inputs: inputs
+    changes: str = ""
+    torch: Callable[..., object]
+    torch_prepare: Callable[..., Sequence[Any]] = lambda _torch, *inputs: inputs
+    variants: tuple[Variant, ...] = ()
 
-    @property
-    @abstractmethod
-    def shape_text(self) -> str:
-        """The shape, as a table shows it."""
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """The shapes of its inputs."""
+        return tuple(each.shape for each in self.inputs.values())
 
-    @property
-    @abstractmethod
-    def flops(self) -> int:
-        """Floating-point operations; a multiply-add is two; a comparison, a root, an exp one."""
-
-    @property
-    @abstractmethod
-    def traffic(self) -> int:
-        """The fewest bytes that it moves: every input read once, every result written once."""
-
-    @abstractmethod
-    def input_shapes(self) -> Sequence[Shape]:
-        """The shapes of its inputs, all of them FP32; integers come as whole numbers."""
-
-    def inputs(self) -> list[NDArray[np.float32]]:
-        """Random inputs, the same at each call; images are (N, H, W, C)."""
+    def draw(self) -> list[Floats]:
+        """Random inputs, the same at each call, all of them FP32; integers are whole numbers."""
         generator = np.random.default_rng(0)
-        return [random_array(generator, shape) for shape in self.input_shapes()]
+        return [
+            each.of(random_array(generator, each.shape)).astype(np.float32, copy=False)
+            for each in self.inputs.values()
+        ]
 
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """The kernels that can do it, the chosen one first; empty where there is only one."""
-        return ()
-
-    @abstractmethod
     def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """A run on a backend that returns the results: an array, or a tuple of them."""
+        """A run on a backend, given its arrays of the inputs, that returns the results."""
+        inputs = {
+            name: array if each.dtype is None else _as_integers(backend, array, each.dtype)
+            for (name, each), array in zip(self.inputs.items(), arrays, strict=True)
+        }
+        operation = getattr(backend, self.operation)
+        arguments = {**self.prepare(backend, **inputs), **self.options}
+        if not self.changes:
+            return lambda: operation(**arguments)
 
-    @abstractmethod
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """The same in PyTorch: images, and filters, are tensors (N, C, H, W)."""
+        def run() -> Array:
+            operation(**arguments)
+            return arguments[self.changes]
 
+        return run
 
-@dataclass(frozen=True)
-class ImageProblem(Problem):
-    """On x (N, size, size, C)."""
-
-    name: str
-    N: int
-    size: int
-    C: int
-
-    @property
-    def x_shape(self) -> Shape:
-        """(N, size, size, C)."""
-        return self.N, self.size, self.size, self.C
-
-    @property
-    def shape_text(self) -> str:
-        """Such as "64×56×56×64"."""
-        return "×".join(map(str, self.x_shape))
-
-    @property
-    def elements(self) -> int:
-        """Of x."""
-        return math.prod(self.x_shape)
-
-
-@dataclass(frozen=True)
-class VectorProblem(Problem):
-    """On all parameters of a network, or on their gradients, as one vector.
-
-    Attributes:
-        vectors_read: vectors of that length.
-        vectors_written: likewise.
-        operations_each: floating-point operations for each parameter.
-    """
-
-    name: str
-    parameters: int
-    vectors_read: ClassVar[int] = 1
-    vectors_written: ClassVar[int] = 1
-    operations_each: ClassVar[int]
-
-    @property
-    def shape_text(self) -> str:
-        """Such as "11,689,512 parameters"."""
-        return f"{self.parameters:,} parameters"
-
-    @property
-    def flops(self) -> int:
-        """As many for each parameter."""
-        return self.operations_each * self.parameters
-
-    @property
-    def traffic(self) -> int:
-        """The vectors; a norm or a guard is nothing beside them."""
-        return (self.vectors_read + self.vectors_written) * total_bytes((self.parameters,))
-
-    def input_shapes(self) -> Sequence[Shape]:
-        """The vectors that are read."""
-        return ((self.parameters,),) * self.vectors_read
+    def theirs(self, torch: Any, tensors: Sequence[Any]) -> Run:
+        """A run in PyTorch, given tensors of the inputs, that returns the results."""
+        inputs = [
+            tensor.to(getattr(torch, each.torch_dtype)) if each.torch_dtype else tensor
+            for each, tensor in zip(self.inputs.values(), tensors, strict=True)
+        ]
+        arguments = self.torch_prepare(torch, *inputs)
+        return lambda: self.torch(torch, *arguments)
 
 
 def total_bytes(*shapes: Shape) -> int:
     """Bytes of FP32 arrays of these shapes."""
-    return FLOAT_BYTES * sum(math.prod(shape) for shape in shapes)
+    return 4 * sum(math.prod(shape) for shape in shapes)
 
 
-def as_integers(backend: Backend, array: Array, dtype: DTypeLike) -> Array:
-    """An input of whole numbers as integers of this dtype: before the run, and by the host."""
-    return backend.asarray(backend.to_numpy(array).astype(dtype))
+def as_text(shape: Shape) -> str:
+    """Such as "64×56×56×64"."""
+    return "×".join(map(str, shape))
 
 
 def tensor_beside(torch: Any, tensor: Any, shape: Shape) -> Any:
@@ -151,3 +130,15 @@ def tensor_beside(torch: Any, tensor: Any, shape: Shape) -> Any:
     channels_last = tensor.is_contiguous(memory_format=torch.channels_last)
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return tensor.new_empty((N, C, H, W)).contiguous(memory_format=memory_format)
+
+
+def end_in_torch(torch: Any, y: Any, residual: Any, relu: bool) -> Any:
+    """The sum with a residual, if there is one, and the ReLU: a call each, in place."""
+    if residual is not None:
+        y = y.add_(residual)
+    return torch.relu_(y) if relu else y
+
+
+def _as_integers(backend: Backend, array: Array, dtype: DTypeLike) -> Array:
+    """An input of whole numbers as integers of this dtype, by the host."""
+    return backend.asarray(backend.to_numpy(array).astype(dtype))

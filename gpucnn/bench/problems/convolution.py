@@ -1,147 +1,138 @@
-"""Convolutions to time, in their three passes."""
+"""Convolutions to time: the three passes, and forward with a bias, a residual and a ReLU."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar
+import math
+from functools import partial
+from typing import Any
 
-from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Conv2dGeometry, Pair, Shape, conv2d_geometry
-from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.variants import Pass, Variant, conv2d_variants
-from gpucnn.bench.problems.base import Problem, tensor_beside, total_bytes
-from gpucnn.bench.timing import Run
+from gpucnn.backends.geometry import Conv2dGeometry, conv2d_geometry
+from gpucnn.backends.variants import Pass, conv2d_variants
+from gpucnn.bench.problems.base import (
+    Input,
+    Problem,
+    as_text,
+    end_in_torch,
+    tensor_beside,
+    total_bytes,
+)
 
 
-@dataclass(frozen=True)
-class Convolution(Problem):
-    """A pass of a convolution of x (N, size, size, C) with K filters of (kernel, kernel)."""
+def passes(name: str, *sizes: int) -> tuple[Problem, ...]:
+    """N, size, C, K, kernel, stride, padding, groups.
 
-    which: ClassVar[Pass]
-    name: str
-    N: int
-    size: int
-    C: int
-    K: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
+    Each pass takes as many operations, taps on the padding among them, and moves as many bytes:
+    two of x, w and y are read, and the third is written.
+    """
+    geometry = _geometry(*sizes)
+    x, w, y = (Input(shape) for shape in (geometry.x_shape, geometry.w_shape, geometry.y_shape))
+    options = _options(geometry)
+    problem = partial(
+        Problem,
+        name=name,
+        shape_text=_text(geometry),
+        flops=2 * geometry.multiply_adds,
+        traffic=total_bytes(x.shape, w.shape, y.shape),
+    )
 
-    @cached_property
-    def geometry(self) -> Conv2dGeometry:
-        """All sizes."""
-        x_shape = (self.N, self.size, self.size, self.C)
-        w_shape = (self.K, self.kernel, self.kernel, self.C // self.groups)
-        return conv2d_geometry(x_shape, w_shape, *self.options)
-
-    @property
-    def options(self) -> tuple[Pair, Pair, Pair, int]:
-        """Stride, padding, dilation and groups, in the order in which operations take them."""
-        stride, padding = (self.stride, self.stride), (self.padding, self.padding)
-        return stride, padding, (1, 1), self.groups
-
-    @property
-    def shape_text(self) -> str:
-        """Such as "64×56×56×64, 64 of 3×3/2"."""
-        image = f"{self.N}×{self.size}×{self.size}×{self.C}"
-        stride = f"/{self.stride}" if self.stride > 1 else ""
-        groups = f", {self.groups} groups" if self.groups > 1 else ""
-        return f"{image}, {self.K} of {self.kernel}×{self.kernel}{stride}{groups}"
-
-    @property
-    def flops(self) -> int:
-        """The same in each pass; taps on the padding count."""
-        return 2 * self.geometry.multiply_adds
-
-    @property
-    def traffic(self) -> int:
-        """The same in each pass: two of x, w and y are read and the third is written."""
-        return total_bytes(self.geometry.x_shape, self.geometry.w_shape, self.geometry.y_shape)
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """The kernels that can do it."""
-        return conv2d_variants(self.geometry, self.which)
-
-    def _torch_backward(self, torch: Any, dy: Any, x: Any, w: Any, wanted: list[bool]) -> Any:
+    def backward(torch: Any, dy: Any, x: Any, w: Any, wanted: list[bool]) -> Any:
         """PyTorch's gradients of x, of w and of the bias, those that are wanted."""
-        stride, padding, dilation, groups = self.options
+        *sliding, groups = options.values()
         return torch.ops.aten.convolution_backward(
-            dy, x, w, None, stride, padding, dilation, False, [0, 0], groups, wanted
+            dy, x, w, None, *sliding, False, [0, 0], groups, wanted
         )
 
-    @abstractmethod
-    def input_shapes(self) -> Sequence[Shape]:
-        """Of the pass."""
+    return (
+        problem(
+            operation="conv2d_forward",
+            inputs={"x": x, "w": w},
+            options=options,
+            variants=conv2d_variants(geometry, Pass.FORWARD),
+            torch=lambda torch, x, w: torch.nn.functional.conv2d(x, w, None, *options.values()),
+        ),
+        problem(
+            operation="conv2d_input_grad",
+            inputs={"dy": y, "w": w},
+            options={"x_shape": x.shape, **options},
+            variants=conv2d_variants(geometry, Pass.INPUT_GRAD),
+            torch_prepare=lambda torch, dy, w: (dy, tensor_beside(torch, dy, x.shape), w),
+            torch=lambda torch, dy, x, w: backward(torch, dy, x, w, [True, False, False])[0],
+        ),
+        problem(
+            operation="conv2d_filter_grad",
+            inputs={"x": x, "dy": y},
+            options={"w_shape": w.shape, **options},
+            variants=conv2d_variants(geometry, Pass.FILTER_GRAD),
+            torch_prepare=lambda torch, x, dy: (dy, x, tensor_beside(torch, x, w.shape)),
+            torch=lambda torch, dy, x, w: backward(torch, dy, x, w, [False, True, False])[1],
+        ),
+    )
 
 
-class ConvolutionForward(Convolution):
-    """y from x and w."""
-
-    operation = "conv2d_forward"
-    which = Pass.FORWARD
-
-    def input_shapes(self) -> Sequence[Shape]:
-        """x and w."""
-        return self.geometry.x_shape, self.geometry.w_shape
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """y."""
-        x, w = arrays
-        return lambda: backend.conv2d_forward(x, w, None, *self.options)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """y."""
-        x, w = tensors
-        return lambda: torch.nn.functional.conv2d(x, w, None, *self.options)
+def epilogues(name: str, *sizes: int) -> tuple[Problem, ...]:
+    """As ``passes``: forward with a bias, then a ReLU, then the end of a residual block."""
+    return (
+        _with_epilogue(f"{name}-bias", sizes),
+        _with_epilogue(f"{name}-bias-relu", sizes, relu=True),
+        _with_epilogue(f"{name}-bias-add-relu", sizes, adds=True, relu=True),
+    )
 
 
-class ConvolutionInputGrad(Convolution):
-    """dx from dy and w."""
+def _with_epilogue(
+    name: str, sizes: tuple[int, ...], adds: bool = False, relu: bool = False
+) -> Problem:
+    """An addition, or a comparison, for each result and each part of the epilogue more."""
+    geometry = _geometry(*sizes)
+    x, w, y = geometry.x_shape, geometry.w_shape, geometry.y_shape
+    behind = {"bias": (geometry.K,)} | ({"residual": y} if adds else {})
+    options = _options(geometry)
 
-    operation = "conv2d_input_grad"
-    which = Pass.INPUT_GRAD
+    def torch_run(torch: Any, x: Any, w: Any, bias: Any, residual: Any = None) -> Any:
+        y = torch.nn.functional.conv2d(x, w, bias, *options.values())
+        return end_in_torch(torch, y, residual, relu)
 
-    def input_shapes(self) -> Sequence[Shape]:
-        """dy and w."""
-        return self.geometry.y_shape, self.geometry.w_shape
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """dx."""
-        dy, w = arrays
-        return lambda: backend.conv2d_input_grad(dy, w, self.geometry.x_shape, *self.options)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """dx; of x, which PyTorch asks for, only the shape and the format count."""
-        dy, w = tensors
-        x = tensor_beside(torch, dy, self.geometry.x_shape)
-        return lambda: self._torch_backward(torch, dy, x, w, [True, False, False])[0]
-
-
-class ConvolutionFilterGrad(Convolution):
-    """dw from x and dy."""
-
-    operation = "conv2d_filter_grad"
-    which = Pass.FILTER_GRAD
-
-    def input_shapes(self) -> Sequence[Shape]:
-        """x and dy."""
-        return self.geometry.x_shape, self.geometry.y_shape
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """dw."""
-        x, dy = arrays
-        return lambda: backend.conv2d_filter_grad(x, dy, self.geometry.w_shape, *self.options)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """dw; of w, which PyTorch asks for, only the shape and the format count."""
-        x, dy = tensors
-        w = tensor_beside(torch, x, self.geometry.w_shape)
-        return lambda: self._torch_backward(torch, dy, x, w, [False, True, False])[1]
+    return Problem(
+        operation="conv2d_forward",
+        name=name,
+        shape_text=", ".join([_text(geometry), *behind, *["ReLU"] * relu]),
+        inputs={name: Input(shape) for name, shape in {"x": x, "w": w, **behind}.items()},
+        options={**options, "relu": relu},
+        flops=2 * geometry.multiply_adds + (len(behind) + relu) * math.prod(y),
+        traffic=total_bytes(x, w, y, *behind.values()),
+        variants=conv2d_variants(geometry, Pass.FORWARD),
+        torch=torch_run,
+    )
 
 
-PASSES = (ConvolutionForward, ConvolutionInputGrad, ConvolutionFilterGrad)
+def _geometry(
+    N: int,
+    size: int,
+    C: int,
+    K: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+) -> Conv2dGeometry:
+    """Of x (N, size, size, C) with K filters of (kernel, kernel)."""
+    x_shape, w_shape = (N, size, size, C), (K, kernel, kernel, C // groups)
+    return conv2d_geometry(x_shape, w_shape, (stride, stride), (padding, padding), (1, 1), groups)
+
+
+def _options(geometry: Conv2dGeometry) -> dict[str, Any]:
+    """In the order in which PyTorch takes them; its padding is the same on both sides."""
+    (top, _), (left, _) = geometry.padding
+    return {
+        "stride": geometry.stride,
+        "padding": (top, left),
+        "dilation": geometry.dilation,
+        "groups": geometry.groups,
+    }
+
+
+def _text(geometry: Conv2dGeometry) -> str:
+    """Such as "64×56×56×64, 64 of 3×3/2"."""
+    stride = f"/{geometry.stride[0]}" if geometry.stride[0] > 1 else ""
+    groups = f", {geometry.groups} groups" if geometry.groups > 1 else ""
+    filters = f"{geometry.K} of {geometry.R}×{geometry.S}"
+    return f"{as_text(geometry.x_shape)}, {filters}{stride}{groups}"

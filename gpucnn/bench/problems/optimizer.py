@@ -1,127 +1,146 @@
-"""Optimizer steps to time, over one vector of parameters."""
+"""Optimizer steps to time, and the norm and the clipping of gradients: each over one vector."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+import math
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpucnn.backends.base import Backend
-from gpucnn.backends.interface.arrays import Array
-from gpucnn.bench.problems.base import VectorProblem
-from gpucnn.bench.timing import Run
+from gpucnn.bench.problems.base import Input, Problem, total_bytes
 
 _RATE, _MOMENTUM, _BETAS, _EPSILON, _DECAY = 1e-2, 0.9, (0.9, 0.999), 1e-8, 5e-2
+_SHARE_OF_NORM = 0.99
+"""Clipping works in place: after some thousand runs, the gradient must not be denormal yet."""
+_LARGEST = 1.0
 
 
-class OptimizerStep(VectorProblem):
-    """A step of so many parameters; gradients stay the same from run to run.
+def steps(name: str, parameters: int) -> tuple[Problem, ...]:
+    """A step of each optimizer, and of each form of SGD, all with weight decay.
 
-    Read are the parameters, the gradients and the optimizer's state; all but the gradients are
-    written. What does not depend on the parameter, such as 1 − β, is no operation of it.
+    What does not depend on the parameter, such as 1 − β, is no operation of it.
     """
+    return (
+        _sgd(name, parameters, 8, _MOMENTUM, nesterov=True),
+        _sgd(f"{name}-momentum", parameters, 6, _MOMENTUM),
+        _sgd(f"{name}-plain", parameters, 4),
+        _adam(name, parameters, 15, "adam_step", "Adam"),
+        _adam(name, parameters, 14, "adamw_step", "AdamW"),
+    )
 
-    def _torch_step(self, optimizer: Any, gradients: Any) -> Run:
-        (parameter,) = optimizer.param_groups[0]["params"]
-        parameter.grad = gradients
-        return lambda: optimizer.step()
+
+def gradient_passes(name: str, parameters: int) -> tuple[Problem, ...]:
+    """What is done with the gradients of all parameters before a step."""
+    vector = {"gradients": Input((parameters,))}
+    # The norm of n numbers of variance 1 is about √n.
+    limit = _SHARE_OF_NORM * math.sqrt(parameters)
+    problem = partial(_vector_problem, name=name, parameters=parameters, inputs=vector)
+    return (
+        problem(
+            operation="global_norm",
+            flops=2,
+            written=0,
+            # PyTorch sums in the gradient's own precision, and ours in double.
+            torch=lambda torch, gradients: torch.linalg.vector_norm(gradients).reshape(1),
+        ),
+        problem(
+            operation="clip_by_global_norm",
+            options={"limit": limit},
+            flops=1,
+            written=1,
+            prepare=lambda backend, gradients: {
+                "gradients": gradients,
+                "norm": backend.global_norm(gradients),
+            },
+            torch_prepare=lambda torch, gradients: (gradients, torch.linalg.vector_norm(gradients)),
+            # Three calls, as PyTorch's own function does it; two are of one number.
+            torch=lambda torch, gradients, norm: gradients.mul_(torch.clamp(limit / norm, max=1.0)),
+        ),
+        problem(
+            operation="clip_by_value",
+            options={"limit": _LARGEST},
+            flops=2,
+            written=1,
+            torch=lambda _, gradients: gradients.clamp_(-_LARGEST, _LARGEST),
+        ),
+    )
 
 
-class SgdStep(OptimizerStep):
-    """With Nesterov's momentum and weight decay."""
+def _sgd(
+    name: str, parameters: int, flops: int, momentum: float = 0.0, nesterov: bool = False
+) -> Problem:
+    names = ("parameters", "gradients", *(("velocity",) if momentum else ()))
+    without = {} if momentum else {"velocity": None}
+    rates = {"learning_rate": _RATE, "momentum": momentum, "nesterov": nesterov}
 
-    operation = "sgd_step"
-    vectors_read, vectors_written = 3, 2
-    operations_each = 8
-    momentum: ClassVar[float] = _MOMENTUM
-    nesterov: ClassVar[bool] = True
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """In place."""
-        w, g, *state = arrays
-        velocity = state[0] if state else None
-        return lambda: backend.sgd_step(w, g, velocity, _RATE, self.momentum, self.nesterov, _DECAY)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """In place, as one kernel."""
-        parameter = torch.nn.Parameter(tensors[0])
+    def torch_prepare(torch: Any, weights: Any, gradients: Any, *velocity: Any) -> tuple[Any]:
+        parameter = _torch_parameter(torch, weights, gradients)
         optimizer = torch.optim.SGD(
-            [parameter],
-            _RATE,
-            self.momentum,
-            weight_decay=_DECAY,
-            nesterov=self.nesterov,
-            fused=True,
+            [parameter], _RATE, momentum, weight_decay=_DECAY, nesterov=nesterov, fused=True
         )
-        if self.momentum:
-            optimizer.state[parameter]["momentum_buffer"] = tensors[2]
-        return self._torch_step(optimizer, tensors[1])
+        if momentum:
+            (optimizer.state[parameter]["momentum_buffer"],) = velocity
+        return (optimizer,)
+
+    return _vector_problem(
+        operation="sgd_step",
+        name=name,
+        parameters=parameters,
+        inputs={each: Input((parameters,)) for each in names},
+        options={**rates, **without, "weight_decay": _DECAY},
+        flops=flops,
+        written=len(names) - 1,
+        torch_prepare=torch_prepare,
+        torch=lambda _, optimizer: optimizer.step(),
+    )
 
 
-class MomentumStep(SgdStep):
-    """With plain momentum and weight decay."""
+def _adam(name: str, parameters: int, flops: int, operation: str, torch_name: str) -> Problem:
+    """Always the first step."""
+    vector, square = Input((parameters,)), Input((parameters,), np.abs)
+    rates = {"learning_rate": _RATE, "beta1": _BETAS[0], "beta2": _BETAS[1], "epsilon": _EPSILON}
 
-    operations_each = 6
-    nesterov = False
-
-
-class PlainStep(SgdStep):
-    """With weight decay alone."""
-
-    vectors_read, vectors_written = 2, 1
-    operations_each = 4
-    momentum, nesterov = 0.0, False
-
-
-class AdamStep(OptimizerStep):
-    """With weight decay as a part of the gradient."""
-
-    operation = "adam_step"
-    vectors_read, vectors_written = 4, 3
-    operations_each = 15
-    torch_name: ClassVar[str] = "Adam"
-
-    def inputs(self) -> list[NDArray[np.float32]]:
-        """As everywhere; the mean of squares is not negative."""
-        *others, square = super().inputs()
-        return [*others, np.abs(square)]
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """In place; always the first step."""
-        w, g, mean, square = arrays
-        step = getattr(backend, self.operation)
-        return lambda: step(w, g, mean, square, 1, _RATE, *_BETAS, _EPSILON, _DECAY)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """In place, as one kernel."""
-        parameter = torch.nn.Parameter(tensors[0])
-        optimizer = getattr(torch.optim, self.torch_name)(
+    def torch_prepare(torch: Any, weights: Any, gradients: Any, *moments: Any) -> tuple[Any]:
+        parameter = _torch_parameter(torch, weights, gradients)
+        optimizer = getattr(torch.optim, torch_name)(
             [parameter], _RATE, _BETAS, _EPSILON, weight_decay=_DECAY, fused=True
         )
-        optimizer.state[parameter] |= {
-            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-            "exp_avg": tensors[2],
-            "exp_avg_sq": tensors[3],
-        }
-        return self._torch_step(optimizer, tensors[1])
+        step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        names = ("step", "exp_avg", "exp_avg_sq")
+        optimizer.state[parameter] |= zip(names, (step, *moments), strict=True)
+        return (optimizer,)
+
+    return _vector_problem(
+        operation=operation,
+        name=name,
+        parameters=parameters,
+        inputs={"parameters": vector, "gradients": vector, "mean": vector, "square": square},
+        options={"step": 1, **rates, "weight_decay": _DECAY},
+        flops=flops,
+        written=3,
+        torch_prepare=torch_prepare,
+        torch=lambda _, optimizer: optimizer.step(),
+    )
 
 
-class AdamWStep(AdamStep):
-    """With decoupled weight decay."""
-
-    operation = "adamw_step"
-    operations_each = 14
-    torch_name = "AdamW"
+def _torch_parameter(torch: Any, weights: Any, gradients: Any) -> Any:
+    parameter = torch.nn.Parameter(weights)
+    parameter.grad = gradients
+    return parameter
 
 
-def steps(name: str, parameters: int) -> tuple[OptimizerStep, ...]:
-    """A step of each optimizer, and of each form of SGD."""
-    return (
-        SgdStep(name, parameters),
-        MomentumStep(f"{name}-momentum", parameters),
-        PlainStep(f"{name}-plain", parameters),
-        AdamStep(name, parameters),
-        AdamWStep(name, parameters),
+def _vector_problem(
+    parameters: int, inputs: dict[str, Input], flops: int, written: int, **fields: Any
+) -> Problem:
+    """So many flops a parameter, and so many vectors that are written.
+
+    A norm is nothing beside a vector.
+    """
+    return Problem(
+        shape_text=f"{parameters:,} parameters",
+        inputs=inputs,
+        flops=flops * parameters,
+        traffic=(len(inputs) + written) * total_bytes((parameters,)),
+        **fields,
     )

@@ -1,117 +1,119 @@
-"""Max pooling to time, forward and input gradient."""
+"""Max and average pooling to time, forward and input gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Pair, Pool2dGeometry, Shape, pool2d_geometry
+from gpucnn.backends.geometry import Pool2dGeometry, pool2d_geometry
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.bench.problems.base import Problem, total_bytes
-from gpucnn.bench.timing import Run
+from gpucnn.bench.problems.base import Input, Problem, as_text, tensor_beside, total_bytes
 
 
-@dataclass(frozen=True)
-class Pooling(Problem):
-    """Pooling of x (N, size, size, C) over windows of (window, window)."""
+def max_pooling(
+    name: str, N: int, size: int, C: int, window: int, stride: int, padding: int = 0
+) -> tuple[Problem, ...]:
+    """Of x (N, size, size, C) over windows of (window, window)."""
+    sizes, options = _windows((N, size, size, C), window, stride, padding)
+    x, y, results = sizes.x_shape, sizes.y_shape, math.prod(sizes.y_shape)
+    places = tuple(options.values())
 
-    name: str
-    N: int
-    size: int
-    C: int
-    window: int
-    stride: int
-    padding: int = 0
+    def prepare(backend: Backend, x: Array, dy: Array) -> Mapping[str, Array]:
+        return {"dy": dy, "argmax": backend.max_pool2d_forward(x, **options)[1]}
 
-    @cached_property
-    def geometry(self) -> Pool2dGeometry:
-        """All sizes."""
-        return pool2d_geometry((self.N, self.size, self.size, self.C), *self.options)
+    def torch_prepare(torch: Any, x: Any, dy: Any) -> tuple[Any, ...]:
+        return dy, x, torch.ops.aten.max_pool2d_with_indices(x, *places)[1]
 
-    @property
-    def options(self) -> tuple[Pair, Pair, Pair]:
-        """Window, stride and padding, in the order in which operations take them."""
-        return (self.window,) * 2, (self.stride,) * 2, (self.padding,) * 2
-
-    @property
-    def shape_text(self) -> str:
-        """Such as "64×112×112×64, 3×3/2"."""
-        image = f"{self.N}×{self.size}×{self.size}×{self.C}"
-        return f"{image}, {self.window}×{self.window}/{self.stride}"
-
-    @property
-    def results(self) -> int:
-        """Elements of y."""
-        N, P, Q, C = self.geometry.y_shape
-        return N * P * Q * C
-
-
-class MaxPool(Pooling):
-    """Max pooling."""
-
-    @property
-    def traffic(self) -> int:
-        """x, y and a byte for each winner; dx, dy and the same for the gradient."""
-        return total_bytes(self.geometry.x_shape, self.geometry.y_shape) + self.results
+    problem = partial(
+        Problem,
+        name=name,
+        shape_text=_text(sizes),
+        traffic=total_bytes(x, y) + results,  # a byte for each winner
+    )
+    return (
+        problem(
+            operation="max_pool2d_forward",
+            inputs={"x": Input(x)},
+            options=options,
+            flops=results * window**2,
+            torch=lambda torch, x: torch.ops.aten.max_pool2d_with_indices(x, *places),
+        ),
+        problem(
+            operation="max_pool2d_input_grad",
+            inputs={"x": Input(x), "dy": Input(y)},
+            options={"x_shape": x, **options},
+            flops=results,
+            prepare=prepare,
+            torch_prepare=torch_prepare,
+            torch=lambda torch, dy, x, indices: torch.ops.aten.max_pool2d_with_indices_backward(
+                dy, x, *places, (1, 1), False, indices
+            ),
+        ),
+    )
 
 
-class MaxPoolForward(MaxPool):
-    """y, and where each maximum was."""
-
-    operation = "max_pool2d_forward"
-
-    @property
-    def flops(self) -> int:
-        """Comparisons."""
-        return self.results * self.window**2
-
-    def input_shapes(self) -> Sequence[Shape]:
-        """x."""
-        return (self.geometry.x_shape,)
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """y and argmax."""
-        (x,) = arrays
-        return lambda: backend.max_pool2d_forward(x, *self.options)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """y and the indices, which are eight bytes each in PyTorch."""
-        (x,) = tensors
-        return lambda: torch.ops.aten.max_pool2d_with_indices(x, *self.options)
-
-
-class MaxPoolInputGrad(MaxPool):
-    """dx, from dy and where each maximum was."""
-
-    operation = "max_pool2d_input_grad"
-
-    @property
-    def flops(self) -> int:
-        """An addition for each element of dy."""
-        return self.results
-
-    def input_shapes(self) -> Sequence[Shape]:
-        """x, for the maxima, and dy."""
-        return self.geometry.x_shape, self.geometry.y_shape
-
-    def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
-        """dx."""
-        x, dy = arrays
-        _, argmax = backend.max_pool2d_forward(x, *self.options)
-        x_shape = self.geometry.x_shape
-        return lambda: backend.max_pool2d_input_grad(dy, argmax, x_shape, *self.options)
-
-    def torch(self, torch: Any, tensors: Sequence[Any]) -> Run:
-        """dx."""
-        x, dy = tensors
-        aten = torch.ops.aten
-        _, indices = aten.max_pool2d_with_indices(x, *self.options)
-        return lambda: aten.max_pool2d_with_indices_backward(
-            dy, x, *self.options, (1, 1), False, indices
-        )
+def average_pooling(
+    name: str, N: int, size: int, C: int, window: int, stride: int, padding: int = 0
+) -> tuple[Problem, ...]:
+    """Of x (N, size, size, C) over windows of (window, window); padding counts, as zeros."""
+    sizes, options = _windows((N, size, size, C), window, stride, padding)
+    x, y, results = sizes.x_shape, sizes.y_shape, math.prod(sizes.y_shape)
+    places = tuple(options.values())
+    problem = partial(Problem, name=name, shape_text=_text(sizes), traffic=total_bytes(x, y))
+    return (
+        problem(
+            operation="avg_pool2d_forward",
+            inputs={"x": Input(x)},
+            options=options,
+            flops=results * window**2,
+            torch=lambda torch, x: torch.nn.functional.avg_pool2d(x, *places),
+        ),
+        problem(
+            operation="avg_pool2d_input_grad",
+            inputs={"dy": Input(y)},
+            options={"x_shape": x, **options},
+            flops=results * (window**2 + 1),
+            torch_prepare=lambda torch, dy: (dy, tensor_beside(torch, dy, x)),
+            torch=lambda torch, dy, x: torch.ops.aten.avg_pool2d_backward(
+                dy, x, *places, False, True, None
+            ),
+        ),
+    )
 
 
-PASSES = (MaxPoolForward, MaxPoolInputGrad)
+def global_average_pooling(name: str, N: int, size: int, C: int) -> tuple[Problem, ...]:
+    """The mean of each channel of an image of x (N, size, size, C)."""
+    x, y = (N, size, size, C), (N, C)
+    problem = partial(Problem, name=name, shape_text=as_text(x), traffic=total_bytes(x, y))
+    return (
+        problem(
+            operation="global_avg_pool2d_forward",
+            inputs={"x": Input(x)},
+            flops=math.prod(x),
+            torch=lambda torch, x: torch.mean(x, (2, 3)),
+        ),
+        problem(
+            operation="global_avg_pool2d_input_grad",
+            inputs={"dy": Input(y)},
+            options={"x_shape": x},
+            flops=math.prod(y),
+            # As PyTorch's automatic differentiation makes it: a view that is divided.
+            torch=lambda _, dy: dy[:, :, None, None].expand(-1, -1, size, size) / size**2,
+        ),
+    )
+
+
+def _windows(
+    x_shape: tuple[int, ...], window: int, stride: int, padding: int
+) -> tuple[Pool2dGeometry, dict[str, Any]]:
+    """All sizes, and the options that lead to them, in the order in which PyTorch takes them."""
+    options = {"window": (window,) * 2, "stride": (stride,) * 2, "padding": (padding,) * 2}
+    return pool2d_geometry(x_shape, **options), options
+
+
+def _text(sizes: Pool2dGeometry) -> str:
+    """Such as "64×112×112×64, 3×3/2"."""
+    return f"{as_text(sizes.x_shape)}, {sizes.R}×{sizes.S}/{sizes.stride[0]}"
