@@ -4,8 +4,11 @@ A mutant may end the process that it runs in, or never end; either is as good as
 """
 
 import hashlib
+import math
 import multiprocessing
 import os
+import resource
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,8 +37,10 @@ Race mode sees most, is compiled fastest, and survives accesses out of bounds.
 
 _DRAWN = 30
 """Problems of each operation and variant, from which a file's are taken."""
-_SECONDS = 10.0
-"""What a mutant may take; the kernels themselves take hundredths."""
+_SECONDS = 10
+"""Of processor time that a mutant may take; the kernels themselves take hundredths."""
+_PATIENCE = 120.0
+"""Seconds until one that takes no processor time, or gets none, is given up."""
 _LIFETIME = 60
 """Mutants a process: each has libraries that stay loaded."""
 
@@ -207,7 +212,7 @@ class _Worker:
         self._pipe.send((trial.host, trial.folder, trial.mode, trial.ranks))
         try:
             self._pipe.recv()  # All is prepared.
-            if self._pipe.poll(_SECONDS):
+            if self._pipe.poll(_PATIENCE):
                 return self._pipe.recv(), self
         except EOFError:
             return "the process ended", _Worker(self)
@@ -225,7 +230,14 @@ def _serve(pipe):
         problems = problems_of(host, ranks)
         checker, expected = Checker(mode, folder), {each: _expected(each) for each in problems}
         pipe.send("prepared")
+        _limit_processor_time()
         pipe.send(_complaint(checker, expected))
+
+
+def _limit_processor_time():
+    """Ends this process where it takes more than ``_SECONDS`` from now on."""
+    limit = math.ceil(time.process_time()) + _SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
 def _complaint(checker, expected):
