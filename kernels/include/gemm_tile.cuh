@@ -85,18 +85,6 @@ struct GemmTile {
             return threadIdx.x % OCTET * VECTOR + octet * 8 + j * DEPTH_AT_ONCE;
         }
 
-        // read_vector(i, first_k, depth) gives the values of row(i) from k = first_k + depth on.
-        template <typename ReadVector>
-        __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
-#pragma unroll
-            for (int j = 0; j < STEPS; ++j) {
-#pragma unroll
-                for (int i = 0; i < ROWS; ++i) {
-                    values[i][j] = read_vector(i, first_k, depth(j));
-                }
-            }
-        }
-
         __device__ __forceinline__ void write(Operand<SIZE>& operand) const {
 #pragma unroll
             for (int j = 0; j < STEPS; ++j) {
@@ -132,18 +120,6 @@ struct GemmTile {
             return threadIdx.x / RUN + j * DEPTH_AT_ONCE;
         }
 
-        // read_vector(i, first_k, depth) gives the values at k = first_k + depth from row(i) on.
-        template <typename ReadVector>
-        __device__ __forceinline__ void read(int first_k, const ReadVector& read_vector) {
-#pragma unroll
-            for (int j = 0; j < STEPS; ++j) {
-#pragma unroll
-                for (int i = 0; i < ROWS; ++i) {
-                    values[i][j] = read_vector(i, first_k, depth(j));
-                }
-            }
-        }
-
         __device__ __forceinline__ void write(Operand<SIZE>& operand) const {
 #pragma unroll
             for (int j = 0; j < STEPS; ++j) {
@@ -154,6 +130,20 @@ struct GemmTile {
             }
         }
     };
+
+    // Reads a step's part of an operand. Of AlongK, read_vector(i, first_k, depth) gives the values
+    // of row(i) from k = first_k + depth on; of AlongRows, those at that k from row(i) on.
+    template <typename Share, typename ReadVector>
+    __device__ __forceinline__ static void read(
+        Share& share, int first_k, const ReadVector& read_vector) {
+#pragma unroll
+        for (int j = 0; j < Share::STEPS; ++j) {
+#pragma unroll
+            for (int i = 0; i < Share::ROWS; ++i) {
+                share.values[i][j] = read_vector(i, first_k, Share::depth(j));
+            }
+        }
+    }
 
     // A thread's part of the sums.
     struct Sums {
@@ -279,7 +269,7 @@ struct GemmTile {
     };
 
     // The sums over k from first_k to last_k, which is beyond it. All threads of the block must
-    // call. A and B are AlongK or AlongRows; read_a and read_b are what their `read` takes, and
+    // call. A and B are AlongK or AlongRows; read_a and read_b are what `read` takes, and
     // give zeros from last_k on.
     template <typename A, typename B, typename ReadA, typename ReadB>
     __device__ __forceinline__ static void multiply(
@@ -287,8 +277,8 @@ struct GemmTile {
         Sums& sums) {
         A a;
         B b;
-        a.read(first_k, read_a);
-        b.read(first_k, read_b);
+        read(a, first_k, read_a);
+        read(b, first_k, read_b);
         a.write(memory.a[0]);
         b.write(memory.b[0]);
         __syncthreads();
@@ -296,8 +286,8 @@ struct GemmTile {
         for (int k = first_k; k < last_k; k += BLOCK_K) {
             const bool more = k + BLOCK_K < last_k;
             if (more) {
-                a.read(k + BLOCK_K, read_a);
-                b.read(k + BLOCK_K, read_b);
+                read(a, k + BLOCK_K, read_a);
+                read(b, k + BLOCK_K, read_b);
             }
             sums.add(memory.a[buffer], memory.b[buffer]);
             if (more) {
