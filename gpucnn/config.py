@@ -16,7 +16,14 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from gpucnn.data import Augmentation, DatasetPair, datasets
+from gpucnn.data import (
+    Augmentation,
+    Dataset,
+    DatasetPair,
+    datasets,
+    load_test_split,
+    validation_split,
+)
 from gpucnn.errors import ConfigError, did_you_mean
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
@@ -206,6 +213,22 @@ class Config:
             DataError: files that are missing or damaged.
         """
         return datasets.create(self.data_options, "data")
+
+    def load_split(self, split: str) -> Dataset:
+        """Reads one part of the data set: "test", "validation" or "train".
+
+        Raises:
+            ConfigError: there is no such part.
+            DataError: files that are missing or damaged.
+        """
+        if split == "test":
+            return load_test_split(self.data_options)
+        known = ("test", "validation", "train") if self.data.validation else ("test", "train")
+        if split not in known:
+            raise ConfigError(f'there is no split "{split}"; this run has {", ".join(known)}')
+        whole = self.load_data().train
+        train, validation = validation_split(whole, self.data.validation, self.seed)
+        return train if split == "train" else validation
 
 
 def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:

@@ -2,7 +2,7 @@
 
 config.json        the resolved config
 environment.json   versions, device, commit
-model.json         input shape, classes, normalisation
+model.json         input shape, classes, normalisation, number of training images
 metrics.jsonl      a line an epoch, and lines between
 log.txt            what the run printed
 checkpoints/       see ``checkpoint``
@@ -18,35 +18,20 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gpucnn.config import Config, apply_overrides
-from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.files import remove_unfinished, sync
 from gpucnn.training.checkpoint import CheckpointFolder
 from gpucnn.training.files import cannot_write, write_atomically
+from gpucnn.training.model_card import ModelCard
 
 _LOCK = "lock"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a trained model needs to take images: part of the run folder.
-
-    Attributes:
-        input_shape: (H, W, C).
-        classes: their names, in the order of the scores.
-        normalisation: mean and deviation of each channel, of pixels in [0, 1].
-    """
-
-    input_shape: tuple[int, int, int]
-    classes: tuple[str, ...]
-    normalisation: Normalisation
 
 
 class RunFolder:

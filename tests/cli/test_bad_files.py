@@ -251,8 +251,7 @@ def flipped(path):
     flip(path, path.stat().st_size // 2)
 
 
-CARD_ONLY, DATA = ("predict",), ("evaluate", "resume")
-ALL = (*CARD_ONLY, *DATA)
+ALL = ("predict", "evaluate", "resume")
 RUNS = {
     "no checkpoints": (ALL, lambda r: shutil.rmtree(r / "checkpoints"), "no checkpoint that can"),
     "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "no checkpoint that can be used"),
@@ -266,11 +265,11 @@ RUNS = {
         ALL, edited("config.json", model={"name": "lenet", "filters": [2, 2], "kernel": 2}),
         "another model"),
     "config with an unknown key": (ALL, edited("config.json", sed=1), "config.json", "sed"),
-    "card missing": (CARD_ONLY, lambda r: (r / "model.json").unlink(), "model.json"),
-    "card cut": (CARD_ONLY, lambda r: cut(r / "model.json"), "model.json", "damaged"),
-    "card of wrong types": (CARD_ONLY, edited("model.json", classes=3), "model.json", "damaged"),
-    "card without a side": (CARD_ONLY, edited("model.json", input_shape=[8, 8]), "model.json"),
-    "card of another shape": (CARD_ONLY, edited("model.json", input_shape=[9, 9, 1]), "shape"),
+    "card missing": (ALL, lambda r: (r / "model.json").unlink(), "model.json"),
+    "card cut": (ALL, lambda r: cut(r / "model.json"), "model.json", "damaged"),
+    "card of wrong types": (ALL, edited("model.json", classes=3), "model.json", "damaged"),
+    "card without a side": (ALL, edited("model.json", input_shape=[8, 8]), "model.json"),
+    "card of another shape": (ALL, edited("model.json", input_shape=[9, 9, 1]), "shape"),
 }  # fmt: skip
 COMMANDS = {
     "predict": ("predict", "run", "image.png", "--backend", "numpy"),

@@ -7,7 +7,8 @@ import pytest
 
 from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError
-from gpucnn.training.run_folder import ModelCard, RunFolder
+from gpucnn.training.model_card import ModelCard
+from gpucnn.training.run_folder import RunFolder
 
 CARD = ModelCard((8, 8, 1), ("a", "b"), Normalisation((0.1,), (1 / 3,)))
 
