@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from fake_cupy import FakeCupy
 
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.layers import Conv2d, MaxPool2d
+from gpucnn.training.trainer import Trainer
 
 COMMANDS = (
     "train",
@@ -341,6 +343,13 @@ def test_bench_train_prints_a_line_for_each_run(cli, config):
     assert "gpucnn" in succeeded(cli("bench", "train", config, *options)).out
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_bench_train_is_stopped_by_signals(number, status, cli, config, monkeypatch):
+    monkeypatch.setattr(Trainer, "_show", lambda *_: signal.raise_signal(number))
+    answer = cli("bench", "train", config, "--backend", "numpy")
+    assert (answer.status, answer.err.strip()) == (status, "stopped")
+
+
 def test_bench_kernels_lists_its_problems(cli):
     shown = succeeded(cli("bench", "kernels", "--list", "--problem", "resnet18-56")).out
     assert shown.count("resnet18-56") == 3
@@ -422,6 +431,6 @@ def test_debug_shows_the_traceback(tmp_path):
         [sys.executable, "-m", "gpucnn", "train", "none.toml", "--debug"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    assert answer.returncode != 0
+    assert answer.returncode == 2
     assert "Traceback" in answer.stderr
     assert "ConfigError" in answer.stderr
