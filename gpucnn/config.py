@@ -131,7 +131,7 @@ class Config:
     def __init__(self, tables: Mapping[str, Any]) -> None:
         for key, value in tables.items():
             if key not in _KEYS:
-                raise ConfigError(f"{key}: there is no such key; {did_you_mean(key, _KEYS)}")
+                raise ConfigError(f"{key}: there is no such key; {_nearest(key)}")
             if key != "seed" and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
         self.seed: int = convert(tables.get("seed", 0), int, "seed")
@@ -142,7 +142,9 @@ class Config:
         self.training = _fixed_table(tables.get("training", {}), "training", Training)
         self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
         self._check_ranges()
-        self.data_options: dict[str, Any] = datasets.resolve(given, "data")
+        self.data_options: dict[str, Any] = datasets.resolve(
+            given, "data", _CommonData.__struct_fields__
+        )
         self.tables: dict[str, Any] = {
             "seed": self.seed,
             "data": {**self.data_options, **msgspec.to_builtins(self.data)},
@@ -229,6 +231,19 @@ class Config:
         whole = self.load_data().train
         train, validation = validation_split(whole, self.data.validation, self.seed)
         return train if split == "train" else validation
+
+
+def _nearest(key: str) -> str:
+    """The table that has a key of this name, or else the key on top that is most like it."""
+    tables = {"data": _CommonData, **_FIXED}
+    for table, kind in tables.items():
+        if key in kind.__struct_fields__:
+            return f'did you mean "{table}.{key}"?'
+    for table, registry in {"data": datasets, **_CHOSEN}.items():
+        options = (option.name for name in registry.names() for option in registry.options(name))
+        if key in options:
+            return f'did you mean "{table}.{key}"?'
+    return did_you_mean(key, _KEYS)
 
 
 def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:

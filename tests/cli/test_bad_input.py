@@ -58,6 +58,13 @@ def place(tmp_path, monkeypatch):
 
 CONFIGS = {
     "misspelt table": ("[optimiser]\nname = 'sgd'", "optimiser", 'did you mean "optimizer"?'),
+    "a key that is in a table": ("epochs = 3", "epochs", 'did you mean "training.epochs"?'),
+    "a key of some optimizers": ("learning_rate = 1.0", 'mean "optimizer.learning_rate"?'),
+    "a key of every data set": (
+        "[data]\nnormalize = true", "data.normalize", 'did you mean "normalise"?'),
+    "a choice that is none": (
+        "[model]\nlayers = [{type='linear', features='all'}]", "layer.features = 'all'",
+        'may only be "classes"'),
     "misspelt top-level key": ("sed = 1", "sed", 'did you mean "seed"?'),
     "nothing near": ("zzzzzz = 1", "zzzzzz", "known: augment, checkpoint, data"),
     "table that is a number": ("training = 3", "training = 3", "[training]"),
