@@ -137,7 +137,7 @@ class Registry(Generic[T]):
     def resolve(
         self, table: Mapping[str, Any], where: str, besides: Iterable[str] = ()
     ) -> dict[str, Any]:
-        """The table as it was given, with every default, as JSON has it; checked as by ``check``."""
+        """The table as it was given, with every default, as JSON has it. It is checked first."""
         self.check(table, where, besides)
         defaults = {option.name: option.default for option in self.options(table[self.key])}
         filled = {self.key: table[self.key], **defaults, **table}

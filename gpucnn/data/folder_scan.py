@@ -63,6 +63,11 @@ def scan(root: str) -> tuple[Listing, Listing]:
                 f"{other.folder}: lacks the class folders {', '.join(lacking)}, which are in "
                 f"{one.folder}; both splits need the same classes"
             )
+    if len(train.classes) < 2:
+        raise DataError(
+            f"{train.folder}: has one class folder, {train.classes[0]}; it takes two classes or "
+            f"more to tell apart"
+        )
     return train, test
 
 

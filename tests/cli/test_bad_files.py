@@ -163,6 +163,11 @@ FOLDER = {
     "empty": (lambda r: remove(r, "train", "test"), "train"),
     "no test": (lambda r: remove(r, "test"), "test"),
     "no classes": (lambda r: remove(r, "train/cat", "train/dog"), "train"),
+    "one class": (
+        lambda r: remove(r, "train/dog", "test/dog"),
+        "train: has one class folder, cat",
+        "two",
+    ),
     "an empty class": (lambda r: (remove(r, "train/cat"), (r / "train/cat").mkdir()), "train/cat"),
     "classes that differ": (
         lambda r: (r / "test/dog").rename(r / "test/cow"),
