@@ -16,7 +16,7 @@ from gpucnn.config import Config
 from gpucnn.data import Batch, BatchLoader, Dataset
 from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers import Network
-from gpucnn.training.checkpoint import Checkpoint, read_checkpoint
+from gpucnn.training.checkpoint import Checkpoint, is_checkpoint_name, read_checkpoint
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
@@ -49,8 +49,11 @@ def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCh
     """
     path = Path(path)
     if path.is_file():
-        if path.suffix not in (".safetensors", ".json"):
-            raise CheckpointError(f"{path} is no checkpoint (.safetensors) and no run folder")
+        if path.suffix != ".safetensors" and not is_checkpoint_name(path.name):
+            raise CheckpointError(
+                f"{path} is no checkpoint (.safetensors) and no run folder; give a folder that "
+                f"gpucnn train made, or a file of its checkpoints"
+            )
         checkpoint = read_checkpoint(path)
         run = RunFolder.open(path.resolve().parent.parent)
     else:

@@ -160,6 +160,11 @@ class CheckpointFolder:
         return self.folder / f"step-{step:08d}{suffix}"
 
 
+def is_checkpoint_name(name: str) -> bool:
+    """Whether a checkpoint has a file of this name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Reads and verifies a checkpoint by either of its two files.
 

@@ -77,8 +77,11 @@ class Trainer:
         display: Display | None = None,
     ) -> None:
         self.config = config
-        self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
         self.display = display or Display(quiet=True)
+        if not isinstance(backend, Backend):
+            # Whoever gives a quiet display wants to read nothing, also not what "auto" takes.
+            backend = get_backend(backend, quiet=display is not None and display.quiet)
+        self.backend = backend
         data = data or config.load_data()
         self.classes = data.train.classes
         train, validation = validation_split(data.train, config.data.validation, config.seed)

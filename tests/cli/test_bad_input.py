@@ -234,6 +234,12 @@ ARGUMENTS = {
         ("kernels", "build", "--kernels", "none"), "'none' does not exist"),
     "plot of an unknown kind": (("bench", "kernels", "--plot", "x.xyz"), "x.xyz must end in .png"),
     "plot into no folder": (("bench", "kernels", "--plot", "no/x.png"), "there is no folder no"),
+    "results under no name": (("bench", "kernels", "--json", "-"), "give /dev/stdout"),
+    "results of a list": (
+        ("bench", "kernels", "--list", "--json", "results.json"), "--list times nothing"),
+    "results into a full device": (
+        ("bench", "kernels", "--problem", "quick-map", "--backend", "numpy", "--no-torch",
+         "--json", "/dev/full"), "/dev/full: No space left on device"),
     "results into no folder": (("bench", "kernels", "--json", "no/x"), "there is no folder no"),
     "results under a file": (
         ("bench", "kernels", "--json", "good.toml/x"), "there is no folder good.toml"),
@@ -256,8 +262,9 @@ ARGUMENTS = {
     "set of an unknown key": ((*GOOD, "--set", "trainig.epochs=3"), 'mean "training"'),
     "set of a wrong type": ((*GOOD, "--set", "training.epochs=few"), "training.epochs = 'few'"),
     "set of nothing": ((*GOOD, "--set", "training.epochs="), "training.epochs = ''"),
-    "run dir not empty": ((*GOOD, "--run-dir", "."), "not empty", "--resume"),
-    "run dir a file": ((*GOOD, "--run-dir", "good.toml"), "good.toml exists already"),
+    "run dir not empty": ((*GOOD, "--run-dir", "."), "not empty", "--run-dir", "run_dir"),
+    "run dir a file": (
+        (*GOOD, "--run-dir", "good.toml"), "good.toml exists already and is not a folder"),
     "run dir under a file": ((*GOOD, "--run-dir", "good.toml/run"), "good.toml/run: cannot be"),
     "run dir name too long": ((*GOOD, "--run-dir", "x" * 300), "cannot be written", "too long"),
     "run dir with resume": (("train", "--resume", "r", "--run-dir", "q"), "--run-dir is for a new"),

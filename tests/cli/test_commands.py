@@ -117,10 +117,10 @@ def test_train_as_json(cli, config, tmp_path):
 
 def test_quiet_prints_nothing(cli, config, tmp_path):
     answer = succeeded(
-        cli("train", config, "--backend", "numpy", "--run-dir", tmp_path / "r", "--quiet")
+        cli("train", config, "--run-dir", tmp_path / "r", "--quiet")  # also of the backend
     )
     assert (answer.out, answer.err) == ("", "")
-    answer = succeeded(cli("train", "--resume", tmp_path / "r", "--quiet", "--backend", "numpy"))
+    answer = succeeded(cli("train", "--resume", tmp_path / "r", "--quiet"))
     assert (answer.out, answer.err) == ("", "")
     assert (tmp_path / "r" / "log.txt").read_text().count("epoch") >= 2
 
@@ -326,10 +326,26 @@ def test_bench_kernels_leaves_what_it_had_measured(cli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(KernelBenchmark, "measure", stopping)
     options = ["--backend", "numpy", "--problem", "quick-map", "--repetitions", "3", "--no-torch"]
-    assert cli("bench", "kernels", *options, "--json", path).status == 130
+    picture = tmp_path / "roofline.png"
+    plot = ["--plot", picture] if importlib.util.find_spec("matplotlib") else []
+    answer = cli("bench", "kernels", *options, "--json", path, *plot)
+    assert answer.status == 130
+    assert "relu_forward" in answer.out
+    assert answer.err.splitlines()[-1] == "stopped"
+    assert "2 of 3 problems were left out" in answer.err
+    assert picture.exists() == bool(plot)
     (one,) = json.loads(path.read_text(encoding="utf-8"))["measurements"]
     assert one["operation"] == "relu_forward"
-    assert [each.name for each in tmp_path.iterdir()] == ["kernels.json"]
+    assert {each.name for each in tmp_path.iterdir()} <= {"kernels.json", "roofline.png"}
+
+
+def test_bench_kernels_stopped_before_anything_was_measured(cli, monkeypatch):
+    def stopping(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KernelBenchmark, "measure", stopping)
+    answer = cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-map", "--no-torch")
+    assert (answer.status, answer.out, answer.err.strip()) == (130, "", "stopped")
 
 
 def test_bench_train_prints_a_line_for_each_run(cli, config):
