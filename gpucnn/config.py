@@ -271,7 +271,7 @@ def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     """The tables of a TOML file after overrides, unchecked; ConfigError as ``load_config``."""
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such config file") from None
     except IsADirectoryError:

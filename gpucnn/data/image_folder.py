@@ -193,9 +193,9 @@ def _first_size(files: tuple[str, ...], on_damaged: OnDamaged) -> tuple[int, int
     for path in files:
         try:
             return image_size(path)
-        except DamagedImageError:
+        except DamagedImageError as error:
             if on_damaged == "error":
-                raise
+                raise _may_be_skipped(error) from None
     raise DataError(f"{Path(files[0]).parent.parent}: all images are damaged; replace them")
 
 
@@ -237,8 +237,14 @@ def _decode_all(
 def _refuse(chunk: Chunk, on_damaged: OnDamaged) -> None:
     """Raises a chunk's first error, other than damage that may be skipped."""
     for error in chunk.errors.values():
-        if on_damaged == "error" or not isinstance(error, DamagedImageError):
+        if not isinstance(error, DamagedImageError):
             raise error
+        if on_damaged == "error":
+            raise _may_be_skipped(error)
+
+
+def _may_be_skipped(error: DamagedImageError) -> DamagedImageError:
+    return DamagedImageError(f'{error}, or set data.on_damaged = "skip"')
 
 
 def _without_damaged(listing: Listing, intact: list[int]) -> Listing:

@@ -131,7 +131,9 @@ class CheckpointFolder:
                 return self.read(step)
             except CheckpointError as error:
                 self._report(f"passed over a checkpoint: {error}")
-        raise CheckpointError(f"{self.folder}: there is no checkpoint that can be used")
+        raise CheckpointError(
+            f"{self.folder}: there is no checkpoint that can be used; train again, in a new folder"
+        )
 
     def best(self) -> Checkpoint:
         """The best checkpoint by validation; the newest where nothing was held out for that.

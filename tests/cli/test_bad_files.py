@@ -175,10 +175,14 @@ FOLDER = {
         "images/test",
     ),
     "a class too few": (lambda r: remove(r, "test/dog"), "dog"),
-    "text named png": (lambda r: (r / "train/cat/0.png").write_text("not an image"), "cat/0.png"),
+    "text named png": (
+        lambda r: (r / "train/cat/0.png").write_text("not an image"),
+        "cat/0.png",
+        'data.on_damaged = "skip"',
+    ),
     "text named jpg": (lambda r: (r / "test/dog/1.jpg").write_text("not an image"), "dog/1.jpg"),
     "an empty file": (lambda r: (r / "train/cat/1.jpg").write_bytes(b""), "cat/1.jpg"),
-    "jpg cut": (lambda r: cut(r / "train/dog/1.jpg"), "train/dog/1.jpg"),
+    "jpg cut": (lambda r: cut(r / "train/dog/1.jpg"), "train/dog/1.jpg", "on_damaged"),
     "png cut": (lambda r: cut(r / "test/dog/0.png"), "test/dog/0.png"),
     "sizes that differ": (other_size, "train/dog/2.jpg", "data.size"),
 }
@@ -259,7 +263,7 @@ def flipped(path):
 ALL = ("predict", "evaluate", "resume")
 RUNS = {
     "no checkpoints": (ALL, lambda r: shutil.rmtree(r / "checkpoints"), "no checkpoint that can"),
-    "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "no checkpoint that can be used"),
+    "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "can be used; train again"),
     "all cut": (ALL, each("checkpoints/*.safetensors", cut), "no checkpoint that can be used"),
     "all seals flipped": (ALL, each("checkpoints/*.json", flipped), "no checkpoint that can"),
     "config missing": (ALL, lambda r: (r / "config.json").unlink(), "config.json"),

@@ -284,7 +284,8 @@ ARGUMENTS = {
     "bound that is text": (("gradcheck", "good.toml", "--bound", "low"), "'low' is not"),
     "unknown backend": (("train", "good.toml", "--backend", "cudda"), "'cudda' is not one of"),
     "huge model": (
-        ("summary", "good.toml", "--input", "8x8x1", "--classes", "1000000000000"), "memory"),
+        ("bench", "step", "good.toml", "--input", "8x8x1", "--classes", "1000000000000",
+         "--backend", "numpy"), "memory"),
 }  # fmt: skip
 
 

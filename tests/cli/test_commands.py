@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,6 +205,31 @@ def test_summary_of_a_model_counted_by_hand(cli, config):
     shown = succeeded(cli("summary", config)).out
     assert "8×8×4" in shown
     assert "2,304" in shown
+
+
+def test_summary_of_a_model_that_no_memory_holds(cli, config):
+    answer = cli("summary", config, "--json", "--input", "8x8x1", "--classes", 10**12)
+    assert json.loads(succeeded(answer).out)["total"]["parameters"] == 40 + 65 * 10**12
+
+
+def test_a_config_may_begin_with_a_byte_order_mark(cli, config, tmp_path):
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    assert cli("summary", tmp_path / "marked.toml").out == cli("summary", config).out
+
+
+def test_train_tells_that_all_of_it_is_warm_up(cli, config, tmp_path):
+    told = "all of it is warm-up: schedule.warmup_epochs = 2, training.epochs = 2"
+    for warmup, shown in ((1.9, False), (2, True)):
+        options = ("--set", f"schedule.warmup_epochs={warmup}", "--backend", "numpy")
+        answer = succeeded(cli("train", config, *options, "--run-dir", tmp_path / str(warmup)))
+        assert (told in answer.out.splitlines()) == shown
+
+
+def test_a_run_that_was_complete_is_evaluated(cli, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    answer = succeeded(cli("train", "--resume", tmp_path / "run", "--backend", "numpy"))
+    assert answer.out.startswith(f"{tmp_path / 'run'} was complete: its best checkpoint")
+    assert "test accuracy" in answer.out
 
 
 def test_summary_of_another_shape_reads_no_data(cli, config):
