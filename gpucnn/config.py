@@ -24,7 +24,7 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean, nearest
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
@@ -273,7 +273,9 @@ def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such config file") from None
+        near = nearest(path.name, (other.name for other in path.parent.glob("*.toml")))
+        hint = f'; did you mean "{path.parent / near}"?' if near else ""
+        raise ConfigError(f"{path}: there is no such config file{hint}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path} is a folder; give a config file (.toml)") from None
     except OSError as error:

@@ -251,7 +251,15 @@ ARGUMENTS = {
         ("bench", "kernels", "--json", "/proc/results"), "/proc/results cannot be written"),
     "bench of no file": (("bench", "step", "none.toml"), "there is no such config file"),
     "no config": (("train",), "Give a CONFIG, or --resume RUN"),
-    "unknown command": (("trian",), "No such command"),
+    "unknown command": (("trian",), 'No such command "trian"; did you mean "train"?'),
+    "unknown command of bench": (("bench", "kernel"), 'did you mean "kernels"?'),
+    "command like no other": (("xyz",), "known: bench, doctor, evaluate, gradcheck"),
+    "the beginning of an operation": (
+        ("bench", "kernels", "--backend", "numpy", "--operation", "relu"), 'mean "relu_forward"?'),
+    "misspelt problem": (
+        ("bench", "kernels", "--backend", "numpy", "--problem", "quick-pol"),
+        'did you mean "quick-pool"? "gpucnn bench kernels --list" shows them all'),
+    "misspelt config": (("train", "god.toml"), 'no such config file; did you mean "good.toml"?'),
     "unknown option": ((*GOOD, "--epochs", "3"), "No such option"),
     "unknown kind in list": (("list", "layer"), "layers"),
     "set without equals": ((*GOOD, "--set", "training.epochs"), "write it as key=value"),
