@@ -26,35 +26,36 @@ def command(
 ) -> None:
     """Evaluate the model of RUN, a run folder (its best checkpoint) or one checkpoint file.
 
+    Its classes and the normalisation of images are those that it was trained with, also on other
+    data (--set data.root=FOLDER), which must have the same classes.
+
     \b
     Example:
       gpucnn evaluate runs/digits-1
       gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
     """
-    from gpucnn.inference import open_checkpoint
-    from gpucnn.training.trainer import Trainer
+    from gpucnn.inference import TrainedModel, open_checkpoint
 
     opened = open_checkpoint(run, overrides)
-    trainer = Trainer(opened.config, backend)
-    trainer.network.load_state(opened.checkpoint.group("network"))
-    result = trainer.evaluate(split)
+    model = TrainedModel(opened, backend)
+    result = model.evaluate(opened.config.load_split(split))
     if as_json:
         print_json(
             {
                 "split": split,
                 "step": opened.checkpoint.progress.step,
-                **result.as_json(trainer.classes),
+                **result.as_json(model.classes),
             }
         )
         return
     rows = [
         [name, *(int(count) for count in row), "-" if accuracy is None else f"{accuracy:.2%}"]
         for name, row, accuracy in zip(
-            trainer.classes, result.confusion, result.class_accuracy(), strict=True
+            model.classes, result.confusion, result.class_accuracy(), strict=True
         )
     ]
     click.echo(f"step {opened.checkpoint.progress.step}, rows: true class, columns: predicted")
-    click.echo(table(["", *trainer.classes, "accuracy"], rows))
+    click.echo(table(["", *model.classes, "accuracy"], rows))
     click.echo(
         f"\n{split} accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
         f"loss {result.loss:.4f}"

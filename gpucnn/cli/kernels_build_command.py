@@ -167,12 +167,12 @@ def _trainings(
 
 def _benchmarks(backend: KernelBackend) -> None:
     """What ``gpucnn bench kernels`` times, in every variant."""
-    from gpucnn.bench.kernels import run_in_every_variant
+    from gpucnn.bench.kernels import run_in_variants
     from gpucnn.bench.problems import ALL, QUICK
 
     for problem in (*QUICK, *ALL):
         arrays = [backend.empty(shape) for shape in problem.input_shapes()]
-        run_in_every_variant(backend, problem, arrays)
+        run_in_variants(backend, problem, arrays, problem.variants or ("",))
 
 
 def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:

@@ -10,7 +10,7 @@ from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem
 from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.bench.problems.pooling import average_pooling, global_average_pooling, max_pooling
-from gpucnn.errors import ConfigError, did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean, nearest
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
 
@@ -151,8 +151,11 @@ def select(
     """
     for name in names:
         if not any(problem.name.startswith(name) for problem in problems):
+            near = nearest(name, {problem.name for problem in problems})
             raise ConfigError(
-                f'there is no problem "{name}"; "gpucnn bench kernels --list" shows them all'
+                f'there is no problem "{name}"; '
+                + (f'did you mean "{near}"? ' if near else "")
+                + '"gpucnn bench kernels --list" shows them all'
             )
     for operation in operations:
         known = {problem.operation for problem in problems}
