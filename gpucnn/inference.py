@@ -21,7 +21,7 @@ from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.rehearsal import batch_sizes, rehearse_evaluation, rehearse_prediction
-from gpucnn.training.resident import ResidentImages, fits
+from gpucnn.training.resident import NearestImages
 from gpucnn.training.run_folder import RunFolder
 
 _BATCH = 500
@@ -138,8 +138,7 @@ class TrainedModel:
         """
         self.card.check_data(dataset)
         config, backend = self._config, self.backend
-        if fits(backend, dataset):
-            dataset = ResidentImages(backend, dataset)
+        dataset = NearestImages(backend).of(dataset)
         backend.compile_ahead(
             lambda planner: rehearse_evaluation(
                 config, planner, dataset, len(self.classes), self.card.normalisation

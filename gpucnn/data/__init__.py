@@ -10,7 +10,7 @@ from gpucnn.data.image_folder import ImageFolderDataset, image_folder
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.shape import describe
 from gpucnn.data.split import load_test_split, validation_split
-from gpucnn.data.statistics import Normalisation, channel_statistics
+from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
 
 __all__ = [
     "ArrayDataset",
@@ -30,6 +30,7 @@ __all__ = [
     "fashion_mnist",
     "image_folder",
     "in_memory",
+    "no_normalisation",
     "is_image",
     "load_image",
     "load_test_split",

@@ -22,6 +22,11 @@ class Normalisation:
     std: tuple[float, ...]
 
 
+def no_normalisation(channels: int) -> Normalisation:
+    """What leaves pixels in [0, 1]."""
+    return Normalisation((0.0,) * channels, (1.0,) * channels)
+
+
 def channel_statistics(dataset: Dataset) -> Normalisation:
     """The exact mean and (population) standard deviation of each channel.
 

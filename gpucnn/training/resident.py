@@ -36,6 +36,24 @@ class ResidentImages(Dataset):
         return self._backend.take_images(self._images, self._backend.asarray(indices, np.int64))
 
 
+class NearestImages:
+    """Data sets with their images on the device, where they fit, or else themselves.
+
+    Args:
+        backend: whose device. Each data set is copied once.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._resident: dict[Dataset, Dataset] = {}
+
+    def of(self, dataset: Dataset) -> Dataset:
+        """The data set as near as it can be."""
+        if dataset not in self._resident and fits(self._backend, dataset):
+            self._resident[dataset] = ResidentImages(self._backend, dataset)
+        return self._resident.get(dataset, dataset)
+
+
 def fits(backend: Backend, dataset: Dataset) -> bool:
     """Whether the device has memory of its own, and enough for these images too.
 

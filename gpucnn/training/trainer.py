@@ -14,9 +14,9 @@ from gpucnn.data import (
     BatchLoader,
     Dataset,
     DatasetPair,
-    Normalisation,
     channel_statistics,
     in_memory,
+    no_normalisation,
     validation_split,
 )
 from gpucnn.environment import describe
@@ -28,7 +28,7 @@ from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
-from gpucnn.training.resident import ResidentImages, fits
+from gpucnn.training.resident import NearestImages, fits
 from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
 from gpucnn.training.step import TrainingStep
@@ -88,11 +88,16 @@ class Trainer:
             train = in_memory(train)  # read once, for the statistics and for the device
         self.validation: Dataset | None = validation if len(validation) else None
         self.normalisation = (
-            channel_statistics(train) if config.data.normalise else _identity(train)
+            channel_statistics(train)
+            if config.data.normalise
+            else no_normalisation(train.image_shape[2])
         )
-        self._resident: dict[Dataset, Dataset] = {}
+        self._near = NearestImages(self.backend)
         self.loader = BatchLoader(
-            self._near(train), config.training.batch_size, config.seed, config.build_augmentation()
+            self._near.of(train),
+            config.training.batch_size,
+            config.seed,
+            config.build_augmentation(),
         )
         self.network = Network(
             config.build_model(),
@@ -354,13 +359,7 @@ class Trainer:
 
     def _batches(self, dataset: Dataset) -> Any:
         size = self.config.training.evaluation_batch_size
-        return BatchLoader(self._near(dataset), size, self.config.seed, shuffle=False).batches(0)
-
-    def _near(self, dataset: Dataset) -> Dataset:
-        """The data set with its images on the device, where they fit; or else itself."""
-        if dataset not in self._resident and fits(self.backend, dataset):
-            self._resident[dataset] = ResidentImages(self.backend, dataset)
-        return self._resident.get(dataset, dataset)
+        return BatchLoader(self._near.of(dataset), size, self.config.seed, shuffle=False).batches(0)
 
     def _watched(self, dataset: Dataset) -> Any:
         """Batches for evaluation, between which a request to stop is heard."""
@@ -419,8 +418,3 @@ class Trainer:
     def _log(self, row: dict[str, Any]) -> None:
         if self.run is not None:
             self.progress.metrics_bytes = self.run.append_metrics(row)
-
-
-def _identity(dataset: Dataset) -> Normalisation:
-    channels = dataset.image_shape[2]
-    return Normalisation((0.0,) * channels, (1.0,) * channels)
