@@ -71,7 +71,8 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.bench.kernel_report import footer, table_of
     from gpucnn.bench.problems import ALL, QUICK, select
-    from gpucnn.bench.roofline import draw, import_matplotlib
+    from gpucnn.bench.roofline import can_be_drawn, draw
+    from gpucnn.plotting import import_pyplot
 
     if only_list:
         _show(select((*QUICK, *ALL), names, operations))
@@ -81,7 +82,7 @@ def command(
         _use_kernels(ours, folder)
     problems = select(_candidates(ours, quick, names), names, operations)
     if plot_path is not None:
-        import_matplotlib()
+        import_pyplot()
     benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
 
     def keep(measured: Sequence[Measurement]) -> None:
@@ -94,8 +95,12 @@ def command(
     left = len(problems) - len({id(measurement.problem) for measurement in measurements})
     if left:
         click.echo(f"{left} of {len(problems)} problems were left out", err=True)
-    if plot_path is not None:
+    if plot_path is None:
+        return
+    if can_be_drawn(measurements):
         draw(measurements, benchmark.ceilings, plot_path, footer(benchmark))
+    else:
+        click.echo("nothing to draw: these operations do no arithmetic", err=True)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

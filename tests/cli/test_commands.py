@@ -310,6 +310,16 @@ def test_bench_kernels(cli, tmp_path):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_bench_kernels_says_where_there_is_nothing_to_draw(cli, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    answer = succeeded(cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-batch",
+                           "--operation", "take_images", "--repetitions", "3", "--no-torch",
+                           "--plot", picture))  # fmt: skip
+    assert answer.err == "nothing to draw: these operations do no arithmetic\n"
+    assert not picture.exists()
+
+
 def test_bench_kernels_leaves_what_it_had_measured(cli, tmp_path, monkeypatch):
     """Stopped in the second of three problems."""
     path = tmp_path / "kernels.json"
