@@ -95,10 +95,13 @@ def _begun(
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(
-        f"{config.tables['model']['name']} with {trainer.network.parameter_count():,} parameters, "
-        f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing, "
-        f"{trainer.backend.name} backend, run folder {folder}"
+        f"{config.tables['model']['name']} with {trainer.network.parameter_count():,} parameters "
+        f"on the {trainer.backend.name} backend"
     )
+    display.line(
+        f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
+    )
+    display.line(f"run folder {folder}")
     return trainer
 
 
