@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpucnn.cli.kernels_folder import check_folder, kernels_option
-from gpucnn.cli.output import NewFile, backend_option, table
+from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
 from gpucnn.errors import BackendError
 from gpucnn.files import write_atomically
 
@@ -69,7 +69,7 @@ def command(
       gpucnn bench kernels --list
     """
     from gpucnn.backends import get_backend
-    from gpucnn.bench.kernel_report import footer, table_of
+    from gpucnn.bench.kernel_report import footer, legend, table_of
     from gpucnn.bench.problems import ALL, QUICK, select
     from gpucnn.bench.roofline import can_be_drawn, draw
     from gpucnn.plotting import import_pyplot
@@ -90,8 +90,9 @@ def command(
             _write_json(json_path, benchmark.as_json(measured))
 
     measurements = benchmark.measure_all(problems, variants, keep)
-    click.echo(table(*table_of(measurements)))
-    click.echo("\n" + footer(benchmark))
+    header, rows = table_of(measurements)
+    click.echo(table(header, sections(rows)))
+    click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
     left = len(problems) - len({id(measurement.problem) for measurement in measurements})
     if left:
         click.echo(f"{left} of {len(problems)} problems were left out", err=True)
@@ -114,18 +115,19 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _show(problems: Sequence[Problem]) -> None:
     rows = [
-        [
-            problem.name,
-            problem.operation,
-            problem.shape_text,
-            ", ".join(problem.variants),
-            f"{problem.flops / 1e9:.4g}",
-            f"{problem.traffic / 1e6:.4g}",
-        ]
+        (
+            wrapped(f"{problem.name}: {problem.shape_text}", 4),
+            [
+                problem.operation,
+                ", ".join(problem.variants),
+                f"{problem.flops / 1e9:.4g}",
+                f"{problem.traffic / 1e6:.4g}",
+            ],
+        )
         for problem in problems
     ]
-    header = ["problem", "operation", "shape", "variants", "GFLOP", "MB"]
-    click.echo(table(header, rows, left=(0, 1, 2, 3)))
+    header = ["problem, operation", "variants", "GFLOP", "MB"]
+    click.echo(table(header, sections(rows), left=(0, 1)))
 
 
 def _use_kernels(backend: Backend, folder: Path) -> None:

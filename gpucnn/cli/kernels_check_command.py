@@ -75,8 +75,8 @@ def command(
         )
         return 1 if wrong else 0
     rows = [_row(group) for group in _grouped(findings)]
-    header = ["operation", "variant", "mode", "problems", "worst error", "seconds", ""]
-    click.echo(table(header, rows, left=(0, 1, 2, 6)))
+    header = ["operation", "mode", "problems", "wrong", "error", "seconds"]
+    click.echo(table(header, rows, left=(0, 1)))
     for finding in wrong[:_MOST_COMPLAINTS]:
         click.echo(f"\n{finding.problem}, {finding.mode}:\n  {finding.complaint}")
     if len(wrong) > _MOST_COMPLAINTS:
@@ -131,13 +131,12 @@ def _grouped(findings: list[Finding]) -> list[list[Finding]]:
 def _row(group: list[Finding]) -> list[object]:
     first, wrong = group[0], sum(bool(finding.complaint) for finding in group)
     return [
-        first.problem.operation.name,
-        first.problem.variant or "",
+        f"{first.problem.operation.name} {first.problem.variant or ''}".rstrip(),
         first.mode,
         len(group),
+        wrong or "",
         f"{max(finding.worst for finding in group):.2f}",
         f"{sum(finding.seconds for finding in group):.2f}",
-        f"{wrong} wrong" if wrong else "",
     ]
 
 
