@@ -15,6 +15,7 @@ _COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "plot",
     "summary",
     "gradcheck",
     "bench",

@@ -16,6 +16,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "plot",
     "summary",
     "gradcheck",
     "bench",
@@ -178,6 +179,21 @@ def test_predict_inverted(cli, run, photos, tmp_path):
         cli("predict", run, tmp_path / "dark.png", "--invert", "--json", "--backend", "numpy").out
     )
     assert turned[0]["predictions"] == plain[0]["predictions"]
+
+
+def test_plot_a_run(cli, run, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "picture.svg"
+    assert succeeded(cli("plot", run, "--output", picture)).out == f"{picture}\n"
+    assert "<svg" in picture.read_text(encoding="utf-8")
+
+
+def test_plot_without_matplotlib(cli, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    answer = cli("plot", run, "--output", tmp_path / "picture.png")
+    assert (answer.status, answer.out) == (2, "")
+    assert 'pip install "gpucnn[plot]"' in answer.err
+    assert not any(tmp_path.iterdir())
 
 
 def test_summary_of_a_model_counted_by_hand(cli, config):
