@@ -279,7 +279,8 @@ def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):
 def test_list(cli):
     answer = json.loads(succeeded(cli("list", "--json")).out)
     assert set(answer) == {
-        "models", "layers", "losses", "optimizers", "schedules", "datasets", "initialisers",
+        "tables", "models", "layers", "losses", "optimizers", "schedules", "datasets",
+        "initialisers",
     }  # fmt: skip
     for entries in answer.values():
         assert entries
@@ -290,7 +291,14 @@ def test_list(cli):
     assert rate["required"]
     assert rate["type"] == "float"
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
+    tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
+    assert set(tables) == {"top", "[data]", "[augment]", "[training]", "[checkpoint]"}
+    assert all(option["meaning"] for options in tables.values() for option in options)
+    (seed,) = tables["top"]
+    assert (seed["name"], seed["type"], seed["default"]) == ("seed", "int", 0)
     shown = succeeded(cli("list")).out
+    assert "      clip_norm: float | None = None\n          the largest global norm" in shown
+    assert max(map(len, shown.splitlines())) <= 80
     assert all(name in shown for name in ("resnet9", "conv2d", "one_cycle", "image_folder"))
 
 
