@@ -65,8 +65,8 @@ def command(
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
     Every variant and every tile, at shapes that tell; --config and --bench add those of networks
-    and of benchmarks. Needs neither a GPU nor a driver. Ends with status 1 if a kernel does not
-    compile, or spills registers to memory.
+    and of benchmarks. Needs the extra gpucnn[cuda12] or gpucnn[cuda13], but neither a GPU nor a
+    driver. Ends with status 1 if a kernel does not compile, or spills registers to memory.
 
     \b
     Example:
