@@ -1,4 +1,4 @@
-"""gpucnn: a CNN trainer whose convolutions and pooling are its own, small enough to read.
+"""gpucnn: a CNN trainer whose convolutions and pooling are its own, made to be read.
 
 What a script needs is here, each part imported when it is first used.
 """
