@@ -34,7 +34,7 @@ def test_the_bar_fits(terminal, monkeypatch):
     last = next(text for text in reversed(shown) if "loss" in text)
     assert len(last) <= COLUMNS
     match = re.fullmatch(
-        r"epoch 10/100  10%\|(.+)\| [\d:]+ left, [\d.]+[kM]? img/s, loss 1.0733, accuracy 54.3%",
+        r"epoch 10/100  10%\|(.+)\| [\d:]+ left, [\d.]+[kMGT]? img/s, loss 1.0733, accuracy 54.3%",
         last.strip(),
     )
     assert match, last
