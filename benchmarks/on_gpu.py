@@ -7,6 +7,7 @@ that gpucnn itself needs; those may come as wheels, without a network:
 
 Each part runs in a process of its own and has a time limit of its own; one that fails or is late
 stops no other. What is known is written after each part: NAME.json, NAME.md and NAME-roofline.png.
+The status at the end is 0 if all parts were done, 1 if not, and 2 where none can be.
 See README.md beside this file.
 """
 
@@ -62,9 +63,12 @@ class Part:
 def main():
     options = parse()
     begin = time.monotonic()
-    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         environment = child_environment(options, Path(scratch))
+        if why := why_unavailable(options.backend, environment):
+            print(f"error: {why}", file=sys.stderr)
+            return 2
+        options.out.mkdir(parents=True, exist_ok=True)
         report = {"environment": describe(options), "parts": {}}
         stem = options.name or default_name(report["environment"])
         for part in parts(options, stem, Path(scratch)):
@@ -80,6 +84,10 @@ def main():
             report["seconds"] = round(time.monotonic() - begin, 1)
             write(options.out, stem, report)
     print(f"\n{(options.out / stem).with_suffix('.md').read_text(encoding='utf-8')}")
+    undone = [name for name, outcome in report["parts"].items() if outcome["status"] != "done"]
+    if undone:
+        print(f"not done: {', '.join(undone)}", file=sys.stderr)
+    return 1 if undone else 0
 
 
 def parse():
@@ -223,6 +231,17 @@ def child_environment(options, scratch):
     if os.environ.get("PYTHONPATH"):
         paths.append(os.environ["PYTHONPATH"])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CI": "1"}
+
+
+def why_unavailable(backend, environment):
+    """In a line, why no part could work; nothing where they can."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not installed (see --wheels)"
+    look = "import sys; from gpucnn.backends import why_unavailable as w; print(w(sys.argv[1]))"
+    command = [sys.executable, "-c", look, backend]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
 
 
 def run(part, environment, limit):
@@ -374,7 +393,8 @@ def table(header, rows):
 
 
 def kernel_table(result):
-    ceilings = result["ceilings"]
+    ceilings, version = result["ceilings"], result["torch"]
+    peer = f"PyTorch {version}, the better of its memory formats, TF32 off"
     rows = [
         [
             one["problem"],
@@ -394,8 +414,8 @@ def kernel_table(result):
               "ours / torch"]  # fmt: skip
     return [
         f"Ceilings measured in the same run: {ceilings['gb_per_second']:.4g} GB/s copied, "
-        f"{ceilings['tflops']:.3g} TFLOP/s of FP32. PyTorch {result['torch']}, the better of its "
-        "memory formats, TF32 off.",
+        f"{ceilings['tflops']:.3g} TFLOP/s of FP32. "
+        f"{peer if version else 'Without PyTorch'}.",
         "",
         *table(header, rows),
     ]
@@ -411,8 +431,9 @@ def step_table(result):
 
 def training_table(result):
     rows = [[one["name"], f"{one['accuracy']:.2%}", f"{one['seconds']:.2f}"] for one in result]
-    return table([f"{result[0]['epochs']} epochs", "test accuracy", "seconds"], rows)
+    epochs = result[0]["epochs"]
+    return table([f"{epochs} epoch{'s' if epochs > 1 else ''}", "test accuracy", "seconds"], rows)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,8 +18,15 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from gpucnn.data import Augmentation, DatasetPair, datasets
-from gpucnn.errors import ConfigError, did_you_mean
+from gpucnn.data import (
+    Augmentation,
+    Dataset,
+    DatasetPair,
+    datasets,
+    load_test_split,
+    validation_split,
+)
+from gpucnn.errors import ConfigError, did_you_mean, nearest
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
@@ -140,7 +147,7 @@ class Config:
     def __init__(self, tables: Mapping[str, Any]) -> None:
         for key, value in tables.items():
             if key not in _KEYS:
-                raise ConfigError(f"{key}: there is no such key; {did_you_mean(key, _KEYS)}")
+                raise ConfigError(f"{key}: there is no such key; {_nearest(key)}")
             if key != "seed" and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
         self.seed: int = convert(tables.get("seed", _Top().seed), int, "seed")
@@ -151,7 +158,9 @@ class Config:
         self.training = _fixed_table(tables.get("training", {}), "training", Training)
         self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
         self._check_ranges()
-        self.data_options: dict[str, Any] = datasets.resolve(given, "data")
+        self.data_options: dict[str, Any] = datasets.resolve(
+            given, "data", _CommonData.__struct_fields__
+        )
         self.tables: dict[str, Any] = {
             "seed": self.seed,
             "data": {**self.data_options, **msgspec.to_builtins(self.data)},
@@ -223,6 +232,35 @@ class Config:
         """
         return datasets.create(self.data_options, "data")
 
+    def load_split(self, split: str) -> Dataset:
+        """Reads one part of the data set: "test", "validation" or "train".
+
+        Raises:
+            ConfigError: there is no such part.
+            DataError: files that are missing or damaged.
+        """
+        if split == "test":
+            return load_test_split(self.data_options)
+        known = ("test", "validation", "train") if self.data.validation else ("test", "train")
+        if split not in known:
+            raise ConfigError(f'there is no split "{split}"; this run has {", ".join(known)}')
+        whole = self.load_data().train
+        train, validation = validation_split(whole, self.data.validation, self.seed)
+        return train if split == "train" else validation
+
+
+def _nearest(key: str) -> str:
+    """The table that has a key of this name, or else the key on top that is most like it."""
+    tables: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
+    for table, kind in tables.items():
+        if key in kind.__struct_fields__:
+            return f'did you mean "{table}.{key}"?'
+    for table, registry in {"data": datasets, **_CHOSEN}.items():
+        options = (option.name for name in registry.names() for option in registry.options(name))
+        if key in options:
+            return f'did you mean "{table}.{key}"?'
+    return did_you_mean(key, _KEYS)
+
 
 def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
     """A table with fixed keys, checked."""
@@ -281,9 +319,11 @@ def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     """The tables of a TOML file after overrides, unchecked; ConfigError as ``load_config``."""
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such config file") from None
+        near = nearest(path.name, (other.name for other in path.parent.glob("*.toml")))
+        hint = f'; did you mean "{path.parent / near}"?' if near else ""
+        raise ConfigError(f"{path}: there is no such config file{hint}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path} is a folder; give a config file (.toml)") from None
     except OSError as error:

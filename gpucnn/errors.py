@@ -40,5 +40,13 @@ class NonFiniteError(GpucnnError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A closing sentence for an error about ``word``: the nearest known one, or all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(names)
+    near = nearest(word, names)
+    return f'did you mean "{near}"?' if near else "known: " + ", ".join(names)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known one that is most like ``word``, or begins with it; empty where none is."""
+    names = sorted(known)
+    alike = difflib.get_close_matches(word, names, n=1)
+    longer = [name for name in names if len(word) > 1 and name.startswith(word)]
+    return next(iter((*alike, *longer)), "")

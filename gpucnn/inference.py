@@ -1,4 +1,4 @@
-"""Using a trained model: opening a checkpoint, and scores for images."""
+"""Using a trained model: opening a checkpoint, scores for images, and how good they are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
-from gpucnn.data import Batch
+from gpucnn.data import Batch, BatchLoader, Dataset
 from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers import Network
-from gpucnn.training.checkpoint import Checkpoint, read_checkpoint
+from gpucnn.training.checkpoint import Checkpoint, is_checkpoint_name, read_checkpoint
+from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
-from gpucnn.training.rehearsal import batch_sizes, rehearse_prediction
-from gpucnn.training.run_folder import ModelCard, RunFolder
+from gpucnn.training.model_card import ModelCard
+from gpucnn.training.rehearsal import batch_sizes, rehearse_evaluation, rehearse_prediction
+from gpucnn.training.resident import ResidentImages, fits
+from gpucnn.training.run_folder import RunFolder
 
 _BATCH = 500
 
@@ -46,8 +49,11 @@ def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCh
     """
     path = Path(path)
     if path.is_file():
-        if path.suffix not in (".safetensors", ".json"):
-            raise CheckpointError(f"{path} is no checkpoint (.safetensors) and no run folder")
+        if path.suffix != ".safetensors" and not is_checkpoint_name(path.name):
+            raise CheckpointError(
+                f"{path} is no checkpoint (.safetensors) and no run folder; give a folder that "
+                f"gpucnn train made, or a file of its checkpoints"
+            )
         checkpoint = read_checkpoint(path)
         run = RunFolder.open(path.resolve().parent.parent)
     else:
@@ -123,6 +129,27 @@ class TrainedModel:
         self._prepare(batch_sizes(len(images), _BATCH))
         parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
         return np.concatenate([np.empty((0, len(self.classes)), self.backend.dtype), *parts])
+
+    def evaluate(self, dataset: Dataset) -> Evaluation:
+        """How good the model is on a data set, normalised as its training images were.
+
+        Raises:
+            DataError: images of another shape, or other classes than the model's.
+        """
+        self.card.check_data(dataset)
+        config, backend = self._config, self.backend
+        if fits(backend, dataset):
+            dataset = ResidentImages(backend, dataset)
+        backend.compile_ahead(
+            lambda planner: rehearse_evaluation(
+                config, planner, dataset, len(self.classes), self.card.normalisation
+            )
+        )
+        size = config.training.evaluation_batch_size
+        batches = BatchLoader(dataset, size, config.seed, shuffle=False).batches(0)
+        result = evaluate(self.network, config.build_loss(), self._pipeline, batches)
+        self.network.infer()
+        return result
 
     def _prepare(self, sizes: set[int]) -> None:
         """Makes ready what batches of sizes that are new will launch."""

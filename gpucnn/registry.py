@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -88,12 +88,16 @@ class Registry(Generic[T]):
             for parameter in signature.parameters.values()
         ]
 
-    def check(self, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    def check(
+        self, table: Mapping[str, Any], where: str, besides: Iterable[str] = ()
+    ) -> dict[str, Any]:
         """The options in a config table, typed and with the defaults filled in.
 
         Args:
             table: the key that holds the name, and any options.
             where: the table's place in the config, for messages.
+            besides: keys that the place has for whatever is named, and are not in ``table``; for
+                messages.
 
         Raises:
             ConfigError: no name or an unknown one; a key unknown, missing or of a wrong type.
@@ -112,7 +116,8 @@ class Registry(Generic[T]):
         options = {option.name: option for option in self.options(name)}
         for key in given:
             if key not in options:
-                known = did_you_mean(key, options) if options else "it has none"
+                possible = (*options, *besides)
+                known = did_you_mean(key, possible) if possible else "it has none"
                 raise ConfigError(
                     f'{where}.{key}: the {self.kind} "{name}" has no such option; {known}'
                 )
@@ -129,9 +134,11 @@ class Registry(Generic[T]):
             for key, option in options.items()
         }
 
-    def resolve(self, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The table as it was given, checked, with every default filled in, as JSON has it."""
-        self.check(table, where)
+    def resolve(
+        self, table: Mapping[str, Any], where: str, besides: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """The table as it was given, with every default, as JSON has it. It is checked first."""
+        self.check(table, where, besides)
         defaults = {option.name: option.default for option in self.options(table[self.key])}
         filled = {self.key: table[self.key], **defaults, **table}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in filled.items()}
@@ -167,7 +174,16 @@ def convert(
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         given = "" if path or isinstance(value, (dict, list)) else f" = {value!r}"
+        if reason.startswith("Invalid enum value"):
+            reason = f"as text it may only be {' or '.join(_choices(annotation))}"
         raise ConfigError(f"{where}{path.rstrip('`')}{given}: {reason}") from None
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The texts that a type allows, where it allows no others, as a config would write them."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [f'"{choice}"' for choice in typing.get_args(annotation)]
+    return [text for part in typing.get_args(annotation) for text in _choices(part)]
 
 
 def _signature_owner(constructor: Callable[..., Any]) -> Any:

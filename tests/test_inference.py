@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gpucnn.config import Config
-from gpucnn.errors import ShapeError
+from gpucnn.data import ArrayDataset
+from gpucnn.errors import DataError, ShapeError
 from gpucnn.inference import load
 from gpucnn.training.trainer import Trainer
 
@@ -22,6 +23,28 @@ def model(tmp_path):
     )
     Trainer(config, "numpy", tmp_path / "run").save()
     return load(tmp_path / "run", "numpy")
+
+
+def test_an_evaluation_counts_its_own_predictions(model, rng):
+    images = rng.integers(0, 256, (700, 8, 8, 1), dtype=np.uint8)
+    labels = rng.integers(0, 10, 700).astype(np.int32)
+    before = model.predict(images)
+    result = model.evaluate(ArrayDataset(images, labels, model.classes))
+    assert result.correct == (before.argmax(axis=1) == labels).sum()
+    assert result.loss == pytest.approx(-np.log(before[np.arange(700), labels]).mean(), rel=1e-5)
+    np.testing.assert_array_equal(model.predict(images), before)
+
+
+def test_an_evaluation_refuses_other_data(model):
+    images, labels = np.zeros((2, 8, 8, 1), np.uint8), np.zeros(2, np.int32)
+    for shape, classes, message in (
+        ((2, 8, 9, 1), model.classes, "8×9×1, and the model takes 8×8×1"),
+        ((2, 8, 8, 1), model.classes[::-1], "number 0, 9 in the data and 0 in the model"),
+        ((2, 8, 8, 1), model.classes[:9], "number 9, missing in the data and 9 in the model"),
+    ):
+        dataset = ArrayDataset(np.resize(images, shape), labels, classes)
+        with pytest.raises(DataError, match=message):
+            model.evaluate(dataset)
 
 
 def test_probabilities_are_a_softmax_of_the_scores(model, rng):

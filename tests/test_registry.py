@@ -74,7 +74,10 @@ REFUSED = {
     "missing key": ({"name": "piston"}, ["pump.strokes", "needs it", "int"]),
     "wrong type": ({"name": "piston", "strokes": "4"}, ["pump.strokes", "'4'", "int"]),
     "bool for int": ({"name": "piston", "strokes": True}, ["pump.strokes", "True", "int"]),
-    "not of the choice": ({"name": "rotor", "sense": "up"}, ["pump.sense", "'up'"]),
+    "not of the choice": (
+        {"name": "rotor", "sense": "up"},
+        ["pump.sense = 'up'", 'may only be "left" or "right"'],
+    ),
     "tuple of a wrong length": ({"name": "rotor", "pair": [1]}, ["pump.pair", "length 2"]),
     "refused by the constructor": ({"name": "piston", "strokes": -1}, ["pump", "strokes is -1"]),
 }

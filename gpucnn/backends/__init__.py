@@ -18,7 +18,7 @@ NAMES = ("auto", "numpy", "emulator", "cuda")
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"
 
 
-def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
+def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = False) -> Backend:
     """The backend of this name.
 
     Args:
@@ -27,6 +27,7 @@ def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
             the first stands behind a colon: "cuda:1"; ":1" is that GPU of the backend that None
             stands for, and of "cuda" where that is "auto".
         precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" alone.
+        quiet: whether to leave out on stderr which one "auto" takes.
 
     Raises:
         BackendError: an unknown name, or a backend that cannot work here, and what is missing.
@@ -36,7 +37,7 @@ def get_backend(name: str | None = None, precision: str = "fp32") -> Backend:
         name, number = _split(os.environ.get(ENVIRONMENT_VARIABLE, ""))
         device = number if device is None else device
     if name in ("", "auto"):
-        name = _first_that_works() if device is None else "cuda"
+        name = _first_that_works(quiet) if device is None else "cuda"
     if device is not None and name in NAMES and name != "cuda":
         raise BackendError(f"the {name} backend has no GPUs to choose from; use --backend cuda")
     if name == "numpy":
@@ -93,7 +94,8 @@ def _split(name: str) -> tuple[str, int | None]:
     return name, int(number)
 
 
-def _first_that_works() -> str:
+def _first_that_works(quiet: bool) -> str:
     name = "numpy" if why_unavailable("cuda") else "cuda"
-    print(f"backend: {name} (chosen automatically)", file=sys.stderr)
+    if not quiet:
+        print(f"backend: {name} (chosen automatically)", file=sys.stderr)
     return name

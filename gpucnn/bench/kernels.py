@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gpucnn.backends.base import Backend
+from gpucnn.backends.devices.planner import PlanningDevice
+from gpucnn.backends.devices.source import check_used
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
@@ -155,7 +157,8 @@ class KernelBenchmark:
             after_each: called after each problem with all that was measured so far.
 
         Raises:
-            BackendError: no problem can be done by such a variant.
+            BackendError: no problem can be done by such a variant, or none launches a kernel of
+                the backend's own folder of them.
         """
         known = {name for problem in problems for name in self.variants(problem)} - {""}
         for variant in variants:
@@ -165,7 +168,7 @@ class KernelBenchmark:
                     + (did_you_mean(variant, known) if known else "they have one kernel each")
                 )
         begin = time.monotonic()
-        self.backend.compile_ahead(lambda planner: self._run_all(planner, problems))
+        self.backend.compile_ahead(lambda planner: self._run_all(planner, problems, variants))
         measured: list[Measurement] = []
         for problem in tqdm(problems, "measuring", leave=False, disable=None):
             spent = time.monotonic() - begin
@@ -200,8 +203,7 @@ class KernelBenchmark:
             problem: what to time.
             variants: only these; none for all.
         """
-        able = self.variants(problem)
-        wanted = [name for name in able if not variants or name in variants]
+        wanted = self._wanted(problem, variants)
         if not wanted:
             return []
         # Drawn once: on the host that takes longer than all that is measured.
@@ -211,7 +213,14 @@ class KernelBenchmark:
         timings = {timing.name: timing for timing in self._time({**ours, **theirs})}
         torch = tuple(timings[name] for name in theirs)
         return [
-            Measurement(problem, name, name == able[0], timings[name], torch, self.ceilings)
+            Measurement(
+                problem,
+                name,
+                name == self.variants(problem)[0],
+                timings[name],
+                torch,
+                self.ceilings,
+            )
             for name in ours
         ]
 
@@ -221,14 +230,22 @@ class KernelBenchmark:
             return tuple(str(variant) for variant in problem.variants) or ("",)
         return ("",)
 
-    def _run_all(self, planner: Backend, problems: Sequence[Problem]) -> None:
-        """Every variant of every problem once, on a backend that only takes note."""
+    def _wanted(self, problem: Problem, variants: Sequence[str]) -> list[str]:
+        return [name for name in self.variants(problem) if not variants or name in variants]
+
+    def _run_all(
+        self, planner: Backend, problems: Sequence[Problem], variants: Sequence[str]
+    ) -> None:
+        """These variants of every problem once, on a backend that only takes note."""
         for problem in problems:
             arrays = [planner.empty(shape) for shape in problem.input_shapes()]
             if self._sets(problem) > 1:
                 _copy(planner, arrays)
-            for name in self.variants(problem):
+            for name in self._wanted(problem, variants):
                 _with_variant(planner, name, problem.ours(planner, arrays))()
+        if isinstance(planner, KernelBackend) and planner.kernels is not None:
+            assert isinstance(planner.device, PlanningDevice)
+            check_used(planner.device.sources, planner.kernels)
 
     def _ours(
         self, problem: Problem, variants: Sequence[str], arrays: Sequence[NDArray[np.float32]]

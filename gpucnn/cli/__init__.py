@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
 
 from gpucnn.cli.lazy_group import LazyGroup
 from gpucnn.errors import GpucnnError
+from gpucnn.training.signals import Interrupted
 
 _COMMANDS = (
     "train",
@@ -44,28 +46,50 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0, 1 if a check failed, 2 for a mistake, 130, 141, 143."""
+    _open_closed_streams()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        status = cli.main(arguments, prog_name="gpucnn", standalone_mode=False)
+        status = _run(arguments)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        status = 130
+    except KeyboardInterrupt as stop:
+        click.echo("\nstopped", err=True)  # on a line of its own, behind the terminal's ^C
+        status = stop.status if isinstance(stop, Interrupted) else 130
     except BrokenPipeError:  # the reader of a pipe has left: nothing more to say to it
         _give_up_stdout()
         status = 141
     except (GpucnnError, OSError, MemoryError) as error:
         if debug:
-            raise
+            traceback.print_exc()
         click.echo(f"error: {_explain(error)}", err=True)
         if isinstance(error, OSError):
             _give_up_stdout()
         status = 2
     sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    """As click's own ``main``, which takes a pipe without a reader for a failure, status 1."""
+    if "_GPUCNN_COMPLETE" in os.environ:  # a shell asks what may follow
+        cli.main(arguments, prog_name="gpucnn")
+    try:
+        with cli.make_context("gpucnn", arguments) as context:
+            return cli.invoke(context) or 0
+    except click.exceptions.Exit as end:  # after --help
+        return end.exit_code
+
+
+def _open_closed_streams() -> None:
+    """Gives a stream that was closed by the caller (``>&-``) a place where all goes nowhere.
+
+    Else Python has None for it, and the next file that is opened gets its number, and its text.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
 
 
 def _explain(error: Exception) -> str:

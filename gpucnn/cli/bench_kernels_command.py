@@ -69,11 +69,11 @@ def command(
       gpucnn bench kernels --list
     """
     from gpucnn.backends import get_backend
-    from gpucnn.bench.kernel_report import footer, legend, table_of
     from gpucnn.bench.problems import ALL, QUICK, select
-    from gpucnn.bench.roofline import can_be_drawn, draw
     from gpucnn.plotting import import_pyplot
 
+    if only_list and (json_path or plot_path):
+        raise click.UsageError("--list times nothing, so --json and --plot have nothing to write.")
     if only_list:
         _show(select((*QUICK, *ALL), names, operations))
         return
@@ -85,17 +85,38 @@ def command(
         import_pyplot()
     benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
 
+    measurements: list[Measurement] = []
+
     def keep(measured: Sequence[Measurement]) -> None:
+        measurements[:] = measured
         if json_path is not None:
             _write_json(json_path, benchmark.as_json(measured))
 
-    measurements = benchmark.measure_all(problems, variants, keep)
+    try:
+        benchmark.measure_all(problems, variants, keep)
+    except KeyboardInterrupt:  # what was measured is shown before it ends the command
+        if measurements:
+            _report(benchmark, measurements, len(problems), plot_path)
+        raise
+    _report(benchmark, measurements, len(problems), plot_path)
+
+
+def _report(
+    benchmark: KernelBenchmark,
+    measurements: Sequence[Measurement],
+    problems: int,
+    plot_path: Path | None,
+) -> None:
+    """The table, and the plot where one is wanted."""
+    from gpucnn.bench.kernel_report import footer, legend, table_of
+    from gpucnn.bench.roofline import can_be_drawn, draw
+
     header, rows = table_of(measurements)
     click.echo(table(header, sections(rows)))
     click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
-    left = len(problems) - len({id(measurement.problem) for measurement in measurements})
+    left = problems - len({id(measurement.problem) for measurement in measurements})
     if left:
-        click.echo(f"{left} of {len(problems)} problems were left out", err=True)
+        click.echo(f"{left} of {problems} problems were left out", err=True)
     if plot_path is None:
         return
     if can_be_drawn(measurements):
@@ -107,10 +128,13 @@ def command(
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """The whole file or the one before it, even where this process is killed meanwhile."""
     text = (json.dumps(content, indent=1) + "\n").encode()
-    if path.exists() and not path.is_file():  # such as /dev/stdout
-        path.write_bytes(text)
-    else:
-        write_atomically(path, text)
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/stdout
+            path.write_bytes(text)
+        else:
+            write_atomically(path, text)
+    except OSError as error:  # which names no file where it comes from a write
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def _show(problems: Sequence[Problem]) -> None:

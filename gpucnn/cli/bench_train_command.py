@@ -44,7 +44,7 @@ def command(
     ours, epochs = get_backend(backend), loaded.training.epochs
     about = {"environment": describe(ours), "epochs": epochs}
     if not as_json:
-        click.echo(f"{epochs} epochs  test accuracy   seconds")
+        click.echo(f"{epochs} epoch{'s' if epochs > 1 else '':<2} test accuracy   seconds")
     for one in compare_training(loaded, ours, against == "torch"):
         if as_json:
             click.echo(json.dumps({**about, **asdict(one)}))

@@ -28,31 +28,32 @@ def command(
 ) -> None:
     """Evaluate the model of RUN, a run folder (its best checkpoint) or one checkpoint file.
 
+    Its classes and the normalisation of images are those that it was trained with, also on other
+    data (--set data.root=FOLDER), which must have the same classes.
+
     \b
     Example:
       gpucnn evaluate runs/digits-1
       gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
     """
-    from gpucnn.inference import open_checkpoint
-    from gpucnn.training.trainer import Trainer
+    from gpucnn.inference import TrainedModel, open_checkpoint
 
     opened = open_checkpoint(run, overrides)
-    trainer = Trainer(opened.config, backend)
-    trainer.network.load_state(opened.checkpoint.group("network"))
-    result = trainer.evaluate(split)
+    model = TrainedModel(opened, backend)
+    result = model.evaluate(opened.config.load_split(split))
     if as_json:
         print_json(
             {
                 "split": split,
                 "step": opened.checkpoint.progress.step,
-                **result.as_json(trainer.classes),
+                **result.as_json(model.classes),
             }
         )
         return
-    confusion = confusion_table(trainer.classes, result, shutil.get_terminal_size().columns)
+    confusion = confusion_table(model.classes, result, shutil.get_terminal_size().columns)
     what = ", rows: true class, columns: predicted" if confusion else ""
     click.echo(f"step {opened.checkpoint.progress.step}{what}")
-    click.echo(confusion or class_table(trainer.classes, result))
+    click.echo(confusion or class_table(model.classes, result))
     click.echo(
         f"\n{split} accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
         f"loss {result.loss:.4f}"

@@ -63,7 +63,9 @@ def command(
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
     if folder is not None:
         check_folder(folder)
-    findings = _check(chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0)
+    findings, drawn = _check(
+        chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0
+    )
     wrong = [finding for finding in findings if finding.complaint]
     if as_json:
         print_json(
@@ -77,12 +79,29 @@ def command(
     rows = [_row(group) for group in _grouped(findings)]
     header = ["operation", "mode", "problems", "wrong", "error", "seconds"]
     click.echo(table(header, rows, left=(0, 1)))
-    for finding in wrong[:_MOST_COMPLAINTS]:
-        click.echo(f"\n{finding.problem}, {finding.mode}:\n  {finding.complaint}")
-    if len(wrong) > _MOST_COMPLAINTS:
-        click.echo(f"\nand {len(wrong) - _MOST_COMPLAINTS} more")
-    click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong")
+    _show_complaints(wrong)
+    left = drawn - len(findings)
+    left_out = f"; {left} left out after one that took too long" if left else ""
+    click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong{left_out}")
     return 1 if wrong else 0
+
+
+def _show_complaints(wrong: list[Finding]) -> None:
+    """Each complaint once, with the first of its problems.
+
+    A compiler's has a first line of its own for each problem, with the constants; what is wrong
+    stands behind.
+    """
+    groups: dict[str, list[Finding]] = {}
+    for finding in wrong:
+        groups.setdefault(finding.complaint.split("\n", 1)[-1], []).append(finding)
+    alike = list(groups.values())
+    for first, *others in alike[:_MOST_COMPLAINTS]:
+        click.echo(f"\n{first.problem}, {first.mode}:\n  {first.complaint}")
+        if others:
+            click.echo(f"  (the same in {len(others)} more)")
+    if rest := sum(map(len, alike[_MOST_COMPLAINTS:])):
+        click.echo(f"\nand {rest} more")
 
 
 def _operations(named: tuple[str, ...]) -> list[str]:
@@ -97,24 +116,27 @@ def _operations(named: tuple[str, ...]) -> list[str]:
 
 def _check(
     operations: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
-) -> list[Finding]:
+) -> tuple[list[Finding], int]:
+    """What was found, and how many problems there were."""
     from tqdm import tqdm
 
     from gpucnn.kernelcheck.check import check
     from gpucnn.kernelcheck.problems import draw
 
     findings: list[Finding] = []
+    drawn = 0
     for mode in dict.fromkeys(modes):
         slow = mode in ("race", "sanitize")
         count = (_QUICK_SLOW if slow else _QUICK) if quick else (_FULL_SLOW if slow else _FULL)
         problems = [problem for name in operations for problem in draw(name, count)]
+        drawn += len(problems)
         progress = tqdm(total=len(problems), desc=f"{mode}: compiling", leave=False, disable=None)
         with progress:
             for finding in check(problems, mode, folder, device):
                 progress.set_description(mode)
                 progress.update()
                 findings.append(finding)
-    return findings
+    return findings, drawn
 
 
 def _grouped(findings: list[Finding]) -> list[list[Finding]]:

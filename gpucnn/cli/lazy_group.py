@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from gpucnn.errors import did_you_mean
+
 
 class LazyGroup(click.Group):
     """Finds a command, ``NAME`` of the group, in the module ``gpucnn.cli.PREFIXNAME_command``.
@@ -25,6 +27,15 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order a newcomer needs them."""
         return list(self._modules)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's own; of a name that there is none of, the nearest is told."""
+        name = args[0]
+        if name not in self._modules and not name.startswith("-"):
+            ctx.fail(f'No such command "{name}"; {did_you_mean(name, self._modules)}')
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Imports the command's module."""

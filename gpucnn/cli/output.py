@@ -68,6 +68,10 @@ class NewFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path, where a file can be written."""
+        if value == "-":
+            self.fail(
+                "- is not the name of a file; for standard output give /dev/stdout", param, ctx
+            )
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if self._endings and path.suffix not in self._endings:
             self.fail(f"{path} must end in {' or '.join(self._endings)}", param, ctx)

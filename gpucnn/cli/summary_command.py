@@ -42,15 +42,15 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
-    from gpucnn.layers import Network
+    from gpucnn.layers import Context, declare_layers, plain_layers
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
-    numpy = get_backend("numpy")
-    network = Network(loaded.build_model(), shape, count, numpy, draw_weights=False)
-    layers = [_describe(layer) for layer in network.plain_layers()]
+    context = Context(get_backend("numpy"), loaded.seed, count)
+    body = declare_layers(loaded.build_model(), shape, context)
+    layers = [_describe(layer) for layer in plain_layers(body)]
     total = {
-        "parameters": network.parameter_count(),
+        "parameters": sum(layer["parameters"] for layer in layers),
         "multiply_adds": sum(layer["multiply_adds"] for layer in layers),
         "activation_bytes": sum(layer["activation_bytes"] for layer in layers),
     }

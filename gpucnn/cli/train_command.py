@@ -103,6 +103,11 @@ def _begun(
         f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
     )
     display.line(f"run folder {folder}")
+    warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
+    if warmup >= epochs:
+        display.line(
+            f"all of it is warm-up: schedule.warmup_epochs = {warmup:g}, training.epochs = {epochs}"
+        )
     return trainer
 
 
@@ -120,6 +125,9 @@ def _resumed(
     config = load_config(path, overrides) if path else RunFolder.open(folder).config(overrides)
     trainer = Trainer.resume(folder, backend, config, display)
     progress = trainer.progress
+    if progress.epoch == trainer.config.training.epochs:
+        display.line(f"{folder} was complete: its best checkpoint is evaluated once more")
+        return trainer
     display.line(
         f"resumed {folder} at step {progress.step} of {trainer.total_steps} "
         f"(epoch {progress.epoch + 1}, batch {progress.batch} of {trainer.steps_per_epoch})"

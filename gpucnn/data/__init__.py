@@ -9,7 +9,7 @@ from gpucnn.data.idx import fashion_mnist, mnist
 from gpucnn.data.image_folder import ImageFolderDataset, image_folder
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.shape import describe
-from gpucnn.data.split import validation_split
+from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "in_memory",
     "is_image",
     "load_image",
+    "load_test_split",
     "mnist",
     "validation_split",
 ]

@@ -137,7 +137,8 @@ class DatasetPair:
     """What a model learns from and what it is tested on.
 
     Raises:
-        DataError: the two differ in their images' shape or in their classes.
+        DataError: the two differ in their images' shape or in their classes, of which there must
+            be two or more.
     """
 
     train: Dataset
@@ -148,6 +149,8 @@ class DatasetPair:
             train, test = getattr(self.train, name), getattr(self.test, name)
             if train != test:
                 raise DataError(f"training and test data differ in {name}: {train} and {test}")
+        if len(self.train.classes) < 2:
+            raise DataError(f"there is one class, {self.train.classes}; it takes two to tell apart")
 
 
 datasets: Registry[DatasetPair] = Registry("data set")

@@ -52,19 +52,10 @@ def scan(root: str) -> tuple[Listing, Listing]:
     """The files to train on and to test on.
 
     Raises:
-        DataError: a folder is missing or unreadable, a class is empty or in one split only.
+        DataError: a folder is missing or unreadable; there are fewer than two classes; a class is
+            empty or in one split only.
     """
-    folder = Path(root).expanduser()
-    try:
-        if not folder.is_dir():
-            problem = "is not a folder" if folder.exists() else "there is no such folder"
-            raise DataError(f"{folder}: {problem}; set data.root to where the images are")
-        train, test = _scan_split(folder, _TRAIN), _scan_split(folder, _TEST)
-    except OSError as error:
-        path = error.filename or folder
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
-        ) from None
+    train, test = _scan_splits(root, _TRAIN, _TEST)
     for one, other in ((train, test), (test, train)):
         lacking = sorted(set(one.classes) - set(other.classes))
         if lacking:
@@ -72,7 +63,35 @@ def scan(root: str) -> tuple[Listing, Listing]:
                 f"{other.folder}: lacks the class folders {', '.join(lacking)}, which are in "
                 f"{one.folder}; both splits need the same classes"
             )
+    if len(train.classes) < 2:
+        raise DataError(
+            f"{train.folder}: has one class folder, {train.classes[0]}; it takes two classes or "
+            f"more to tell apart"
+        )
     return train, test
+
+
+def scan_test(root: str) -> Listing:
+    """The files to test on, whether or not there are any to train on.
+
+    Raises:
+        DataError: as ``scan``, of this split.
+    """
+    return _scan_splits(root, _TEST)[0]
+
+
+def _scan_splits(root: str, *splits: tuple[str, ...]) -> list[Listing]:
+    folder = Path(root).expanduser()
+    try:
+        if not folder.is_dir():
+            problem = "is not a folder" if folder.exists() else "there is no such folder"
+            raise DataError(f"{folder}: {problem}; set data.root to where the images are")
+        return [_scan_split(folder, names) for names in splits]
+    except OSError as error:
+        path = error.filename or folder
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from None
 
 
 def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, datasets
-from gpucnn.data.decoding import DamagedImageError, image_size, require_pillow
+from gpucnn.data.decoding import DamagedImageError, Fit, image_size, require_pillow
 from gpucnn.data.decoding_pool import Chunk, ImageDecoder
-from gpucnn.data.folder_scan import Listing, scan
+from gpucnn.data.folder_scan import Listing, scan, scan_test
 from gpucnn.errors import ConfigError, DataError
 from gpucnn.processor import available_cores
 
@@ -91,30 +91,61 @@ def image_folder(
         DataError: a folder or file is missing, unreadable or damaged; a class has no images, or
             is in one split only; the images differ in size and ``size`` is None.
     """
+    options = (size, colour, fit, workers, memory_limit_mb, on_damaged)
+    train, test = _read(lambda: scan(root), *options)
+    return DatasetPair(train, test)
+
+
+def image_folder_test(
+    root: str,
+    size: int | tuple[int, int] | None,
+    colour: str,
+    fit: Fit,
+    workers: int | None,
+    memory_limit_mb: int,
+    on_damaged: OnDamaged,
+) -> Dataset:
+    """The test split of ``image_folder`` alone; root needs no folder of training images.
+
+    Raises:
+        ConfigError, DataError: as ``image_folder``, of this split.
+    """
+    options = (size, colour, fit, workers, memory_limit_mb, on_damaged)
+    (test,) = _read(lambda: (scan_test(root),), *options)
+    return test
+
+
+def _read(
+    scan_splits: Callable[[], Sequence[Listing]],
+    size: int | tuple[int, int] | None,
+    colour: str,
+    fit: Fit,
+    workers: int | None,
+    memory_limit_mb: int,
+    on_damaged: OnDamaged,
+) -> list[Dataset]:
+    """The splits with one decoder, by the options of ``image_folder``."""
     _check_at_least_0("workers", workers)
     _check_at_least_0("memory_limit_mb", memory_limit_mb)
     _check_choice("fit", fit, ("crop", "stretch"))
     _check_choice("on_damaged", on_damaged, ("error", "skip"))
     sides, channels = _sides(size), _channels(colour)
     require_pillow()
-    train, test = scan(root)
-    H, W = sides or _first_size(train.files, on_damaged)
+    splits = scan_splits()
+    H, W = sides or _first_size(splits[0].files, on_damaged)
     image_shape = (H, W, channels)
-    count = len(train.files) + len(test.files)
+    count = sum(len(split.files) for split in splits)
     if workers is None:
         workers = available_cores() if count >= _FEW_IMAGES else 0
     with ExitStack() as stack:
         decoder = ImageDecoder(image_shape, fit if sides else None, workers)
         stack.callback(decoder.close)
         if count * math.prod(image_shape) <= memory_limit_mb * 10**6:
-            return DatasetPair(
-                _in_memory(train, decoder, on_damaged), _in_memory(test, decoder, on_damaged)
-            )
+            return [_in_memory(split, decoder, on_damaged) for split in splits]
         if on_damaged == "skip":
-            train = _decode_all(train, decoder, on_damaged)
-            test = _decode_all(test, decoder, on_damaged)
+            splits = [_decode_all(split, decoder, on_damaged) for split in splits]
         stack.pop_all()  # the data sets go on decoding
-        return DatasetPair(ImageFolderDataset(train, decoder), ImageFolderDataset(test, decoder))
+        return [ImageFolderDataset(split, decoder) for split in splits]
 
 
 def first_image_shape(
@@ -162,9 +193,9 @@ def _first_size(files: tuple[str, ...], on_damaged: OnDamaged) -> tuple[int, int
     for path in files:
         try:
             return image_size(path)
-        except DamagedImageError:
+        except DamagedImageError as error:
             if on_damaged == "error":
-                raise
+                raise _may_be_skipped(error) from None
     raise DataError(f"{Path(files[0]).parent.parent}: all images are damaged; replace them")
 
 
@@ -206,8 +237,14 @@ def _decode_all(
 def _refuse(chunk: Chunk, on_damaged: OnDamaged) -> None:
     """Raises a chunk's first error, other than damage that may be skipped."""
     for error in chunk.errors.values():
-        if on_damaged == "error" or not isinstance(error, DamagedImageError):
+        if not isinstance(error, DamagedImageError):
             raise error
+        if on_damaged == "error":
+            raise _may_be_skipped(error)
+
+
+def _may_be_skipped(error: DamagedImageError) -> DamagedImageError:
+    return DamagedImageError(f'{error}, or set data.on_damaged = "skip"')
 
 
 def _without_damaged(listing: Listing, intact: list[int]) -> Listing:

@@ -1,11 +1,15 @@
-"""A part of the training data kept back for validation."""
+"""The parts of a data set: a part of the training data is kept back for validation."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from gpucnn import random
-from gpucnn.data.dataset import Dataset, Subset
+from gpucnn.data.dataset import Dataset, Subset, datasets
+from gpucnn.data.image_folder import image_folder_test
 from gpucnn.errors import ConfigError
 
 
@@ -45,3 +49,17 @@ def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Data
         Subset(dataset, np.flatnonzero(~is_validation)),
         Subset(dataset, np.flatnonzero(is_validation)),
     )
+
+
+def load_test_split(options: Mapping[str, Any]) -> Dataset:
+    """The data to test on. A folder of images needs no others for that.
+
+    Args:
+        options: the data set's table in a config: its name and its options.
+
+    Raises:
+        DataError: files that are missing or damaged.
+    """
+    if options["name"] == "image_folder":
+        return image_folder_test(**datasets.check(options, "data"))
+    return datasets.create(options, "data").test

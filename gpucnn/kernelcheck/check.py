@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpucnn.backends.devices.device import Device
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.devices.source import KernelSource, check_used
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelcheck.problem import Outcome, Problem
@@ -64,11 +65,18 @@ class Checker:
         """Compiles all that the problems need, side by side.
 
         What does not compile is left for ``check`` to find.
+
+        Raises:
+            BackendError: they need no file of the folder of kernels.
         """
         try:
-            self.devices[0].compile_all(self.sources(problems))
-        except BackendError:
+            sources = self.sources(problems)
+        except BackendError:  # of a kernel that a file of the folder lacks
             return
+        if self.kernels is not None:
+            check_used(sources, self.kernels)
+        with suppress(BackendError):
+            self.devices[0].compile_all(sources)
 
     def sources(self, problems: Sequence[Problem]) -> tuple[KernelSource, ...]:
         """What the problems have compiled."""
@@ -105,6 +113,8 @@ def check(
 ) -> Iterator[Finding]:
     """Compiles all that the problems need, and checks one after the other.
 
+    Of an operation of which one took too long, the rest is left out: it would wait as long again.
+
     Args:
         problems: which.
         mode: one of MODES.
@@ -112,12 +122,18 @@ def check(
         ordinal: which GPU, in the mode that takes one.
 
     Raises:
-        BackendError: the mode cannot work here.
+        BackendError: the mode cannot work here, or the problems need no file of the folder.
     """
     checker = Checker(mode, kernels, ordinal)
     checker.compile(problems)
+    late: set[str] = set()
     for problem in problems:
-        yield checker.check(problem, expect(problem))
+        if problem.operation.name in late:
+            continue
+        finding = checker.check(problem, expect(problem))
+        if finding.complaint and finding.seconds >= TIME_LIMIT:
+            late.add(problem.operation.name)
+        yield finding
 
 
 def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:

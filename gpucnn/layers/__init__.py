@@ -14,7 +14,7 @@ from gpucnn.layers.fusion import (
     unfused,
 )
 from gpucnn.layers.linear import Flatten, Linear
-from gpucnn.layers.network import Network
+from gpucnn.layers.network import Network, declare_layers, plain_layers
 from gpucnn.layers.normalisation import BatchNorm2d
 from gpucnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
@@ -41,8 +41,10 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "declare_layers",
     "decode_layer",
     "fuse_layers",
     "layers",
+    "plain_layers",
     "unfused",
 ]

@@ -21,6 +21,33 @@ _ALIGNMENT = 32
 """Every parameter starts at a multiple of so many elements, for vector loads."""
 
 
+def declare_layers(layers: list[Layer], input_shape: Shape, context: Context) -> Sequential:
+    """Layers that know their parameters and the shapes of what they give, as one; without memory.
+
+    Args:
+        layers: the layers in order.
+        input_shape: (H, W, C) of the images.
+        context: what they share; the last layer must give as many scores as it has classes.
+
+    Raises:
+        ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
+    """
+    body = Sequential(layers)
+    body.attach(context, "")
+    output_shape = body.declare(input_shape)
+    if output_shape != (context.classes,):
+        raise ShapeError(
+            f"the model gives outputs of shape {output_shape}, but the data has "
+            f'{context.classes} classes; end with a "linear" layer with features = "classes"'
+        )
+    return body
+
+
+def plain_layers(body: Layer) -> Iterator[Layer]:
+    """Those within that are not made of others, in the order of the forward pass."""
+    return (layer for layer in body.walk() if not any(layer.children()))
+
+
 class Network:
     """Layers ready to run.
 
@@ -62,15 +89,9 @@ class Network:
     ) -> None:
         self.backend = backend
         self.input_shape = input_shape
-        self.body = Sequential(layers)
         self.context = Context(backend, seed, classes)
-        self.body.attach(self.context, "")
-        self.output_shape = self.body.declare(input_shape)
-        if self.output_shape != (classes,):
-            raise ShapeError(
-                f"the model gives outputs of shape {self.output_shape}, but the data has "
-                f'{classes} classes; end with a "linear" layer with features = "classes"'
-            )
+        self.body = declare_layers(layers, input_shape, self.context)
+        self.output_shape = self.body.output_shape
         if fuse:
             fuse_layers(self.body)
         self.body.skip_input_grad()
@@ -116,7 +137,7 @@ class Network:
 
     def plain_layers(self) -> Iterator[Layer]:
         """Those that are not made of others, in the order of the forward pass."""
-        return (layer for layer in self.body.walk() if not any(layer.children()))
+        return plain_layers(self.body)
 
     def parameters(self) -> dict[str, Parameter]:
         """All parameters by name ("0.conv2d.weight"), in the order of the forward pass."""

@@ -131,7 +131,9 @@ class CheckpointFolder:
                 return self.read(step)
             except CheckpointError as error:
                 self._report(f"passed over a checkpoint: {error}")
-        raise CheckpointError(f"{self.folder}: there is no checkpoint that can be used")
+        raise CheckpointError(
+            f"{self.folder}: there is no checkpoint that can be used; train again, in a new folder"
+        )
 
     def best(self) -> Checkpoint:
         """The best checkpoint by validation; the newest where nothing was held out for that.
@@ -158,6 +160,11 @@ class CheckpointFolder:
 
     def _path(self, step: int, suffix: str) -> Path:
         return self.folder / f"step-{step:08d}{suffix}"
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Whether a checkpoint has a file of this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 config.json        the resolved config
 environment.json   versions, device, commit
-model.json         input shape, classes, normalisation
+model.json         input shape, classes, normalisation, number of training images
 metrics.jsonl      a line an epoch, and lines between
 log.txt            what the run printed
 checkpoints/       see ``checkpoint``
@@ -18,35 +18,22 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gpucnn.config import Config, apply_overrides
-from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.files import remove_unfinished, sync
 from gpucnn.training.checkpoint import CheckpointFolder
 from gpucnn.training.files import cannot_write, write_atomically
+from gpucnn.training.model_card import ModelCard
 
 _LOCK = "lock"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a trained model needs to take images: part of the run folder.
-
-    Attributes:
-        input_shape: (H, W, C).
-        classes: their names, in the order of the scores.
-        normalisation: mean and deviation of each channel, of pixels in [0, 1].
-    """
-
-    input_shape: tuple[int, int, int]
-    classes: tuple[str, ...]
-    normalisation: Normalisation
+_CONFIG = "config.json"
+_OTHER = "choose another folder by --run-dir (run_dir of a Trainer)"
 
 
 class RunFolder:
@@ -84,18 +71,21 @@ class RunFolder:
             run.checkpoints.folder.mkdir()
         except OSError as error:
             raise cannot_write(path, error) from None
-        run.write_json("config.json", config.tables)
+        run.write_json(_CONFIG, config.tables)
         run.write_json("environment.json", environment)
         return run
 
     def _refuse_if_taken(self) -> None:
         """Looks for anything but a lock of our own."""
         path, own = self.path, {_LOCK} if self._unlock is not None else set()
-        if path.exists() and (not path.is_dir() or {entry.name for entry in path.iterdir()} - own):
-            raise CheckpointError(
-                f"{path} exists already and is not empty; choose another --run-dir, or "
-                f"continue that run with --resume {path}"
-            )
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise CheckpointError(f"{path} exists already and is not a folder; {_OTHER}")
+        if {entry.name for entry in path.iterdir()} - own:
+            is_run = (path / _CONFIG).is_file()
+            resume = f", or go on with that run: --resume {path} (Trainer.resume)" if is_run else ""
+            raise CheckpointError(f"{path} exists already and is not empty; {_OTHER}{resume}")
 
     @classmethod
     def open(cls, path: Path, report: Callable[[str], None] = print) -> RunFolder:
@@ -104,7 +94,7 @@ class RunFolder:
         Raises:
             CheckpointError: it is none.
         """
-        if not (path / "config.json").is_file():
+        if not (path / _CONFIG).is_file():
             what = (
                 "is not a run folder (it has no config.json)" if path.exists() else "is not there"
             )
@@ -165,11 +155,11 @@ class RunFolder:
             CheckpointError: config.json is missing or damaged.
             ConfigError: an override cannot be.
         """
-        tables = self.read_json("config.json")
+        tables = self.read_json(_CONFIG)
         try:
             Config(tables)
         except ConfigError as error:
-            raise CheckpointError(f"{self.path / 'config.json'} is damaged: {error}") from None
+            raise CheckpointError(f"{self.path / _CONFIG} is damaged: {error}") from None
         return Config(apply_overrides(tables, overrides))
 
     def card(self) -> ModelCard:

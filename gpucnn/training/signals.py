@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """A signal ended the run, after a checkpoint.
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the run, after a checkpoint; what catches each Exception lets it through.
 
     Attributes:
         status: the exit status that tells so, 128 + the signal's number.

@@ -28,9 +28,10 @@ from gpucnn.training.checkpoint import Checkpoint, Progress
 from gpucnn.training.display import Display, epoch_header, epoch_line
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.model_card import ModelCard
 from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
 from gpucnn.training.resident import ResidentImages, fits
-from gpucnn.training.run_folder import ModelCard, RunFolder
+from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
 from gpucnn.training.step import TrainingStep
 
@@ -76,8 +77,11 @@ class Trainer:
         display: Display | None = None,
     ) -> None:
         self.config = config
-        self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
         self.display = display or Display(quiet=True)
+        if not isinstance(backend, Backend):
+            # Whoever gives a quiet display wants to read nothing, also not what "auto" takes.
+            backend = get_backend(backend, quiet=display is not None and display.quiet)
+        self.backend = backend
         data = data or config.load_data()
         self.classes = data.train.classes
         train, validation = validation_split(data.train, config.data.validation, config.seed)
@@ -138,6 +142,8 @@ class Trainer:
         Raises:
             CheckpointError: no run folder, or no checkpoint in it can be used.
             ConfigError: ``config`` differs in other keys.
+            DataError: the data has images of another shape, other classes, or another number or
+                normalisation of the images to train on.
         """
         display = display or Display(quiet=True)
         run = RunFolder.open(Path(run_dir), display.line)
@@ -145,7 +151,11 @@ class Trainer:
         original = run.config()
         if config is not None:
             check_resumable(original, config)
-        trainer = cls(config or original, backend, display=display)
+        config = config or original
+        card, data = run.card(), config.load_data()
+        card.check_data(data.train)
+        trainer = cls(config, backend, data=data, display=display)
+        card.check_same_training(trainer._card())
         trainer.run = display.run = run
         run.clean()
         trainer._restore(run.checkpoints.newest())
@@ -163,9 +173,11 @@ class Trainer:
         """
         self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
         self.display.run = self.run
-        self.run.write_card(
-            ModelCard(self.loader.dataset.image_shape, self.classes, self.normalisation)
-        )
+        self.run.write_card(self._card())
+
+    def _card(self) -> ModelCard:
+        train = self.loader.dataset
+        return ModelCard(train.image_shape, self.classes, self.normalisation, len(train))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -289,7 +289,7 @@ def test_select():
 @pytest.mark.parametrize(
     ("names", "operations", "message"),
     [
-        (["resnet81"], [], 'no problem "resnet81"; "gpucnn bench kernels --list"'),
+        (["resnet81"], [], 'no problem "resnet81"; did you mean "resnet9-8"'),
         ([], ["conv2d_forwards"], 'did you mean "conv2d_forward"'),
         (["lenet-pool"], ["matmul"], "lenet-pool: none of these is of matmul"),
     ],

@@ -1,6 +1,8 @@
 """benchmarks/on_gpu.py: what it is asked for."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,3 +42,35 @@ def test_a_part_that_is_not_there_is_refused(on_gpu, monkeypatch, tmp_path, caps
         names(on_gpu, monkeypatch, tmp_path, "--only", "nosuch")
     assert ended.value.code == 2
     assert "invalid choice: 'nosuch' (choose from" in capsys.readouterr().err
+
+
+def test_nothing_is_begun_where_there_is_no_gpu(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, SCRIPT, "--out", tmp_path / "results"],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "status"), [("", 0), ("raise SystemExit(3)", 1)])
+def test_the_status_tells_whether_all_was_done(code, status, on_gpu, monkeypatch, tmp_path, capsys):
+    part = on_gpu.Part("tests", "Nothing", ["-c", code], 60)
+    monkeypatch.setattr(on_gpu, "parts", lambda *_: [part])
+    options = ["--backend", "numpy", "--out", str(tmp_path), "--name", "stem"]
+    monkeypatch.setattr(sys, "argv", ["on_gpu.py", *options])
+    assert on_gpu.main() == status
+    assert capsys.readouterr().err == ("not done: tests\n" if status else "")
+    assert (tmp_path / "stem.md").exists()
+
+
+def test_tables_without_pytorch_and_of_one_epoch(on_gpu):
+    ceilings = {"gb_per_second": 1.0, "tflops": 2.0}
+    told = on_gpu.kernel_table({"ceilings": ceilings, "torch": None, "measurements": []})
+    assert told[0].endswith("2 TFLOP/s of FP32. Without PyTorch.")
+    run = {"name": "gpucnn", "accuracy": 0.5, "seconds": 1.0}
+    assert on_gpu.training_table([{**run, "epochs": 1}])[0].startswith("| 1 epoch |")
+    assert on_gpu.training_table([{**run, "epochs": 2}])[0].startswith("| 2 epochs |")

@@ -163,6 +163,11 @@ FOLDER = {
     "empty": (lambda r: remove(r, "train", "test"), "train"),
     "no test": (lambda r: remove(r, "test"), "test"),
     "no classes": (lambda r: remove(r, "train/cat", "train/dog"), "train"),
+    "one class": (
+        lambda r: remove(r, "train/dog", "test/dog"),
+        "train: has one class folder, cat",
+        "two",
+    ),
     "an empty class": (lambda r: (remove(r, "train/cat"), (r / "train/cat").mkdir()), "train/cat"),
     "classes that differ": (
         lambda r: (r / "test/dog").rename(r / "test/cow"),
@@ -170,10 +175,14 @@ FOLDER = {
         "images/test",
     ),
     "a class too few": (lambda r: remove(r, "test/dog"), "dog"),
-    "text named png": (lambda r: (r / "train/cat/0.png").write_text("not an image"), "cat/0.png"),
+    "text named png": (
+        lambda r: (r / "train/cat/0.png").write_text("not an image"),
+        "cat/0.png",
+        'data.on_damaged = "skip"',
+    ),
     "text named jpg": (lambda r: (r / "test/dog/1.jpg").write_text("not an image"), "dog/1.jpg"),
     "an empty file": (lambda r: (r / "train/cat/1.jpg").write_bytes(b""), "cat/1.jpg"),
-    "jpg cut": (lambda r: cut(r / "train/dog/1.jpg"), "train/dog/1.jpg"),
+    "jpg cut": (lambda r: cut(r / "train/dog/1.jpg"), "train/dog/1.jpg", "on_damaged"),
     "png cut": (lambda r: cut(r / "test/dog/0.png"), "test/dog/0.png"),
     "sizes that differ": (other_size, "train/dog/2.jpg", "data.size"),
 }
@@ -251,11 +260,10 @@ def flipped(path):
     flip(path, path.stat().st_size // 2)
 
 
-CARD_ONLY, DATA = ("predict",), ("evaluate", "resume")
-ALL = (*CARD_ONLY, *DATA)
+ALL = ("predict", "evaluate", "resume")
 RUNS = {
     "no checkpoints": (ALL, lambda r: shutil.rmtree(r / "checkpoints"), "no checkpoint that can"),
-    "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "no checkpoint that can be used"),
+    "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "can be used; train again"),
     "all cut": (ALL, each("checkpoints/*.safetensors", cut), "no checkpoint that can be used"),
     "all seals flipped": (ALL, each("checkpoints/*.json", flipped), "no checkpoint that can"),
     "config missing": (ALL, lambda r: (r / "config.json").unlink(), "config.json"),
@@ -266,11 +274,11 @@ RUNS = {
         ALL, edited("config.json", model={"name": "lenet", "filters": [2, 2], "kernel": 2}),
         "another model"),
     "config with an unknown key": (ALL, edited("config.json", sed=1), "config.json", "sed"),
-    "card missing": (CARD_ONLY, lambda r: (r / "model.json").unlink(), "model.json"),
-    "card cut": (CARD_ONLY, lambda r: cut(r / "model.json"), "model.json", "damaged"),
-    "card of wrong types": (CARD_ONLY, edited("model.json", classes=3), "model.json", "damaged"),
-    "card without a side": (CARD_ONLY, edited("model.json", input_shape=[8, 8]), "model.json"),
-    "card of another shape": (CARD_ONLY, edited("model.json", input_shape=[9, 9, 1]), "shape"),
+    "card missing": (ALL, lambda r: (r / "model.json").unlink(), "model.json"),
+    "card cut": (ALL, lambda r: cut(r / "model.json"), "model.json", "damaged"),
+    "card of wrong types": (ALL, edited("model.json", classes=3), "model.json", "damaged"),
+    "card without a side": (ALL, edited("model.json", input_shape=[8, 8]), "model.json"),
+    "card of another shape": (ALL, edited("model.json", input_shape=[9, 9, 1]), "shape"),
 }  # fmt: skip
 COMMANDS = {
     "predict": ("predict", "run", "image.png", "--backend", "numpy"),
@@ -309,6 +317,7 @@ def test_one_checkpoint_that_is_damaged_or_missing(cli, run):
     flip(newest, 500)
     refused(cli("evaluate", newest), newest.name, "damaged")
     refused(cli("evaluate", newest.with_name("step-00000099.safetensors")), "step-00000099")
+    refused(cli("evaluate", run / "model.json"), "model.json is no checkpoint", "run folder")
 
 
 def test_run_folder_in_use(cli, run):

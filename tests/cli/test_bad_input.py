@@ -58,6 +58,13 @@ def place(tmp_path, monkeypatch):
 
 CONFIGS = {
     "misspelt table": ("[optimiser]\nname = 'sgd'", "optimiser", 'did you mean "optimizer"?'),
+    "a key that is in a table": ("epochs = 3", "epochs", 'did you mean "training.epochs"?'),
+    "a key of some optimizers": ("learning_rate = 1.0", 'mean "optimizer.learning_rate"?'),
+    "a key of every data set": (
+        "[data]\nnormalize = true", "data.normalize", 'did you mean "normalise"?'),
+    "a choice that is none": (
+        "[model]\nlayers = [{type='linear', features='all'}]", "layer.features = 'all'",
+        'may only be "classes"'),
     "misspelt top-level key": ("sed = 1", "sed", 'did you mean "seed"?'),
     "nothing near": ("zzzzzz = 1", "zzzzzz", "known: augment, checkpoint, data"),
     "table that is a number": ("training = 3", "training = 3", "[training]"),
@@ -227,6 +234,12 @@ ARGUMENTS = {
         ("kernels", "build", "--kernels", "none"), "'none' does not exist"),
     "plot of an unknown kind": (("bench", "kernels", "--plot", "x.xyz"), "x.xyz must end in .png"),
     "plot into no folder": (("bench", "kernels", "--plot", "no/x.png"), "there is no folder no"),
+    "results under no name": (("bench", "kernels", "--json", "-"), "give /dev/stdout"),
+    "results of a list": (
+        ("bench", "kernels", "--list", "--json", "results.json"), "--list times nothing"),
+    "results into a full device": (
+        ("bench", "kernels", "--problem", "quick-map", "--backend", "numpy", "--no-torch",
+         "--json", "/dev/full"), "/dev/full: No space left on device"),
     "results into no folder": (("bench", "kernels", "--json", "no/x"), "there is no folder no"),
     "results under a file": (
         ("bench", "kernels", "--json", "good.toml/x"), "there is no folder good.toml"),
@@ -238,7 +251,15 @@ ARGUMENTS = {
         ("bench", "kernels", "--json", "/proc/results"), "/proc/results cannot be written"),
     "bench of no file": (("bench", "step", "none.toml"), "there is no such config file"),
     "no config": (("train",), "Give a CONFIG, or --resume RUN"),
-    "unknown command": (("trian",), "No such command"),
+    "unknown command": (("trian",), 'No such command "trian"; did you mean "train"?'),
+    "unknown command of bench": (("bench", "kernel"), 'did you mean "kernels"?'),
+    "command like no other": (("xyz",), "known: bench, doctor, evaluate, gradcheck"),
+    "the beginning of an operation": (
+        ("bench", "kernels", "--backend", "numpy", "--operation", "relu"), 'mean "relu_forward"?'),
+    "misspelt problem": (
+        ("bench", "kernels", "--backend", "numpy", "--problem", "quick-pol"),
+        'did you mean "quick-pool"? "gpucnn bench kernels --list" shows them all'),
+    "misspelt config": (("train", "god.toml"), 'no such config file; did you mean "good.toml"?'),
     "unknown option": ((*GOOD, "--epochs", "3"), "No such option"),
     "unknown kind in list": (("list", "layer"), "layers"),
     "set without equals": ((*GOOD, "--set", "training.epochs"), "write it as key=value"),
@@ -249,8 +270,9 @@ ARGUMENTS = {
     "set of an unknown key": ((*GOOD, "--set", "trainig.epochs=3"), 'mean "training"'),
     "set of a wrong type": ((*GOOD, "--set", "training.epochs=few"), "training.epochs = 'few'"),
     "set of nothing": ((*GOOD, "--set", "training.epochs="), "training.epochs = ''"),
-    "run dir not empty": ((*GOOD, "--run-dir", "."), "not empty", "--resume"),
-    "run dir a file": ((*GOOD, "--run-dir", "good.toml"), "good.toml exists already"),
+    "run dir not empty": ((*GOOD, "--run-dir", "."), "not empty", "--run-dir", "run_dir"),
+    "run dir a file": (
+        (*GOOD, "--run-dir", "good.toml"), "good.toml exists already and is not a folder"),
     "run dir under a file": ((*GOOD, "--run-dir", "good.toml/run"), "good.toml/run: cannot be"),
     "run dir name too long": ((*GOOD, "--run-dir", "x" * 300), "cannot be written", "too long"),
     "run dir with resume": (("train", "--resume", "r", "--run-dir", "q"), "--run-dir is for a new"),
@@ -270,7 +292,8 @@ ARGUMENTS = {
     "bound that is text": (("gradcheck", "good.toml", "--bound", "low"), "'low' is not"),
     "unknown backend": (("train", "good.toml", "--backend", "cudda"), "'cudda' is not one of"),
     "huge model": (
-        ("summary", "good.toml", "--input", "8x8x1", "--classes", "1000000000000"), "memory"),
+        ("bench", "step", "good.toml", "--input", "8x8x1", "--classes", "1000000000000",
+         "--backend", "numpy"), "memory"),
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import shutil
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from fake_cupy import FakeCupy
 
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.layers import Conv2d, MaxPool2d
+from gpucnn.training.trainer import Trainer
 
 COMMANDS = (
     "train",
@@ -117,10 +120,10 @@ def test_train_as_json(cli, config, tmp_path):
 
 def test_quiet_prints_nothing(cli, config, tmp_path):
     answer = succeeded(
-        cli("train", config, "--backend", "numpy", "--run-dir", tmp_path / "r", "--quiet")
+        cli("train", config, "--run-dir", tmp_path / "r", "--quiet")  # also of the backend
     )
     assert (answer.out, answer.err) == ("", "")
-    answer = succeeded(cli("train", "--resume", tmp_path / "r", "--quiet", "--backend", "numpy"))
+    answer = succeeded(cli("train", "--resume", tmp_path / "r", "--quiet"))
     assert (answer.out, answer.err) == ("", "")
     assert (tmp_path / "r" / "log.txt").read_text().count("epoch") >= 2
 
@@ -219,6 +222,31 @@ def test_summary_of_a_model_counted_by_hand(cli, config):
     shown = succeeded(cli("summary", config)).out
     assert "8×8×4" in shown
     assert "2,304" in shown
+
+
+def test_summary_of_a_model_that_no_memory_holds(cli, config):
+    answer = cli("summary", config, "--json", "--input", "8x8x1", "--classes", 10**12)
+    assert json.loads(succeeded(answer).out)["total"]["parameters"] == 40 + 65 * 10**12
+
+
+def test_a_config_may_begin_with_a_byte_order_mark(cli, config, tmp_path):
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    assert cli("summary", tmp_path / "marked.toml").out == cli("summary", config).out
+
+
+def test_train_tells_that_all_of_it_is_warm_up(cli, config, tmp_path):
+    told = "all of it is warm-up: schedule.warmup_epochs = 2, training.epochs = 2"
+    for warmup, shown in ((1.9, False), (2, True)):
+        options = ("--set", f"schedule.warmup_epochs={warmup}", "--backend", "numpy")
+        answer = succeeded(cli("train", config, *options, "--run-dir", tmp_path / str(warmup)))
+        assert (told in answer.out.splitlines()) == shown
+
+
+def test_a_run_that_was_complete_is_evaluated(cli, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    answer = succeeded(cli("train", "--resume", tmp_path / "run", "--backend", "numpy"))
+    assert answer.out.startswith(f"{tmp_path / 'run'} was complete: its best checkpoint")
+    assert "test accuracy" in answer.out
 
 
 def test_summary_of_another_shape_reads_no_data(cli, config):
@@ -387,10 +415,26 @@ def test_bench_kernels_leaves_what_it_had_measured(cli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(KernelBenchmark, "measure", stopping)
     options = ["--backend", "numpy", "--problem", "quick-map", "--repetitions", "3", "--no-torch"]
-    assert cli("bench", "kernels", *options, "--json", path).status == 130
+    picture = tmp_path / "roofline.png"
+    plot = ["--plot", picture] if importlib.util.find_spec("matplotlib") else []
+    answer = cli("bench", "kernels", *options, "--json", path, *plot)
+    assert answer.status == 130
+    assert "relu_forward" in answer.out
+    assert answer.err.splitlines()[-1] == "stopped"
+    assert "2 of 3 problems were left out" in answer.err
+    assert picture.exists() == bool(plot)
     (one,) = json.loads(path.read_text(encoding="utf-8"))["measurements"]
     assert one["operation"] == "relu_forward"
-    assert [each.name for each in tmp_path.iterdir()] == ["kernels.json"]
+    assert {each.name for each in tmp_path.iterdir()} <= {"kernels.json", "roofline.png"}
+
+
+def test_bench_kernels_stopped_before_anything_was_measured(cli, monkeypatch):
+    def stopping(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KernelBenchmark, "measure", stopping)
+    answer = cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-map", "--no-torch")
+    assert (answer.status, answer.out, answer.err.strip()) == (130, "", "stopped")
 
 
 def test_bench_train_prints_a_line_for_each_run(cli, config):
@@ -402,6 +446,13 @@ def test_bench_train_prints_a_line_for_each_run(cli, config):
     assert 0.0 < run["accuracy"] <= 1.0
     assert run["seconds"] > 0.0
     assert "gpucnn" in succeeded(cli("bench", "train", config, *options)).out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_bench_train_is_stopped_by_signals(number, status, cli, config, monkeypatch):
+    monkeypatch.setattr(Trainer, "_show", lambda *_: signal.raise_signal(number))
+    answer = cli("bench", "train", config, "--backend", "numpy")
+    assert (answer.status, answer.err.strip()) == (status, "stopped")
 
 
 def test_bench_kernels_lists_its_problems(cli):
@@ -485,6 +536,6 @@ def test_debug_shows_the_traceback(tmp_path):
         [sys.executable, "-m", "gpucnn", "train", "none.toml", "--debug"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    assert answer.returncode != 0
+    assert answer.returncode == 2
     assert "Traceback" in answer.stderr
     assert "ConfigError" in answer.stderr

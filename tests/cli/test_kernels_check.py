@@ -75,6 +75,42 @@ def test_a_kernel_that_never_ends_is_wrong(cli, tmp_path, monkeypatch, mode):
     result = cli("kernels", "check", *arguments, "--kernels", tmp_path)
     assert result.status == 1
     assert "the launch takes longer than its time limit at activation.cu:" in result.out
+    count = 1 if mode != "fast" else 3
+    left = f"; {count - 1} left out after one that took too long" if count > 1 else ""
+    assert f"1 problems, 1 wrong{left}\n" in result.out
+
+
+def test_what_does_not_compile_is_told_once(cli, wrong_kernels):
+    file = wrong_kernels / "max_pool2d.cu"
+    file.write_text(
+        file.read_text("utf-8").replace("__global__", "int x = ;\n__global__", 1), "utf-8"
+    )
+    others = ("--operation", "max_pool2d_input_grad")
+    result = cli(*SMALL, *others, "--kernels", wrong_kernels)
+    assert result.status == 1
+    assert result.out.count("does not compile") == 1
+    assert "(the same in 5 more)" in result.out
+    assert "6 problems, 6 wrong" in result.out
+    told = json.loads(cli(*SMALL, *others, "--kernels", wrong_kernels, "--json").out)
+    assert [len(row["wrong"]) for row in told["problems"]] == [3, 3]
+
+
+def test_a_folder_of_which_nothing_is_launched(cli, wrong_kernels):
+    arguments = ("kernels", "check", "--quick", "--operation", "relu_forward", "--operation", "add")
+    result = cli(*arguments, "--kernels", wrong_kernels)
+    assert result.status == 2
+    assert f"none of these operations launches a file of {wrong_kernels} (max_pool2d.cu)" in (
+        result.err
+    )
+
+
+def test_the_same_of_a_benchmark(cli, wrong_kernels):
+    bench = ("bench", "kernels", "--backend", "emulator", "--no-torch", "--kernels", wrong_kernels)
+    result = cli(*bench, "--problem", "quick-map")
+    assert result.status == 2
+    assert "(max_pool2d.cu); choose others, or all" in result.err
+    result = cli(*bench, "--operation", "max_pool2d_forward", "--repetitions", "3")
+    assert result.status == 0, result.err
 
 
 def test_a_folder_may_have_files_that_are_not_used(cli, wrong_kernels):

@@ -84,6 +84,11 @@ def test_a_pair_must_agree(other, part):
         DatasetPair(_numbered(4), other)
 
 
+def test_a_pair_has_two_classes_to_tell_apart():
+    with pytest.raises(DataError, match="one class"):
+        DatasetPair(_numbered(4, ("a",)), _numbered(2, ("a",)))
+
+
 def test_digits_are_split_by_every_fifth_of_each_class():
     pair = digits()
     assert (len(pair.train), len(pair.test)) == (1442, 355)

@@ -77,3 +77,14 @@ def test_so_does_a_prediction(backend, tmp_path):
     assert rehearsals == []
     model.predict(images[:2])
     assert len(rehearsals) == 1
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 2**30])  # too little for the images, and enough
+def test_so_does_the_evaluation_of_a_trained_model(memory_bytes, backend, tmp_path):
+    trainer = Trainer(load(), "numpy", tmp_path / "run")
+    trainer.save()
+    backend.memory_bytes = memory_bytes
+    model = TrainedModel(open_checkpoint(tmp_path / "run"), backend)
+    model.evaluate(trainer.test)
+    assert backend.ahead
+    assert backend.late == []

@@ -7,7 +7,8 @@ import pytest
 
 from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError
-from gpucnn.training.run_folder import ModelCard, RunFolder
+from gpucnn.training.model_card import ModelCard
+from gpucnn.training.run_folder import RunFolder
 
 CARD = ModelCard((8, 8, 1), ("a", "b"), Normalisation((0.1,), (1 / 3,)))
 
@@ -30,8 +31,9 @@ def test_an_empty_folder_is_taken(tmp_path, make_config):
 @pytest.mark.parametrize("name", ["notes.txt", ".hidden", "config.json"])
 def test_create_refuses_a_folder_that_is_not_empty(name, tmp_path, make_config):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(CheckpointError, match="is not empty; choose another --run-dir"):
+    with pytest.raises(CheckpointError, match="is not empty; choose another folder") as refused:
         RunFolder.create(tmp_path, make_config(), {})
+    assert ("--resume" in str(refused.value)) == (name == "config.json")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -182,6 +182,19 @@ def read_text(path: Path) -> str:
             f"the kernel file {path} is not UTF-8: byte {error.start} is "
             f"{error.object[error.start]:#04x}; save it as UTF-8"
         ) from error
+
+
+def check_used(sources: Iterable[KernelSource], folder: Path) -> None:
+    """Whether any of the sources is a file of a folder of the user's kernels.
+
+    Raises:
+        BackendError: none is, and what is to be looked at would be our own kernels.
+    """
+    if not any(source.folder == folder for source in sources):
+        files = ", ".join(sorted(path.name for path in folder.glob("*.cu")))
+        raise BackendError(
+            f"none of these operations launches a file of {folder} ({files}); choose others, or all"
+        )
 
 
 def check_own_kernels(folder: Path) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from gpucnn.bench.problems.base import Problem
 from gpucnn.bench.problems.convolution_epilogue import epilogues
 from gpucnn.bench.problems.gradient import GuardStep
 from gpucnn.bench.problems.matrix import ChannelSum, linear
-from gpucnn.errors import ConfigError, did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean, nearest
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
 
@@ -197,8 +197,11 @@ def select(
     """
     for name in names:
         if not any(problem.name.startswith(name) for problem in problems):
+            near = nearest(name, {problem.name for problem in problems})
             raise ConfigError(
-                f'there is no problem "{name}"; "gpucnn bench kernels --list" shows them all'
+                f'there is no problem "{name}"; '
+                + (f'did you mean "{near}"? ' if near else "")
+                + '"gpucnn bench kernels --list" shows them all'
             )
     for operation in operations:
         known = {problem.operation for problem in problems}

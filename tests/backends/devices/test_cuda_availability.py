@@ -63,7 +63,7 @@ def test_an_old_driver(installed):
 def test_a_driver_without_a_gpu(installed, monkeypatch):
     fake = installed(gpus=0)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert "finds no GPU; use --backend numpy" in why_unavailable()
+    assert "finds no GPU; the backends numpy and emulator need no GPU" in why_unavailable()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert 'CUDA_VISIBLE_DEVICES is ""' in why_unavailable()
     fake.count_error = CUDARuntimeError(100, "cudaErrorNoDevice")

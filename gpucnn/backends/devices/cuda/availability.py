@@ -14,6 +14,7 @@ from gpucnn.errors import BackendError
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _INSUFFICIENT_DRIVER = 35
 """cudaErrorInsufficientDriver: also where there is no driver at all."""
+_OTHERS = "the backends numpy and emulator need no GPU"
 
 
 def why_unavailable(ordinal: int = 0) -> str:
@@ -25,7 +26,7 @@ def why_unavailable(ordinal: int = 0) -> str:
     if not is_installed():
         return (
             'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
-            "NVIDIA driver is 580 or newer; or use --backend numpy"
+            f"NVIDIA driver is 580 or newer; {_OTHERS}"
         )
     try:
         cupy = import_cupy()
@@ -51,8 +52,8 @@ def _driver(cupy: Any) -> str:
     version = runtime.driverGetVersion()
     if version == 0:
         return (
-            "there is no NVIDIA driver on this machine, so no GPU can be used; install one, or "
-            "use --backend numpy"
+            "there is no NVIDIA driver on this machine, so no GPU can be used; install one; "
+            f"{_OTHERS}"
         )
     try:
         count = runtime.getDeviceCount()
@@ -79,7 +80,7 @@ def _gpu(cupy: Any, ordinal: int) -> str:
     if capability < OLDEST:
         return (
             f"GPU {ordinal} is of compute capability {capability // 10}.{capability % 10}; gpucnn "
-            f"needs {OLDEST // 10}.{OLDEST % 10} (Volta) or newer, or --backend numpy"
+            f"needs {OLDEST // 10}.{OLDEST % 10} (Volta) or newer; {_OTHERS}"
         )
     try:
         check_architecture(architecture_of(capability))
@@ -91,7 +92,7 @@ def _gpu(cupy: Any, ordinal: int) -> str:
 def _hidden() -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return "; use --backend numpy"
+        return f"; {_OTHERS}"
     return f'; CUDA_VISIBLE_DEVICES is "{visible}", which may hide it'
 
 
