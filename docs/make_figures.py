@@ -3,51 +3,19 @@
 Needs ``pip install -e ".[plot]"``.
 """
 
-import json
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.ticker import MaxNLocator
 
 from gpucnn.data import digits
 from gpucnn.inference import load
+from gpucnn.plotting import import_pyplot
+from gpucnn.training.plots import draw_confusion, draw_curves, read_epochs, read_report
+from gpucnn.training.run_folder import RunFolder
 
 PICTURE = Path(__file__).parent / "digits.png"
-COLUMNS, ROWS = 8, 3
-
-
-def draw_curves(axes, run):
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if "epoch" in row]
-    epochs = [row["epoch"] for row in rows]
-    for key, label in (("train_accuracy", "training"), ("test_accuracy", "test")):
-        axes.plot(epochs, [100 * row[key] for row in rows], marker=".", label=label)
-    axes.set(xlabel="epoch", ylabel="accuracy, %", title="Learning", ylim=(20, 101))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-
-
-def draw_confusion(axes, run):
-    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    confusion = np.array(report["confusion"])
-    axes.imshow(np.log1p(confusion), cmap="Blues")
-    for (true, predicted), count in np.ndenumerate(confusion):
-        if count:
-            colour = "white" if true == predicted else "black"
-            axes.text(predicted, true, count, ha="center", va="center", fontsize=7, color=colour)
-    axes.set(
-        xticks=range(10),
-        yticks=range(10),
-        xlabel="predicted",
-        ylabel="true",
-        title=f"Test split: {report['accuracy']:.2%} of {report['n']}",
-    )
+COLUMNS, ROWS = 6, 4
 
 
 def draw_examples(figure, run):
@@ -61,23 +29,28 @@ def draw_examples(figure, run):
     for axes, n in zip(figure.subplots(ROWS, COLUMNS).flat, shown, strict=True):
         axes.imshow(images[n, :, :, 0], cmap="gray_r")
         axes.set_axis_off()
-        right = predicted[n] == test.labels[n]
+        is_right = predicted[n] == test.labels[n]
+        classes = f"{predicted[n]}" if is_right else f"{test.labels[n]}→{predicted[n]}"
         axes.set_title(
-            f"{predicted[n]}  {probabilities[n].max():.0%}",
+            f"{classes}  {probabilities[n].max():.0%}",
             fontsize=8,
-            color="tab:green" if right else "tab:red",
+            pad=2,
+            color="tab:green" if is_right else "tab:red",
         )
-    figure.suptitle("Wrong (red), then those it is least sure of")
+    figure.suptitle(
+        "Wrong (red, true→predicted), then least sure,\nand the probability of the prediction"
+    )
 
 
 def main():
-    run = Path(sys.argv[1])
-    figure = plt.figure(figsize=(13, 4), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))
+    run = RunFolder.open(Path(sys.argv[1]))
+    pyplot = import_pyplot()
+    figure = pyplot.figure(figsize=(13, 4.2), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
     curves, confusion = left.subplots(1, 2)
-    draw_curves(curves, run)
-    draw_confusion(confusion, run)
-    draw_examples(right, run)
+    draw_curves(curves, read_epochs(run), "accuracy")
+    draw_confusion(confusion, read_report(run))
+    draw_examples(right, run.path)
     figure.savefig(PICTURE, dpi=110)
 
 

@@ -8,6 +8,8 @@ by name have the options of what they name (``gpucnn list`` shows them).
 from __future__ import annotations
 
 import copy
+import inspect
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date, time
@@ -37,6 +39,16 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _T = TypeVar("_T", bound=_Table)
+
+
+class _Top(_Table):
+    """The keys before the first table.
+
+    Attributes:
+        seed: of all randomness, from 0 to 2**64 - 1.
+    """
+
+    seed: int = 0
 
 
 class Augment(_Table):
@@ -84,7 +96,7 @@ class Checkpoint(_Table):
 
 
 class _CommonData(_Table):
-    """Keys of ``[data]`` that every data set has, besides its own options.
+    """``[data]``: keys that every data set has, besides its own options.
 
     Attributes:
         validation: the share of the training split to hold out, for choosing the best checkpoint.
@@ -102,7 +114,11 @@ _CHOSEN: dict[str, Registry[Any]] = {
     "optimizer": optimizers,
     "schedule": schedules,
 }
-_FIXED = {"augment": Augment, "training": Training, "checkpoint": Checkpoint}
+_FIXED: dict[str, type[_Table]] = {
+    "augment": Augment,
+    "training": Training,
+    "checkpoint": Checkpoint,
+}
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
 
 _HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
@@ -134,7 +150,7 @@ class Config:
                 raise ConfigError(f"{key}: there is no such key; {_nearest(key)}")
             if key != "seed" and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
-        self.seed: int = convert(tables.get("seed", 0), int, "seed")
+        self.seed: int = convert(tables.get("seed", _Top().seed), int, "seed")
         given = dict(tables.get("data", {}))
         common = {key: given.pop(key) for key in _CommonData.__struct_fields__ if key in given}
         self.data = _fixed_table(common, "data", _CommonData)
@@ -235,7 +251,7 @@ class Config:
 
 def _nearest(key: str) -> str:
     """The table that has a key of this name, or else the key on top that is most like it."""
-    tables = {"data": _CommonData, **_FIXED}
+    tables: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
     for table, kind in tables.items():
         if key in kind.__struct_fields__:
             return f'did you mean "{table}.{key}"?'
@@ -256,6 +272,38 @@ def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
     for key, value in table.items():
         convert(value, hints[key], f"{where}.{key}")
     return msgspec.convert(table, kind)
+
+
+def fixed_tables() -> dict[str, dict[str, Any]]:
+    """What a config has besides names and their options, as ``gpucnn list`` shows it.
+
+    Returns:
+        By table ("[data]", "top" for the keys before the first): its ``summary``, and its
+        ``options`` with their ``name``, ``type``, ``default`` and ``meaning``.
+    """
+    kinds: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
+    tables = {f"[{name}]": _described(kind) for name, kind in kinds.items()}
+    return {"top": _described(_Top), **tables}
+
+
+def _described(kind: type[_Table]) -> dict[str, Any]:
+    """The keys of a table, with what its docstring says of them under "Attributes:"."""
+    summary, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:")
+    meanings = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", attributes, re.MULTILINE))
+    summary = summary.strip().rpartition("``: ")[2]
+    return {
+        "summary": summary[0].upper() + summary[1:],
+        "options": [
+            {
+                "name": field.name,
+                "type": str(kind.__annotations__[field.name]),
+                "default": field.default,
+                "required": field.required,
+                "meaning": " ".join(meanings[field.name].split()),
+            }
+            for field in msgspec.structs.fields(kind)
+        ],
+    }
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpucnn.backends import NAMES, why_unavailable
+from gpucnn.backends.devices.cache import ENVIRONMENT_VARIABLE, default_folder
 from gpucnn.environment import packages
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, processor_name
+from gpucnn.units import byte_text
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def examine(device: int = 0) -> list[Finding]:
     Args:
         device: which GPU.
     """
+    nvrtc = _nvrtc()
     return [
         Finding("Python", None, f"{platform.python_version()} at {sys.executable}"),
         Finding(
@@ -53,10 +56,15 @@ def examine(device: int = 0) -> list[Finding]:
         Finding("packages", None, ", ".join(f"{k} {v}" for k, v in packages().items())),
         _blas(),
         _optional("Pillow", "PIL", 'for image files: pip install "gpucnn[images]"'),
+        _optional("matplotlib", "matplotlib", 'for plots: pip install "gpucnn[plot]"'),
         _optional("PyTorch", "torch", 'only for comparisons: pip install "gpucnn[peers]"'),
         _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
         _driver(),
         _compiler(),
+        nvrtc,
+        _disassembler(),
+        _build(nvrtc),
+        _cache(),
         *(_backend(name, device) for name in NAMES if name != "auto"),
     ]
 
@@ -101,6 +109,47 @@ def _compiler() -> Finding:
         return Finding("C++ compiler", True, compiler().name)
     except BackendError as error:
         return Finding("C++ compiler", False, str(error))
+
+
+def _nvrtc() -> Finding:
+    from gpucnn.backends.devices.cuda.nvrtc import compiler_build
+
+    try:
+        return Finding("NVRTC", True, compiler_build())
+    except BackendError as error:
+        return Finding("NVRTC", False, str(error))
+
+
+def _disassembler() -> Finding:
+    from gpucnn.backends.devices.disassembly import disassembler
+
+    if disassembler() is None:
+        advice = 'to count instructions: pip install "gpucnn[disassembly]"'
+        return Finding("nvdisasm", False, f"not installed; {advice}")
+    return Finding("nvdisasm", True, "installed")
+
+
+def _build(nvrtc: Finding) -> Finding:
+    """Compiles a small file, as ``gpucnn kernels build`` would."""
+    from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin
+    from gpucnn.backends.devices.source import KernelSource
+
+    if not nvrtc.works:
+        return Finding("kernels build", False, "needs NVRTC")
+    try:
+        compile_to_cubin(KernelSource("ceiling.cu"), "sm_80")
+    except BackendError as error:
+        return Finding("kernels build", False, str(error))
+    return Finding("kernels build", True, "works")
+
+
+def _cache() -> Finding:
+    folder = default_folder()
+    if folder is None:
+        advice = f"compiled kernels are not kept; set {ENVIRONMENT_VARIABLE}"
+        return Finding("cache", False, f"there is no home folder, so {advice}")
+    sizes = [path.stat().st_size for path in folder.glob("*") if path.is_file()]
+    return Finding("cache", None, f"{folder}, {len(sizes)} files, {byte_text(sum(sizes))}")
 
 
 def _backend(name: str, device: int) -> Finding:

@@ -6,22 +6,32 @@ from collections.abc import Sequence
 
 from gpucnn.bench.kernels import KernelBenchmark, Measurement
 
+_LAYOUTS = {"torch, contiguous": "NCHW", "torch, channels_last": "NHWC"}
+"""PyTorch's memory formats, as what lies behind what."""
+
 
 def table_of(
     measurements: Sequence[Measurement],
-) -> tuple[Sequence[str], list[list[str]], Sequence[int]]:
-    """Titles, rows, and the columns that stand to the left; PyTorch's only if it ran.
+) -> tuple[Sequence[str], list[tuple[str, list[str]]]]:
+    """Titles, and rows below the names of their problems; PyTorch's columns only if it ran.
 
     A star is at the variant that the backend takes by itself, where there are several.
     """
-    unit, _ = measurements[0].ceilings.unit
-    a_core = ["a core"] if measurements[0].ceilings.cores else []
-    header = ["problem", "operation", "variant", "median", "quartiles", "", unit, *a_core, "GB/s",
-              "of ceiling"]  # fmt: skip
-    left = (0, 1, 2, len(header) + 1)
+    header = ["operation", "median", "spread", measurements[0].ceilings.unit[0], "GB/s", "ceiling"]
     if any(one.torch for one in measurements):
-        header += ["torch", "format", "ours / torch"]
-    return header, [_row(measurement) for measurement in measurements], left
+        header += ["torch", "layout", "ratio"]
+    return header, [(measurement.problem.name, _row(measurement)) for measurement in measurements]
+
+
+def legend(measurements: Sequence[Measurement]) -> str:
+    """What the columns mean."""
+    text = (
+        "spread: between the quartiles, over the median; ceiling: of the rate that the device "
+        "allows; *: the variant that is taken"
+    )
+    if any(one.torch for one in measurements):
+        text += "; torch: in its faster layout; ratio: ours / torch"
+    return text
 
 
 def footer(benchmark: KernelBenchmark) -> str:
@@ -38,18 +48,16 @@ def duration(milliseconds: float) -> str:
 
 
 def _row(one: Measurement) -> list[str]:
-    best, (_, unit), a_core = one.best_torch, one.ceilings.unit, one.flop_rate_a_core
-    several = len(one.problem.variants) > 1
+    best, (_, unit) = one.best_torch, one.ceilings.unit
+    star = "*" if one.variant and one.is_chosen and len(one.problem.variants) > 1 else ""
     row = [
-        one.problem.name,
-        one.problem.operation,
-        f"{one.variant}*" if one.variant and one.is_chosen and several else one.variant,
-        *map(duration, (one.ours.median, one.ours.low, one.ours.high)),
+        f"{one.problem.operation} {one.variant}{star}".rstrip(),
+        duration(one.ours.median),
+        f"{(one.ours.high - one.ours.low) / one.ours.median:.0%}",
         f"{one.flop_rate / unit:.3g}",
-        *([] if a_core is None else [f"{a_core / unit:.3g}"]),
         f"{one.byte_rate / 1e9:.3g}",
         f"{one.share:.0%}",
     ]
     if best is not None:
-        row += [duration(best.median), best.name.removeprefix("torch, "), f"{one.ratio:.2f}"]
+        row += [duration(best.median), _LAYOUTS[best.name], f"{one.ratio:.2f}"]
     return row

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gpucnn.backends.base import Backend
 from gpucnn.bench.ceilings import Ceilings
 from gpucnn.bench.kernels import Measurement
-from gpucnn.errors import BackendError
+from gpucnn.plotting import import_pyplot
 
-_MARKERS = "osD^vPX*<>hp"
+_FAMILIES = tuple(kind.__module__.rpartition(".")[2] for kind in Backend.__bases__)
+"""Of operations: the files of ``backends/interface/``."""
+_MARKERS = "osD^vPX*<>"
+_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+"""Where a label may stand beside its point; the best first."""
+_FEW = 1e3
+"""A range of numbers with few powers of ten."""
+_MARK = 5
+"""Half the width of a mark, in pixels, with a margin."""
+_GAP = 10
+"""Pixels from a point or a line to its label."""
 
 
-def import_matplotlib() -> Any:
-    """matplotlib, which draws to files alone; BackendError where it is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise BackendError(
-            'matplotlib is not installed, so no plot can be drawn: pip install "gpucnn[plot]"'
-        ) from None
-    matplotlib.use("Agg")
-    return matplotlib
+def can_be_drawn(measurements: Sequence[Measurement]) -> bool:
+    """Whether there is a point to draw: on an axis of logarithms there is no 0."""
+    return any(one.is_chosen and one.problem.flops > 0 for one in measurements)
 
 
 def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, title: str) -> None:
     """Draws a point for each measurement, and a ring where PyTorch's best is.
 
+    A colour is a family of operations. An operation's name stands at the fastest of its points
+    that has room for it.
+
     Args:
-        measurements: of the backend's chosen variants, of operations that compute; others are
-            left out, for an axis of logarithms has no 0.
+        measurements: of the backend's chosen variants, of operations that compute, at least one;
+            others are left out.
         ceilings: the device's.
         path: the picture to write.
         title: above it.
@@ -40,72 +49,185 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
     Raises:
         BackendError: matplotlib is not installed.
     """
-    import_matplotlib()
-    from matplotlib import pyplot as plt
-
+    pyplot = import_pyplot()
     chosen = [one for one in measurements if one.is_chosen and one.problem.flops > 0]
-    figure, axes = plt.subplots(figsize=(11, 7), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(12, 7), dpi=120, layout="constrained")
     axes.set(xscale="log", yscale="log")
-    operations = list(dict.fromkeys(one.problem.operation for one in chosen))
-    colours = plt.get_cmap("tab20")
-    for index, operation in enumerate(operations):
-        # The ten strong colours first, then the ten pale ones.
-        colour = colours((2 * index) % 20 + (2 * index) // 20 % 2)
-        style = {"color": colour, "marker": _MARKERS[index % len(_MARKERS)]}
-        _draw_points(axes, [m for m in chosen if m.problem.operation == operation], style)
+    axes.set(xlabel="arithmetic intensity, FLOP/byte", ylabel=f"rate, {ceilings.unit[0]}")
+    axes.set_title(title, fontsize=10)
+    axes.grid(which="major", alpha=0.25)
+    for family in _FAMILIES:
+        members = [one for one in chosen if _family(one) == family]
+        if members:
+            _draw_points(axes, family, members)
     if any(one.torch for one in chosen):
         axes.scatter([], [], facecolors="none", edgecolors="0.3", label="PyTorch's best")
-    name, _ = ceilings.unit
-    axes.set(xlabel="FLOP a byte", ylabel=name)
-    axes.set_title(title, fontsize=9)
-    axes.grid(which="major", alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize=8)
-    _draw_roof(axes, chosen, ceilings)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    figure.legend(loc="outside right upper", fontsize=9, frameon=False)
+    corners = _draw_roof(axes, chosen, ceilings)
+    figure.draw_without_rendering()  # places are known from now on
+    figure.set_layout_engine("none")
+    labels = _Labels(axes)
+    labels.keep_free(labels.pixels(_all_points(chosen)))
+    _label_roof(labels, corners, ceilings)
+    _label_points(labels, chosen)
+    figure.savefig(path)
+    pyplot.close(figure)
 
 
-def _intensity(measurement: Measurement) -> float:
-    return measurement.problem.flops / measurement.problem.traffic
+def _family(one: Measurement) -> str:
+    kind = next(kind for kind in Backend.__mro__ if one.problem.operation in vars(kind))
+    return kind.__module__.rpartition(".")[2]
 
 
-def _draw_roof(axes: Any, measurements: Sequence[Measurement], ceilings: Ceilings) -> None:
-    intensities = [_intensity(measurement) for measurement in measurements]
-    ridge = ceilings.arithmetic / ceilings.bandwidth
-    name, unit = ceilings.unit
-    x = np.geomspace(min([*intensities, ridge]) / 2, max([*intensities, ridge]) * 2, 200)
-    roof = np.minimum(x * ceilings.bandwidth, ceilings.arithmetic) / unit
-    axes.plot(x, roof, color="black", linewidth=1.5)
-    label = {"textcoords": "offset points", "fontsize": 8, "va": "bottom"}
-    axes.annotate(
-        f"arithmetic, {ceilings.arithmetic / unit:.3g} {name}",
-        (x[-1], roof[-1]), xytext=(-4, 3), ha="right", **label,
-    )  # fmt: skip
-    # Along the slope, as it is on the paper.
-    axes.figure.draw_without_rendering()
-    (left, low), (right, high) = axes.transData.transform([(x[0], roof[0]), (x[1], roof[1])])
-    angle = np.degrees(np.arctan2(high - low, right - left))
-    axes.annotate(
-        f"memory, {ceilings.bandwidth / 1e9:.4g} GB/s",
-        (x[2], roof[2]), xytext=(-3, 3), rotation=angle, rotation_mode="anchor", **label,
-    )  # fmt: skip
+def _colour(family: str) -> str:
+    """One of matplotlib's ten."""
+    return f"C{_FAMILIES.index(family)}"
 
 
-def _draw_points(axes: Any, measurements: Sequence[Measurement], style: dict[str, Any]) -> None:
+def _point(one: Measurement) -> tuple[float, float]:
+    """Operations a byte, and the rate in the device's unit."""
+    return one.problem.flops / one.problem.traffic, one.flop_rate / one.ceilings.unit[1]
+
+
+def _all_points(measurements: Sequence[Measurement]) -> Iterator[tuple[float, float]]:
+    """Ours and PyTorch's."""
+    for one in measurements:
+        yield _point(one)
+        if theirs := _torch_rate(one):
+            yield _point(one)[0], theirs
+
+
+def _torch_rate(one: Measurement) -> float | None:
+    """PyTorch's best in the same unit; None without PyTorch."""
+    best = one.best_torch
+    if best is None:
+        return None
+    return one.problem.flops / (best.median / 1e3) / one.ceilings.unit[1]
+
+
+def _draw_points(axes: Any, family: str, measurements: Sequence[Measurement]) -> None:
     """Ours filled, PyTorch's hollow, and a line between the two of one problem."""
-    x = [_intensity(measurement) for measurement in measurements]
-    _, unit = measurements[0].ceilings.unit
-    y = [measurement.flop_rate / unit for measurement in measurements]
-    axes.scatter(
-        x, y, s=36, label=measurements[0].problem.operation, zorder=3, linewidths=0, **style
-    )
-    for measurement, intensity, rate in zip(measurements, x, y, strict=True):
-        best = measurement.best_torch
-        if best is None:
-            continue
-        theirs = measurement.problem.flops / (best.median / 1e3) / unit
-        axes.plot([intensity] * 2, [rate, theirs], color=style["color"], linewidth=0.6, alpha=0.6)
+    x, y = zip(*map(_point, measurements), strict=True)
+    colour, marker = _colour(family), _MARKERS[_FAMILIES.index(family)]
+    axes.scatter(x, y, s=40, label=family, zorder=3, linewidths=0, color=colour, marker=marker)
+    pairs = [(*_point(one), rate) for one in measurements if (rate := _torch_rate(one))]
+    if pairs:
+        x, ours, theirs = zip(*pairs, strict=True)
+        axes.vlines(x, ours, theirs, color=colour, linewidth=0.6, alpha=0.6)
         axes.scatter(
-            [intensity], [theirs], s=30, facecolors="none", edgecolors=[style["color"]],
-            marker=style["marker"], linewidths=0.9, zorder=2,
+            x, theirs, s=32, facecolors="none", edgecolors=[colour], marker=marker,
+            linewidths=0.9, zorder=2,
         )  # fmt: skip
+
+
+def _draw_roof(
+    axes: Any, measurements: Sequence[Measurement], ceilings: Ceilings
+) -> Sequence[tuple[float, float]]:
+    """Draws both ceilings; returns the three corners, the ridge in the middle."""
+    intensities = [_point(one)[0] for one in measurements]
+    ridge, size = ceilings.arithmetic / ceilings.bandwidth, ceilings.unit[1]
+    left, right = min([*intensities, ridge]) / 2, max([*intensities, ridge]) * 4
+    top = ceilings.arithmetic / size
+    corners = (left, left * ceilings.bandwidth / size), (ridge, top), (right, top)
+    axes.plot(*zip(*corners, strict=True), color="black", linewidth=1.5, zorder=2)
+    axes.margins(x=0.01, y=0.08)
+    _label_ticks(axes)
+    return corners
+
+
+def _label_ticks(axes: Any) -> None:
+    """Plain numbers, and more than one a decade where there are few decades."""
+    from matplotlib.ticker import LogLocator
+
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        if high / low < _FEW:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
+
+
+class _Labels:
+    """Writes texts that cover neither marks nor one another.
+
+    Args:
+        axes: the picture, whose layout does not change any more.
+    """
+
+    def __init__(self, axes: Any) -> None:
+        self.axes = axes
+        self._inside = axes.get_window_extent().padded(-_MARK)
+        self._taken: list[Any] = []
+
+    def pixels(self, points: Iterable[tuple[float, float]]) -> NDArray[np.float64]:
+        """Where points of the picture are: (points, 2)."""
+        return np.asarray(self.axes.transData.transform(list(points)))
+
+    def keep_free(self, places: NDArray[np.float64]) -> None:
+        """Lets no text cover a mark at any of these places, in pixels."""
+        from matplotlib.transforms import Bbox
+
+        self._taken += [Bbox([place - _MARK, place + _MARK]) for place in places]
+
+    def write(
+        self,
+        text: str,
+        places: NDArray[np.float64],
+        sides: Sequence[tuple[int, int]],
+        must: bool = False,
+        **style: Any,
+    ) -> None:
+        """Writes a text at the first place where there is room, or not at all.
+
+        Args:
+            text: what to write.
+            places: that it may stand at, in pixels, the best first.
+            sides: of a place, the best first: -1, 0 or 1 along x and along y.
+            must: at the first place, if there is room at none.
+            style: the text's.
+        """
+        label = self.axes.text(0, 0, text, transform=None, ha="center", va="center", **style)
+        extent = label.get_window_extent()
+        reach = np.array([extent.width, extent.height]) / 2 + _GAP
+        middles = [place + side * reach for place in places for side in np.array(sides)]
+        inside = [middle for middle in middles if self._is_inside(extent.translated(*middle))]
+        free = (m for m in inside if not extent.translated(*m).count_overlaps(self._taken))
+        middle = next(free, inside[0] if must and inside else None)
+        if middle is None:
+            label.remove()
+            return
+        label.set_position(middle)
+        self._taken.append(extent.translated(*middle))
+
+    def _is_inside(self, box: Any) -> bool:
+        return all(self._inside.contains(*corner) for corner in box.corners())
+
+
+def _label_roof(
+    labels: _Labels, corners: Sequence[tuple[float, float]], ceilings: Ceilings
+) -> None:
+    """Writes both ceilings above the roof, the memory's along the slope."""
+    unit, size = ceilings.unit
+    start, ridge, end = labels.pixels(corners)
+    share = np.linspace(0.0, 1.0, 200)[:, None]
+    slope, flat = start + share * (ridge - start), ridge + share * (end - ridge)
+    x, y = (ridge - start) / np.hypot(*(ridge - start))
+    labels.write(
+        f"memory, {ceilings.bandwidth / 1e9:.4g} GB/s",
+        np.roll(slope, 100, axis=0) + _GAP * np.array([-y, x]), [(0, 0)],
+        must=True, fontsize=9, rotation=np.degrees(np.arctan2(y, x)),
+    )  # fmt: skip
+    labels.write(
+        f"arithmetic, {ceilings.arithmetic / size:.3g} {unit}",
+        flat[::-1] + _GAP * np.array([0, 1]), [(0, 0)], must=True, fontsize=9,
+    )  # fmt: skip
+    labels.keep_free(np.concatenate([slope, flat]))
+
+
+def _label_points(labels: _Labels, measurements: Sequence[Measurement]) -> None:
+    operations = defaultdict(list)
+    for one in sorted(measurements, key=lambda one: -one.flop_rate):
+        operations[one.problem.operation].append(one)
+    for operation, members in operations.items():
+        places = labels.pixels(map(_point, members))
+        labels.write(operation, places, _SIDES, fontsize=7, color=_colour(_family(members[0])))

@@ -17,6 +17,7 @@ _COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "plot",
     "summary",
     "gradcheck",
     "bench",

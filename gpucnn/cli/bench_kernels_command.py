@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpucnn.cli.kernels_folder import check_folder, kernels_option
-from gpucnn.cli.output import NewFile, backend_option, table
+from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
 from gpucnn.errors import BackendError
 from gpucnn.files import write_atomically
 
@@ -70,7 +70,7 @@ def command(
     """
     from gpucnn.backends import get_backend
     from gpucnn.bench.problems import ALL, QUICK, select
-    from gpucnn.bench.roofline import import_matplotlib
+    from gpucnn.plotting import import_pyplot
 
     if only_list and (json_path or plot_path):
         raise click.UsageError("--list times nothing, so --json and --plot have nothing to write.")
@@ -82,7 +82,7 @@ def command(
         _use_kernels(ours, folder)
     problems = select(_candidates(ours, quick, names), names, operations)
     if plot_path is not None:
-        import_matplotlib()
+        import_pyplot()
     benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
 
     measurements: list[Measurement] = []
@@ -108,16 +108,21 @@ def _report(
     plot_path: Path | None,
 ) -> None:
     """The table, and the plot where one is wanted."""
-    from gpucnn.bench.kernel_report import footer, table_of
-    from gpucnn.bench.roofline import draw
+    from gpucnn.bench.kernel_report import footer, legend, table_of
+    from gpucnn.bench.roofline import can_be_drawn, draw
 
-    click.echo(table(*table_of(measurements)))
-    click.echo("\n" + footer(benchmark))
+    header, rows = table_of(measurements)
+    click.echo(table(header, sections(rows)))
+    click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
     left = problems - len({id(measurement.problem) for measurement in measurements})
     if left:
         click.echo(f"{left} of {problems} problems were left out", err=True)
-    if plot_path is not None:
+    if plot_path is None:
+        return
+    if can_be_drawn(measurements):
         draw(measurements, benchmark.ceilings, plot_path, footer(benchmark))
+    else:
+        click.echo("nothing to draw: these operations do no arithmetic", err=True)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -134,18 +139,19 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _show(problems: Sequence[Problem]) -> None:
     rows = [
-        [
-            problem.name,
-            problem.operation,
-            problem.shape_text,
-            ", ".join(problem.variants),
-            f"{problem.flops / 1e9:.4g}",
-            f"{problem.traffic / 1e6:.4g}",
-        ]
+        (
+            wrapped(f"{problem.name}: {problem.shape_text}", 4),
+            [
+                problem.operation,
+                ", ".join(problem.variants),
+                f"{problem.flops / 1e9:.4g}",
+                f"{problem.traffic / 1e6:.4g}",
+            ],
+        )
         for problem in problems
     ]
-    header = ["problem", "operation", "shape", "variants", "GFLOP", "MB"]
-    click.echo(table(header, rows, left=(0, 1, 2, 3)))
+    header = ["problem, operation", "variants", "GFLOP", "MB"]
+    click.echo(table(header, sections(rows), left=(0, 1)))
 
 
 def _use_kernels(backend: Backend, folder: Path) -> None:

@@ -11,6 +11,7 @@ from gpucnn.cli.output import backend_option, json_option, print_json, set_optio
 from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
+    from gpucnn.bench.step import Comparison
     from gpucnn.bench.timing import Timing
 
 
@@ -61,17 +62,25 @@ def command(
     if as_json:
         print_json({"environment": describe(ours), **result.as_json()})
         return
+    click.echo(_table(result))
+    steps = f"{result.repetitions} steps"
+    where = f"on {result.threads} threads"
+    if result.torch:
+        steps += " each, in turns"
+        where += f", torch {result.torch_version} on {result.torch_device}"
+    click.echo(f"\nbatch {result.batch_size}, {steps}, {where}")
+
+
+def _table(result: Comparison) -> str:
+    header = ["", "median ms", "quartiles", ""]
+    if not result.torch:
+        return table(header, [["gpucnn", *_milliseconds(result.ours)]])
     rows = [["gpucnn", *_milliseconds(result.ours), ""]]
     rows += [
         [f"torch, {timing.name}", *_milliseconds(timing), f"{result.ratio(timing):.2f}"]
         for timing in result.torch
     ]
-    click.echo(table(["", "median ms", "quartiles", "", "gpucnn / torch"], rows))
-    click.echo(
-        f"\nbatch {result.batch_size}, {result.repetitions} steps each, in turns, on "
-        f"{result.threads} threads"
-        + (f", torch {result.torch_version} on {result.torch_device}" if result.torch else "")
-    )
+    return table([*header, "gpucnn / torch"], rows)
 
 
 def _milliseconds(timing: Timing) -> list[str]:

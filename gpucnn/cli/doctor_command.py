@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpucnn.cli.output import device_option, json_option, print_json, table
+from gpucnn.cli.output import device_option, json_option, print_json, wrapped
 
 
 @click.command()
@@ -23,10 +23,7 @@ def command(device: int | None, as_json: bool) -> None:
     if as_json:
         print_json({finding.subject: finding.as_json() for finding in findings})
         return
-    click.echo(
-        table(
-            ["", "", ""],
-            [[f.subject, f.mark, f.text] for f in findings],
-            left=(0, 1, 2),
-        ).split("\n", 2)[2]
-    )
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        beginning = f"{finding.subject:<{width}}  {finding.mark}  "
+        click.echo(wrapped(beginning + finding.text, len(beginning)))

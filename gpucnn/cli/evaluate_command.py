@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+from gpucnn.cli.output import backend_option, json_option, print_json, set_option
+from gpucnn.cli.result_tables import class_table, confusion_table
 
 
 @click.command()
@@ -48,14 +50,10 @@ def command(
             }
         )
         return
-    rows = [
-        [name, *(int(count) for count in row), "-" if accuracy is None else f"{accuracy:.2%}"]
-        for name, row, accuracy in zip(
-            model.classes, result.confusion, result.class_accuracy(), strict=True
-        )
-    ]
-    click.echo(f"step {opened.checkpoint.progress.step}, rows: true class, columns: predicted")
-    click.echo(table(["", *model.classes, "accuracy"], rows))
+    confusion = confusion_table(model.classes, result, shutil.get_terminal_size().columns)
+    what = ", rows: true class, columns: predicted" if confusion else ""
+    click.echo(f"step {opened.checkpoint.progress.step}{what}")
+    click.echo(confusion or class_table(model.classes, result))
     click.echo(
         f"\n{split} accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
         f"loss {result.loss:.4f}"

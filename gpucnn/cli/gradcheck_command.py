@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from gpucnn.backends import NAMES
 from gpucnn.cli.output import json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError
+
+if TYPE_CHECKING:
+    from gpucnn.gradcheck import Check
 
 
 @click.command()
@@ -72,9 +77,20 @@ def command(
             }
         )
         return 0 if passed else 1
-    rows = [[c.name, c.kind, f"{c.error:.1e}", c.where, c.derivatives, c.redrawn] for c in checks]
-    header = ["layer", "kind", "worst relative error", "in", "derivatives", "redrawn"]
-    click.echo(table(header, rows, left=(0, 1, 3)))
+    header = ["layer", "error", "derivatives", "redrawn", "in"]
+    click.echo(table(header, [row for check in checks for row in _rows(check)], left=(0, 4)))
     verdict = "within" if passed else "OVER"
-    click.echo(f'\nworst: {worst.error:.1e} in "{worst.name}", {verdict} the bound of {bound:.0e}')
+    click.echo(
+        f'\nworst relative error: {worst.error:.1e} in "{worst.name}", {verdict} the bound of '
+        f"{bound:.0e}"
+    )
     return 0 if passed else 1
+
+
+def _rows(check: Check) -> Iterator[Sequence[object] | str]:
+    """A row, and what is too long for its last column below it."""
+    is_long = "." in check.where
+    where = "" if is_long else check.where
+    yield check.name, f"{check.error:.1e}", check.derivatives, check.redrawn, where
+    if is_long:
+        yield f"  in {check.where}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import kernels_option
-from gpucnn.cli.output import json_option, print_json, table
+from gpucnn.cli.output import json_option, print_json, table, wrapped
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError, did_you_mean
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
-"""Those that have a column, if any kernel has them."""
+"""Those that are told, if a kernel has them."""
 
 
 @click.command()
@@ -65,8 +65,8 @@ def command(
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
     Every variant and every tile, at shapes that tell; --config and --bench add those of networks
-    and of benchmarks. Needs neither a GPU nor a driver. Ends with status 1 if a kernel does not
-    compile, or spills registers to memory.
+    and of benchmarks. Needs the extra gpucnn[cuda12] or gpucnn[cuda13], but neither a GPU nor a
+    driver. Ends with status 1 if a kernel does not compile, or spills registers to memory.
 
     \b
     Example:
@@ -114,7 +114,7 @@ def command(
         _show(kernels, chosen)
         for failure in failures:
             click.echo(failure)
-        click.echo(_summary(built, kernels, len(failures), version, seconds))
+        click.echo(wrapped(_summary(built, kernels, len(failures), version, seconds)))
     return 1 if failures else 0
 
 
@@ -184,7 +184,7 @@ def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[K
 
 
 def _show(kernels: list[KernelReport], architectures: list[str]) -> None:
-    """A table an architecture, a line a kernel: the most that any of its variants has."""
+    """A table an architecture, a line or two a kernel: the most that any variant of it has."""
     for architecture in architectures:
         groups: dict[tuple[str, str], list[KernelReport]] = {}
         for kernel in kernels:
@@ -192,30 +192,36 @@ def _show(kernels: list[KernelReport], architectures: list[str]) -> None:
                 groups.setdefault((kernel.source.file, kernel.name), []).append(kernel)
         if not groups:
             continue
-        columns = [
-            name
-            for name in _INSTRUCTIONS
-            if any((kernel.instructions or {}).get(name) for kernel in kernels)
-        ]
-        header = ["file", "kernel", "variants", "registers", "shared", "stack", "spills"]
-        rows = [[*names, *_most(variants, columns)] for names, variants in groups.items()]
+        header = ["kernel", "variants", "registers", "shared", "stack", "spills"]
+        rows: list[Sequence[object] | str] = []
+        for (file, name), variants in groups.items():
+            if file not in rows:
+                rows.append(file)
+            rows.append([f"  {name}", *_most(variants)])
+            if counts := [k.instructions for k in variants if k.instructions is not None]:
+                rows.append(_instructions(counts))
         click.echo(click.style(architecture, bold=True))
-        click.echo(table([*header, *columns, "all"], rows, left=(0, 1)))
+        click.echo(table(header, rows))
         click.echo()
 
 
-def _most(variants: list[KernelReport], columns: Sequence[str]) -> list[object]:
+def _most(variants: list[KernelReport]) -> list[int]:
     usages = [kernel.usage for kernel in variants]
-    counts = [kernel.instructions for kernel in variants if kernel.instructions is not None]
     return [
         len(variants),
         max(usage.registers for usage in usages),
         max(usage.shared_bytes for usage in usages),
         max(usage.stack_bytes for usage in usages),
         max(usage.spill_bytes for usage in usages),
-        *(max((count.get(name, 0) for count in counts), default="–") for name in columns),
-        max((sum(count.values()) for count in counts), default="–"),
     ]
+
+
+def _instructions(counts: Sequence[Mapping[str, int]]) -> str:
+    """The most of each kind that any variant has, and of all; kinds that none has are left out."""
+    most = {name: max(count.get(name, 0) for count in counts) for name in _INSTRUCTIONS}
+    told = [f"{name} {count}" for name, count in most.items() if count]
+    total = max(sum(count.values()) for count in counts)
+    return wrapped(f"    {', '.join([*told, f'all {total}'])}", 4)
 
 
 def _summary(

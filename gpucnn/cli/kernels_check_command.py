@@ -77,8 +77,8 @@ def command(
         )
         return 1 if wrong else 0
     rows = [_row(group) for group in _grouped(findings)]
-    header = ["operation", "variant", "mode", "problems", "worst error", "seconds", ""]
-    click.echo(table(header, rows, left=(0, 1, 2, 6)))
+    header = ["operation", "mode", "problems", "wrong", "error", "seconds"]
+    click.echo(table(header, rows, left=(0, 1)))
     _show_complaints(wrong)
     left = drawn - len(findings)
     left_out = f"; {left} left out after one that took too long" if left else ""
@@ -153,13 +153,12 @@ def _grouped(findings: list[Finding]) -> list[list[Finding]]:
 def _row(group: list[Finding]) -> list[object]:
     first, wrong = group[0], sum(bool(finding.complaint) for finding in group)
     return [
-        first.problem.operation.name,
-        first.problem.variant or "",
+        f"{first.problem.operation.name} {first.problem.variant or ''}".rstrip(),
         first.mode,
         len(group),
+        wrong or "",
         f"{max(finding.worst for finding in group):.2f}",
         f"{sum(finding.seconds for finding in group):.2f}",
-        f"{wrong} wrong" if wrong else "",
     ]
 
 

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.output import json_option, print_json
+from gpucnn.cli.output import json_option, print_json, wrapped
+from gpucnn.errors import did_you_mean
 
 if TYPE_CHECKING:
     from gpucnn.registry import Registry
 
-_KINDS = ("models", "layers", "losses", "optimizers", "schedules", "datasets", "initialisers")
+_KINDS = (
+    "tables",
+    "models",
+    "layers",
+    "losses",
+    "optimizers",
+    "schedules",
+    "datasets",
+    "initialisers",
+)
+
+
+class _Kind(click.ParamType):  # type: ignore[type-arg]
+    """What can be listed."""
+
+    name = "KIND"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same."""
+        kind = str(value)
+        if kind not in _KINDS:
+            self.fail(f'there is no "{kind}" to list; {did_you_mean(kind, _KINDS)}', param, ctx)
+        return kind
 
 
 @click.command()
-@click.argument("kinds", nargs=-1, type=click.Choice(_KINDS))
+@click.argument("kinds", nargs=-1, type=_Kind(), metavar="[KIND]...")
 @json_option
 def command(kinds: tuple[str, ...], as_json: bool) -> None:
-    """List what a config can name, with options, their types and defaults.
+    """List what a config can have: its tables and their keys, and what it can name, with options.
+
+    KIND is tables, models, layers, losses, optimizers, schedules, datasets or initialisers;
+    without one, everything is listed. A key whose default is None is one left out.
 
     \b
     Example:
@@ -35,33 +62,32 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
             click.echo()
         click.secho(kind, bold=True)
         for entry in entries:
-            click.echo(f"  {entry['name']:<24}{entry['summary']}")
-            for option in entry["options"]:
-                default = "required" if option["required"] else json.dumps(option["default"])
-                click.echo(f"      {option['name']:<20}{option['type']:<54}{default}")
+            _show(entry)
+
+
+def _show(entry: Mapping[str, Any]) -> None:
+    click.echo(wrapped(f"  {entry['name']:<22}  {entry['summary']}", 26))
+    for option in entry["options"]:
+        click.echo(f"      {option['name']}: {option['type']}{_default(option)}")
+        if "meaning" in option:
+            click.echo(wrapped(f"          {option['meaning']}", 10))
+
+
+def _default(option: Mapping[str, Any]) -> str:
+    if option["required"]:
+        return ", required"
+    return f" = {None if option['default'] is None else json.dumps(option['default'])}"
 
 
 def _entries(kind: str) -> list[dict[str, Any]]:
-    from gpucnn import init
-    from gpucnn.data import datasets
-    from gpucnn.layers import layers
-    from gpucnn.losses import losses
-    from gpucnn.models import models
-    from gpucnn.optim import optimizers, schedules
-
-    if kind == "initialisers":
-        return [
-            {"name": name, "summary": init.summary(name), "options": []} for name in init.names()
-        ]
-    registries: dict[str, Registry[Any]] = {
-        "models": models,
-        "layers": layers,
-        "losses": losses,
-        "optimizers": optimizers,
-        "schedules": schedules,
-        "datasets": datasets,
+    """The name and summary of each, and its options."""
+    special: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "tables": _tables,
+        "initialisers": _initialisers,
     }
-    registry = registries[kind]
+    if kind in special:
+        return special[kind]()
+    registry = _registry(kind)
     return [
         {
             "name": name,
@@ -70,3 +96,33 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         }
         for name in registry.names()
     ]
+
+
+def _tables() -> list[dict[str, Any]]:
+    from gpucnn.config import fixed_tables
+
+    return [{"name": name, **table} for name, table in fixed_tables().items()]
+
+
+def _initialisers() -> list[dict[str, Any]]:
+    from gpucnn import init
+
+    return [{"name": name, "summary": init.summary(name), "options": []} for name in init.names()]
+
+
+def _registry(kind: str) -> Registry[Any]:
+    from gpucnn.data import datasets
+    from gpucnn.layers import layers
+    from gpucnn.losses import losses
+    from gpucnn.models import models
+    from gpucnn.optim import optimizers, schedules
+
+    registries: dict[str, Registry[Any]] = {
+        "models": models,
+        "layers": layers,
+        "losses": losses,
+        "optimizers": optimizers,
+        "schedules": schedules,
+        "datasets": datasets,
+    }
+    return registries[kind]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -103,22 +105,46 @@ def print_json(content: Any) -> None:
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[object]], left: Sequence[int] = (0,)
+    header: Sequence[str], rows: Sequence[Sequence[object] | str], left: Sequence[int] = (0,)
 ) -> str:
     """Columns as wide as they need to be, numbers to the right.
 
     Args:
         header: the columns' titles.
-        rows: a value a column.
+        rows: a value a column; or one text, which is a line by itself, over all columns.
         left: the columns to align to the left.
     """
-    cells = [list(header), *([str(value) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = [
-        "  ".join(
+    cells = [row if isinstance(row, str) else [*map(str, row)] for row in (header, *rows)]
+    columns = zip(*(row for row in cells if not isinstance(row, str)), strict=True)
+    widths = [max(map(len, column)) for column in columns]
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in cells
-    ]
+
+    lines = [row if isinstance(row, str) else line(row) for row in cells]
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """The text in lines of 80 columns, all but the first indented; words stay whole."""
+    return textwrap.fill(
+        text, 80, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def sections(
+    rows: Iterable[tuple[str, Sequence[object]]],
+) -> list[Sequence[object] | str]:
+    """Rows for ``table``, each below the title that it has in common with its neighbours.
+
+    Args:
+        rows: the title and the row, whose first value is indented.
+    """
+    told: list[Sequence[object] | str] = []
+    for title, group in itertools.groupby(rows, key=lambda row: row[0]):
+        told.append(title)
+        told += [[f"  {first}", *others] for _, (first, *others) in group]
+    return told

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+from gpucnn.cli.output import backend_option, json_option, print_json, set_option
+from gpucnn.cli.result_tables import class_table
 
 if TYPE_CHECKING:
     from gpucnn.training.display import Display
@@ -95,10 +96,13 @@ def _begun(
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(
-        f"{config.tables['model']['name']} with {trainer.network.parameter_count():,} parameters, "
-        f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing, "
-        f"{trainer.backend.name} backend, run folder {folder}"
+        f"{config.tables['model']['name']} with {trainer.network.parameter_count():,} parameters "
+        f"on the {trainer.backend.name} backend"
     )
+    display.line(
+        f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
+    )
+    display.line(f"run folder {folder}")
     warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
     if warmup >= epochs:
         display.line(
@@ -132,16 +136,8 @@ def _resumed(
 
 
 def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None:
-    confusion = result.confusion
-    rows = [
-        [name, int(confusion[i].sum()), "-" if accuracy is None else f"{accuracy:.2%}",
-         _most_frequent_error(trainer, result, i)]
-        for i, (name, accuracy) in enumerate(
-            zip(trainer.classes, result.class_accuracy(), strict=True)
-        )
-    ]  # fmt: skip
     display.line()
-    display.line(table(["class", "images", "accuracy", "most often taken for"], rows))
+    display.line(class_table(trainer.classes, result))
     display.line()
     display.line(
         f"test accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
@@ -149,10 +145,3 @@ def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None
     )
     assert trainer.run is not None
     display.line(f"everything is in {trainer.run.path}")
-
-
-def _most_frequent_error(trainer: Trainer, result: Evaluation, true: int) -> str:
-    errors = result.confusion[true].copy()
-    errors[true] = 0
-    worst = int(errors.argmax())
-    return f"{trainer.classes[worst]} ({errors[worst]})" if errors[worst] else ""

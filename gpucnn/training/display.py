@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from gpucnn.training.run_folder import RunFolder
 
 
+_BAR = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"
+"""What fits into 80 columns with a bar that can be seen."""
+
+
 class Display:
     """Prints to stdout, draws a bar on stderr where that is a terminal, and keeps a log.
 
@@ -31,8 +35,9 @@ class Display:
             self._bar = tqdm(
                 total=images,
                 initial=done,
-                unit=" images",
+                unit=" img",
                 unit_scale=True,
+                bar_format=_BAR,
                 dynamic_ncols=True,
                 leave=False,
                 mininterval=0.2,
@@ -76,13 +81,18 @@ class Display:
         if self._bar is None:
             return
         if shown:
-            self._bar.set_description_str(label, refresh=False)
+            self._bar.set_description_str(f"{label} ", refresh=False)
             self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(images)
 
 
+def epoch_header(split: str) -> str:
+    """The titles of what ``epoch_line`` shows, for the same split."""
+    return f"{'epoch':>9}   train loss  accuracy   {split} loss  accuracy   seconds"
+
+
 def epoch_line(row: Mapping[str, Any], split: str, epochs: int) -> str:
-    """What is shown of an epoch.
+    """What is shown of an epoch, under ``epoch_header``.
 
     Args:
         row: the epoch's line of metrics.jsonl.
@@ -90,7 +100,7 @@ def epoch_line(row: Mapping[str, Any], split: str, epochs: int) -> str:
         epochs: of the whole run.
     """
     return (
-        f"epoch {row['epoch']:>3}/{epochs}   train loss {row['train_loss']:.4f}  "
-        f"accuracy {row['train_accuracy']:7.2%}   {split} loss {row[f'{split}_loss']:.4f}  "
-        f"accuracy {row[f'{split}_accuracy']:7.2%}   {row['seconds']:.1f} s"
+        f"{row['epoch']:>{8 - len(str(epochs))}}/{epochs}   {row['train_loss']:10.4f}  "
+        f"{row['train_accuracy']:8.2%}   {row[f'{split}_loss']:{len(split) + 5}.4f}  "
+        f"{row[f'{split}_accuracy']:8.2%}   {row['seconds']:7.1f}"
     )

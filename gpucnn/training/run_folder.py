@@ -201,6 +201,20 @@ class RunFolder:
         """Adds a line to metrics.jsonl and returns its length then, in bytes."""
         return self._append("metrics.jsonl", json.dumps(row) + "\n")
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; none where it is missing. CheckpointError where damaged."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        try:
+            # What is behind the last line's end is being written, or never was to its end.
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            return msgspec.convert([json.loads(line) for line in lines], list[dict[str, Any]])
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError):
+            raise CheckpointError(f"{path} is damaged: its lines are not JSON objects") from None
+
     def sync_metrics(self) -> None:
         """Makes metrics.jsonl durable: a checkpoint that knows its length must not outlast it."""
         path = self.path / "metrics.jsonl"

@@ -23,7 +23,7 @@ from gpucnn.environment import describe
 from gpucnn.errors import ConfigError
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
-from gpucnn.training.display import Display, epoch_line
+from gpucnn.training.display import Display, epoch_header, epoch_line
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
@@ -212,6 +212,8 @@ class Trainer:
             with StopOnSignal() as self._stop, self.display.open_bar(images, done):
                 if self.run is not None and progress.step == 0:
                     self.save()
+                if progress.epoch < self.config.training.epochs:
+                    self.display.line(epoch_header(self._watched_split))
                 while progress.epoch < self.config.training.epochs:
                     self._train_epoch()
             return self._finish()
@@ -250,7 +252,7 @@ class Trainer:
         """Evaluation, a line, a checkpoint. Without a validation split the test split is shown."""
         progress, seen = self.progress, len(self.loader.dataset)
         loss, correct = self._read_totals()
-        split = "validation" if self.validation else "test"
+        split = self._watched_split
         held_out = self.validation or self.test
         result = evaluate(self.network, self.loss, self.pipeline, self._watched(held_out))
         row = {
@@ -361,6 +363,11 @@ class Trainer:
         size = self.config.training.evaluation_batch_size
         return BatchLoader(self._near.of(dataset), size, self.config.seed, shuffle=False).batches(0)
 
+    @property
+    def _watched_split(self) -> str:
+        """What is evaluated after each epoch."""
+        return "validation" if self.validation else "test"
+
     def _watched(self, dataset: Dataset) -> Any:
         """Batches for evaluation, between which a request to stop is heard."""
         for batch in self._batches(dataset):
@@ -398,7 +405,7 @@ class Trainer:
         shown = ""
         if self.display.wants_totals:
             loss, correct = self._read_totals()
-            shown = f"loss {loss / self._seen():.4f}, accuracy {correct / self._seen():.2%}"
+            shown = f"loss {loss / self._seen():.4f}, accuracy {correct / self._seen():.1%}"
         label = f"epoch {self.progress.epoch + 1}/{self.config.training.epochs}"
         self.display.advance(batch.labels.size, label, shown)
 

@@ -61,12 +61,18 @@ def test_rates_a_core():
     assert one.flop_rate_a_core == pytest.approx(5e9)
     assert one.as_json()["gflops_a_core"] == pytest.approx(5.0)
     assert "10 GFLOP/s of FP32 on 4 cores" in cpu.text
-    header, (row,), _ = table_of([one])
-    assert dict(zip(header, row, strict=True))["a core"] == "5"
-    header, (row,), _ = table_of([measurement(1.0)])  # of a device without cores
-    assert len(header) == len(row)
-    assert "a core" not in header
-    assert measurement(1.0).as_json()["gflops_a_core"] is None
+    assert measurement(1.0).as_json()["gflops_a_core"] is None  # of a device without cores
+
+
+def test_rows_stand_under_their_titles():
+    header, ((problem, row),) = table_of([measurement(2.0)])
+    told = dict(zip(header, row, strict=True))
+    assert (problem, told["operation"], told["median"]) == ("", "matmul", "2 ms")
+    assert told["spread"] == "450%"
+    torch = Timing("torch, channels_last", 4.0, 3.0, 5.0)
+    header, ((_, row),) = table_of([measurement(2.0, (torch,))])
+    told = dict(zip(header, row, strict=True))
+    assert (told["torch"], told["layout"], told["ratio"]) == ("4 ms", "NHWC", "0.50")
 
 
 def test_everyone_is_timed_equally_often():

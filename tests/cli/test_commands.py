@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "plot",
     "summary",
     "gradcheck",
     "bench",
@@ -123,7 +125,7 @@ def test_quiet_prints_nothing(cli, config, tmp_path):
     assert (answer.out, answer.err) == ("", "")
     answer = succeeded(cli("train", "--resume", tmp_path / "r", "--quiet"))
     assert (answer.out, answer.err) == ("", "")
-    assert (tmp_path / "r" / "log.txt").read_text().count("epoch") >= 2
+    assert " 2/2 " in (tmp_path / "r" / "log.txt").read_text()
 
 
 def test_evaluate(cli, run):
@@ -181,6 +183,21 @@ def test_predict_inverted(cli, run, photos, tmp_path):
         cli("predict", run, tmp_path / "dark.png", "--invert", "--json", "--backend", "numpy").out
     )
     assert turned[0]["predictions"] == plain[0]["predictions"]
+
+
+def test_plot_a_run(cli, run, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "picture.svg"
+    assert succeeded(cli("plot", run, "--output", picture)).out == f"{picture}\n"
+    assert "<svg" in picture.read_text(encoding="utf-8")
+
+
+def test_plot_without_matplotlib(cli, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    answer = cli("plot", run, "--output", tmp_path / "picture.png")
+    assert (answer.status, answer.out) == (2, "")
+    assert 'pip install "gpucnn[plot]"' in answer.err
+    assert not any(tmp_path.iterdir())
 
 
 def test_summary_of_a_model_counted_by_hand(cli, config):
@@ -274,14 +291,41 @@ def test_gradcheck_finds_a_wrong_backward(kind, cli, config, monkeypatch):
 def test_doctor(cli):
     answer = json.loads(succeeded(cli("doctor", "--json")).out)
     assert answer["backend numpy"] == {"works": True, "text": "works"}
-    for name in ("backend cuda", "backend emulator", "NVIDIA driver", "CuPy", "BLAS", "packages"):
+    for name in ("backend cuda", "backend emulator", "NVIDIA driver", "CuPy", "BLAS", "packages",
+                 "matplotlib", "NVRTC", "nvdisasm"):  # fmt: skip
         assert answer[name]["text"]
+    if not answer["NVRTC"]["works"]:
+        assert answer["kernels build"] == {"works": False, "text": "needs NVRTC"}
     assert "backend numpy" in succeeded(cli("doctor")).out
+
+
+@pytest.mark.nvrtc
+def test_doctor_compiles_what_the_build_would(cli, monkeypatch):
+    answer = json.loads(succeeded(cli("doctor", "--json")).out)
+    assert answer["kernels build"] == {"works": True, "text": "works"}
+    monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.OPTIONS", ("--no-such-option",))
+    answer = json.loads(succeeded(cli("doctor", "--json")).out)
+    assert not answer["kernels build"]["works"]
+    assert "ceiling.cu" in answer["kernels build"]["text"]
+
+
+def test_doctor_measures_the_cache(cli, monkeypatch, tmp_path):
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "none"))
+    answer = json.loads(succeeded(cli("doctor", "--json")).out)
+    assert answer["cache"]["text"] == f"{tmp_path / 'none'}, 0 files, 0 B"
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    (tmp_path / "b").write_bytes(b"x" * 1048)
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path))
+    answer = json.loads(succeeded(cli("doctor", "--json")).out)
+    assert answer["cache"]["text"] == f"{tmp_path}, 2 files, 2.0 KiB"
 
 
 def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", FakeCupy(gpus=2))
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    found = SimpleNamespace(submodule_search_locations=None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+    compiler = "gpucnn.backends.devices.cuda.nvrtc.compile_to_cubin"
+    monkeypatch.setattr(compiler, lambda *_: None)
     for options, text in (((), "works"), (("--device", "1"), "works"), (("--device", "2"), "")):
         answer = json.loads(succeeded(cli("doctor", "--json", *options)).out)
         expected = text or "there is no GPU 2; they are numbered from 0 to 1"
@@ -291,7 +335,8 @@ def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):
 def test_list(cli):
     answer = json.loads(succeeded(cli("list", "--json")).out)
     assert set(answer) == {
-        "models", "layers", "losses", "optimizers", "schedules", "datasets", "initialisers",
+        "tables", "models", "layers", "losses", "optimizers", "schedules", "datasets",
+        "initialisers",
     }  # fmt: skip
     for entries in answer.values():
         assert entries
@@ -302,7 +347,14 @@ def test_list(cli):
     assert rate["required"]
     assert rate["type"] == "float"
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
+    tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
+    assert set(tables) == {"top", "[data]", "[augment]", "[training]", "[checkpoint]"}
+    assert all(option["meaning"] for options in tables.values() for option in options)
+    (seed,) = tables["top"]
+    assert (seed["name"], seed["type"], seed["default"]) == ("seed", "int", 0)
     shown = succeeded(cli("list")).out
+    assert "      clip_norm: float | None = None\n          the largest global norm" in shown
+    assert max(map(len, shown.splitlines())) <= 80
     assert all(name in shown for name in ("resnet9", "conv2d", "one_cycle", "image_folder"))
 
 
@@ -315,7 +367,8 @@ def test_bench_step_without_a_peer(cli, config):
     assert result["environment"]["backend"] == "numpy"
     assert "torch_ms" not in result
     shown = succeeded(cli("bench", "step", config, "--repetitions", "2", "--backend", "numpy"))
-    assert "batch 100, 2 steps each" in shown.out
+    assert "torch" not in shown.out
+    assert "batch 100, 2 steps, on " in shown.out
 
 
 def test_bench_kernels(cli, tmp_path):
@@ -336,6 +389,16 @@ def test_bench_kernels(cli, tmp_path):
     assert result["measurements"][0]["share_of_ceiling"] > 0.0
     if "--plot" in options:
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_kernels_says_where_there_is_nothing_to_draw(cli, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    answer = succeeded(cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-batch",
+                           "--operation", "take_images", "--repetitions", "3", "--no-torch",
+                           "--plot", picture))  # fmt: skip
+    assert answer.err == "nothing to draw: these operations do no arithmetic\n"
+    assert not picture.exists()
 
 
 def test_bench_kernels_leaves_what_it_had_measured(cli, tmp_path, monkeypatch):
@@ -394,8 +457,8 @@ def test_bench_train_is_stopped_by_signals(number, status, cli, config, monkeypa
 
 def test_bench_kernels_lists_its_problems(cli):
     shown = succeeded(cli("bench", "kernels", "--list", "--problem", "resnet18-56")).out
-    assert shown.count("resnet18-56") == 3
-    assert "64×56×56×64, 64 of 3×3" in shown
+    assert "resnet18-56: 64×56×56×64, 64 of 3×3\n  conv2d_forward" in shown
+    assert shown.count("conv2d_") == 3
 
 
 SUBCOMMANDS = [("bench", "step"), ("bench", "kernels"), ("bench", "train")]

@@ -1,0 +1,32 @@
+"""``gpucnn plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gpucnn.cli.output import NewFile
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--output", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
+              help="The picture to write. Default: curves.png in the run's folder.")  # fmt: skip
+def command(run: Path, output: Path | None) -> None:
+    """Draw RUN's loss and accuracy by epoch, and its confusion matrix if it came to its end.
+
+    Needs the extra gpucnn[plot].
+
+    \b
+    Example:
+      gpucnn plot runs/digits-1
+      gpucnn plot runs/mnist-1 --output mnist.svg
+    """
+    from gpucnn.training.plots import draw_run
+    from gpucnn.training.run_folder import RunFolder
+
+    folder = RunFolder.open(run)
+    path = output or run / "curves.png"
+    draw_run(folder, path)
+    click.echo(path)

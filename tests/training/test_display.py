@@ -1,0 +1,56 @@
+"""What a run shows, on a terminal of 80 columns."""
+
+import fcntl
+import os
+import re
+import struct
+import termios
+
+import pytest
+
+from gpucnn.training.display import Display, epoch_header, epoch_line
+
+COLUMNS = 80
+
+
+@pytest.fixture
+def terminal():
+    """A terminal to write to, and the file descriptor at which it shows what is written."""
+    screen, keyboard = os.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    with os.fdopen(keyboard, "w", encoding="utf-8") as file:
+        yield file, screen
+    os.close(screen)
+
+
+def test_the_bar_fits(terminal, monkeypatch):
+    file, screen = terminal
+    monkeypatch.setattr("sys.stderr", file)
+    display = Display()
+    with display.open_bar(images=180_000, done=0):
+        monkeypatch.setattr(display._bar, "mininterval", 0.0)
+        display.advance(18_000, "epoch 10/100", "loss 1.0733, accuracy 54.3%")
+    shown = os.read(screen, 1 << 16).decode().split("\r")
+    last = next(text for text in reversed(shown) if "loss" in text)
+    assert len(last) <= COLUMNS
+    match = re.fullmatch(
+        r"epoch 10/100  10%\|(.+)\| [\d:]+ left, [\d.]+[kMGT]? img/s, loss 1.0733, accuracy 54.3%",
+        last.strip(),
+    )
+    assert match, last
+    assert len(match[1]) >= 5
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("epochs", [1, 30, 1000])
+def test_epochs_stand_under_their_titles(split, epochs):
+    row = {
+        "epoch": 1, "train_loss": 12.3456, "train_accuracy": 1.0,
+        f"{split}_loss": 1.5, f"{split}_accuracy": 0.125, "seconds": 12345.678,
+    }  # fmt: skip
+    title, line = epoch_header(split), epoch_line(row, split, epochs)
+    assert len(title) == len(line) <= COLUMNS
+    assert line.split() == [f"1/{epochs}", "12.3456", "100.00%", "1.5000", "12.50%", "12345.7"]
+    assert [m.end() for m in re.finditer(r"\S+", line)] == [
+        m.end() for m in re.finditer(r"epoch|\S+ loss|accuracy|seconds", title)
+    ]
