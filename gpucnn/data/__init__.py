@@ -30,10 +30,10 @@ __all__ = [
     "fashion_mnist",
     "image_folder",
     "in_memory",
-    "no_normalisation",
     "is_image",
     "load_image",
     "load_test_split",
     "mnist",
+    "no_normalisation",
     "validation_split",
 ]
