@@ -121,7 +121,7 @@ def _nvrtc() -> Finding:
 
 
 def _disassembler() -> Finding:
-    from gpucnn.backends.devices.disassembly import disassembler
+    from gpucnn.backends.devices.cuda.disassembly import disassembler
 
     if disassembler() is None:
         advice = 'to count instructions: pip install "gpucnn[disassembly]"'
@@ -137,7 +137,7 @@ def _build(nvrtc: Finding) -> Finding:
     if not nvrtc.works:
         return Finding("kernels build", False, "needs NVRTC")
     try:
-        compile_to_cubin(KernelSource("ceiling.cu"), "sm_80")
+        compile_to_cubin(KernelSource("sum_slices.cu"), "sm_80")
     except BackendError as error:
         return Finding("kernels build", False, str(error))
     return Finding("kernels build", True, "works")
