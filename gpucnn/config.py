@@ -68,7 +68,7 @@ class Training(_Table):
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: samples a step, over all processes.
+        batch_size: samples a step.
         clip_norm: the largest global norm of the gradient; None for no bound.
         clip_value: the largest size of an element of the gradient; None for no bound.
         evaluation_batch_size: samples at a time in evaluation.
