@@ -7,6 +7,29 @@ from dataclasses import dataclass
 import pytest
 
 from gpucnn.cli import main
+from gpucnn.config import load_config
+from gpucnn.training.trainer import Trainer
+
+CONFIG = """
+seed = 1
+[data]
+name = "digits"
+[model]
+name = "sequential"
+layers = [
+    {type = "conv2d", filters = 4, kernel = 3, padding = "same"},
+    {type = "relu"},
+    {type = "max_pool2d", window = 2},
+    {type = "flatten"},
+    {type = "linear", features = "classes"},
+]
+[optimizer]
+name = "adam"
+learning_rate = 0.01
+[training]
+epochs = 2
+batch_size = 100
+"""
 
 
 @dataclass
@@ -16,6 +39,11 @@ class Answer:
     status: int
     out: str
     err: str
+
+    def succeeded(self):
+        """Itself, if the command did what it was asked for."""
+        assert self.status == 0, self.err
+        return self
 
 
 @pytest.fixture
@@ -46,3 +74,19 @@ def snapshot():
         }
 
     return take
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory):
+    """A config of a small network on the digits."""
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, config):
+    """A trained model's run folder."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    Trainer(load_config(config), "numpy", path).fit()
+    return path

@@ -1,0 +1,113 @@
+"""``gpucnn bench``: its tables, files and signals."""
+
+import importlib.util
+import json
+import signal
+
+import pytest
+
+from gpucnn.bench.kernels import KernelBenchmark
+from gpucnn.training.trainer import Trainer
+
+
+def test_bench_step_without_a_peer(cli, config):
+    answer = cli("bench", "step", config, "--repetitions", "3", "--json",
+                           "--backend", "numpy").succeeded()  # fmt: skip
+    result = json.loads(answer.out)
+    assert result["ours_ms"] > 0.0
+    assert result["repetitions"] == 3
+    assert result["environment"]["backend"] == "numpy"
+    assert "torch_ms" not in result
+    shown = cli("bench", "step", config, "--repetitions", "2", "--backend", "numpy").succeeded()
+    assert "torch" not in shown.out
+    assert "batch 100, 2 steps, on " in shown.out
+
+
+def test_bench_kernels(cli, tmp_path):
+    path, picture = tmp_path / "kernels.json", tmp_path / "roofline.png"
+    options = ["--backend", "numpy", "--problem", "quick-map", "--repetitions", "3", "--no-torch"]
+    if importlib.util.find_spec("matplotlib"):
+        options += ["--plot", picture]
+    shown = cli("bench", "kernels", *options, "--json", path).succeeded().out
+    assert "relu_forward" in shown
+    assert "ours / torch" not in shown
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert [one["operation"] for one in result["measurements"]] == [
+        "relu_forward",
+        "relu_input_grad",
+        "add",
+    ]
+    assert result["environment"]["backend"] == "numpy"
+    assert result["measurements"][0]["share_of_ceiling"] > 0.0
+    if "--plot" in options:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_kernels_says_where_there_is_nothing_to_draw(cli, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    answer = cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-batch",
+                           "--operation", "take_images", "--repetitions", "3", "--no-torch",
+                           "--plot", picture).succeeded()  # fmt: skip
+    assert answer.err == "nothing to draw: these operations do no arithmetic\n"
+    assert not picture.exists()
+
+
+def test_bench_kernels_leaves_what_it_had_measured(cli, tmp_path, monkeypatch):
+    """Stopped in the second of three problems."""
+    path = tmp_path / "kernels.json"
+    measured = []
+    real = KernelBenchmark.measure
+
+    def stopping(*arguments):
+        if measured:
+            raise KeyboardInterrupt
+        measured.append(None)
+        return real(*arguments)
+
+    monkeypatch.setattr(KernelBenchmark, "measure", stopping)
+    options = ["--backend", "numpy", "--problem", "quick-map", "--repetitions", "3", "--no-torch"]
+    picture = tmp_path / "roofline.png"
+    plot = ["--plot", picture] if importlib.util.find_spec("matplotlib") else []
+    answer = cli("bench", "kernels", *options, "--json", path, *plot)
+    assert answer.status == 130
+    assert "relu_forward" in answer.out
+    assert answer.err.splitlines()[-1] == "stopped"
+    assert "2 of 3 problems were left out" in answer.err
+    assert picture.exists() == bool(plot)
+    (one,) = json.loads(path.read_text(encoding="utf-8"))["measurements"]
+    assert one["operation"] == "relu_forward"
+    assert {each.name for each in tmp_path.iterdir()} <= {"kernels.json", "roofline.png"}
+
+
+def test_bench_kernels_stopped_before_anything_was_measured(cli, monkeypatch):
+    def stopping(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KernelBenchmark, "measure", stopping)
+    answer = cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-map", "--no-torch")
+    assert (answer.status, answer.out, answer.err.strip()) == (130, "", "stopped")
+
+
+def test_bench_train_prints_a_line_for_each_run(cli, config):
+    options = ["--backend", "numpy", "--set", "training.epochs=1"]
+    shown = cli("bench", "train", config, *options, "--json").succeeded().out
+    (run,) = [json.loads(line) for line in shown.splitlines()]
+    assert (run["epochs"], run["name"]) == (1, "gpucnn")
+    assert run["environment"]["backend"] == "numpy"
+    assert 0.0 < run["accuracy"] <= 1.0
+    assert run["seconds"] > 0.0
+    assert "gpucnn" in cli("bench", "train", config, *options).succeeded().out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_bench_train_is_stopped_by_signals(number, status, cli, config, monkeypatch):
+    monkeypatch.setattr(Trainer, "_show", lambda *_: signal.raise_signal(number))
+    answer = cli("bench", "train", config, "--backend", "numpy")
+    assert (answer.status, answer.err.strip()) == (status, "stopped")
+
+
+def test_bench_kernels_lists_its_problems(cli):
+    shown = cli("bench", "kernels", "--list", "--problem", "resnet18-56").succeeded().out
+    assert "resnet18-56: 64×56×56×64, 64 of 3×3\n  conv2d_forward" in shown
+    assert shown.count("conv2d_") == 3

@@ -1,0 +1,52 @@
+"""``gpucnn doctor``."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from fake_cupy import FakeCupy
+
+
+def test_doctor(cli):
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert answer["backend numpy"] == {"works": True, "text": "works"}
+    for name in ("backend cuda", "backend emulator", "NVIDIA driver", "CuPy", "BLAS", "packages",
+                 "matplotlib", "NVRTC", "nvdisasm"):  # fmt: skip
+        assert answer[name]["text"]
+    if not answer["NVRTC"]["works"]:
+        assert answer["kernels build"] == {"works": False, "text": "needs NVRTC"}
+    assert "backend numpy" in cli("doctor").succeeded().out
+
+
+@pytest.mark.nvrtc
+def test_doctor_compiles_what_the_build_would(cli, monkeypatch):
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert answer["kernels build"] == {"works": True, "text": "works"}
+    monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.OPTIONS", ("--no-such-option",))
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert not answer["kernels build"]["works"]
+    assert "sum_slices.cu" in answer["kernels build"]["text"]
+
+
+def test_doctor_measures_the_cache(cli, monkeypatch, tmp_path):
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "none"))
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert answer["cache"]["text"] == f"{tmp_path / 'none'}, 0 files, 0 B"
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    (tmp_path / "b").write_bytes(b"x" * 1048)
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path))
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert answer["cache"]["text"] == f"{tmp_path}, 2 files, 2.0 KiB"
+
+
+def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(gpus=2))
+    found = SimpleNamespace(submodule_search_locations=None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+    compiler = "gpucnn.backends.devices.cuda.nvrtc.compile_to_cubin"
+    monkeypatch.setattr(compiler, lambda *_: None)
+    for options, text in (((), "works"), (("--device", "1"), "works"), (("--device", "2"), "")):
+        answer = json.loads(cli("doctor", "--json", *options).succeeded().out)
+        expected = text or "there is no GPU 2; they are numbered from 0 to 1"
+        assert answer["backend cuda"]["text"] == expected
