@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,6 @@ def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCh
 
 
 def _to_stderr(text: str) -> None:
-    import sys
-
     print(text, file=sys.stderr)
 
 
