@@ -1,6 +1,7 @@
 """What all tests share: the backends they run on, and the settings of Hypothesis."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,10 @@ from hypothesis import HealthCheck, settings
 # Test files are imported by path, so the folder of the oracle must be found another way.
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
+
+# A shell lets its background jobs ignore Ctrl-C, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.devices.cuda import nvrtc
