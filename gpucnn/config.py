@@ -69,8 +69,8 @@ class Training(_Table):
     Attributes:
         epochs: passes over the training split.
         batch_size: samples a step.
-        clip_norm: the largest global norm of the gradient; None for no bound.
-        clip_value: the largest size of an element of the gradient; None for no bound.
+        clip_norm: the largest global norm of the gradient; no bound if left out.
+        clip_value: the largest size of an element of the gradient; no bound if left out.
         evaluation_batch_size: samples at a time in evaluation.
         fuse: compute neighbouring layers in one operation where there is one; for speed alone.
     """
@@ -87,8 +87,8 @@ class Checkpoint(_Table):
     """``[checkpoint]``: how often, besides at the end of each epoch.
 
     Attributes:
-        every_steps: save after every so many steps; 0 or None for never.
-        every_seconds: save when so much time has passed since the last; 0 or None for never.
+        every_steps: save after every so many steps; never if 0 or left out.
+        every_seconds: save when so much time has passed since the last; never if 0.
     """
 
     every_steps: int | None = None

@@ -17,7 +17,7 @@ from gpucnn.losses import Loss
 from gpucnn.training.input_pipeline import InputPipeline
 
 _UNREAD = 16
-"""Batches whose scores stay on the device until they are read together: the first is a wait."""
+"""Batches whose scores stay on the device until they are read together: that is one wait."""
 
 
 @dataclass(frozen=True)
