@@ -39,6 +39,13 @@ def test_the_host_s_clock_waits_for_the_device_before_and_after(clock):
     assert host.seconds(lambda: clock.launch(0.5, 2.0), times=4) == pytest.approx(8.5 / 4)
 
 
+def test_the_host_s_clock_starts_behind_a_first_run(clock):
+    """That one wakes threads, and takes as long as it likes."""
+    durations = iter([40.0, 1.0, 2.0, 3.0])
+    seconds = HostClock(clock.wait).seconds(lambda: clock.launch(next(durations), 0.0), times=3)
+    assert seconds == pytest.approx(2.0)
+
+
 def fake_cupy(clock):
     class Event:
         def record(self, stream):
