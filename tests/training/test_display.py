@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import select
 import struct
 import termios
 
@@ -15,12 +16,21 @@ COLUMNS = 80
 
 @pytest.fixture
 def terminal():
-    """A terminal to write to, and the file descriptor at which it shows what is written."""
+    """A terminal to write to, and the file at which it shows what is written."""
     screen, keyboard = os.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    with os.fdopen(keyboard, "w", encoding="utf-8") as file:
-        yield file, screen
-    os.close(screen)
+    with os.fdopen(keyboard, "w", encoding="utf-8") as file, os.fdopen(screen, "rb", 0) as shown:
+        yield file, shown
+
+
+def read_until(screen, wanted: str) -> str:
+    """What the terminal showed up to the ``wanted`` text: it may come in several parts."""
+    shown = b""
+    while wanted.encode() not in shown:
+        ready, _, _ = select.select([screen], [], [], 10)
+        assert ready, f"{wanted!r} was not shown within 10 s: {shown!r}"
+        shown += screen.read(1 << 16)
+    return shown.decode()
 
 
 def test_the_bar_fits(terminal, monkeypatch):
@@ -30,7 +40,7 @@ def test_the_bar_fits(terminal, monkeypatch):
     with display.open_bar(images=180_000, done=0):
         monkeypatch.setattr(display._bar, "mininterval", 0.0)
         display.advance(18_000, "epoch 10/100", "loss 1.0733, accuracy 54.3%")
-    shown = os.read(screen, 1 << 16).decode().split("\r")
+    shown = read_until(screen, "accuracy 54.3%").split("\r")
     last = next(text for text in reversed(shown) if "loss" in text)
     assert len(last) <= COLUMNS
     match = re.fullmatch(
