@@ -21,10 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from on_gpu_summary import Json, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("gpucnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "pytest", "hypothesis")
@@ -60,7 +64,7 @@ class Part:
     in_lines: bool = False
 
 
-def main():
+def main() -> int:
     options = parse()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
@@ -69,7 +73,7 @@ def main():
             print(f"error: {why}", file=sys.stderr)
             return 2
         options.out.mkdir(parents=True, exist_ok=True)
-        report = {"environment": describe(options), "parts": {}}
+        report: Json = {"environment": describe(options), "parts": {}}
         stem = options.name or default_name(report["environment"])
         for part in parts(options, stem, Path(scratch)):
             if options.only and part.name not in options.only:
@@ -90,7 +94,7 @@ def main():
     return 1 if undone else 0
 
 
-def parse():
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -126,7 +130,7 @@ def parse():
     return options
 
 
-def parts(options, stem, scratch):
+def parts(options: argparse.Namespace, stem: str, scratch: Path) -> Iterator[Part]:
     """All parts in turn; some depend on what those before them have left behind."""
     quick = options.quick
     backend = ["--backend", options.backend]
@@ -141,15 +145,8 @@ def parts(options, stem, scratch):
     small = ["--set", "training.batch_size=8"] if quick else []
 
     tests = [
-        "-m",
-        "pytest",
-        "-m",
-        "gpu",
-        "-q",
-        "--hypothesis-profile=few",
-        "-p",
-        "no:cacheprovider",
-    ]
+        "-m", "pytest", "-m", "gpu", "-q", "--hypothesis-profile=few", "-p", "no:cacheprovider",
+    ]  # fmt: skip
     if importlib.util.find_spec("xdist"):
         tests += ["-n", str(min(16, os.cpu_count() or 1)), "--dist", "worksteal"]
     if quick:
@@ -187,7 +184,9 @@ def parts(options, stem, scratch):
     yield from trainings(options, [*bench, "train"], [*backend, *torch, "--json"], scratch)
 
 
-def trainings(options, command, flags, scratch):
+def trainings(
+    options: argparse.Namespace, command: list[str], flags: list[str], scratch: Path
+) -> Iterator[Part]:
     """Whole runs, of the data sets that are there; of the digits where it must be quick."""
     if options.quick:
         quick = ["--set", "training.epochs=1", "--set", "model.width=4"]
@@ -218,7 +217,7 @@ def trainings(options, command, flags, scratch):
         yield Part("train_cifar10", title, arguments, 300, needs, in_lines=True)
 
 
-def child_environment(options, scratch):
+def child_environment(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
     """This process's own, with the checkout to import from and the wheels behind it."""
     paths = [str(ROOT)]
     if options.wheels:
@@ -233,7 +232,7 @@ def child_environment(options, scratch):
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CI": "1"}
 
 
-def why_unavailable(backend, environment):
+def why_unavailable(backend: str, environment: dict[str, str]) -> str:
     """In a line, why no part could work; nothing where they can."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -244,7 +243,7 @@ def why_unavailable(backend, environment):
     return done.stdout.strip()
 
 
-def run(part, environment, limit):
+def run(part: Part, environment: dict[str, str], limit: float) -> Json:
     """Runs a part for so many seconds at most; its outcome, whatever happens."""
     missing = [name for name in part.needs if importlib.util.find_spec(name) is None]
     if missing:
@@ -275,7 +274,7 @@ def run(part, environment, limit):
     return outcome
 
 
-def stop(process):
+def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Interrupts a process, so that pytest shows what has failed, then kills all that it began."""
     process.send_signal(signal.SIGINT)
     try:
@@ -285,7 +284,7 @@ def stop(process):
         return process.communicate()
 
 
-def result_of(part, out):
+def result_of(part: Part, out: str) -> Any:
     """What a part found, also one that did not come to its end; None where it is nothing."""
     try:
         content = out if part.result is None else part.result.read_text(encoding="utf-8")
@@ -296,7 +295,7 @@ def result_of(part, out):
         return None
 
 
-def describe(options):
+def describe(options: argparse.Namespace) -> Json:
     """Device, driver, versions, commit and date."""
     versions = {}
     for name in PACKAGES:
@@ -318,14 +317,14 @@ def describe(options):
     }
 
 
-def processor():
+def processor() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("model name"):
             return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
     return platform.machine()
 
 
-def answer(command):
+def answer(command: list[str]) -> str | None:
     """What a command prints; None where it cannot run or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -334,105 +333,15 @@ def answer(command):
     return done.stdout.strip() or None
 
 
-def default_name(environment):
+def default_name(environment: Json) -> str:
     device = (environment["gpu"] or environment["backend"]).split(",")[0]
     return f"{environment['date'][:10]}-{'-'.join(device.lower().split())}"
 
 
-def write(folder, stem, report):
+def write(folder: Path, stem: str, report: Json) -> None:
     content = json.dumps(report, indent=1, ensure_ascii=False)
     (folder / f"{stem}.json").write_text(content + "\n", encoding="utf-8")
     (folder / f"{stem}.md").write_text(summary(report), encoding="utf-8")
-
-
-def summary(report):
-    """Everything that was measured, as Markdown for people."""
-    environment = report["environment"]
-    versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
-    lines = [
-        f"# {environment['gpu'] or environment['backend']}, {environment['date'][:10]}",
-        "",
-        f"Commit {environment['commit'] or 'unknown'}; Python {environment['python']}, {versions}; "
-        f"{environment['processor']}. {report['seconds']:.0f} s for all parts.",
-    ]
-    if environment["quick"]:
-        lines += ["", "A quick run, to see that all parts work: its times mean nothing."]
-    for name, outcome in report["parts"].items():
-        lines += ["", f"## {outcome['title']}", ""]
-        result = outcome.get("result")
-        if outcome["status"] != "done":
-            lines += [f"**{outcome['status']}**", "", *quoted(outcome)]
-        if result and name == "kernels":
-            lines += kernel_table(result)
-        elif result and name.startswith("step"):
-            lines += step_table(result)
-        elif result and name.startswith("train"):
-            lines += training_table(result)
-        elif name == "tests" and outcome["status"] == "done":
-            lines += [last_line(outcome["output"])]
-    return "\n".join(lines) + "\n"
-
-
-def quoted(outcome):
-    """The end of what a part printed, and of what went wrong."""
-    texts = (outcome.get("output") or "", outcome.get("errors") or "")
-    said = [line for text in texts for line in text.strip().splitlines()[-12:]]
-    return ["```", *said, "```", ""] if said else []
-
-
-def last_line(output):
-    return (output.strip().splitlines() or ["nothing was printed"])[-1].strip("= ")
-
-
-def table(header, rows):
-    return [
-        f"| {' | '.join(header)} |",
-        f"|{'---|' * len(header)}",
-        *(f"| {' | '.join(map(str, row))} |" for row in rows),
-    ]
-
-
-def kernel_table(result):
-    ceilings, version = result["ceilings"], result["torch"]
-    peer = f"PyTorch {version}, the better of its memory formats, TF32 off"
-    rows = [
-        [
-            one["problem"],
-            one["operation"],
-            one["variant"] + (" (chosen)" if one["variant"] and one["chosen"] else ""),
-            f"{1e3 * one['ours']['median']:.4g}",
-            f"{one['tflops']:.3g}",
-            f"{one['gb_per_second']:.4g}",
-            f"{one['share_of_ceiling']:.0%}",
-            f"{one['ratio']:.2f} ({one['torch_best'].removeprefix('torch, ')})"
-            if one["ratio"]
-            else "",
-        ]
-        for one in result["measurements"]
-    ]
-    header = ["problem", "operation", "variant", "µs", "TFLOP/s", "GB/s", "of ceiling",
-              "ours / torch"]  # fmt: skip
-    return [
-        f"Ceilings measured in the same run: {ceilings['gb_per_second']:.4g} GB/s copied, "
-        f"{ceilings['tflops']:.3g} TFLOP/s of FP32. "
-        f"{peer if version else 'Without PyTorch'}.",
-        "",
-        *table(header, rows),
-    ]
-
-
-def step_table(result):
-    theirs = result.get("torch", {})
-    rows = [["gpucnn", f"{result['ours_ms']:.3g}", ""]]
-    rows += [[f"torch, {name}", f"{one['median']:.3g}", f"{one['ratio']:.2f}"]
-             for name, one in theirs.items()]  # fmt: skip
-    return table([f"batch {result['batch_size']}", "median ms", "gpucnn / torch"], rows)
-
-
-def training_table(result):
-    rows = [[one["name"], f"{one['accuracy']:.2%}", f"{one['seconds']:.2f}"] for one in result]
-    epochs = result[0]["epochs"]
-    return table([f"{epochs} epoch{'s' if epochs > 1 else ''}", "test accuracy", "seconds"], rows)
 
 
 if __name__ == "__main__":
