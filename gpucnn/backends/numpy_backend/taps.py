@@ -19,13 +19,11 @@ class Tap:
         number: r·S + s.
         outputs: the outputs that have it inside the image, slices of (n, P, Q, C).
         pixels: the pixel that it is for each of them, slices of (n, H, W, C).
-        everywhere: whether those are all outputs and all pixels.
     """
 
     number: int
     outputs: tuple[slice, slice, slice]
     pixels: tuple[slice, slice, slice]
-    everywhere: bool
 
 
 def taps(problem: Conv2dGeometry | Pool2dGeometry) -> Iterator[Tap]:
@@ -43,8 +41,6 @@ def taps(problem: Conv2dGeometry | Pool2dGeometry) -> Iterator[Tap]:
                 r * problem.S + s,
                 (whole, rows[0], columns[0]),
                 (whole, rows[1], columns[1]),
-                _length(rows[0]) == problem.P == _length(rows[1]) == problem.H
-                and _length(columns[0]) == problem.Q == _length(columns[1]) == problem.W,
             )
 
 
@@ -56,7 +52,3 @@ def valid(offset: int, stride: int, outputs: int, size: int) -> tuple[slice, sli
         return None
     start = first * stride + offset
     return slice(first, last + 1), slice(start, last * stride + offset + 1, stride)
-
-
-def _length(positions: slice) -> int:
-    return len(range(positions.start, positions.stop, positions.step or 1))
