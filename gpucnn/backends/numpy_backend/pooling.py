@@ -18,12 +18,18 @@ from gpucnn.backends.numpy_backend.workers import Workers, even_slices
 class NumpyPooling(NumpyArrays, PoolingOperations):
     """Max pooling has a faster way where windows tile the image."""
 
-    def _images(self, elements: int, count: int, task: Callable[[slice], None]) -> None:
-        """Calls ``task`` with slices of a batch whose images have ``elements`` elements."""
-        if count * elements <= 2 * PIECE:  # less work than waking the other threads
-            task(slice(0, count))
+    def _images(self, problem: Pool2dGeometry, task: Callable[[slice], None]) -> None:
+        """Calls ``task`` with slices of the batch.
+
+        Nearly all that is done for a slice is done for its outputs, tap by tap, so they set its
+        length; all taps together are about the work of passing over the images once.
+        """
+        inputs = problem.H * problem.W * problem.C
+        outputs = problem.P * problem.Q * problem.C
+        if problem.N * inputs <= 2 * PIECE:  # less work than waking the other threads
+            task(slice(0, problem.N))
             return
-        pieces = even_slices(count, PIECE // elements)
+        pieces = even_slices(problem.N, PIECE // outputs)
         self.workers.run(lambda number: task(pieces[number]), len(pieces))
 
     def _max_pool2d_forward(
@@ -38,7 +44,7 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
                 return
             _max_of_windows(problem, x[images], y[images], argmax[images])
 
-        self._images(problem.H * problem.W * problem.C, problem.N, piece)
+        self._images(problem, piece)
 
     def _max_pool2d_input_grad(
         self, problem: Pool2dGeometry, dy: NDArray[Any], argmax: NDArray[Any], dx: NDArray[Any]
@@ -58,7 +64,7 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
                 else:
                     target += routed[tap.outputs]
 
-        self._images(problem.H * problem.W * problem.C, problem.N, piece)
+        self._images(problem, piece)
 
     def _avg_pool2d_forward(
         self, problem: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any]
@@ -70,7 +76,7 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
                 total[tap.outputs] += x[images][tap.pixels]
             total *= y.dtype.type(1.0 / (problem.R * problem.S))
 
-        self._images(problem.H * problem.W * problem.C, problem.N, piece)
+        self._images(problem, piece)
 
     def _avg_pool2d_input_grad(
         self, problem: Pool2dGeometry, dy: NDArray[Any], dx: NDArray[Any]
@@ -84,7 +90,7 @@ class NumpyPooling(NumpyArrays, PoolingOperations):
                 target = dx[images][tap.pixels]
                 target += scaled[tap.outputs]
 
-        self._images(problem.H * problem.W * problem.C, problem.N, piece)
+        self._images(problem, piece)
 
     def _global_avg_pool2d_forward(self, x: NDArray[Any], y: NDArray[Any]) -> None:
         np.mean(x, axis=(1, 2), out=y)
