@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ _FULL, _FULL_SLOW = 40, 12
 """Problems of each operation and variant in fast mode and on a GPU; and in the slower modes."""
 _QUICK, _QUICK_SLOW = 3, 1
 _MOST_COMPLAINTS = 20
+_CONSTANTS = re.compile(r"(?<=\.cu) \(\w+=[^()]*\)")
+"""Of a file, as messages show them."""
 
 
 @click.command()
@@ -87,14 +90,10 @@ def command(
 
 
 def _show_complaints(wrong: list[Finding]) -> None:
-    """Each complaint once, with the first of its problems.
-
-    A compiler's has a first line of its own for each problem, with the constants; what is wrong
-    stands behind.
-    """
+    """Each complaint once, whatever the constants, with the first of its problems."""
     groups: dict[str, list[Finding]] = {}
     for finding in wrong:
-        groups.setdefault(finding.complaint.split("\n", 1)[-1], []).append(finding)
+        groups.setdefault(_CONSTANTS.sub("", finding.complaint), []).append(finding)
     alike = list(groups.values())
     for first, *others in alike[:_MOST_COMPLAINTS]:
         click.echo(f"\n{first.problem}, {first.mode}:\n  {first.complaint}")

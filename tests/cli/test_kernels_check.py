@@ -95,6 +95,32 @@ def test_what_does_not_compile_is_told_once(cli, wrong_kernels):
     assert [len(row["wrong"]) for row in told["problems"]] == [3, 3]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            "const float* logits, float* probabilities) {",
+            "const float* logits, float* probabilities, int more) {",
+            "softmax of softmax_cross_entropy.cu (K=10, ROW_THREADS=32): 2 arguments for 3 param",
+        ),
+        ("float total = 0.0f;", "float total = 0.0f", "(K=10, ROW_THREADS=32) does not compile"),
+    ],
+    ids=["by the emulator", "by the compiler"],
+)
+def test_a_complaint_is_told_once_whatever_the_constants(cli, tmp_path, before, after, words):
+    """Though a message has the file's constants, and a compiler's the functions' full names."""
+    text = (KERNELS / "softmax_cross_entropy.cu").read_text(encoding="utf-8")
+    assert before in text
+    (tmp_path / "softmax_cross_entropy.cu").write_text(text.replace(before, after, 1), "utf-8")
+    arguments = ("--quick", "--mode", "fast", "--operation", "softmax", "--kernels", tmp_path)
+    result = cli("kernels", "check", *arguments)
+    assert result.status == 1
+    assert words in result.out
+    assert "gpucnn_" not in result.out
+    assert result.out.count("softmax(logits=") == 1
+    assert "(the same in 2 more)" in result.out
+
+
 def test_a_folder_of_which_nothing_is_launched(cli, wrong_kernels):
     arguments = ("kernels", "check", "--quick", "--operation", "relu_forward", "--operation", "add")
     result = cli(*arguments, "--kernels", wrong_kernels)
