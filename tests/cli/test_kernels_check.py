@@ -1,6 +1,7 @@
 """``gpucnn kernels check``."""
 
 import json
+import shutil
 
 import pytest
 
@@ -128,6 +129,30 @@ def test_a_folder_of_which_nothing_is_launched(cli, wrong_kernels):
     assert f"none of these operations launches a file of {wrong_kernels} (max_pool2d.cu)" in (
         result.err
     )
+
+
+def test_operations_that_launch_a_file_of_the_folder(cli, wrong_kernels):
+    result = cli("kernels", "check", "--quick", "--mode", "fast", "--kernels", wrong_kernels)
+    assert result.status == 1
+    assert " ".join(result.err.split()) == (
+        "checking what launches max_pool2d.cu: max_pool2d_forward, max_pool2d_input_grad"
+    )
+    assert "6 problems" in result.out
+    (wrong_kernels / "max_pool2d.cu").rename(wrong_kernels / "ceiling.cu")
+    result = cli("kernels", "check", "--quick", "--mode", "fast", "--kernels", wrong_kernels)
+    assert result.status == 2
+    assert f"no operation launches a file of {wrong_kernels}" in result.err
+
+
+def test_the_few_of_quick_launch_each_kernel_of_the_folder(cli, tmp_path):
+    """Which the first of a product does not, in the modes that have one problem each."""
+    shutil.copy(KERNELS / "sum_slices.cu", tmp_path)
+    arguments = ("kernels", "check", "--quick", "--operation", "matmul", "--json")
+    plain = json.loads(cli(*arguments).out)
+    own = json.loads(cli(*arguments, "--kernels", tmp_path).out)
+    assert [row["problems"] for row in plain["problems"]] == [3, 1, 1]
+    assert [row["problems"] for row in own["problems"]] == [3, 2, 2]
+    assert own["wrong"] == 0
 
 
 def test_the_same_of_a_benchmark(cli, wrong_kernels):
