@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.kernels_folder import check_folder, kernels_option
-from gpucnn.cli.output import device_option, json_option, print_json, table, wrapped
+from gpucnn.cli.complaints import show_complaints
+from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
+from gpucnn.cli.output import device_option, json_option, print_json, table
 from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 _FULL, _FULL_SLOW = 40, 12
 """Problems of each operation and variant in fast mode and on a GPU; and in the slower modes."""
 _QUICK, _QUICK_SLOW = 3, 1
-_MOST_COMPLAINTS = 20
-_CONSTANTS = re.compile(r"(?<=\.cu) \(\w+=[^()]*\)")
-"""Of a file, as messages show them."""
 
 
 @click.command()
@@ -83,25 +80,11 @@ def command(
     rows = [_row(group) for group in _grouped(findings)]
     header = ["operation", "mode", "problems", "wrong", "error", "seconds"]
     click.echo(table(header, rows, left=(0, 1)))
-    _show_complaints(wrong)
+    show_complaints((f"{finding.problem}, {finding.mode}", finding.complaint) for finding in wrong)
     left = drawn - len(findings)
     left_out = f"; {left} left out after one that took too long" if left else ""
     click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong{left_out}")
     return 1 if wrong else 0
-
-
-def _show_complaints(wrong: list[Finding]) -> None:
-    """Each complaint once, whatever the constants, with the first of its problems."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in wrong:
-        groups.setdefault(_CONSTANTS.sub("", finding.complaint), []).append(finding)
-    alike = list(groups.values())
-    for first, *others in alike[:_MOST_COMPLAINTS]:
-        click.echo(f"\n{first.problem}, {first.mode}:\n  {first.complaint}")
-        if others:
-            click.echo(f"  (the same in {len(others)} more)")
-    if rest := sum(map(len, alike[_MOST_COMPLAINTS:])):
-        click.echo(f"\nand {rest} more")
 
 
 def _operations(named: tuple[str, ...]) -> list[str]:
@@ -153,11 +136,9 @@ def _unnamed(checker: Checker) -> list[str]:
         for problem in draw(name, _FULL):
             for file, _ in checker.own_kernels(problem):
                 launched.setdefault(name, set()).add(file)
-    files = sorted(set().union(*launched.values()))
-    if not files:
+    if not launched:
         raise BackendError(f"no operation launches a file of {checker.kernels}")
-    told = f"checking what launches {', '.join(files)}: {', '.join(launched)}"
-    click.echo(wrapped(told), err=True)
+    tell_operations("checking", set().union(*launched.values()), launched)
     return list(launched)
 
 

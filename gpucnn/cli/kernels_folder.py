@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from gpucnn.cli.output import wrapped
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -39,3 +41,9 @@ def check_folder(folder: Path) -> None:
 
     if unused := check_own_kernels(folder):
         click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
+
+
+def tell_operations(doing: str, files: Iterable[str], operations: Iterable[str]) -> None:
+    """Says on stderr what was chosen because it launches files of the user's folder."""
+    chosen = ", ".join(dict.fromkeys(operations))
+    click.echo(wrapped(f"{doing} what launches {', '.join(sorted(files))}: {chosen}"), err=True)

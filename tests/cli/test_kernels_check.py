@@ -105,8 +105,13 @@ def test_what_does_not_compile_is_told_once(cli, wrong_kernels):
             "softmax of softmax_cross_entropy.cu (K=10, ROW_THREADS=32): 2 arguments for 3 param",
         ),
         ("float total = 0.0f;", "float total = 0.0f", "(K=10, ROW_THREADS=32) does not compile"),
+        (
+            "float total = 0.0f;",
+            "float total = *static_cast<float*>(nullptr);",
+            "access to address (nil)",
+        ),
     ],
-    ids=["by the emulator", "by the compiler"],
+    ids=["by the emulator", "by the compiler", "of a thread"],
 )
 def test_a_complaint_is_told_once_whatever_the_constants(cli, tmp_path, before, after, words):
     """Though a message has the file's constants, and a compiler's the functions' full names."""

@@ -185,12 +185,12 @@ def read_text(path: Path) -> str:
 
 
 def check_used(sources: Iterable[KernelSource], folder: Path) -> None:
-    """Whether any of the sources is a file of a folder of the user's kernels.
+    """Whether a file of a folder of the user's kernels takes the place of any of the sources.
 
     Raises:
         BackendError: none is, and what is to be looked at would be our own kernels.
     """
-    if not any(source.folder == folder for source in sources):
+    if not any((folder / source.file).is_file() for source in sources):
         files = ", ".join(sorted(path.name for path in folder.glob("*.cu")))
         raise BackendError(
             f"none of these operations launches a file of {folder} ({files}); choose others, or all"
