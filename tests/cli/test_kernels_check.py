@@ -1,6 +1,7 @@
 """``gpucnn kernels check``."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -181,6 +182,9 @@ def test_a_folder_may_have_files_that_are_not_used(cli, wrong_kernels):
     [
         ((), "is not a folder of kernels: there is no .cu file in it"),
         (("max_pol2d.cu",), 'max_pol2d.cu has no counterpart; did you mean "max_pool2d.cu"?'),
+        (("softmax.cu",), 'no counterpart; did you mean "softmax_cross_entropy.cu"?'),
+        (("entropy.cu",), 'no counterpart; did you mean "softmax_cross_entropy.cu"?'),
+        (("pool.cu",), "did you mean one of avg_pool2d.cu, global_avg_pool2d.cu, max_pool2d.cu?"),
     ],
 )
 def test_a_folder_without_a_kernel_of_ours(cli, tmp_path, files, message):
@@ -189,6 +193,36 @@ def test_a_folder_without_a_kernel_of_ours(cli, tmp_path, files, message):
     result = cli(*SMALL, "--kernels", tmp_path)
     assert result.status == 2
     assert message in result.err
+
+
+def test_a_kernel_file_that_is_a_folder(cli, tmp_path):
+    (tmp_path / "max_pool2d.cu").mkdir()
+    result = cli(*SMALL, "--kernels", tmp_path)
+    assert result.status == 2
+    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: Is a directory" in result.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_no_permission(cli, wrong_kernels):
+    """For the folder's files: whether there are any is known."""
+    wrong_kernels.chmod(0o444)
+    try:
+        result = cli(*SMALL, "--kernels", wrong_kernels)
+    finally:
+        wrong_kernels.chmod(0o755)
+    assert result.status == 2
+    assert f"{wrong_kernels / 'max_pool2d.cu'} cannot be read: Permission denied" in result.err
+
+
+def test_nothing_but_the_object_is_on_stdout(cli, wrong_kernels):
+    """Neither which files are not used, nor what was chosen."""
+    (wrong_kernels / "max_pool3d.cu").write_text("")
+    result = cli(
+        "kernels", "check", "--quick", "--mode", "race", "--kernels", wrong_kernels, "--json"
+    )
+    assert json.loads(result.out)["n"] == 2
+    assert "not used" in result.err
+    assert "checking what launches max_pool2d.cu" in result.err
 
 
 @pytest.mark.parametrize(
