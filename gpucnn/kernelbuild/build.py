@@ -12,11 +12,11 @@ from gpucnn.backends.devices.cuda.diagnostics import CompilationError
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
+from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
-from gpucnn.kernelbuild.launched import misfits
 from gpucnn.kernelbuild.representative import run_all
 from gpucnn.processor import thread_on_each_core
 
@@ -114,11 +114,12 @@ class Plan:
             BackendError: a file cannot be read.
         """
         files = {source.file: source for source in self.sources}
-        return [
-            line
+        lines = (
+            misfit(files[file], kernel, arguments)
             for file, launched in self.launched.items()
-            for line in misfits(files[file], launched)
-        ]
+            for kernel, arguments in launched.items()
+        )
+        return [line for line in lines if line]
 
 
 def plan(

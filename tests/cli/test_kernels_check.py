@@ -101,9 +101,14 @@ def test_what_does_not_compile_is_told_once(cli, wrong_kernels):
     ("before", "after", "words"),
     [
         (
+            "    float scale, float* dlogits",
+            "    double scale, float* dlogits",
+            "argument 5 is a float of 4 bytes, its parameter a float of 8 bytes",
+        ),
+        (
             "const float* logits, float* probabilities) {",
             "const float* logits, float* probabilities, int more) {",
-            "softmax of softmax_cross_entropy.cu (K=10, ROW_THREADS=32): 2 arguments for 3 param",
+            "softmax is launched with 2 arguments, and the number of its parameters is 3",
         ),
         ("float total = 0.0f;", "float total = 0.0f", "(K=10, ROW_THREADS=32) does not compile"),
         (
@@ -112,19 +117,20 @@ def test_what_does_not_compile_is_told_once(cli, wrong_kernels):
             "access to address (nil)",
         ),
     ],
-    ids=["by the emulator", "by the compiler", "of a thread"],
+    ids=["by the emulator", "before a launch", "by the compiler", "of a thread"],
 )
 def test_a_complaint_is_told_once_whatever_the_constants(cli, tmp_path, before, after, words):
     """Though a message has the file's constants, and a compiler's the functions' full names."""
     text = (KERNELS / "softmax_cross_entropy.cu").read_text(encoding="utf-8")
     assert before in text
     (tmp_path / "softmax_cross_entropy.cu").write_text(text.replace(before, after, 1), "utf-8")
-    arguments = ("--quick", "--mode", "fast", "--operation", "softmax", "--kernels", tmp_path)
+    operation = "softmax_cross_entropy_input_grad" if "scale" in before else "softmax"
+    arguments = ("--quick", "--mode", "fast", "--operation", operation, "--kernels", tmp_path)
     result = cli("kernels", "check", *arguments)
     assert result.status == 1
     assert words in result.out
     assert "gpucnn_" not in result.out
-    assert result.out.count("softmax(logits=") == 1
+    assert result.out.count(f"{operation}(") == 1
     assert "(the same in 2 more)" in result.out
 
 
