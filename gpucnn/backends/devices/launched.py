@@ -6,6 +6,10 @@ import re
 
 from gpucnn.backends.devices.source import KernelSource, without_comments
 
+_TYPES = "bool|char|short|int|long|unsigned|float|double"
+_MACRO = re.compile(rf"(?!(?:{_TYPES})\b)\w+(?:\(.*\))?", re.DOTALL)
+"""A lone word, which may be a type of a parameter without a name, too."""
+
 
 def misfit(source: KernelSource, kernel: str, arguments: int) -> str:
     """Why a kernel cannot be launched from a file; empty where it can.
@@ -26,24 +30,40 @@ def misfit(source: KernelSource, kernel: str, arguments: int) -> str:
             f"{source.path} has no kernel {kernel}, which is launched with {arguments} arguments; "
             f"it has {', '.join(there) or 'none'}"
         )
-    parameters = parameter_count(source.text(), kernel)
-    if parameters != arguments:
+    counts = parameter_counts(source.text(), kernel)
+    if counts and arguments not in counts:
         return (
             f"{source.path}: {kernel} is launched with {arguments} arguments, and the number of "
-            f"its parameters is {parameters}"
+            f"its parameters is {' or '.join(map(str, sorted(counts)))}"
         )
     return ""
 
 
-def parameter_count(text: str, kernel: str) -> int:
-    """How many parameters a kernel has that is in a text."""
-    _, _, code = without_comments(text).partition("__global__")
-    _, *behind = re.split(rf"\b{kernel}\s*\(", code, maxsplit=1)
-    depth, commas, words = 0, 0, ""
-    for letter in "".join(behind):
+def parameter_counts(text: str, kernel: str) -> set[int]:
+    """How many parameters a kernel of a text has, in each of its declarations.
+
+    What a macro may stand for is not counted: of a declaration with one there is no number.
+    """
+    counts = set()
+    for declared in without_comments(text).split("__global__")[1:]:
+        _, *behind = re.split(rf"\b{kernel}\s*\(", declared, maxsplit=1)
+        if behind:
+            parameters = _parameters(behind[0])
+            if not any(_MACRO.fullmatch(parameter) for parameter in parameters):
+                counts.add(len(parameters))
+    return counts
+
+
+def _parameters(text: str) -> list[str]:
+    """What stands between commas, from the begin to the parenthesis that closes it."""
+    parts, depth = [""], 0
+    for letter in text:
         if letter == ")" and depth == 0:
             break
         depth += (letter in "([{<") - (letter in ")]}>")
-        commas += letter == "," and depth == 0
-        words += letter
-    return 0 if words.strip() in ("", "void") else commas + 1
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    parts = [part.strip() for part in parts]
+    return [] if parts in ([""], ["void"]) else parts

@@ -117,10 +117,19 @@ class KernelArrays(ArrayOperations):
         kernel = self._launched.get(key)
         if kernel is None:
             source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
-            if source.folder != KERNELS and (reason := misfit(source, function, len(arguments))):
-                raise BackendError(reason)
-            kernel = self._launched[key] = self._module(source)[function]
+            kernel = self._launched[key] = self._kernel(source, function, len(arguments))
         self.device.launch(kernel, blocks, _filled(block), shared_bytes, arguments)
+
+    def _kernel(self, source: KernelSource, function: str, arguments: int) -> Kernel:
+        if source.folder != KERNELS and (reason := misfit(source, function, arguments)):
+            raise BackendError(reason)
+        module = self._module(source)
+        try:
+            return module[function]
+        except KeyError:
+            raise BackendError(
+                f"{source.path} has no kernel {function}; it has {', '.join(module) or 'none'}"
+            ) from None
 
     def _module(self, source: KernelSource) -> Module:
         module = self._modules.get(source)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpucnn.backends.devices.launched import misfit, parameter_count
+from gpucnn.backends.devices.launched import misfit, parameter_counts
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
@@ -23,7 +23,17 @@ from gpucnn.kernelbuild.build import plan
     ],
 )  # fmt: skip
 def test_parameters_are_counted(declaration, count):
-    assert parameter_count(declaration + " {\n    g(1, 2);\n}\n", "f") == count
+    text = f"__device__ void g(int a, int b);\n{declaration} {{\n    g(1, 2);\n}}\n"
+    assert parameter_counts(text, "f") == {count}
+
+
+def test_parameters_that_depend_on_macros_are_not_guessed():
+    text = "#define SIZES int H, int W\n__global__ void f(float* x, SIZES) {}\n"
+    assert parameter_counts(text, "f") == set()
+    text = "#define TWO(T) T a, T b\n__global__ void f(TWO(int)) {}\n"
+    assert parameter_counts(text, "f") == set()
+    either = "#if OLD\n__global__ void f(int a)\n#else\n__global__ void f(int a, int b)\n#endif\n{}"
+    assert parameter_counts(either, "f") == {1, 2}
 
 
 def test_our_own_kernels_fit_their_launches():
