@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpucnn.cli.complaints import show_complaints
-from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
+from gpucnn.cli.kernels_folder import kernels_option, tell_operations, use_kernels
 from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
-from gpucnn.errors import BackendError
 from gpucnn.files import write_atomically
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def command(
         return 0
     ours = get_backend(backend)
     if folder is not None:
-        _use_kernels(ours, folder)
+        use_kernels(ours, folder)
     problems = select(_candidates(ours, quick, names), names, operations)
     if plot_path is not None:
         import_pyplot()
@@ -163,17 +162,6 @@ def _show(problems: Sequence[Problem]) -> None:
     ]
     header = ["problem, operation", "variants", "GFLOP", "MB"]
     click.echo(table(header, sections(rows), left=(0, 1)))
-
-
-def _use_kernels(backend: Backend, folder: Path) -> None:
-    from gpucnn.backends.kernel_backend import KernelBackend
-
-    if not isinstance(backend, KernelBackend):
-        raise BackendError(
-            f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
-        )
-    check_folder(folder)
-    backend.kernels = folder.absolute()
 
 
 def _of_own_kernels(

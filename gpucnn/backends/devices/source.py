@@ -184,8 +184,15 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def check_used(sources: Iterable[KernelSource], folder: Path) -> None:
+def check_used(
+    sources: Iterable[KernelSource], folder: Path, advice: str = "; choose others, or all"
+) -> None:
     """Whether a file of a folder of the user's kernels takes the place of any of the sources.
+
+    Args:
+        sources: what operations launch.
+        folder: the user's.
+        advice: how the message ends.
 
     Raises:
         BackendError: none is, and what is to be looked at would be our own kernels.
@@ -193,7 +200,7 @@ def check_used(sources: Iterable[KernelSource], folder: Path) -> None:
     if not any((folder / source.file).is_file() for source in sources):
         files = ", ".join(sorted(path.name for path in folder.glob("*.cu")))
         raise BackendError(
-            f"none of these operations launches a file of {folder} ({files}); choose others, or all"
+            f"none of these operations launches a file of {folder} ({files}){advice}"
         )
 
 
