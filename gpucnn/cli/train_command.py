@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @kernels_option(
-    "A folder of your own kernels: a file there takes the place of ours of the same name. The run's "
-    "folder does not keep them."
+    "A folder of your own kernels: a file there takes the place of ours of the same name. The run "
+    "does not keep them."
 )
 @json_option
 @backend_option
