@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import subprocess
@@ -40,6 +41,17 @@ def thread_local_variables(library: Path) -> tuple[Variable, ...]:
 def static_variables(library: Path) -> tuple[Variable, ...]:
     """The other variables, among which shared memory is in a library that is sanitized."""
     return _variables(library, "OBJECT")
+
+
+def undefined_names(library: Path) -> list[str]:
+    """The functions and variables that nothing in this process or in the emulator defines."""
+    check_nm()
+    command = ["nm", "--dynamic", "--undefined-only", "--demangle", str(library)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # What the C and C++ libraries define has a version behind it.
+    names = re.findall(r"^ +U (?!emulator::|__tsan_)([^@\n]+)$", done.stdout, re.MULTILINE)
+    process = ctypes.CDLL(None)
+    return [name for name in names if not hasattr(process, name)]
 
 
 @cache

@@ -1,4 +1,19 @@
-// assert as on the device, whatever <cassert> has made of it: the last header of a module.
+// What is a module's own, and not for the host's headers, which would act upon it: the last header
+// of a module.
+
+// As NVRTC has it for sm_90, the architecture whose code the emulator runs.
+#undef __CUDA_ARCH__
+#undef __CUDACC__
+#undef __CUDACC_RTC__
+#define __CUDA_ARCH__ 900
+#define __CUDACC__ 1
+#define __CUDACC_RTC__ 1
+
+// A matter of speed.
+#undef __noinline__
+#define __noinline__
+
+// As on the device, whatever <cassert> has made of it.
 #undef assert
 #define assert(...)                                                        \
     ((__VA_ARGS__) ? static_cast<void>(0)                                  \
