@@ -32,8 +32,8 @@ _INSTALLED = _PACKAGE / "kernels"
 KERNELS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "kernels"
 """The folder of the kernels that come with gpucnn: in a wheel, or beside the package."""
 
-MACROS = {"__CUDA_ARCH__": "900", "__CUDACC__": "1", "__CUDACC_RTC__": "1", "__cplusplus": "201703"}
-"""What a file of kernels finds defined, where it is looked at without a compiler."""
+EMULATED = 90
+"""The compute capability whose code the emulator runs."""
 
 
 def _nested(levels: int) -> str:
@@ -108,14 +108,14 @@ class KernelSource:
         """
         return read_text(self.path)
 
-    def declarations(self) -> tuple[KernelDeclaration, ...]:
-        """Its ``__global__`` functions, none of them a template, each once."""
+    def declarations(self, capability: int = EMULATED) -> tuple[KernelDeclaration, ...]:
+        """Its ``__global__`` functions for a compute capability, without templates, each once."""
         texts = (self.text(), *map(read_text, self.headers()))
-        return _declarations(self.path, self.include_folders, texts)
+        return _declarations(self.path, self.include_folders, capability, texts)
 
-    def functions(self) -> tuple[str, ...]:
-        """The names of its ``__global__`` functions."""
-        return tuple(declaration.name for declaration in self.declarations())
+    def functions(self, capability: int = EMULATED) -> tuple[str, ...]:
+        """The names of its ``__global__`` functions for a compute capability."""
+        return tuple(declaration.name for declaration in self.declarations(capability))
 
     def headers(self) -> tuple[Path, ...]:
         """Every header of its folders that the file includes, directly or not, in order."""
@@ -145,10 +145,10 @@ def _literal(value: Constant) -> str:
 
 @lru_cache(maxsize=256)
 def _declarations(
-    path: Path, folders: tuple[Path, ...], _texts: tuple[str, ...]
+    path: Path, folders: tuple[Path, ...], capability: int, _texts: tuple[str, ...]
 ) -> tuple[KernelDeclaration, ...]:
     found: dict[str, KernelDeclaration] = {}
-    for match in _KERNEL.finditer(_own_text(path, folders)):
+    for match in _KERNEL.finditer(_own_text(path, folders, capability)):
         if match["template"]:
             continue
         bounds = _BOUNDS.search(match["before"] + match["behind"])
@@ -159,10 +159,21 @@ def _declarations(
     return tuple(found.values())
 
 
-def _own_text(path: Path, folders: tuple[Path, ...]) -> str:
+def macros_of_cuda(capability: int) -> dict[str, str]:
+    """What a file of kernels finds defined."""
+    return {
+        "__CUDA_ARCH__": f"{capability}0",
+        "__CUDACC__": "1",
+        "__CUDACC_RTC__": "1",
+        "__cplusplus": "201703",
+    }
+
+
+def _own_text(path: Path, folders: tuple[Path, ...], capability: int) -> str:
     """What the preprocessor leaves of a file itself, without its headers and strings."""
     pieces = Inclusion(folders).pieces(path)
-    lines = Conditions(MACROS, ("__global__", "__launch_bounds__")).lines(pieces)
+    conditions = Conditions(macros_of_cuda(capability), ("__global__", "__launch_bounds__"))
+    lines = conditions.lines(pieces)
     return without_strings("\n".join(line.text for line in lines if line.path == path))
 
 

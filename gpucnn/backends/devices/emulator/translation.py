@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpucnn.backends.devices.conditions import Conditions
 from gpucnn.backends.devices.inclusion import Inclusion, Piece
-from gpucnn.backends.devices.source import MACROS, KernelSource
+from gpucnn.backends.devices.source import EMULATED, KernelSource, macros_of_cuda
 from gpucnn.backends.devices.source_text import read_text, without_comments
 from gpucnn.errors import BackendError
 
@@ -92,7 +92,7 @@ def _outside(pieces: Sequence[Piece]) -> Iterator[str]:
 
 def _check_assembly(source: KernelSource, pieces: Sequence[Piece]) -> None:
     """Raises BackendError for instructions of a GPU, which the host's assembler does not know."""
-    for line in Conditions(MACROS, ("asm",)).lines(pieces):
+    for line in Conditions(macros_of_cuda(EMULATED), ("asm",)).lines(pieces):
         if _ASSEMBLY.search(line.text):
             raise BackendError(
                 f"{source} does not compile:\n{line.path.name}:{line.line}: inline assembly, of "
