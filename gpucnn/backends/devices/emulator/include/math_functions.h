@@ -54,6 +54,10 @@ EMULATOR_OF_ONE(erf)
 EMULATOR_OF_ONE(erfc)
 EMULATOR_OF_ONE(tgamma)
 EMULATOR_OF_ONE(lgamma)
+EMULATOR_OF_ONE(j0)
+EMULATOR_OF_ONE(j1)
+EMULATOR_OF_ONE(y0)
+EMULATOR_OF_ONE(y1)
 
 EMULATOR_OF_TWO(pow)
 EMULATOR_OF_TWO(fmod)
@@ -92,6 +96,10 @@ inline float ldexp(float x, int power) { return ::ldexpf(x, power); }
 inline double ldexp(double x, int power) { return ::ldexp(x, power); }
 inline float scalbn(float x, int power) { return ::scalbnf(x, power); }
 inline double scalbn(double x, int power) { return ::scalbn(x, power); }
+inline float scalbln(float x, long power) { return ::scalblnf(x, power); }
+inline double scalbln(double x, long power) { return ::scalbln(x, power); }
+inline float remquo(float a, float b, int* quotient) { return ::remquof(a, b, quotient); }
+inline double remquo(double a, double b, int* quotient) { return ::remquo(a, b, quotient); }
 inline float frexp(float x, int* power) { return ::frexpf(x, power); }
 inline double frexp(double x, int* power) { return ::frexp(x, power); }
 inline float modf(float x, float* whole) { return ::modff(x, whole); }
