@@ -15,13 +15,8 @@ from gpucnn.backends.devices import inclusion
 from gpucnn.backends.devices.cache import Cache, cache_key
 from gpucnn.backends.devices.emulator import translation
 from gpucnn.backends.devices.emulator.compiler import compiler, native_option, processor
-from gpucnn.backends.devices.emulator.symbols import undefined_names
-from gpucnn.backends.devices.emulator.translation import (
-    INCLUDE,
-    has_macros,
-    translation_unit,
-    without_prefixes,
-)
+from gpucnn.backends.devices.emulator.symbols import identifier_of, undefined_names
+from gpucnn.backends.devices.emulator.translation import INCLUDE, has_macros, translation_unit
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
@@ -238,15 +233,15 @@ class Builder:
             linked = Path(folder) / "module.so"
             _run([*linking, str(compiled), "-shared", "-o", str(linked)], described)
             if not self.mode.sanitized:
-                _check_defined(linked, described)
+                _check_defined(linked, self.runtime(), described)
             return linked.read_bytes()
 
 
-def _check_defined(library: Path, described: str) -> None:
+def _check_defined(library: Path, runtime: Path, described: str) -> None:
     """Raises BackendError for what is declared only, which the linker takes for another's."""
-    if names := undefined_names(library):
+    if names := undefined_names(library, runtime):
         raise BackendError(
-            f"{described} uses {', '.join(map(without_prefixes, names))}, which is declared and "
+            f"{described} uses {', '.join(map(identifier_of, names))}, which is declared and "
             "defined nowhere; define it, or include what does"
         )
 

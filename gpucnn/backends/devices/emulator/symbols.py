@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gpucnn.backends.devices.emulator.elf import dynamic_names
 from gpucnn.backends.devices.emulator.translation import INCLUDE
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -43,15 +44,23 @@ def static_variables(library: Path) -> tuple[Variable, ...]:
     return _variables(library, "OBJECT")
 
 
-def undefined_names(library: Path) -> list[str]:
-    """The functions and variables that nothing in this process or in the emulator defines."""
-    check_nm()
-    command = ["nm", "--dynamic", "--undefined-only", "--demangle", str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    # What the C and C++ libraries define has a version behind it.
-    names = re.findall(r"^ +U (?!emulator::|__tsan_)([^@\n]+)$", done.stdout, re.MULTILINE)
+def undefined_names(library: Path, runtime: Path) -> list[str]:
+    """What a library of kernels uses that neither the runtime nor this process defines."""
     process = ctypes.CDLL(None)
-    return [name for name in names if not hasattr(process, name)]
+    needed = [used.name for used in dynamic_names(library) if used.needed]
+    return [
+        name for name in needed if name not in _supplied(runtime) and not hasattr(process, name)
+    ]
+
+
+def identifier_of(name: str) -> str:
+    """What an author has written, of the compiler's name for it."""
+    return "::".join(list(_identifiers(name))[1:]) or name
+
+
+@cache
+def _supplied(runtime: Path) -> frozenset[str]:
+    return frozenset(symbol.name for symbol in dynamic_names(runtime) if symbol.defined)
 
 
 @cache

@@ -29,17 +29,11 @@ _DYNAMIC = re.compile(
 )
 # Empty assembly keeps the compiler from moving accesses, here as there.
 _ASSEMBLY = re.compile(r'\b(?:asm|__asm|__asm__)\s*(?:\w+\s*)*\(\s*(?!"\s*"\s*[:)])')
-_PREFIX = re.compile(r"\bgpucnn_[0-9a-f]{24}(?:::|_)?")
 
 
 def symbol_prefix(source: KernelSource) -> str:
     """What the names that a source's module exports begin with."""
     return f"gpucnn_{source.digest()[:24]}"
-
-
-def without_prefixes(message: str) -> str:
-    """A compiler's message with the names that the kernels' author has written."""
-    return _PREFIX.sub("", message)
 
 
 def has_macros(source: KernelSource) -> bool:
@@ -62,7 +56,7 @@ def translation_unit(sources: Sequence[KernelSource]) -> str:
     parts += (
         f"#if __has_include({name[0]}./{name[1:]})\n#include {name}\n#endif\n" for name in outside
     )
-    parts.append('#include "assertion.h"\n')
+    parts.append('#include "module_macros.h"\n')
     for source in sources:
         _check_assembly(source, pieces[source])
         parts += _module(source, pieces[source])
@@ -103,7 +97,7 @@ def _check_assembly(source: KernelSource, pieces: Sequence[Piece]) -> None:
 
 def _embedded(piece: Piece, array: str) -> str:
     """Lines of a file as the host compiles them."""
-    text = _ASSERT.sub(r'\1"assertion.h"', piece.text)
+    text = _ASSERT.sub(r'\1"module_macros.h"', piece.text)
     # Functions are told apart by their namespace, which C does not have.
     text = _C.sub(r'extern\1"C++"', text)
     # All arrays of dynamic shared memory are one, which qualifiers.h must tell from static ones.

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
 
 #include "scalar_functions.h"
 
@@ -25,18 +24,20 @@ inline double whole(double x) {
 // bit alone.
 template <typename To, Rounding rounding, typename From>
 inline To to_integer(From x) {
-    using Limits = std::numeric_limits<To>;
+    constexpr bool is_signed = static_cast<To>(-1) < To{0};
+    constexpr int bits = 8 * sizeof(To) - is_signed;
+    constexpr To most = static_cast<To>(~0ull >> (64 - bits)), least = static_cast<To>(~most);
     if (x != x) {
         const bool zero = sizeof(From) == 4 && sizeof(To) == 4;
         return zero ? To{0} : static_cast<To>(1ull << (8 * sizeof(To) - 1));
     }
     const double result = whole<rounding>(x);
     // A power of two, which a double has exactly; the largest number of 64 bits it has not.
-    const double beyond = 2.0 * static_cast<double>(1ull << (Limits::digits - 1));
+    const double beyond = 2.0 * static_cast<double>(1ull << (bits - 1));
     if (result >= beyond) {
-        return Limits::max();
+        return most;
     }
-    return result < static_cast<double>(Limits::min()) ? Limits::min() : static_cast<To>(result);
+    return result < static_cast<double>(least) ? least : static_cast<To>(result);
 }
 
 // A long double has every integer of 64 bits, and every double.
@@ -44,7 +45,7 @@ template <typename To, Rounding rounding, typename From>
 inline To to_floating(From x) {
     const long double exact = x;
     const To nearest = static_cast<To>(x);
-    const To infinity = std::numeric_limits<To>::infinity();
+    const To infinity = __builtin_huge_val();
     const bool above = nearest > exact, below = nearest < exact;
     if constexpr (rounding == Rounding::rn) {
         return nearest;

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstdarg>
-#include <cstdio>
-#include <ctime>
 #include <type_traits>
 
 #include "collectives.h"
@@ -38,38 +36,25 @@ inline void __nanosleep(unsigned) {}
 
 #define __trap() ::emulator::fail(EMULATOR_CALL("__trap"), "__trap has ended the kernel")
 
-// What is assumed and not so has no meaning on the device.
-#if defined(__clang__)
-#undef __builtin_assume
-#endif
-#define __builtin_assume(condition)                                               \
-    ((condition) ? static_cast<void>(0)                                           \
-                 : ::emulator::fail(EMULATOR_CALL("__builtin_assume"),            \
-                                    "what is assumed is not so: %s", #condition))
+namespace emulator {
+
+// Prints to stderr; how many bytes.
+int print(const char* format, va_list arguments);
+// Of a clock that goes on; not cycles.
+long long nanoseconds();
+
+}  // namespace emulator
 
 namespace emulator::device {
 
-// Nanoseconds, not cycles.
-inline long long clock64() {
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-inline clock_t clock() { return static_cast<clock_t>(clock64()); }
+inline long long clock64() { return nanoseconds(); }
+inline long clock() { return static_cast<long>(nanoseconds()); }
 
-// To stderr, for stdout may be a program's result. A process of the sanitizers keeps stderr for
-// their reports, and its stdout is passed on.
 EMULATOR_UNCHECKED __attribute__((format(printf, 1, 2))) inline int printf(const char* format, ...) {
-#if defined(__SANITIZE_ADDRESS__)
-    FILE* const output = stdout;
-#else
-    FILE* const output = stderr;
-#endif
     va_list arguments;
     va_start(arguments, format);
-    const int count = vfprintf(output, format, arguments);
+    const int count = print(format, arguments);
     va_end(arguments);
-    fflush(output);
     return count;
 }
 

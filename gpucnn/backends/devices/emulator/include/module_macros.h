@@ -19,3 +19,10 @@
     ((__VA_ARGS__) ? static_cast<void>(0)                                  \
                    : ::emulator::fail(EMULATOR_CALL("assert"),             \
                                       "assertion failed: %s", #__VA_ARGS__))
+
+// What is assumed and not so has no meaning on the device.
+#undef __builtin_assume
+#define __builtin_assume(condition)                                               \
+    ((condition) ? static_cast<void>(0)                                           \
+                 : ::emulator::fail(EMULATOR_CALL("__builtin_assume"),            \
+                                    "what is assumed is not so: %s", #condition))
