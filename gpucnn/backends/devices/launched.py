@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gpucnn.backends.devices.source import KernelSource, without_comments
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.devices.source_text import without_comments
 
 _TYPES = "bool|char|short|int|long|unsigned|float|double"
 _MACRO = re.compile(rf"(?!(?:{_TYPES})\b)\w+(?:\(.*\))?", re.DOTALL)

@@ -7,7 +7,6 @@ text of its file, as ``constexpr`` definitions; each set of them makes a module 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 import gpucnn
+from gpucnn.backends.devices.conditions import Conditions
+from gpucnn.backends.devices.inclusion import Inclusion
+from gpucnn.backends.devices.source_text import (
+    find_header,
+    included,
+    read_text,
+    without_strings,
+)
 from gpucnn.errors import BackendError, did_you_mean, nearest
 
 Constant: TypeAlias = int | bool
@@ -25,12 +32,24 @@ _INSTALLED = _PACKAGE / "kernels"
 KERNELS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "kernels"
 """The folder of the kernels that come with gpucnn: in a wheel, or beside the package."""
 
-_COMMENT_OR_LITERAL = re.compile(
-    r'"(?:\\.|[^"\\\n])*"|' r"'(?:\\.|[^'\\\n])'|//[^\n]*|/\*.*?\*/", re.DOTALL
+EMULATED = 90
+"""The compute capability whose code the emulator runs."""
+
+
+def _nested(levels: int) -> str:
+    """What stands within parentheses, which may hold so many levels of others."""
+    return rf"(?:[^()]|\({_nested(levels - 1)}\))*" if levels else "[^()]*"
+
+
+_BOUNDS = re.compile(rf"__launch_bounds__\s*\((?P<bounds>{_nested(8)})\)")
+_SPECIFIER = (
+    r"(?:(?:void|static|inline|extern|__noinline__|__forceinline__)\b"
+    rf'|""|__\w+__\s*\({_nested(8)}\)|\[\[[^\]]*\]\])\s*'
 )
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
-_BOUNDS = r"__launch_bounds__\s*\((?P<bounds>(?:[^()]|\([^()]*\))*)\)"
-_KERNEL = re.compile(rf"__global__\s+(?:(?:void|static|inline)\s+|{_BOUNDS}\s*)*(?P<name>\w+)\s*\(")
+_KERNEL = re.compile(
+    rf"(?P<template>\btemplate\s*<[^;{{}}]*>\s*)?(?P<before>(?:{_SPECIFIER})*)\b__global__\s*"
+    rf"(?P<behind>(?:{_SPECIFIER})*)(?P<name>\w+)\s*\("
+)
 
 
 @dataclass(frozen=True)
@@ -89,13 +108,14 @@ class KernelSource:
         """
         return read_text(self.path)
 
-    def declarations(self) -> tuple[KernelDeclaration, ...]:
-        """Its ``__global__`` functions, none of them a template, each once."""
-        return _declarations(self.text())
+    def declarations(self, capability: int = EMULATED) -> tuple[KernelDeclaration, ...]:
+        """Its ``__global__`` functions for a compute capability, without templates, each once."""
+        texts = (self.text(), *map(read_text, self.headers()))
+        return _declarations(self.path, self.include_folders, capability, texts)
 
-    def functions(self) -> tuple[str, ...]:
-        """The names of its ``__global__`` functions."""
-        return tuple(declaration.name for declaration in self.declarations())
+    def functions(self, capability: int = EMULATED) -> tuple[str, ...]:
+        """The names of its ``__global__`` functions for a compute capability."""
+        return tuple(declaration.name for declaration in self.declarations(capability))
 
     def headers(self) -> tuple[Path, ...]:
         """Every header of its folders that the file includes, directly or not, in order."""
@@ -123,34 +143,38 @@ def _literal(value: Constant) -> str:
     return str(value).lower()
 
 
-def without_comments(text: str) -> str:
-    """A text of C++ whose comments are gone, its lines where they were."""
-    return _COMMENT_OR_LITERAL.sub(_shown, text)
-
-
-def _shown(match: re.Match[str]) -> str:
-    found = match[0]
-    return " " + "\n" * found.count("\n") if found.startswith("/") else found
-
-
 @lru_cache(maxsize=256)
-def _declarations(text: str) -> tuple[KernelDeclaration, ...]:
-    found = {
-        match["name"]: KernelDeclaration(match["name"], match["bounds"] or "")
-        for match in _KERNEL.finditer(without_comments(text))
-    }
+def _declarations(
+    path: Path, folders: tuple[Path, ...], capability: int, _texts: tuple[str, ...]
+) -> tuple[KernelDeclaration, ...]:
+    found: dict[str, KernelDeclaration] = {}
+    for match in _KERNEL.finditer(_own_text(path, folders, capability)):
+        if match["template"]:
+            continue
+        bounds = _BOUNDS.search(match["before"] + match["behind"])
+        name = match["name"]
+        # A declaration before the function has its bounds, too.
+        if bounds or name not in found:
+            found[name] = KernelDeclaration(name, bounds["bounds"] if bounds else "")
     return tuple(found.values())
 
 
-def included(text: str) -> list[str]:
-    """The names that a text of C++ includes in quotes."""
-    return _INCLUDE.findall(without_comments(text))
+def macros_of_cuda(capability: int) -> dict[str, str]:
+    """What a file of kernels finds defined."""
+    return {
+        "__CUDA_ARCH__": f"{capability}0",
+        "__CUDACC__": "1",
+        "__CUDACC_RTC__": "1",
+        "__cplusplus": "201703",
+    }
 
 
-def find_header(name: str, path: Path, folders: Sequence[Path]) -> Path | None:
-    """Where a file finds a header: beside itself, or in one of the folders; None for nowhere."""
-    candidates = (Path(os.path.normpath(folder / name)) for folder in (path.parent, *folders))
-    return next((header for header in candidates if header.is_file()), None)
+def _own_text(path: Path, folders: tuple[Path, ...], capability: int) -> str:
+    """What the preprocessor leaves of a file itself, without its headers and strings."""
+    pieces = Inclusion(folders).pieces(path)
+    conditions = Conditions(macros_of_cuda(capability), ("__global__", "__launch_bounds__"))
+    lines = conditions.lines(pieces)
+    return without_strings("\n".join(line.text for line in lines if line.path == path))
 
 
 def _headers(path: Path, folders: tuple[Path, ...], seen: set[Path]) -> Iterator[Path]:
@@ -160,28 +184,6 @@ def _headers(path: Path, folders: tuple[Path, ...], seen: set[Path]) -> Iterator
             seen.add(header)
             yield from _headers(header, folders, seen)
             yield header
-
-
-@lru_cache(maxsize=256)
-def _read_version(path: Path, _modified: int) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def read_text(path: Path) -> str:
-    """The text of a kernel file or of a header.
-
-    Raises:
-        BackendError: it cannot be read.
-    """
-    try:
-        return _read_version(path, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise BackendError(f"the kernel file {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BackendError(
-            f"the kernel file {path} is not UTF-8: byte {error.start} is "
-            f"{error.object[error.start]:#04x}; save it as UTF-8"
-        ) from error
 
 
 def check_used(

@@ -175,7 +175,7 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
     """
     check_architecture(architecture)
     nvrtc = _nvrtc()
-    functions = source.functions()
+    functions = source.functions(compute_capability(architecture))
     folders = [*source.include_folders, *toolkit_headers()]
     options = (
         *OPTIONS,

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from gpucnn.backends.devices import inclusion
 from gpucnn.backends.devices.cache import Cache, cache_key
+from gpucnn.backends.devices.emulator import translation
 from gpucnn.backends.devices.emulator.compiler import compiler, native_option, processor
+from gpucnn.backends.devices.emulator.symbols import identifier_of, undefined_names
 from gpucnn.backends.devices.emulator.translation import (
     INCLUDE,
     has_macros,
@@ -108,7 +111,8 @@ def _host() -> tuple[str, ...]:
 
 @cache
 def _emulator_text() -> str:
-    files = sorted([*INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*")])
+    written = (Path(translation.__file__), Path(inclusion.__file__))
+    files = [*sorted([*INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*")]), *written]
     return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
@@ -231,7 +235,20 @@ class Builder:
             _run([*options, "-c", str(unit), "-o", str(compiled)], described)
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
-            return _compile([*linking, str(compiled), "-shared"], described)
+            linked = Path(folder) / "module.so"
+            _run([*linking, str(compiled), "-shared", "-o", str(linked)], described)
+            if not self.mode.sanitized:
+                _check_defined(linked, self.runtime(), described)
+            return linked.read_bytes()
+
+
+def _check_defined(library: Path, runtime: Path, described: str) -> None:
+    """Raises BackendError for what is declared only, which the linker takes for another's."""
+    if names := undefined_names(library, runtime):
+        raise BackendError(
+            f"{described} uses {', '.join(map(identifier_of, names))}, which is declared and "
+            "defined nowhere; define it, or include what does"
+        )
 
 
 def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:

@@ -129,7 +129,10 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._library = ctypes.CDLL(str(path))
+        try:
+            self._library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise BackendError(f"compiled kernels cannot be loaded: {error}") from error
         self._variables = thread_local_variables(path)
 
     def kernel(self, source: KernelSource, function: str) -> LoadedKernel:

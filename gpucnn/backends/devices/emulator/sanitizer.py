@@ -89,6 +89,7 @@ class SanitizerRunner:
                 check=False,
                 env=os.environ | _ENVIRONMENT,
             )
+            sys.stderr.write(done.stdout)  # What the kernel has printed.
             if done.returncode:
                 raise BackendError(_described(kernel, done.returncode, done.stderr))
             written = np.fromfile(result, np.uint8)

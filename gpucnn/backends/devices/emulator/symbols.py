@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gpucnn.backends.devices.emulator.elf import dynamic_names
 from gpucnn.backends.devices.emulator.translation import INCLUDE
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -40,6 +42,25 @@ def thread_local_variables(library: Path) -> tuple[Variable, ...]:
 def static_variables(library: Path) -> tuple[Variable, ...]:
     """The other variables, among which shared memory is in a library that is sanitized."""
     return _variables(library, "OBJECT")
+
+
+def undefined_names(library: Path, runtime: Path) -> list[str]:
+    """What a library of kernels uses that neither the runtime nor this process defines."""
+    process = ctypes.CDLL(None)
+    needed = [used.name for used in dynamic_names(library) if used.needed]
+    return [
+        name for name in needed if name not in _supplied(runtime) and not hasattr(process, name)
+    ]
+
+
+def identifier_of(name: str) -> str:
+    """What an author has written, of the compiler's name for it."""
+    return "::".join(list(_identifiers(name))[1:]) or name
+
+
+@cache
+def _supplied(runtime: Path) -> frozenset[str]:
+    return frozenset(symbol.name for symbol in dynamic_names(runtime) if symbol.defined)
 
 
 @cache

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gpucnn.backends.devices.source import (
-    KernelSource,
-    find_header,
-    read_text,
-    without_comments,
-)
+from gpucnn.backends.devices.conditions import Conditions
+from gpucnn.backends.devices.inclusion import Inclusion, Piece
+from gpucnn.backends.devices.source import EMULATED, KernelSource, macros_of_cuda
+from gpucnn.backends.devices.source_text import read_text, without_comments
+from gpucnn.errors import BackendError
 
 EMULATOR = Path(__file__).parent
 INCLUDE = EMULATOR / "include"
@@ -20,10 +19,16 @@ INCLUDE = EMULATOR / "include"
 _INSTRUCTIONS = "ptx"
 """The folder of the headers of GPU instructions; the emulator has its own of the first of them."""
 
-_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"].*$', re.MULTILINE)
-_ONCE = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once.*$", re.MULTILINE)
+_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"][^>"\n]+[>"])', re.MULTILINE)
+_ASSERT = re.compile(r'^([ \t]*#[ \t]*include[ \t]*)[<"](?:cassert|assert\.h)[>"]', re.MULTILINE)
 _MACRO = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)\b", re.MULTILINE)
-_DYNAMIC = re.compile(r"extern\s+__shared__[^;\[]*?(\w+)\s*\[\s*\]\s*;")
+_C = re.compile(r'extern(\s+)"C"')
+_DYNAMIC = re.compile(
+    r"(?:\bextern(?P<gap>\s+)__shared__|\b__shared__(?P<other>\s+)extern)\b"
+    r"(?P<declared>[^;\[#{}]*?(?P<name>\w+)\s*\[\s*\](?:\s*\[[^;\]]*\])*\s*);"
+)
+# Empty assembly keeps the compiler from moving accesses, here as there.
+_ASSEMBLY = re.compile(r'\b(?:asm|__asm|__asm__)\s*(?:\w+\s*)*\(\s*(?!"\s*"\s*[:)])')
 _PREFIX = re.compile(r"\bgpucnn_[0-9a-f]{24}(?:::|_)?")
 
 
@@ -43,13 +48,29 @@ def has_macros(source: KernelSource) -> bool:
 
 
 def translation_unit(sources: Sequence[KernelSource]) -> str:
-    """The C++ text of a library: each source in a namespace of its own, and its exports."""
-    # The compiler's own headers cannot be included inside a namespace.
-    outside = dict(line for source in sources for line in _outside(source))
-    parts = ['#include "emulator.h"\n', *outside.values(), '#include "assertion.h"\n']
+    """The C++ text of a library: each source in a namespace of its own, and its exports.
+
+    Raises:
+        BackendError: a source has inline assembly.
+    """
+    # The compiler's own headers cannot be included inside a namespace. Where a source includes them
+    # nothing is left of them then, unless they are missing: that is told if it matters.
+    pieces = {source: _pieces(source) for source in sources}
+    outside = dict.fromkeys(name for source in sources for name in _outside(pieces[source]))
+    parts = ['#include "emulator.h"\n']
+    # g++ 12 passes over a missing header that it was asked about before, if by the same name.
+    parts += (
+        f"#if __has_include({name[0]}./{name[1:]})\n#include {name}\n#endif\n" for name in outside
+    )
+    parts.append('#include "module_macros.h"\n')
     for source in sources:
-        parts += _module(source)
+        _check_assembly(source, pieces[source])
+        parts += _module(source, pieces[source])
     return "".join(parts)
+
+
+def _pieces(source: KernelSource) -> list[Piece]:
+    return Inclusion(source.include_folders, symbol_prefix(source), _is_own).pieces(source.path)
 
 
 def _files(source: KernelSource) -> list[Path]:
@@ -63,31 +84,45 @@ def _is_own(header: Path) -> bool:
     return header.parent.name == _INSTRUCTIONS and (INCLUDE / name).exists()
 
 
-def _outside(source: KernelSource) -> Iterator[tuple[str, str]]:
-    """What is included from elsewhere, by name: the compiler's headers, and what is missing."""
-    for path in _files(source):
-        text = without_comments(read_text(path))
-        for match in _INCLUDED.finditer(text):
-            bracket, name = match.groups()
-            if bracket == "<" or find_header(name, path, source.include_folders) is None:
-                line = text.count("\n", 0, match.start()) + 1
-                yield name, f'#line {line} "{path.name}"\n{match[0]}\n'
+def _outside(pieces: Sequence[Piece]) -> Iterator[str]:
+    """What is included from elsewhere: the compiler's headers, the emulator's, what is missing."""
+    for piece in pieces:
+        yield from _INCLUDED.findall(without_comments(piece.text))
 
 
-def _embedded(path: Path) -> str:
-    """A file's text for a translation unit that has its headers already."""
-    text = _ONCE.sub("", _INCLUDED.sub("", read_text(path)))
+def _check_assembly(source: KernelSource, pieces: Sequence[Piece]) -> None:
+    """Raises BackendError for instructions of a GPU, which the host's assembler does not know."""
+    for line in Conditions(macros_of_cuda(EMULATED), ("asm",)).lines(pieces):
+        if _ASSEMBLY.search(line.text):
+            raise BackendError(
+                f"{source} does not compile:\n{line.path.name}:{line.line}: inline assembly, of "
+                "which the emulator knows the instructions that kernels/include/ptx has a wrapper "
+                "for; call the wrapper"
+            )
+
+
+def _embedded(piece: Piece, array: str) -> str:
+    """Lines of a file as the host compiles them."""
+    text = _ASSERT.sub(r'\1"module_macros.h"', piece.text)
     # Functions are told apart by their namespace, which C does not have.
-    text = re.sub(r'extern(\s+)"C"', r'extern\1"C++"', text)
-    # qualifiers.h must tell arrays of dynamic shared memory from static ones.
-    text = re.sub(r"extern(\s+)__shared__", r"extern\1__dynamic_shared__", text)
-    return f'#line 1 "{path.name}"\n{text}\n'
+    text = _C.sub(r'extern\1"C++"', text)
+    # All arrays of dynamic shared memory are one, which qualifiers.h must tell from static ones.
+    # In templates g++ passes over the name that they are given here.
+    text = _DYNAMIC.sub(
+        lambda match: (
+            f"extern{match['gap'] or match['other']}__dynamic_shared__"
+            f'{match["declared"]}__asm__("{array}");'
+        ),
+        text,
+    )
+    return f'#line {piece.line} "{piece.path.name}"\n{text}\n'
 
 
-def _module(source: KernelSource) -> list[str]:
+def _module(source: KernelSource, pieces: Sequence[Piece]) -> list[str]:
     prefix = symbol_prefix(source)
-    parts = [f'namespace {prefix} {{\n#line 1 "constants"\n{source.prologue}']
-    parts += map(_embedded, _files(source))
+    array = f"{prefix}_dynamic_array"
+    parts = [f'namespace {prefix} {{\n#include "names.h"\n#line 1 "constants"\n{source.prologue}']
+    parts += (_embedded(piece, array) for piece in pieces)
     for kernel in source.declarations():
         entry = f"::emulator::Entry<&{kernel.name}>"
         parts.append(
@@ -95,21 +130,19 @@ def _module(source: KernelSource) -> list[str]:
             f"{{{entry}::call, {entry}::parameters, ::emulator::launch_bound({kernel.bounds})}};\n"
         )
     parts.append("}\n")
-    array = "nullptr"
-    if symbols := [_mangled(prefix, name) for name in _dynamic_arrays(source)]:
-        # Memory under the names by which the compiler refers to the kernels' arrays, and under
-        # one more for the runtime.
-        array = f"{prefix}_dynamic_array"
+    if arrays := {name for piece in pieces for name in _dynamic_arrays(piece)}:
+        symbols = [array, *(_mangled(prefix, name) for name in sorted(arrays))]
         names = " ".join(f'EMULATOR_DYNAMIC_NAME("{symbol}")' for symbol in symbols)
         parts.append(f"EMULATOR_DYNAMIC_MEMORY({names})\n")
-        parts.append(f'extern __dynamic_shared__ char {array}[] __asm__("{symbols[0]}");\n')
+        parts.append(f'extern __dynamic_shared__ char {array}[] __asm__("{array}");\n')
+    else:
+        array = "nullptr"
     parts.append(f"EMULATOR_EXPORT_SHARED_MEMORY({prefix}, {array})\n")
     return parts
 
 
-def _dynamic_arrays(source: KernelSource) -> list[str]:
-    texts = (without_comments(read_text(path)) for path in _files(source))
-    return list(dict.fromkeys(name for text in texts for name in _DYNAMIC.findall(text)))
+def _dynamic_arrays(piece: Piece) -> list[str]:
+    return [match["name"] for match in _DYNAMIC.finditer(without_comments(piece.text))]
 
 
 def _mangled(namespace: str, name: str) -> str:

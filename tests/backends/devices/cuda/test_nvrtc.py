@@ -254,3 +254,18 @@ def test_the_real_cupy_has_what_the_device_uses():
     ):  # fmt: skip
         for name in names:
             assert hasattr(place, name), (place, name)
+
+
+def test_kernels_under_conditions(write):
+    """They are those of the architecture; what is left out needs not even be right."""
+    source = write("""
+        #define KERNEL __global__ void
+        #if 0
+        KERNEL old(float* y) { missing(); }
+        #elif __CUDA_ARCH__ >= 900
+        KERNEL modern(float* y) { y[0] = 1.0f; }
+        #else
+        KERNEL plain(float* y) { y[0] = 1.0f; }
+        #endif""")
+    assert list(compile_to_cubin(source, "sm_80").names) == ["plain"]
+    assert list(compile_to_cubin(source, "sm_90a").names) == ["modern"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin
 from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.backends.devices.source import KernelSource
@@ -106,6 +107,20 @@ __global__ void k(float* y) { float* a = memory<float>(); BODY }""",
     "in a header": """
 #include "memory.cuh"
 __global__ void k(float* y) { float* a = memory(); BODY }""",
+    "in a namespace": """
+namespace mine { extern __shared__ float a[]; }
+__global__ void k(float* y) { using mine::a; BODY }""",
+    "shared first": """
+__shared__ extern float a[];
+__global__ void k(float* y) { BODY }""",
+    "alignment first": """
+__global__ void k(float* y) { __align__(16) extern __shared__ float a[]; BODY }""",
+    "two dimensions": """
+__global__ void k(float* y) {
+    extern __shared__ float rows[][2];
+    float* a = rows[0];
+    BODY
+}""",
 }
 
 
@@ -128,6 +143,22 @@ SPELLINGS = {
     "static last": "__global__ static void __launch_bounds__(64) k(float* y) { BODY }",
     "declared before": """__global__ void __launch_bounds__(64) k(float* y);
         __global__ void __launch_bounds__(64) k(float* y) { BODY }""",
+    "bounds before": "__launch_bounds__(64) __global__ void k(float* y) { BODY }",
+    "bounds on the first": """__global__ void __launch_bounds__(64) k(float* y);
+        __global__ void k(float* y) { BODY }""",
+    "bounds in parentheses": """__global__ void __launch_bounds__(32 * (1 + (2 - (1))))
+        k(float* y) { BODY }""",
+    "attribute": """__global__ __attribute__((noinline)) void
+        __launch_bounds__(64) k(float* y) { BODY }""",
+    "macro": """#define KERNEL(bounds) extern "C" __global__ void __launch_bounds__(bounds)
+        KERNEL(64) k(float* y) { BODY }""",
+    "behind a condition": """#if __CUDA_ARCH__ < 800
+        __global__ void old(float* y) { missing(); }
+        #else
+        __global__ void __launch_bounds__(64) k(float* y) { BODY }
+        #endif""",
+    "beside a string": """__device__ const char* const text = R"(__global__ void z(int))";
+        __global__ void __launch_bounds__(64) k(float* y) { BODY }""",
     "in a comment": """// __global__ void old(float* y) {}
         /* __global__ void older(float* y);
            extern __shared__ float gone[]; */
@@ -143,6 +174,123 @@ def test_spellings_of_a_kernel(kernels, text):
     assert list(module) == ["k"]
     assert (module["k"].most_threads, module["k"].static_shared_bytes) == (64, 64)
     assert first_of(device, module, "k") == [1]
+
+
+INCLUDES = {
+    "behind a constant": """constexpr int FACTOR = 3;
+        #include "scale.cuh"
+        __global__ void k(float* y) { y[0] = scaled(1.0f); }""",
+    "behind a macro": """#define FACTOR 3
+        #include "scale.cuh"
+        __global__ void k(float* y) { y[0] = scaled(1.0f); }""",
+    "twice, with other macros": """#define NAME one
+        #define VALUE 1
+        #include "function.cuh"
+        #undef NAME
+        #undef VALUE
+        #define NAME two
+        #define VALUE 2
+        #include "function.cuh"
+        __global__ void k(float* y) { y[0] = one() + two(); }""",
+    "in a namespace": """constexpr int FACTOR = 3;
+        namespace inner {
+        #include "scale.cuh"
+        }
+        __global__ void k(float* y) { y[0] = inner::scaled(1.0f); }""",
+    "of CUDA's compiler": """#ifdef __CUDACC__
+        #include <cuda_runtime.h>
+        #include <math_constants.h>
+        #endif
+        __global__ void k(float* y) { y[0] = CUDART_INF_F > 1.0f ? 3.0f : 0.0f; }""",
+    "not of NVRTC": """#ifndef __CUDACC_RTC__
+        #include "nowhere.cuh"
+        #include <nowhere.h>
+        #endif
+        #if 0
+        #include "nowhere.cuh"
+        #endif
+        __global__ void k(float* y) { y[0] = 3; }""",
+    "under a condition first": """#if __CUDA_ARCH__ < 800
+        #include "once.cuh"
+        #endif
+        #include "once.cuh"
+        #include "once.cuh"
+        __global__ void k(float* y) { y[0] = once(); }""",
+    "in angle brackets": """#include <once.cuh>
+        __global__ void k(float* y) { y[0] = once(); }""",
+}
+
+
+@pytest.mark.parametrize("compiler", ["emulator", pytest.param("nvrtc", marks=pytest.mark.nvrtc)])
+@pytest.mark.parametrize("text", INCLUDES.values(), ids=INCLUDES)
+def test_headers_are_read_where_they_are_included(kernels, tmp_path, text, compiler):
+    write(
+        tmp_path,
+        scale_cuh="__device__ float scaled(float x) { return x * FACTOR; }",
+        function_cuh="__device__ float NAME() { return VALUE; }",
+        once_cuh="#pragma once\n__device__ float once() { return 3; }",
+    )
+    if compiler == "nvrtc":
+        (tmp_path / "k.cu").write_text(text)
+        assert compile_to_cubin(KernelSource("k.cu", folder=tmp_path), "sm_90a").names.keys() == {
+            "k"
+        }
+    else:
+        device, module = kernels(text)
+        assert first_of(device, module, "k") == [3]
+
+
+def test_lines_behind_an_include(kernels, tmp_path):
+    write(tmp_path, one_cuh="#pragma once\n\n__device__ float at(float* y, int i) { return y[i]; }")
+    text = '// 1\n#include "one.cuh"\n#if 1\n#include "one.cuh"\n#endif\n'
+    text += "__global__ void k(float* y) {\n    y[0] = at(y, 9);\n}"
+    device, module = kernels(text, "race")
+    with pytest.raises(BackendError, match=r"at test\.cu:7 \(in one\.cuh:3\)$"):
+        first_of(device, module, "k")
+
+
+SPELT = """
+#define thread threadIdx.x
+#define block blockIdx.x
+__constant__ float zeros[2];
+__constant__ const float ones[2] = {1.0f, 1.0f};
+static __constant__ float twos[] = {2.0f};
+__device__ __noinline__ float f(float x) { return x; }
+__noinline__ __device__ float g(float x) { return x; }
+static __forceinline__ __device__ float h(float x) { return x; }
+__device__ __forceinline__ __attribute__((unused)) float i(float x) { return x; }
+__device__ __attribute__((noinline)) float j(float x) { return x; }
+__global__ void k(float* y) {
+    const dim3 place = threadIdx;
+    const uint3 size = blockDim;
+    const float1 one = make_float1(1.0f);
+    const long2 pair = make_long2(3, 4);
+    const ulonglong1 number = {5};
+    const uint1 word = make_uint1(6);
+    static_assert(sizeof(long4) == 32 && alignof(long4) == 16 && alignof(long2) == 16);
+    static_assert(sizeof(long3) == 24 && sizeof(char1) == 1 && alignof(ulong2) == 16);
+    y[0] = f(ones[thread + block]) + g(zeros[1]) + h(twos[0]) + i(one.x) + j(size.x) + place.x +
+        pair.y + number.x + word.x;
+}
+"""
+
+
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_spellings_of_functions_and_variables(kernels, mode):
+    device, module = kernels(SPELT, mode)
+    assert first_of(device, module, "k") == [1 + 0 + 2 + 1 + 1 + 0 + 4 + 5 + 6]
+
+
+@pytest.mark.nvrtc
+def test_nvrtc_takes_the_same_spellings(tmp_path):
+    (tmp_path / "k.cu").write_text(SPELT)
+    assert compile_to_cubin(KernelSource("k.cu", folder=tmp_path), "sm_90a").cubin
+
+
+@pytest.mark.parametrize("mode", ["fast", "race"])
+def test_device_variables_stay_between_launches(kernels, mode):
+    device, module = kernels("__device__ int n;\n__global__ void k(float* y) { y[0] = ++n; }", mode)
+    assert [first_of(device, module, "k") for _ in range(2)] == [[1], [2]]
 
 
 def test_kernels_of_the_same_name_in_c(emulators, tmp_path):

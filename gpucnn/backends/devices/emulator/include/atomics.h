@@ -2,6 +2,8 @@
 // taken for a race with another atomic operation.
 #pragma once
 
+#include <type_traits>
+
 #include "interface.h"
 
 namespace emulator {
@@ -29,6 +31,15 @@ EMULATOR_ATOMIC(decrement, unsigned)
 #undef EMULATOR_ATOMIC
 #undef EMULATOR_ATOMICS
 
+// Of what is no integer.
+template <typename T>
+    requires(!std::is_integral_v<T>)
+T atomic_add(const Call&, T*, std::type_identity_t<T>) {
+    static_assert(sizeof(T) == 0,
+                  "atomicAdd of floats: their sum depends on the order, which is another one each "
+                  "time, so the emulator refuses it; write partial sums, and add them up in order");
+}
+
 }  // namespace emulator
 
 #define atomicAdd(...) ::emulator::atomic_add(EMULATOR_CALL("atomicAdd"), __VA_ARGS__)
@@ -42,3 +53,27 @@ EMULATOR_ATOMIC(decrement, unsigned)
 #define atomicXor(...) ::emulator::atomic_xor(EMULATOR_CALL("atomicXor"), __VA_ARGS__)
 #define atomicExch(...) ::emulator::atomic_exchange(EMULATOR_CALL("atomicExch"), __VA_ARGS__)
 #define atomicCAS(...) ::emulator::atomic_compare_exchange(EMULATOR_CALL("atomicCAS"), __VA_ARGS__)
+
+// Among the threads of a block alone, and with the host's too: that is the same here.
+#define atomicAdd_block(...) atomicAdd(__VA_ARGS__)
+#define atomicAdd_system(...) atomicAdd(__VA_ARGS__)
+#define atomicSub_block(...) atomicSub(__VA_ARGS__)
+#define atomicSub_system(...) atomicSub(__VA_ARGS__)
+#define atomicInc_block(...) atomicInc(__VA_ARGS__)
+#define atomicInc_system(...) atomicInc(__VA_ARGS__)
+#define atomicDec_block(...) atomicDec(__VA_ARGS__)
+#define atomicDec_system(...) atomicDec(__VA_ARGS__)
+#define atomicMax_block(...) atomicMax(__VA_ARGS__)
+#define atomicMax_system(...) atomicMax(__VA_ARGS__)
+#define atomicMin_block(...) atomicMin(__VA_ARGS__)
+#define atomicMin_system(...) atomicMin(__VA_ARGS__)
+#define atomicAnd_block(...) atomicAnd(__VA_ARGS__)
+#define atomicAnd_system(...) atomicAnd(__VA_ARGS__)
+#define atomicOr_block(...) atomicOr(__VA_ARGS__)
+#define atomicOr_system(...) atomicOr(__VA_ARGS__)
+#define atomicXor_block(...) atomicXor(__VA_ARGS__)
+#define atomicXor_system(...) atomicXor(__VA_ARGS__)
+#define atomicExch_block(...) atomicExch(__VA_ARGS__)
+#define atomicExch_system(...) atomicExch(__VA_ARGS__)
+#define atomicCAS_block(...) atomicCAS(__VA_ARGS__)
+#define atomicCAS_system(...) atomicCAS(__VA_ARGS__)

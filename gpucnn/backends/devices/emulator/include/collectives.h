@@ -1,6 +1,8 @@
 // Where threads meet: barriers, votes and shuffles. Each is a macro, so that it knows its line.
 #pragma once
 
+#include <type_traits>
+
 #include "interface.h"
 
 #define EMULATOR_CALL(name)                                                    \
@@ -24,9 +26,9 @@
 #define __ballot_sync(mask, predicate) \
     ::emulator::ballot(EMULATOR_CALL("__ballot_sync"), mask, predicate)
 #define __any_sync(mask, predicate) \
-    (::emulator::ballot(EMULATOR_CALL("__any_sync"), mask, predicate) != 0u)
+    static_cast<int>(::emulator::ballot(EMULATOR_CALL("__any_sync"), mask, predicate) != 0u)
 #define __all_sync(mask, predicate) \
-    (::emulator::ballot(EMULATOR_CALL("__all_sync"), mask, !(predicate)) == 0u)
+    static_cast<int>(::emulator::ballot(EMULATOR_CALL("__all_sync"), mask, !(predicate)) == 0u)
 
 // (mask, value, lane or distance, width = 32)
 #define __shfl_sync(...) \
@@ -36,11 +38,34 @@
 #define __shfl_down_sync(...) \
     ::emulator::shuffle<::emulator::Down>(EMULATOR_CALL("__shfl_down_sync"), __VA_ARGS__)
 #define __shfl_xor_sync(...) \
-    ::emulator::shuffle<::emulator::Xor>(EMULATOR_CALL("__shfl_xor_sync"), __VA_ARGS__)
+    ::emulator::shuffle<::emulator::Across>(EMULATOR_CALL("__shfl_xor_sync"), __VA_ARGS__)
 
 // Fences order what other blocks see; here all see everything at once.
 inline void __threadfence() {}
 inline void __threadfence_block() {}
+inline void __threadfence_system() {}
+
+// (mask, value); (mask, value, address of what tells whether all have the same).
+#define __match_any_sync(...) \
+    ::emulator::match_any(EMULATOR_CALL("__match_any_sync"), __VA_ARGS__)
+#define __match_all_sync(...) \
+    ::emulator::match_all(EMULATOR_CALL("__match_all_sync"), __VA_ARGS__)
+
+// (mask, value)
+#define __reduce_add_sync(...) \
+    ::emulator::reduce<::emulator::Sum>(EMULATOR_CALL("__reduce_add_sync"), __VA_ARGS__)
+#define __reduce_min_sync(...) \
+    ::emulator::reduce<::emulator::Least>(EMULATOR_CALL("__reduce_min_sync"), __VA_ARGS__)
+#define __reduce_max_sync(...) \
+    ::emulator::reduce<::emulator::Most>(EMULATOR_CALL("__reduce_max_sync"), __VA_ARGS__)
+#define __reduce_and_sync(...) \
+    ::emulator::reduce_bits<::emulator::And>(EMULATOR_CALL("__reduce_and_sync"), __VA_ARGS__)
+#define __reduce_or_sync(...) \
+    ::emulator::reduce_bits<::emulator::Or>(EMULATOR_CALL("__reduce_or_sync"), __VA_ARGS__)
+#define __reduce_xor_sync(...) \
+    ::emulator::reduce_bits<::emulator::Xor>(EMULATOR_CALL("__reduce_xor_sync"), __VA_ARGS__)
+
+#define __activemask() ::emulator::active_mask<int>()
 
 namespace emulator {
 
@@ -115,7 +140,7 @@ struct Down {
         return lane % width + distance >= width ? lane : lane + distance;
     }
 };
-struct Xor {
+struct Across {
     static unsigned source(unsigned lane, unsigned bits, unsigned width) {
         const unsigned other = lane ^ bits;
         return other / width > lane / width ? lane : other;
@@ -146,15 +171,146 @@ EMULATOR_UNCHECKED void combine_exchange(void** lanes) {
     }
 }
 
-template <typename Direction, typename T>
-T shuffle(const Call& call, unsigned mask, T value, unsigned argument, unsigned width = LANES) {
-    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "shuffles move 4 or 8 bytes");
+// What lanes can exchange: numbers, of which small ones are an int's; other headers add to it.
+template <typename T>
+constexpr bool EXCHANGED = std::is_arithmetic_v<T>;
+template <typename T>
+using Exchanged = std::conditional_t<std::is_integral_v<T> && (sizeof(T) < 4), int, T>;
+
+// The lane that is read must take part, where what it gives is always wanted. Up and down at the end
+// of the mask it is not, as in sums by halves: there it is poison.
+template <typename Direction>
+void check_source(const Call& call, unsigned mask, unsigned source) {
+    if constexpr (std::is_same_v<Direction, Direct> || std::is_same_v<Direction, Across>) {
+        if ((mask >> lane() & 1u) != 0 && (mask >> source & 1u) == 0) {
+            fail(call, "%s: lane %u reads lane %u, which its mask 0x%08x does not name", call.name,
+                 lane(), source, mask);
+        }
+    }
+}
+
+template <typename Direction, typename Given>
+Exchanged<Given> shuffle(
+    const Call& call, unsigned mask, Given value, unsigned argument, unsigned width = LANES) {
+    static_assert(EXCHANGED<Given>, "lanes exchange numbers; take a structure apart");
+    using T = Exchanged<Given>;
     if (width == 0 || width > LANES || (width & (width - 1)) != 0) {
         fail(call, "%s with a width of %u; it must be a power of two up to 32", call.name, width);
     }
     Exchange<T> exchange = {value, value, Direction::source(lane(), argument, width)};
+    check_source<Direction>(call, mask, exchange.source);
     warp_collective(call, mask, &exchange, combine_exchange<T>);
     return exchange.result;
+}
+
+// What a lane gives to all, and what it is told.
+template <typename T, typename Result>
+struct Contribution {
+    T value;
+    Result result;
+};
+
+template <typename T>
+bool same_bits(T a, T b) {
+    return __builtin_memcmp(&a, &b, sizeof(T)) == 0;
+}
+
+template <typename T>
+EMULATOR_UNCHECKED void combine_match(void** lanes) {
+    using Lane = Contribution<T, unsigned>;
+    for (unsigned lane = 0; lane < LANES; ++lane) {
+        if (lanes[lane] == nullptr) {
+            continue;
+        }
+        auto* own = static_cast<Lane*>(lanes[lane]);
+        own->result = 0;
+        for (unsigned i = 0; i < LANES; ++i) {
+            const auto* other = static_cast<const Lane*>(lanes[i]);
+            if (other != nullptr && same_bits(own->value, other->value)) {
+                own->result |= 1u << i;
+            }
+        }
+    }
+}
+
+template <typename T>
+unsigned match_any(const Call& call, unsigned mask, T value) {
+    static_assert(std::is_arithmetic_v<T>, "numbers are compared");
+    Contribution<Exchanged<T>, unsigned> lane = {value, 0};
+    warp_collective(call, mask, &lane, combine_match<Exchanged<T>>);
+    return lane.result;
+}
+
+template <typename T>
+unsigned match_all(const Call& call, unsigned mask, T value, int* all) {
+    *all = match_any(call, mask, value) == mask;
+    return *all ? mask : 0;
+}
+
+struct Sum {
+    static unsigned of(unsigned a, unsigned b) { return a + b; }
+    static int of(int a, int b) {
+        return static_cast<int>(static_cast<unsigned>(a) + static_cast<unsigned>(b));
+    }
+};
+struct Least {
+    template <typename T>
+    static T of(T a, T b) { return b < a ? b : a; }
+};
+struct Most {
+    template <typename T>
+    static T of(T a, T b) { return a < b ? b : a; }
+};
+struct And {
+    static unsigned of(unsigned a, unsigned b) { return a & b; }
+};
+struct Or {
+    static unsigned of(unsigned a, unsigned b) { return a | b; }
+};
+struct Xor {
+    static unsigned of(unsigned a, unsigned b) { return a ^ b; }
+};
+
+template <typename Operation, typename T>
+EMULATOR_UNCHECKED void combine_reduction(void** lanes) {
+    using Lane = Contribution<T, T>;
+    Lane* first = nullptr;
+    for (unsigned lane = 0; lane < LANES; ++lane) {
+        if (auto* own = static_cast<Lane*>(lanes[lane])) {
+            if (first == nullptr) {
+                first = own;
+                first->result = own->value;
+            } else {
+                first->result = Operation::of(first->result, own->value);
+            }
+        }
+    }
+    for (unsigned lane = 0; lane < LANES; ++lane) {
+        if (auto* own = static_cast<Lane*>(lanes[lane])) {
+            own->result = first->result;
+        }
+    }
+}
+
+template <typename Operation, typename T>
+T reduce(const Call& call, unsigned mask, T value) {
+    static_assert(std::is_same_v<T, int> || std::is_same_v<T, unsigned>, "of int and unsigned");
+    Contribution<T, T> lane = {value, value};
+    warp_collective(call, mask, &lane, combine_reduction<Operation, T>);
+    return lane.result;
+}
+
+template <typename Operation>
+unsigned reduce_bits(const Call& call, unsigned mask, unsigned value) {
+    return reduce<Operation, unsigned>(call, mask, value);
+}
+
+template <typename T>
+unsigned active_mask() {
+    static_assert(sizeof(T) == 0,
+                  "__activemask() tells which lanes happen to run together, which no program can "
+                  "rely on; hand on the mask of the lanes that are meant");
+    return 0;
 }
 
 }  // namespace emulator

@@ -5,8 +5,12 @@
 #include "qualifiers.h"
 
 #include "atomics.h"
+#include "bit_functions.h"
 #include "collectives.h"
+#include "conversions.h"
+#include "device_functions.h"
 #include "entry.h"
+#include "math_functions.h"
 #include "memory_functions.h"
 #include "module.h"
 #include "scalar_functions.h"

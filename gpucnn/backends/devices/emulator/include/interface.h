@@ -14,6 +14,8 @@ struct uint3 {
 struct dim3 {
     unsigned x, y, z;
     constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+    constexpr dim3(uint3 sizes) : x(sizes.x), y(sizes.y), z(sizes.z) {}
+    constexpr operator uint3() const { return {x, y, z}; }
 };
 
 // For functions of the emulator's own in a module, which race mode is not to check.

@@ -11,7 +11,8 @@
 #endif
 #define __device__
 #define __host__
-#define __constant__ static const
+// The host has no way to set it, so without a value it is zero.
+#define __constant__
 // Where less is inlined, a function that is passed to another cannot be forced to be.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define __forceinline__ inline
@@ -40,8 +41,18 @@
 #define __dynamic_shared__ __thread
 #endif
 
-#define threadIdx (::emulator::place.thread)
-#define blockIdx (::emulator::place.block)
-#define blockDim (::emulator::place.block_size)
-#define gridDim (::emulator::place.grid_size)
+// Functions, for a kernel may have macros of its own that are called `thread` or `block`.
+#define EMULATOR_PLACE(name, T, of_place)                                     \
+    __attribute__((always_inline)) inline const T& emulator_##name() {        \
+        return emulator::place.of_place;                                      \
+    }
+EMULATOR_PLACE(thread_index, uint3, thread)
+EMULATOR_PLACE(block_index, uint3, block)
+EMULATOR_PLACE(block_size, dim3, block_size)
+EMULATOR_PLACE(grid_size, dim3, grid_size)
+#undef EMULATOR_PLACE
+#define threadIdx (::emulator_thread_index())
+#define blockIdx (::emulator_block_index())
+#define blockDim (::emulator_block_size())
+#define gridDim (::emulator_grid_size())
 constexpr int warpSize = 32;

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "collectives.h"
+#include "conversions.h"
 #include "scalar_functions.h"
 
 namespace emulator {
@@ -15,6 +17,7 @@ struct ShortFloat {
     ShortFloat(float x) : bits(encode(x)) {}
     ShortFloat(double x) : bits(encode(x)) {}
     ShortFloat(int x) : bits(encode(x)) {}
+    ShortFloat(unsigned x) : bits(encode(x)) {}
     operator float() const { return decode(bits); }
 
     static constexpr int BIAS = (1 << (EXPONENT - 1)) - 1;
@@ -75,6 +78,11 @@ struct alignas(4) Pair {
     T x, y;
 };
 
+template <int EXPONENT, int MANTISSA>
+constexpr bool EXCHANGED<ShortFloat<EXPONENT, MANTISSA>> = true;
+template <typename T>
+constexpr bool EXCHANGED<Pair<T>> = true;
+
 // a · b + c, rounded once. The sum in double is rounded to odd, which leaves the next rounding as
 // if it were the only one (Boldo, Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
 inline double fused(double a, double b, double c) {
@@ -104,9 +112,17 @@ inline double fused(double a, double b, double c) {
         return a = a operation b;                                                           \
     }                                                                                       \
     EMULATOR_FOR_SHORT(T) T name(EMULATOR_SHORT a, EMULATOR_SHORT b) { return a operation b; } \
-    EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> name##2(                                      \
+    EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> operator operation(                           \
         ::emulator::Pair<EMULATOR_SHORT> a, ::emulator::Pair<EMULATOR_SHORT> b) {           \
         return {a.x operation b.x, a.y operation b.y};                                      \
+    }                                                                                       \
+    EMULATOR_FOR_SHORT(T) ::emulator::Pair<T>& operator operation##=(                       \
+        ::emulator::Pair<EMULATOR_SHORT>& a, ::emulator::Pair<EMULATOR_SHORT> b) {          \
+        return a = a operation b;                                                           \
+    }                                                                                       \
+    EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> name##2(                                      \
+        ::emulator::Pair<EMULATOR_SHORT> a, ::emulator::Pair<EMULATOR_SHORT> b) {           \
+        return a operation b;                                                               \
     }
 EMULATOR_SHORT_OPERATION(__hadd, +)
 EMULATOR_SHORT_OPERATION(__hsub, -)
@@ -118,7 +134,11 @@ EMULATOR_SHORT_OPERATION(__hdiv, /)
     EMULATOR_FOR_SHORT(T) bool operator operation(EMULATOR_SHORT a, EMULATOR_SHORT b) {     \
         return static_cast<float>(a) operation static_cast<float>(b);                       \
     }                                                                                       \
-    EMULATOR_FOR_SHORT(T) bool name(EMULATOR_SHORT a, EMULATOR_SHORT b) { return a operation b; }
+    EMULATOR_FOR_SHORT(T) bool name(EMULATOR_SHORT a, EMULATOR_SHORT b) { return a operation b; } \
+    EMULATOR_FOR_SHORT(T) bool operator operation(                                          \
+        ::emulator::Pair<EMULATOR_SHORT> a, ::emulator::Pair<EMULATOR_SHORT> b) {           \
+        return a.x operation b.x && a.y operation b.y;                                      \
+    }
 EMULATOR_SHORT_COMPARISON(__heq, ==)
 EMULATOR_SHORT_COMPARISON(__hne, !=)
 EMULATOR_SHORT_COMPARISON(__hlt, <)
@@ -151,6 +171,44 @@ EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> __hfma2(
     ::emulator::Pair<EMULATOR_SHORT> c) {
     return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)};
 }
+EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> operator-(::emulator::Pair<EMULATOR_SHORT> a) {
+    return {-a.x, -a.y};
+}
+EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> __hneg2(::emulator::Pair<EMULATOR_SHORT> a) { return -a; }
+
+// In float, and rounded.
+#define EMULATOR_SHORT_FUNCTION(name, result)                                               \
+    EMULATOR_FOR_SHORT(T) T h##name(EMULATOR_SHORT short_x) {                               \
+        const float x = short_x;                                                            \
+        return result;                                                                      \
+    }                                                                                       \
+    EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> h2##name(::emulator::Pair<EMULATOR_SHORT> a) { \
+        return {h##name(a.x), h##name(a.y)};                                                \
+    }
+EMULATOR_SHORT_FUNCTION(exp, ::expf(x))
+EMULATOR_SHORT_FUNCTION(exp2, ::exp2f(x))
+EMULATOR_SHORT_FUNCTION(log, ::logf(x))
+EMULATOR_SHORT_FUNCTION(log2, ::log2f(x))
+EMULATOR_SHORT_FUNCTION(log10, ::log10f(x))
+EMULATOR_SHORT_FUNCTION(sin, ::sinf(x))
+EMULATOR_SHORT_FUNCTION(cos, ::cosf(x))
+EMULATOR_SHORT_FUNCTION(sqrt, ::sqrtf(x))
+EMULATOR_SHORT_FUNCTION(rsqrt, 1.0f / ::sqrtf(x))
+EMULATOR_SHORT_FUNCTION(rcp, 1.0f / x)
+EMULATOR_SHORT_FUNCTION(floor, ::floorf(x))
+EMULATOR_SHORT_FUNCTION(ceil, ::ceilf(x))
+EMULATOR_SHORT_FUNCTION(trunc, ::truncf(x))
+EMULATOR_SHORT_FUNCTION(rint, ::rintf(x))
+#undef EMULATOR_SHORT_FUNCTION
+
+EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> __hmax2(
+    ::emulator::Pair<EMULATOR_SHORT> a, ::emulator::Pair<EMULATOR_SHORT> b) {
+    return {__hmax(a.x, b.x), __hmax(a.y, b.y)};
+}
+EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> __hmin2(
+    ::emulator::Pair<EMULATOR_SHORT> a, ::emulator::Pair<EMULATOR_SHORT> b) {
+    return {__hmin(a.x, b.x), __hmin(a.y, b.y)};
+}
 #undef EMULATOR_FOR_SHORT
 #undef EMULATOR_SHORT
 
@@ -161,6 +219,12 @@ EMULATOR_FOR_SHORT(T) ::emulator::Pair<T> __hfma2(
     inline T __float2##word(float x) { return x; }                                          \
     inline T __float2##word##_rn(float x) { return x; }                                     \
     inline T __double2##word(double x) { return x; }                                        \
+    inline T __int2##word##_rn(int x) { return x; }                                         \
+    inline T __uint2##word##_rn(unsigned x) { return x; }                                   \
+    inline int __##word##2int_rn(T x) { return __float2int_rn(x); }                         \
+    inline int __##word##2int_rz(T x) { return __float2int_rz(x); }                         \
+    inline unsigned __##word##2uint_rn(T x) { return __float2uint_rn(x); }                  \
+    inline unsigned __##word##2uint_rz(T x) { return __float2uint_rz(x); }                  \
     inline float __##word##2float(T x) { return x; }                                        \
     inline unsigned short __##word##_as_ushort(T x) { return x.bits; }                      \
     inline T __ushort_as_##word(unsigned short bits) { return T::of_bits(bits); }           \

@@ -1,0 +1,28 @@
+// What is a module's own, and not for the host's headers, which would act upon it: the last header
+// of a module.
+
+// As NVRTC has it for sm_90, the architecture whose code the emulator runs.
+#undef __CUDA_ARCH__
+#undef __CUDACC__
+#undef __CUDACC_RTC__
+#define __CUDA_ARCH__ 900
+#define __CUDACC__ 1
+#define __CUDACC_RTC__ 1
+
+// A matter of speed.
+#undef __noinline__
+#define __noinline__
+
+// As on the device, whatever <cassert> has made of it.
+#undef assert
+#define assert(...)                                                        \
+    ((__VA_ARGS__) ? static_cast<void>(0)                                  \
+                   : ::emulator::fail(EMULATOR_CALL("assert"),             \
+                                      "assertion failed: %s", #__VA_ARGS__))
+
+// What is assumed and not so has no meaning on the device.
+#undef __builtin_assume
+#define __builtin_assume(condition)                                               \
+    ((condition) ? static_cast<void>(0)                                           \
+                 : ::emulator::fail(EMULATOR_CALL("__builtin_assume"),            \
+                                    "what is assumed is not so: %s", #condition))

@@ -1,0 +1,68 @@
+"""Files of C++: their text, with comments and without, and the headers that they include."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from gpucnn.errors import BackendError
+
+_COMMENT_OR_LITERAL = re.compile(
+    r'R"(?P<end>[^()\\\s"]{0,16})\(.*?\)(?P=end)"|"(?:\\.|[^"\\\n])*"'
+    r"|'(?:\\.|[^'\\\n])'|//[^\n]*|/\*.*?\*/",
+    re.DOTALL,
+)
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
+
+
+@lru_cache(maxsize=256)
+def _read_version(path: Path, _modified: int) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def read_text(path: Path) -> str:
+    """The text of a kernel file or of a header.
+
+    Raises:
+        BackendError: it cannot be read.
+    """
+    try:
+        return _read_version(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise BackendError(f"the kernel file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BackendError(
+            f"the kernel file {path} is not UTF-8: byte {error.start} is "
+            f"{error.object[error.start]:#04x}; save it as UTF-8"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def without_comments(text: str) -> str:
+    """A text of C++ whose comments are gone, its lines where they were."""
+    return _COMMENT_OR_LITERAL.sub(_shown, text)
+
+
+def _shown(match: re.Match[str]) -> str:
+    found = match[0]
+    return " " + "\n" * found.count("\n") if found.startswith("/") else found
+
+
+def without_strings(text: str) -> str:
+    """A text of C++ without comments whose strings are empty, its lines where they were."""
+    return _COMMENT_OR_LITERAL.sub(lambda match: '""' + "\n" * match[0].count("\n"), text)
+
+
+@lru_cache(maxsize=256)
+def included(text: str) -> tuple[str, ...]:
+    """The names that a text of C++ includes, whatever the conditions."""
+    return tuple(_INCLUDE.findall(without_comments(text)))
+
+
+def find_header(name: str, path: Path, folders: Sequence[Path]) -> Path | None:
+    """Where a file finds a header: beside itself, or in one of the folders; None for nowhere."""
+    candidates = (Path(os.path.normpath(folder / name)) for folder in (path.parent, *folders))
+    return next((header for header in candidates if header.is_file()), None)
