@@ -43,7 +43,7 @@ _GNU = (
 )
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
 _SANITIZERS = (
-    "-fsanitize=address,undefined",
+    "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 )

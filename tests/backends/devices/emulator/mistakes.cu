@@ -351,3 +351,21 @@ __global__ void stores_overlap(const float* x, float* y) {
 __global__ void wrong_width(const float* x, float* y) {
     y[threadIdx.x] = __shfl_xor_sync(~0u, x[threadIdx.x], 1, 12);  // wrong_width
 }
+
+__global__ void casts_what_does_not_fit(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = static_cast<int>((x[0] + 1.0f) * 1e10f);  // casts_what_does_not_fit
+    }
+}
+
+__global__ void casts_a_negative_number(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = static_cast<unsigned>(x[0] - 5.0f);  // casts_a_negative_number
+    }
+}
+
+__global__ void casts_no_number(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = static_cast<int>(x[0] / x[0]);  // casts_no_number
+    }
+}

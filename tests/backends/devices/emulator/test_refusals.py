@@ -74,6 +74,9 @@ CASES = [
     ("stores_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of .* bytes|buffer-overflow"),
     ("misaligned_store", CHECKED, PLACE, "misaligned"),
     ("stores_overlap", RACE, ANYWHERE, "data race in global memory"),
+    ("casts_what_does_not_fit", SANITIZE, PLACE, "1e.10 is outside the range .* type 'int'"),
+    ("casts_a_negative_number", SANITIZE, PLACE, "-5 is outside the range .* type 'unsigned int'"),
+    ("casts_no_number", SANITIZE, PLACE, "nan is outside the range .* type 'int'"),
     ("wrong_width", EVERY, ANYWHERE, "width of 12; it must be a power of two up to 32"),
 ]
 
