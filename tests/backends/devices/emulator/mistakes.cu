@@ -22,6 +22,12 @@ __global__ void reads_out_of_bounds(const float* x, float* y) {
     }
 }
 
+__global__ void reads_far_out_of_bounds(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = x[2000000];  // reads_far_out_of_bounds
+    }
+}
+
 __global__ void leaves_shared_memory(const float* x, float* y) {
     __shared__ float tile[64];
     tile[threadIdx.x] = x[threadIdx.x];
@@ -36,6 +42,13 @@ __global__ void follows_a_null_pointer(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         const float* missing = x == y ? x : nullptr;
         y[0] = missing[1000];  // follows_a_null_pointer
+    }
+}
+
+__global__ void follows_a_wild_pointer(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        const size_t wild = static_cast<size_t>(x[0]) + 64;
+        y[0] = *reinterpret_cast<const float*>(wild);  // follows_a_wild_pointer
     }
 }
 
@@ -350,6 +363,14 @@ __global__ void stores_overlap(const float* x, float* y) {
 
 __global__ void wrong_width(const float* x, float* y) {
     y[threadIdx.x] = __shfl_xor_sync(~0u, x[threadIdx.x], 1, 12);  // wrong_width
+}
+
+__global__ void writes_what_was_not_given(const float* x, float* y) {
+    extern __shared__ float given[];
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        given[threadIdx.x] = x[0];  // writes_what_was_not_given
+        y[0] = given[threadIdx.x];
+    }
 }
 
 __global__ void casts_what_does_not_fit(const float* x, float* y) {

@@ -21,12 +21,22 @@ ANYWHERE = r"block \(\d+, 0, 0\), thread \(\d+, 0, 0\)"
 WRAPPERS = ("async_copy.cuh", "ldmatrix.cuh", "mma.cuh", "store.cuh")
 UNWRITTEN = "read of shared memory that this block has not written"
 UNWAITED = "read of shared memory whose asynchronous copy has not been waited for"
+
+
+def nearest(argument, element):
+    """What is said of an access that lies closest to an argument."""
+    named = rf"argument {argument} \(float32, 256 elements\)"
+    return f"in no array of this launch; the nearest is {named}, which has no element {element}"
+
+
 # Kernel, modes, place, what the message says. A sanitizer has words of its own.
 CASES = [
-    ("writes_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of 4 bytes|heap-buffer-overflow"),
-    ("reads_out_of_bounds", CHECKED, PLACE, "out-of-bounds read of 4 bytes|heap-buffer-overflow"),
+    ("writes_out_of_bounds", CHECKED, PLACE, f"write of 4 bytes .*{nearest(2, 256)}"),
+    ("reads_out_of_bounds", CHECKED, PLACE, f"out-of-bounds read of 4 bytes .*{nearest(1, -1)}"),
+    ("reads_far_out_of_bounds", CHECKED, PLACE, "in no array of this launch at"),
     ("leaves_shared_memory", SANITIZE, PLACE, "global-buffer-overflow|out of bounds"),
-    ("follows_a_null_pointer", EVERY, PLACE, "out of bounds|out-of-bounds|null pointer|SEGV"),
+    ("follows_a_null_pointer", EVERY, PLACE, "out of bounds|out-of-bounds|null pointer"),
+    ("follows_a_wild_pointer", EVERY, PLACE, "0x40, (which is out of bounds|in no array of)"),
     ("divides_by_zero", EVERY, PLACE, "division by zero"),
     ("misaligned_vector", CHECKED, PLACE, "misaligned"),
     ("reads_what_is_unwritten", RACE, PLACE.replace("3", "5", 1), UNWRITTEN),
@@ -56,11 +66,11 @@ CASES = [
     ("copy_to_global_memory", ("fast", "race"), PLACE, "where the block has no shared memory"),
     ("misaligned_copy", EVERY, PLACE, "misaligned read of 16 bytes"),
     ("misaligned_row", EVERY, ANYWHERE, "misaligned access of 16 bytes"),
-    ("copies_what_is_out_of_bounds", CHECKED, PLACE, "out-of-bounds read of 16 bytes"),
+    ("copies_what_is_out_of_bounds", CHECKED, PLACE, f"out-of-bounds read .*{nearest(1, 256)}"),
     ("copies_to_out_of_bounds", EVERY, PLACE, "no shared memory|out-of-bounds write of 16 bytes"),
     ("row_out_of_bounds", EVERY, PLACE, "no shared memory|out-of-bounds read of 16 bytes"),
-    ("counts_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of 4 bytes"),
-    ("copies_bytes_out_of_bounds", CHECKED, PLACE, "out-of-bounds write|heap-buffer-overflow"),
+    ("counts_out_of_bounds", CHECKED, PLACE, f"out-of-bounds write .*{nearest(2, 256)}"),
+    ("copies_bytes_out_of_bounds", CHECKED, PLACE, f"out-of-bounds write .*{nearest(2, 256)}"),
     ("bytes_without_a_barrier", RACE, ANYWHERE, f"data race in shared memory|{UNWRITTEN}"),
     ("counts_and_reads", RACE, ANYWHERE, "data race in global memory.*another block"),
     ("overwrites_what_is_copied", RACE, ANYWHERE, "that an asynchronous copy under way reads"),
@@ -74,6 +84,12 @@ CASES = [
     ("stores_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of .* bytes|buffer-overflow"),
     ("misaligned_store", CHECKED, PLACE, "misaligned"),
     ("stores_overlap", RACE, ANYWHERE, "data race in global memory"),
+    (
+        "writes_what_was_not_given",
+        EVERY,
+        PLACE,
+        "byte 12 of dynamic shared memory, of which the launch gave 0 bytes at",
+    ),
     ("casts_what_does_not_fit", SANITIZE, PLACE, "1e.10 is outside the range .* type 'int'"),
     ("casts_a_negative_number", SANITIZE, PLACE, "-5 is outside the range .* type 'unsigned int'"),
     ("casts_no_number", SANITIZE, PLACE, "nan is outside the range .* type 'int'"),
@@ -164,6 +180,40 @@ def test_launches_at_the_limits(kernels):
     device.launch(module["bounded"], (1, 1, 1), (64, 1, 1), 0, (y,))
     device.launch(module["unbounded"], (1, 1, 1), (32, 32, 1), 0, (y,))
     device.launch(module["large"], (1, 1, 1), (1, 1, 1), 199680, (y,))
+
+
+DYNAMIC = """
+__global__ void fills(float* y, int count) {
+    extern __shared__ float given[];
+    for (int i = 0; i < count; ++i) {
+        given[i] = y[0];
+    }
+}
+__global__ void reads(float* y, int place) {
+    extern __shared__ float given[];
+    y[0] = given[place];
+}
+"""
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_dynamic_shared_memory_ends_where_the_launch_says(kernels, mode):
+    device, module = kernels(DYNAMIC, mode)
+    y = device.asarray(np.zeros(1, np.float32))
+
+    def fill(given, count):
+        device.launch(module["fills"], (1, 1, 1), (1, 1, 1), given, (y, np.int32(count)))
+
+    for given, count in ((0, 0), (128, 32), (4096, 1024), (232448, 58112)):
+        fill(given, count)
+        wrong = f"byte {given} of dynamic shared memory, of which the launch gave {given} bytes"
+        if given < 232448 and (mode != "fast" or given == 0):
+            with pytest.raises(BackendError, match=rf"{wrong} at test\.cu:5$"):
+                fill(given, count + 1)
+    # What another launch has written there is not to be read.
+    if mode == "fast":
+        device.launch(module["reads"], (1, 1, 1), (1, 1, 1), 128, (y, np.int32(32)))
+        assert np.isnan(y[0])
 
 
 @pytest.mark.parametrize("mode", EVERY)

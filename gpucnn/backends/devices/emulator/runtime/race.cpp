@@ -15,6 +15,7 @@
 
 #include "launch.h"
 #include "shadow.h"
+#include "surroundings.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -228,16 +229,14 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (memory == nullptr && is_own(address, use != Use::READ)) {
         return;
     }
-    char message[160];
     if (address % alignment != 0) {
+        char message[160];
         snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
                  name, size, pointer);
         report(message);
     }
     if (memory == nullptr || !memory->holds(address + size - 1)) {
-        snprintf(message, sizeof message, "out-of-bounds %s of %zu bytes at %p, in no array of "
-                 "this launch", name, size, pointer);
-        report(message);
+        report(StrayAccess(name, size, pointer).text);
     }
     const Access access = record(use, instruction);
     if (use != Use::READ) {
@@ -259,7 +258,7 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.shared.clear();
     for (uint64_t i = 0; i < request.region_count; ++i) {
         checks.arrays[i].reset(request.regions[i].begin, request.regions[i].bytes,
-                               request.regions[i].element_bytes);
+                               std::min<size_t>(request.regions[i].element_bytes, MOST_GRANULE));
     }
     Extent extent = {reinterpret_cast<uintptr_t>(request.entry), 0, 0, 0, 0};
     dl_iterate_phdr(find_module, &extent);
@@ -315,8 +314,8 @@ void mark_pending(const void* address, size_t size, bool pending) {
 void check_bytes(const Call& call, const void*, const void* address, size_t size, Use use) {
     void* const begin = const_cast<void*>(address);
     if (__asan_region_is_poisoned(begin, size) != nullptr) {
-        fail(call, "out-of-bounds %s of %zu bytes at %p by %s",
-             use == Use::READ ? "read" : "write", size, address, call.name);
+        const StrayAccess access(use == Use::READ ? "read" : "write", size, address);
+        fail(call, "%s, by %s", access.text, call.name);
     }
 }
 

@@ -14,17 +14,21 @@ std::vector<Region>& regions_of_thread() {
 
 }  // namespace
 
+const std::vector<Region>& known_shared_regions() {
+    return regions_of_thread();
+}
+
 const std::vector<Region>& shared_regions(const LaunchRequest& request) {
     std::vector<Region>& regions = regions_of_thread();
     regions.clear();
     auto* anchor = static_cast<char*>(request.shared->anchor());
     for (uint64_t i = 0; i < request.variable_count; ++i) {
         const SharedVariable& variable = request.variables[i];
-        regions.push_back({anchor + variable.offset, variable.bytes, 1});
+        regions.push_back({anchor + variable.offset, variable.bytes, 1, "a shared variable"});
     }
     auto* dynamic = static_cast<char*>(request.shared->dynamic());
     if (dynamic != nullptr && request.shared_bytes > 0) {
-        regions.push_back({dynamic, request.shared_bytes, 1});
+        regions.push_back({dynamic, request.shared_bytes, 1, "dynamic shared memory"});
     }
     return regions;
 }
