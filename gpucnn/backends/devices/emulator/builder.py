@@ -45,6 +45,8 @@ _GNU = (
 # fast mode, where some convolutions would take 1.4 times as long.
 POISONED_LOCALS = ("-ftrivial-auto-var-init=pattern",)
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
+# Calls of these by a kernel go to runtime/allocation.cpp.
+_ALLOCATIONS = ("-Wl,--wrap=malloc,--wrap=_Znwm,--wrap=_Znam",)
 _SANITIZERS = (
     "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=all",
@@ -116,7 +118,7 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    return cache_key(*_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS)), *parts)
+    return cache_key(*_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _ALLOCATIONS)), *parts)
 
 
 class Builder:
@@ -236,6 +238,8 @@ class Builder:
             _run([*options, "-c", str(unit), "-o", str(compiled)], described)
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
+            if self.mode.checked:
+                linking += _ALLOCATIONS
             return _compile([*linking, str(compiled), "-shared"], described)
 
 

@@ -187,6 +187,17 @@ __global__ void copy_that_is_waited_for_by_half(const float* x, float* y) {
     y[blockIdx.x * 64 + threadIdx.x] = tile[1][threadIdx.x];  // copy_that_is_waited_for_by_half
 }
 
+__global__ void reads_what_another_copies(const float* x, float* y) {
+    __shared__ float tile[64];
+    if (blockIdx.x == 1 && threadIdx.x == 5) {
+        copy_async<4>(tile, x);  // reads_what_another_copies
+    }
+    __syncthreads();
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = tile[0];  // reads_what_another_copies
+    }
+}
+
 __global__ void copy_without_a_barrier(const float* x, float* y) {
     __shared__ __align__(16) float tile[64];
     copy_async<4>(&tile[threadIdx.x], x + threadIdx.x);
@@ -325,6 +336,15 @@ __device__ float deep(const float* x, int n) {  // recurses
     volatile float own[16] = {x[n % 256]};  // recurses
     const float below = n == 0 ? 0.0f : deep(x, n - 1);  // recurses
     return below + own[n % 16];
+}
+
+__global__ void allocates(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        volatile float* const own = new float[x[0] == 0.0f ? 4 : 5];  // allocates
+        own[3] = x[3];
+        y[0] = own[3];
+        delete[] own;
+    }
 }
 
 __global__ void recurses(const float* x, float* y) {

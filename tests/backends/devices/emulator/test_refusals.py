@@ -20,7 +20,8 @@ PLACE = r"block \(1, 0, 0\), thread \(3, 0, 0\)"
 ANYWHERE = r"block \(\d+, 0, 0\), thread \(\d+, 0, 0\)"
 WRAPPERS = ("async_copy.cuh", "ldmatrix.cuh", "mma.cuh", "store.cuh")
 UNWRITTEN = "read of shared memory that this block has not written"
-UNWAITED = "read of shared memory whose asynchronous copy has not been waited for"
+UNWAITED = "read of shared memory whose asynchronous copy, begun by {}, has not been waited for"
+OWN_UNWAITED = UNWAITED.format("this thread")
 
 
 def nearest(argument, element):
@@ -53,13 +54,19 @@ CASES = [
     ("masks_that_differ", EVERY, ANYWHERE, "0x0000000[37], but lane [01] waits|2, which has left"),
     ("lane_that_has_left", EVERY, ANYWHERE, "lane 3, which has left|thread .3, 0, 0. has left"),
     ("votes_and_shuffles", EVERY, ANYWHERE, "__shfl_sync|__ballot_sync"),
-    ("copy_that_is_not_waited_for", RACE, ANYWHERE, UNWAITED),
-    ("copy_that_is_waited_for_by_half", RACE, ANYWHERE, UNWAITED),
+    ("copy_that_is_not_waited_for", RACE, ANYWHERE, OWN_UNWAITED),
+    ("copy_that_is_waited_for_by_half", RACE, ANYWHERE, OWN_UNWAITED),
+    (
+        "reads_what_another_copies",
+        RACE,
+        PLACE,
+        UNWAITED.format(r"thread \(5, 0, 0\)"),
+    ),
     (
         "copy_without_a_barrier",
         RACE,
         ANYWHERE,
-        f"data race in shared memory|{UNWAITED}|{UNWRITTEN}",
+        f"data race in shared memory|{UNWAITED.format('thread .*')}|{UNWRITTEN}",
     ),
     ("copies_of_others_after_a_shuffle", RACE, ANYWHERE, "data race in shared memory"),
     ("reads_what_another_block_updates", RACE, ANYWHERE, "data race in global memory.*other block"),
@@ -77,6 +84,7 @@ CASES = [
     ("overwrites_what_others_copy", RACE, ANYWHERE, "that an asynchronous copy under way reads"),
     ("on_one_line", EVERY, ANYWHERE, "divergent barrier"),
     ("asserts", EVERY, PLACE, 'assertion failed: x.0. > 1.0f && "of x"'),
+    ("allocates", RACE, PLACE, r"new\[\]: race mode cannot follow what a kernel allocates"),
     ("recurses", ("fast", "race"), PLACE, "the thread's stack of 1024 KiB is full"),
     ("recurses", SANITIZE, PLACE, "stack-overflow"),
     ("large_array", ("fast", "race"), ANYWHERE, "the thread's stack of 1024 KiB is full"),
@@ -161,6 +169,8 @@ __global__ void large(float* y) {
         ("unbounded", (1, 1, 1), (1, 1, 65), 0, r"1 to \(1024, 1024, 64\)"),
         ("unbounded", (1, 1, 1), (0, 1, 1), 0, r"a block of \(0, 1, 1\)"),
         ("unbounded", (1, 65536, 1), (1, 1, 1), 0, r"a grid of \(1, 65536, 1\); a GPU allows"),
+        ("unbounded", (1, 1), (1, 1, 1), 0, r"a grid of \(1, 1\); it takes three numbers"),
+        ("unbounded", (1, 1, 1), (32,), 0, r"a block of \(32,\); it takes three numbers"),
         ("unbounded", (2**31, 1, 1), (1, 1, 1), 0, "a grid of"),
         ("unbounded", (1, 1, 1), (1, 1, 1), 232449, "0 bytes of static and 232449 of dynamic"),
         ("large", (1, 1, 1), (1, 1, 1), 199681, "32768 bytes of static and 199681 of dynamic"),

@@ -145,6 +145,21 @@ def test_spellings_of_a_kernel(kernels, text):
     assert first_of(device, module, "k") == [1]
 
 
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_shared_objects_have_no_constructors(kernels, mode):
+    """A GPU's compiler refuses them too."""
+    text = """struct Count {
+        float value;
+        __device__ Count() : value(threadIdx.x) {}
+    };
+    __global__ void k(float* y) {
+        __shared__ Count count;
+        y[0] = count.value;
+    }"""
+    with pytest.raises(BackendError, match=r"test\.cu:6:\d+: .*does not have a constant init"):
+        kernels(text, mode)
+
+
 def test_kernels_of_the_same_name_in_c(emulators, tmp_path):
     device = emulators["fast"]
     text = 'extern "C" __global__ void k(float* y) { y[0] = VALUE; }'

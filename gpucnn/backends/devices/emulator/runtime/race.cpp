@@ -90,21 +90,35 @@ bool at_odds(const Access& earlier, const Access& later) {
            !is_in_order(earlier, later);
 }
 
-[[noreturn]] void report_race(const Access& earlier, const Access& later, const char* this_kind,
-                              const char* kind, bool shared) {
-    char who[96];
-    if (earlier.block != later.block) {
-        snprintf(who, sizeof who, "another block");
-    } else if (earlier.warp == SEVERAL_WARPS || (earlier.lanes & (earlier.lanes - 1)) != 0) {
-        snprintf(who, sizeof who, "several threads");
-    } else {
-        const uint3 index = this_runner().index(
-            earlier.warp * WARP + static_cast<unsigned>(__builtin_ctz(earlier.lanes)));
-        snprintf(who, sizeof who, "thread (%u, %u, %u)", index.x, index.y, index.z);
+// Who made an access, as the running thread sees it.
+struct Maker {
+    explicit Maker(const Access& access) {
+        if (access.block != checks.block) {
+            snprintf(text, sizeof text, "another block");
+            return;
+        }
+        if (access.warp == SEVERAL_WARPS || (access.lanes & (access.lanes - 1)) != 0) {
+            snprintf(text, sizeof text, "several threads");
+            return;
+        }
+        const BlockRunner& runner = this_runner();
+        const unsigned thread =
+            access.warp * WARP + static_cast<unsigned>(__builtin_ctz(access.lanes));
+        const uint3 index = runner.index(thread);
+        if (thread == runner.current()) {
+            snprintf(text, sizeof text, "this thread");
+        } else {
+            snprintf(text, sizeof text, "thread (%u, %u, %u)", index.x, index.y, index.z);
+        }
     }
+    char text[96];
+};
+
+[[noreturn]] void report_race(
+    const Access& earlier, const char* this_kind, const char* kind, bool shared) {
     char message[256];
     snprintf(message, sizeof message, "data race in %s: this %s and the %s by %s, unordered",
-             shared ? "shared memory" : "global memory", this_kind, kind, who);
+             shared ? "shared memory" : "global memory", this_kind, kind, Maker(earlier).text);
     report(message, &earlier);
 }
 
@@ -132,9 +146,10 @@ Access joined(const Access& earlier, const Access& access) {
 
 void refuse_pending(const Memory& memory, const Word& word, const char* kind) {
     if (memory.shared && word.pending) {
-        char message[128];
+        char message[256];
         snprintf(message, sizeof message,
-                 "%s of shared memory whose asynchronous copy has not been waited for", kind);
+                 "%s of shared memory whose asynchronous copy, begun by %s, has not been waited "
+                 "for", kind, Maker(word.write).text);
         report(message, &word.write);
     }
 }
@@ -157,7 +172,7 @@ void read_word(const Memory& memory, Word& word, const Access& access) {
     refuse_unwritten(memory, word);
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(*write, access, "read", "write", memory.shared);
+            report_race(*write, "read", "write", memory.shared);
         }
     }
     keep(word.read, word.earlier_read, access);
@@ -171,12 +186,12 @@ void write_word(const Memory& memory, Word& word, const Access& access) {
     }
     for (const Access* read : {&word.read, &word.earlier_read}) {
         if (at_odds(*read, access)) {
-            report_race(*read, access, "write", "read", memory.shared);
+            report_race(*read, "write", "read", memory.shared);
         }
     }
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(*write, access, "write", "write", memory.shared);
+            report_race(*write, "write", "write", memory.shared);
         }
     }
     keep(word.write, word.earlier_write, access);
