@@ -118,7 +118,9 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    return cache_key(*_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _ALLOCATIONS)), *parts)
+    return cache_key(
+        *_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _ALLOCATIONS)), *parts
+    )
 
 
 class Builder:

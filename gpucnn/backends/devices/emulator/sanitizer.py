@@ -29,7 +29,7 @@ from gpucnn.errors import BackendError
 
 _REFUSED = 1
 _ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:exitcode=99",
+    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:redzone=2048:exitcode=99",
     "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
 }
 _WHERE = re.compile(r"^emulator: (kernel .*)$", re.MULTILINE)
@@ -40,6 +40,14 @@ _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
 # what else the memory has been.
 _STRAY = ("heap-buffer-overflow", "heap-use-after-free", "use-after-poison", "SEGV")
 _ACCESS = re.compile(r"^emulator: (?P<what>out-of-bounds .*)$", re.MULTILINE)
+_GLOBAL = re.compile(
+    r"is located (?P<away>\d+) bytes (?:to the )?(?P<side>left|right|before|after) (?:of )?"
+    r"global variable '(?:.*::)?(?P<name>[^':]+)' .* of size (?P<bytes>\d+)"
+)
+_LOCAL = re.compile(
+    r"\[(?P<begin>\d+), (?P<end>\d+)\) '(?P<name>[^']+)'.* "
+    r"<== Memory access at offset (?P<place>\d+)"
+)
 _SIZE = re.compile(r"^(?P<size>(READ|WRITE) of size \d+)", re.MULTILINE)
 _STACK = re.compile(r"^ +#0 .*(?:\n +#\d+ .*)*", re.MULTILINE)
 _FRAME = re.compile(r" (?P<file>[^\s:]+):(?P<line>\d+)(?::\d+)?$", re.MULTILINE)
@@ -160,13 +168,33 @@ def _described(kernel: LoadedKernel, status: int, report: str) -> str:
         first = SourceLine(undefined["file"], undefined["line"])
         return f"{thread}: {undefined['what']}{_at(kernel, [first, *_stack(report)])}"
     if address := _ADDRESS.search(report):
-        size = _SIZE.search(report)
-        what = f"{address['what']}{f', {size[1].lower()}' if size else ''}"
-        access = _ACCESS.search(report)
-        if access and address["what"] in _STRAY:
-            what = access["what"]
-        return f"{thread}: {what}{_at(kernel, _stack(report))}"
+        return f"{thread}: {_access(address['what'], report)}{_at(kernel, _stack(report))}"
     return f"{thread}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+
+
+def _access(kind: str, report: str) -> str:
+    """What the address sanitizer has found, in the emulator's words where it has any."""
+    size, access = _SIZE.search(report), _ACCESS.search(report)
+    if access and (near := _near_variable(report)):
+        return f"{access['what'].partition(' at 0x')[0]}, {near}"
+    if access and kind in _STRAY:
+        return access["what"]
+    return f"{kind}{f', {size[1].lower()}' if size else ''}"
+
+
+def _near_variable(report: str) -> str:
+    """How far from which variable an access lies, in words; empty where it is near none."""
+    if near := min(_GLOBAL.finditer(report), key=lambda found: int(found["away"]), default=None):
+        away, size = int(near["away"]), int(near["bytes"])
+        is_before = near["side"] in ("left", "before")
+    elif near := _LOCAL.search(report):
+        begin, end, place = (int(near[key]) for key in ("begin", "end", "place"))
+        is_before, size = place < begin, end - begin
+        away = begin - place if is_before else place - end
+    else:
+        return ""
+    where = "before" if is_before else "beyond the end of"
+    return f"{away} bytes {where} {near['name']}, a variable of {size} bytes"
 
 
 def _refused(kernel: LoadedKernel, report: str) -> str:

@@ -22,6 +22,12 @@ __global__ void reads_out_of_bounds(const float* x, float* y) {
     }
 }
 
+__global__ void reads_a_row_out_of_bounds(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = x[256 + 50];  // reads_a_row_out_of_bounds
+    }
+}
+
 __global__ void reads_far_out_of_bounds(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         y[0] = x[2000000];  // reads_far_out_of_bounds
@@ -36,6 +42,29 @@ __global__ void leaves_shared_memory(const float* x, float* y) {
         tile[64 + blockDim.y] = x[0];  // leaves_shared_memory
     }
     y[blockIdx.x * blockDim.x + threadIdx.x] = tile[threadIdx.x];
+}
+
+__device__ __attribute__((noinline)) void set(float* tile, int i) {
+    tile[i] = 1.0f;  // overruns_shared_memory
+}
+
+__global__ void overruns_shared_memory(const float* x, float* y) {
+    __shared__ float tile[64];
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        set(tile, 65);
+    }
+    y[0] = tile[0];
+}
+
+__device__ __attribute__((noinline)) float get(const float* own, int i) {
+    return own[i];  // underruns_a_local_array
+}
+
+__global__ void underruns_a_local_array(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        float own[4] = {x[0], x[1], x[2], x[3]};
+        y[0] = get(own, -2);
+    }
 }
 
 __global__ void follows_a_null_pointer(const float* x, float* y) {

@@ -34,8 +34,21 @@ def nearest(argument, element):
 CASES = [
     ("writes_out_of_bounds", CHECKED, PLACE, f"write of 4 bytes .*{nearest(2, 256)}"),
     ("reads_out_of_bounds", CHECKED, PLACE, f"out-of-bounds read of 4 bytes .*{nearest(1, -1)}"),
+    ("reads_a_row_out_of_bounds", CHECKED, PLACE, f"read of 4 bytes .*{nearest(1, 306)}"),
     ("reads_far_out_of_bounds", CHECKED, PLACE, "in no array of this launch at"),
     ("leaves_shared_memory", SANITIZE, PLACE, "global-buffer-overflow|out of bounds"),
+    (
+        "overruns_shared_memory",
+        SANITIZE,
+        PLACE,
+        "out-of-bounds write of 4 bytes, 4 bytes beyond the end of tile, a variable of 256 bytes",
+    ),
+    (
+        "underruns_a_local_array",
+        SANITIZE,
+        PLACE,
+        "out-of-bounds read of 4 bytes, 8 bytes before own, a variable of 16 bytes",
+    ),
     ("follows_a_null_pointer", EVERY, PLACE, "out of bounds|out-of-bounds|null pointer"),
     ("follows_a_wild_pointer", EVERY, PLACE, "0x40, (which is out of bounds|in no array of)"),
     ("divides_by_zero", EVERY, PLACE, "division by zero"),
