@@ -28,6 +28,12 @@ __global__ void reads_a_row_out_of_bounds(const float* x, float* y) {
     }
 }
 
+__global__ void reads_where_another_array_might_be(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = x[256 + 150];  // reads_where_another_array_might_be
+    }
+}
+
 __global__ void reads_far_out_of_bounds(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         y[0] = x[2000000];  // reads_far_out_of_bounds
