@@ -428,6 +428,15 @@ __global__ void writes_what_was_not_given(const float* x, float* y) {
     }
 }
 
+__global__ void copies_to_what_was_not_given(const float* x, float* y) {
+    extern __shared__ float given[];
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        copy_async<4>(&given[1], x);  // copies_to_what_was_not_given
+        wait_for_all_copies();
+        y[0] = given[1];
+    }
+}
+
 __global__ void casts_what_does_not_fit(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         y[0] = static_cast<int>((x[0] + 1.0f) * 1e10f);  // casts_what_does_not_fit

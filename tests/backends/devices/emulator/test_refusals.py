@@ -112,6 +112,12 @@ CASES = [
         PLACE,
         "byte 12 of dynamic shared memory, of which the launch gave 0 bytes at",
     ),
+    (
+        "copies_to_what_was_not_given",
+        EVERY,
+        PLACE,
+        "byte 4 of dynamic shared memory, of which the launch gave 0 bytes",
+    ),
     ("casts_what_does_not_fit", SANITIZE, PLACE, "1e.10 is outside the range .* type 'int'"),
     ("casts_a_negative_number", SANITIZE, PLACE, "-5 is outside the range .* type 'unsigned int'"),
     ("casts_no_number", SANITIZE, PLACE, "nan is outside the range .* type 'int'"),

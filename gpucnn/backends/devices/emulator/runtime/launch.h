@@ -62,6 +62,20 @@ const std::vector<Region>& shared_regions(const LaunchRequest& request);
 // The same, of the launch that this thread works on.
 const std::vector<Region>& known_shared_regions();
 
+// Around a launch's work on a thread of the host: dynamic shared memory behind what the launch gave
+// is poison. If it gave none, it cannot be accessed at all.
+class DynamicGuard {
+public:
+    explicit DynamicGuard(const LaunchRequest& request);
+    ~DynamicGuard();
+    DynamicGuard(const DynamicGuard&) = delete;
+    DynamicGuard& operator=(const DynamicGuard&) = delete;
+
+private:
+    char* begin_ = nullptr;
+    size_t bytes_ = 0;
+};
+
 // An access of these bytes, of whatever alignment, by the kernel's call that returns to
 // `instruction`.
 void check_bytes(

@@ -1,11 +1,6 @@
 #include "surroundings.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 namespace emulator {
 
@@ -96,49 +91,5 @@ bool is_beyond_dynamic(const void* address, char* text, size_t text_bytes) {
              static_cast<unsigned long long>(known_launch->shared_bytes));
     return true;
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-
-// The sanitizer is told in sanitize_main.cpp what is not to be accessed, to the byte.
-DynamicGuard::DynamicGuard(const LaunchRequest&) {}
-DynamicGuard::~DynamicGuard() {}
-
-#else
-
-namespace {
-
-// Poison behind what a launch gave, in bytes.
-constexpr size_t MARGIN = 1024;
-
-}  // namespace
-
-// Undone with each launch: the memory is the C library's, which may use it for something else when
-// the thread or the module has gone. It takes longer than many a launch, so it is left to launches
-// that forgot the bytes.
-DynamicGuard::DynamicGuard(const LaunchRequest& request) {
-    auto* dynamic = static_cast<char*>(request.shared->dynamic());
-    if (dynamic == nullptr) {
-        return;
-    }
-    const size_t rest = DYNAMIC_SHARED_BYTES - request.shared_bytes;
-    memset(dynamic + request.shared_bytes, POISON, std::min(rest, MARGIN));
-    if (request.shared_bytes == 0) {
-        const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-        const size_t bytes = DYNAMIC_SHARED_BYTES / page * page;
-        // Fails where pages are so large that the array does not begin with one.
-        if (mprotect(dynamic, bytes, PROT_NONE) == 0) {
-            begin_ = dynamic;
-            bytes_ = bytes;
-        }
-    }
-}
-
-DynamicGuard::~DynamicGuard() {
-    if (begin_ != nullptr) {
-        mprotect(begin_, bytes_, PROT_READ | PROT_WRITE);
-    }
-}
-
-#endif
 
 }  // namespace emulator

@@ -21,18 +21,4 @@ struct StrayAccess {
 // How many bytes of dynamic shared memory the launch gave, if the address lies behind them.
 bool is_beyond_dynamic(const void* address, char* text, size_t text_bytes);
 
-// Around a launch's work on a thread of the host: dynamic shared memory behind what the launch gave
-// is poison. If it gave none, it cannot be accessed at all.
-class DynamicGuard {
-public:
-    explicit DynamicGuard(const LaunchRequest& request);
-    ~DynamicGuard();
-    DynamicGuard(const DynamicGuard&) = delete;
-    DynamicGuard& operator=(const DynamicGuard&) = delete;
-
-private:
-    char* begin_ = nullptr;
-    size_t bytes_ = 0;
-};
-
 }  // namespace emulator
