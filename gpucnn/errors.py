@@ -38,10 +38,17 @@ class NonFiniteError(GpucnnError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A closing sentence for an error about ``word``: the nearest known one, or all of them."""
+    """A closing sentence for an error about ``word``: the nearest known one, or all of them.
+
+    Where none is near, those that contain the word, if there are any.
+    """
     names = sorted(known)
-    near = nearest(word, names)
-    return f'did you mean "{near}"?' if near else "known: " + ", ".join(names)
+    if near := nearest(word, names):
+        return f'did you mean "{near}"?'
+    around = [name for name in names if len(word) > 2 and word in name]
+    if len(around) == 1:
+        return f'did you mean "{around[0]}"?'
+    return f"did you mean one of {', '.join(around)}?" if around else "known: " + ", ".join(names)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -16,7 +16,8 @@ def expected(problem):
     arguments = problem.arguments
     outcome = {name: (v, 0.0) for name, v in arguments.items() if isinstance(v, np.ndarray)}
     if not _is_held_back(problem):
-        outcome |= globals()[problem.operation.name](dict(arguments))
+        with np.errstate(all="ignore"):  # of values that are not finite
+            outcome |= globals()[problem.operation.name](dict(arguments))
     # An array under two names was worked on in place: whichever name its result has.
     results = problem.operation.results
     for name, value in arguments.items():
@@ -219,7 +220,8 @@ def leaky_relu_input_grad(a):
 
 
 def sigmoid_forward(a):
-    return {"y": _pair(oracle.sigmoid(track(a["x"], FLOAT)))}
+    x = np.clip(a["x"], -200, 200)  # beyond that it is 0 or 1 for any float32
+    return {"y": _pair(oracle.sigmoid(track(x, FLOAT)))}
 
 
 def sigmoid_input_grad(a):
@@ -288,12 +290,17 @@ def channel_sum(a):
 # Losses
 
 
+def _logits(a):
+    """With a very small number for −∞, whose exponential is 0 too."""
+    return track(np.maximum(a["logits"], -1e4), FLOAT)
+
+
 def softmax(a):
-    return {"probabilities": _pair(oracle.softmax(track(a["logits"], FLOAT)))}
+    return {"probabilities": _pair(oracle.softmax(_logits(a)))}
 
 
 def softmax_cross_entropy_forward(a):
-    logits = track(np.maximum(a["logits"], -1e4), FLOAT)  # as −∞, whose exponential is 0
+    logits = _logits(a)
     losses = oracle.softmax_cross_entropy(logits, a["labels"], a["label_smoothing"])
     return {"losses": _pair(losses), "probabilities": _pair(oracle.softmax(logits))}
 

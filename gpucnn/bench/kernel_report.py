@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpucnn.bench.kernels import KernelBenchmark, Measurement
+from gpucnn.bench.kernels import KernelBenchmark
+from gpucnn.bench.measurement import Failure, Measurement
 
 _LAYOUTS = {"torch, contiguous": "NCHW", "torch, channels_last": "NHWC"}
 """PyTorch's memory formats, as what lies behind what."""
 
 
 def table_of(
-    measurements: Sequence[Measurement],
+    measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
 ) -> tuple[Sequence[str], list[tuple[str, list[str]]]]:
     """Titles, and rows below the names of their problems; PyTorch's columns only if it ran.
 
@@ -20,7 +21,10 @@ def table_of(
     header = ["operation", "median", "spread", measurements[0].ceilings.unit[0], "GB/s", "ceiling"]
     if any(one.torch for one in measurements):
         header += ["torch", "layout", "ratio"]
-    return header, [(measurement.problem.name, _row(measurement)) for measurement in measurements]
+    rows = [(measurement.problem.name, _row(measurement)) for measurement in measurements]
+    rows += [(failure.problem.name, _failed(failure, len(header))) for failure in failures]
+    order = list(dict.fromkeys(name for name, _ in rows))
+    return header, sorted(rows, key=lambda row: order.index(row[0]))
 
 
 def legend(measurements: Sequence[Measurement]) -> str:
@@ -61,3 +65,8 @@ def _row(one: Measurement) -> list[str]:
     if best is not None:
         row += [duration(best.median), _LAYOUTS[best.name], f"{one.ratio:.2f}"]
     return row
+
+
+def _failed(failure: Failure, columns: int) -> list[str]:
+    operation = f"{failure.problem.operation} {failure.variant}".rstrip()
+    return [operation, "failed"] + [""] * (columns - 2)

@@ -6,22 +6,24 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
 from functools import cached_property
-from itertools import cycle
-from typing import Any
+from itertools import chain, cycle
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gpucnn.backends.base import Backend
+from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import check_used
+from gpucnn.backends.devices.source import KernelSource, check_used
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
 from gpucnn.bench.ceilings import Ceilings
+from gpucnn.bench.measurement import Failure, Measurement
 from gpucnn.bench.problems import Problem
 from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
@@ -35,81 +37,13 @@ _TARGET = 1e-3
 """Seconds between two readings of the clock."""
 _MOST_RUNS = 200
 _FEWEST_REPETITIONS = 3
+_LAUNCH_LIMIT = 10.0
+"""Seconds that a launch may take, at least, on a device that can end one; and then the rest of its
+operation is left out."""
+_SLOWEST = 1000
+"""And so many times as long as the ceilings allow."""
 
-
-@dataclass(frozen=True)
-class Measurement:
-    """One variant of one problem.
-
-    Attributes:
-        problem: what was timed.
-        variant: whose kernels; empty where the operation has only one.
-        is_chosen: whether the backend takes this variant by itself.
-        ours: our time.
-        torch: PyTorch's, in each memory format that makes a difference; empty without PyTorch.
-        ceilings: the device's.
-    """
-
-    problem: Problem
-    variant: str
-    is_chosen: bool
-    ours: Timing
-    torch: tuple[Timing, ...]
-    ceilings: Ceilings
-
-    @property
-    def flop_rate(self) -> float:
-        """Operations a second."""
-        return self.problem.flops / (self.ours.median / 1e3)
-
-    @property
-    def flop_rate_a_core(self) -> float | None:
-        """The same of each of the CPU's cores; None on a GPU."""
-        cores = self.ceilings.cores
-        return self.flop_rate / cores if cores else None
-
-    @property
-    def byte_rate(self) -> float:
-        """Bytes a second, of those that have to be moved."""
-        return self.problem.traffic / (self.ours.median / 1e3)
-
-    @property
-    def share(self) -> float:
-        """Of the rate that the ceilings allow: 1 is as fast as the device can be."""
-        least = self.ceilings.seconds(self.problem.flops, self.problem.traffic)
-        return least / (self.ours.median / 1e3)
-
-    @property
-    def best_torch(self) -> Timing | None:
-        """PyTorch's faster memory format."""
-        return min(self.torch, key=lambda timing: timing.median, default=None)
-
-    @property
-    def ratio(self) -> float | None:
-        """Our time over PyTorch's best: below 1 we are faster."""
-        best = self.best_torch
-        return None if best is None else self.ours.median / best.median
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, times in milliseconds."""
-        best, a_core = self.best_torch, self.flop_rate_a_core
-        return {
-            "problem": self.problem.name,
-            "operation": self.problem.operation,
-            "shape": self.problem.shape_text,
-            "variant": self.variant,
-            "chosen": self.is_chosen,
-            "flops": self.problem.flops,
-            "traffic_bytes": self.problem.traffic,
-            "ours": asdict(self.ours),
-            "tflops": self.flop_rate / 1e12,
-            "gflops_a_core": None if a_core is None else a_core / 1e9,
-            "gb_per_second": self.byte_rate / 1e9,
-            "share_of_ceiling": self.share,
-            "torch": {timing.name: asdict(timing) for timing in self.torch},
-            "torch_best": None if best is None else best.name,
-            "ratio": self.ratio,
-        }
+_T = TypeVar("_T")
 
 
 class KernelBenchmark:
@@ -123,6 +57,9 @@ class KernelBenchmark:
         repetitions: that count, of each contestant.
         budget: seconds for all repetitions of a contestant; a slow one has fewer of them.
         time_limit: seconds after which no further problem is begun; None for none.
+
+    Attributes:
+        failures: what could not be measured, in order.
     """
 
     def __init__(
@@ -142,6 +79,37 @@ class KernelBenchmark:
         self.repetitions = repetitions
         self.budget = budget
         self.time_limit = time_limit
+        self.failures: list[Failure] = []
+        self._late: set[tuple[str, str]] = set()
+
+    def launching_own(
+        self, problems: Sequence[Problem], variants: Sequence[str] = ()
+    ) -> dict[Problem, set[str]]:
+        """The problems that launch files of the backend's own folder of kernels, and which files.
+
+        Raises:
+            BackendError: none does.
+        """
+        backend = self.backend
+        assert isinstance(backend, KernelBackend) and backend.kernels is not None
+        limits, folder = backend.device.limits, backend.kernels
+        sources = {each: self._sources(limits, each, variants) for each in problems}
+        check_used(chain.from_iterable(sources.values()), folder)
+        own = {
+            problem: {source.file for source in used if (folder / source.file).is_file()}
+            for problem, used in sources.items()
+        }
+        return {problem: files for problem, files in own.items() if files}
+
+    def _sources(
+        self, limits: DeviceLimits, problem: Problem, variants: Sequence[str]
+    ) -> tuple[KernelSource, ...]:
+        """What a problem has compiled, of our own kernels."""
+        device = PlanningDevice(limits)
+        planner = KernelBackend(device)
+        arrays = [planner.empty(shape) for shape in problem.input_shapes()]
+        run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
+        return device.sources
 
     def measure_all(
         self,
@@ -151,14 +119,15 @@ class KernelBenchmark:
     ) -> list[Measurement]:
         """Compiles what the problems need, then measures one after the other, while there is time.
 
+        What fails is kept in ``failures``, and the next is measured.
+
         Args:
             problems: what to time.
             variants: only these; none for all.
             after_each: called after each problem with all that was measured so far.
 
         Raises:
-            BackendError: no problem can be done by such a variant, or none launches a kernel of
-                the backend's own folder of them.
+            BackendError: no problem can be done by such a variant.
         """
         known = {name for problem in problems for name in self.variants(problem)} - {""}
         for variant in variants:
@@ -168,15 +137,28 @@ class KernelBenchmark:
                     + (did_you_mean(variant, known) if known else "they have one kernel each")
                 )
         begin = time.monotonic()
-        self.backend.compile_ahead(lambda planner: self._run_all(planner, problems, variants))
+        with suppress(BackendError):  # of what does not compile, which its problem will find
+            self.backend.compile_ahead(lambda planner: self._run_all(planner, problems, variants))
         measured: list[Measurement] = []
         for problem in tqdm(problems, "measuring", leave=False, disable=None):
             spent = time.monotonic() - begin
-            if measured and self.time_limit is not None and spent > self.time_limit:
+            begun = measured or self.failures
+            if begun and self.time_limit is not None and spent > self.time_limit:
                 break
+            failed = len(self.failures)
             measured += self.measure(problem, variants)
             after_each(measured)
+            if len(self.failures) > failed and not self._answers():
+                break
         return measured
+
+    def _answers(self) -> bool:
+        """Whether the device goes on after a failure: a GPU does not."""
+        try:
+            self.backend.synchronise()
+        except BackendError:
+            return False
+        return True
 
     @cached_property
     def _environment(self) -> dict[str, Any]:
@@ -194,10 +176,13 @@ class KernelBenchmark:
                 "cores": self.ceilings.cores or None,
             },
             "measurements": [measurement.as_json() for measurement in measurements],
+            "failures": [failure.as_json() for failure in self.failures],
         }
 
     def measure(self, problem: Problem, variants: Sequence[str] = ()) -> list[Measurement]:
         """Times all variants that can do the problem, and PyTorch, in turns.
+
+        A variant that fails is left out, and noted in ``failures``.
 
         Args:
             problem: what to time.
@@ -208,9 +193,18 @@ class KernelBenchmark:
             return []
         # Drawn once: on the host that takes longer than all that is measured.
         arrays = problem.draw()
-        ours = self._ours(problem, wanted, arrays)
+        self._limit_launches(problem)
+        ours = self._attempt(problem, "", lambda: self._ours(problem, wanted, arrays)) or {}
+        ours = {name: run for name, run in ours.items() if self._works(problem, name, run)}
+        if not ours:
+            return []
         theirs = self._theirs(problem, arrays)
-        timings = {timing.name: timing for timing in self._time({**ours, **theirs})}
+        for run in theirs.values():
+            run()
+        measured = self._attempt(problem, "", lambda: self._time({**ours, **theirs})) or []
+        if not measured:
+            return []
+        timings = {timing.name: timing for timing in measured}
         torch = tuple(timings[name] for name in theirs)
         return [
             Measurement(
@@ -224,6 +218,33 @@ class KernelBenchmark:
             for name in ours
         ]
 
+    def _works(self, problem: Problem, variant: str, run: Run) -> bool:
+        """Whether the first run of a variant comes to its end."""
+
+        def finish() -> bool:
+            run()
+            self.backend.synchronise()
+            return True
+
+        return bool(self._attempt(problem, variant, finish))
+
+    def _attempt(self, problem: Problem, variant: str, do: Callable[[], _T]) -> _T | None:
+        """What it gives; None where it fails, of which is taken note."""
+        start = time.monotonic()
+        try:
+            return do()
+        except BackendError as error:
+            self.failures.append(Failure(problem, variant, str(error)))
+            if time.monotonic() - start >= _LAUNCH_LIMIT:
+                self._late.add((problem.operation, variant))
+            return None
+
+    def _limit_launches(self, problem: Problem) -> None:
+        """Lets a launch take many times as long as the slowest of kernels needs."""
+        if isinstance(self.backend, KernelBackend):
+            least = self.ceilings.seconds(problem.flops, problem.traffic)
+            self.backend.device.time_limit = _LAUNCH_LIMIT + _SLOWEST * least
+
     def variants(self, problem: Problem) -> tuple[str, ...]:
         """The variants that can do the problem on this backend, its own choice first."""
         if isinstance(self.backend, KernelBackend):
@@ -231,7 +252,11 @@ class KernelBenchmark:
         return ("",)
 
     def _wanted(self, problem: Problem, variants: Sequence[str]) -> list[str]:
-        return [name for name in self.variants(problem) if not variants or name in variants]
+        return [
+            name
+            for name in self.variants(problem)
+            if (not variants or name in variants) and (problem.operation, name) not in self._late
+        ]
 
     def _run_all(
         self, planner: Backend, problems: Sequence[Problem], variants: Sequence[str]
@@ -239,12 +264,10 @@ class KernelBenchmark:
         """These variants of every problem once, on a backend that only takes note."""
         for problem in problems:
             arrays = [planner.empty(shape) for shape in problem.input_shapes()]
-            if self._sets(problem) > 1:
-                _copy(planner, arrays)
-            run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
-        if isinstance(planner, KernelBackend) and planner.kernels is not None:
-            assert isinstance(planner.device, PlanningDevice)
-            check_used(planner.device.sources, planner.kernels)
+            with suppress(BackendError):  # of a kernel that a file of the user's lacks
+                if self._sets(problem) > 1:
+                    _copy(planner, arrays)
+                run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
 
     def _ours(
         self, problem: Problem, variants: Sequence[str], arrays: Sequence[NDArray[np.float32]]
@@ -287,7 +310,6 @@ class KernelBenchmark:
     def _time(self, contestants: dict[str, Run]) -> list[Timing]:
         once = {}
         for name, run in contestants.items():
-            run()
             once[name] = max(self.clock.seconds(run), 1e-7)
         times = {
             name: max(1, min(_MOST_RUNS, math.ceil(_TARGET / seconds)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.bench.ceilings import Ceilings
-from gpucnn.bench.kernels import Measurement
+from gpucnn.bench.measurement import Measurement
 from gpucnn.plotting import import_pyplot
 
 _FAMILIES = tuple(kind.__module__.rpartition(".")[2] for kind in Backend.__bases__)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.kernels_folder import check_folder, kernels_option
+from gpucnn.cli.complaints import show_complaints
+from gpucnn.cli.kernels_folder import kernels_option, tell_operations, use_kernels
 from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
-from gpucnn.errors import BackendError
 from gpucnn.files import write_atomically
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
-    from gpucnn.bench.kernels import KernelBenchmark, Measurement
+    from gpucnn.bench.kernels import KernelBenchmark
+    from gpucnn.bench.measurement import Measurement
     from gpucnn.bench.problems import Problem
 
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 @click.option("--problem", "names", multiple=True, metavar="NAME",
               help="Only problems whose names begin so. May be repeated.")  # fmt: skip
 @click.option("--operation", "operations", multiple=True, metavar="NAME",
-              help="Only this operation, such as conv2d_forward. May be repeated.")  # fmt: skip
+              help="Only this operation, such as conv2d_forward. May be repeated. Default: all, or "
+              "those that launch a file of --kernels.")  # fmt: skip
 @click.option("--variant", "variants", multiple=True, metavar="NAME",
               help="Only this variant of the kernels. May be repeated.")  # fmt: skip
 @click.option("--quick", is_flag=True,
@@ -55,12 +57,13 @@ def command(
     plot_path: Path | None,
     only_list: bool,
     backend: str | None,
-) -> None:
+) -> int:
     """Time single operations, in every variant of the kernels, against PyTorch's.
 
     Each time stands beside the least that the device could take: the bandwidth of its memory and
     the rate of its arithmetic are measured in the same run. On a GPU, times are the GPU's own,
-    between CUDA events, with inputs that its cache does not hold.
+    between CUDA events, with inputs that its cache does not hold. What fails is told, and ends
+    with status 1.
 
     \b
     Example:
@@ -76,14 +79,16 @@ def command(
         raise click.UsageError("--list times nothing, so --json and --plot have nothing to write.")
     if only_list:
         _show(select((*QUICK, *ALL), names, operations))
-        return
+        return 0
     ours = get_backend(backend)
     if folder is not None:
-        _use_kernels(ours, folder)
+        use_kernels(ours, folder)
     problems = select(_candidates(ours, quick, names), names, operations)
     if plot_path is not None:
         import_pyplot()
     benchmark = _benchmark(ours, with_torch, repetitions, time_limit)
+    if folder is not None:
+        problems = _of_own_kernels(benchmark, problems, variants, bool(operations))
 
     measurements: list[Measurement] = []
 
@@ -99,6 +104,7 @@ def command(
             _report(benchmark, measurements, len(problems), plot_path)
         raise
     _report(benchmark, measurements, len(problems), plot_path)
+    return 1 if benchmark.failures else 0
 
 
 def _report(
@@ -107,14 +113,18 @@ def _report(
     problems: int,
     plot_path: Path | None,
 ) -> None:
-    """The table, and the plot where one is wanted."""
+    """The table, what failed, and the plot where one is wanted."""
     from gpucnn.bench.kernel_report import footer, legend, table_of
     from gpucnn.bench.roofline import can_be_drawn, draw
 
-    header, rows = table_of(measurements)
-    click.echo(table(header, sections(rows)))
-    click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
-    left = problems - len({id(measurement.problem) for measurement in measurements})
+    failures = benchmark.failures
+    if measurements:
+        header, rows = table_of(measurements, failures)
+        click.echo(table(header, sections(rows)))
+        click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
+    show_complaints((str(failure), failure.message) for failure in failures)
+    met = [*(one.problem for one in measurements), *(one.problem for one in failures)]
+    left = problems - len({id(problem) for problem in met})
     if left:
         click.echo(f"{left} of {problems} problems were left out", err=True)
     if plot_path is None:
@@ -154,15 +164,23 @@ def _show(problems: Sequence[Problem]) -> None:
     click.echo(table(header, sections(rows), left=(0, 1)))
 
 
-def _use_kernels(backend: Backend, folder: Path) -> None:
-    from gpucnn.backends.kernel_backend import KernelBackend
+def _of_own_kernels(
+    benchmark: KernelBenchmark,
+    problems: list[Problem],
+    variants: Sequence[str],
+    are_named: bool,
+) -> list[Problem]:
+    """Those that launch a file of the user's folder, of which it tells; all where they are named.
 
-    if not isinstance(backend, KernelBackend):
-        raise BackendError(
-            f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
-        )
-    check_folder(folder)
-    backend.kernels = folder.absolute()
+    Raises:
+        BackendError: none does.
+    """
+    own = benchmark.launching_own(problems, variants)
+    if are_named:
+        return problems
+    files = set().union(*own.values())
+    tell_operations("measuring", files, [problem.operation for problem in own])
+    return list(own)
 
 
 def _candidates(backend: Backend, quick: bool, names: Sequence[str]) -> tuple[Problem, ...]:

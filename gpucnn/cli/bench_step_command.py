@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
 from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
 @click.option("--repetitions", default=30, show_default=True, type=click.IntRange(min=2),
               help="Steps that are timed, of each.")  # fmt: skip
+@kernels_option()
 @set_option
 @shape_options
 @json_option
@@ -28,6 +30,7 @@ def command(
     config: Path,
     against: str | None,
     repetitions: int,
+    folder: Path | None,
     overrides: tuple[str, ...],
     image_shape: tuple[int, int, int] | None,
     classes: int | None,
@@ -58,6 +61,9 @@ def command(
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
     ours = get_backend(backend)
+    if folder is not None:
+        use_kernels(ours, folder)
+        check_training(ours, folder, loaded, shape, count)
     result = compare_steps(loaded, shape, count, ours, against == "torch", repetitions)
     if as_json:
         print_json({"environment": describe(ours), **result.as_json()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,13 +18,17 @@ from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
-    from gpucnn.backends.devices.source import KernelSource
+    from gpucnn.backends.devices.source import Constant
     from gpucnn.backends.kernel_backend import KernelBackend
-    from gpucnn.kernelbuild.build import Built, KernelReport
+    from gpucnn.kernelbuild.build import Built, KernelReport, Plan
+    from gpucnn.kernelbuild.remarks import Remark
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
 """Those that are told, if a kernel has them."""
+_MOST_REMARKS = 20
+"""Of a file."""
+_DEFINITION = re.compile(r"([A-Za-z_]\w*)=(-?\d{1,18}|true|false)", re.ASCII)
 
 
 @click.command()
@@ -35,6 +41,13 @@ _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "
     help="An architecture, such as sm_90a. May be repeated. Default: all, Volta to Blackwell.",
 )
 @kernels_option("A folder of kernels to compile instead of gpucnn's own.")
+@click.option(
+    "--define",
+    "defined",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A constant, such as TILE=32, of files that no operation launches. May be repeated.",
+)
 @click.option(
     "--config",
     "configs",
@@ -55,6 +68,7 @@ def command(
     files: tuple[str, ...],
     architectures: tuple[str, ...],
     folder: Path | None,
+    defined: tuple[str, ...],
     configs: tuple[Path, ...],
     image_shape: tuple[int, int, int] | None,
     classes: int | None,
@@ -66,7 +80,8 @@ def command(
 
     Every variant and every tile, at shapes that tell; --config and --bench add those of networks
     and of benchmarks. Needs the extra gpucnn[cuda12] or gpucnn[cuda13], but neither a GPU nor a
-    driver. Ends with status 1 if a kernel does not compile, or spills registers to memory.
+    driver. Ends with status 1 if a kernel does not compile, or spills registers to memory, or if a
+    file lacks a kernel that is launched from it.
 
     \b
     Example:
@@ -79,11 +94,13 @@ def command(
 
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
     from gpucnn.backends.devices.source import KERNELS
-    from gpucnn.kernelbuild.build import build_all, planned_sources
+    from gpucnn.kernelbuild.build import build_all, plan
+    from gpucnn.kernelbuild.remarks import by_file
 
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
-    sources = _chosen(planned_sources(KERNELS if folder is None else folder, others), files)
+    planned = _chosen(plan(folder or KERNELS, others, _constants(defined)), files)
+    sources, misfits = planned.sources, planned.misfits()
     if instructions:
         _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
@@ -97,7 +114,7 @@ def command(
         )
     )
     seconds = time.perf_counter() - begin
-    failures = [failure for one in built for failure in one.failures]
+    failures = [*misfits, *(failure for one in built for failure in one.failures)]
     kernels = [kernel for one in built for kernel in one.kernels]
     version = ".".join(str(part) for part in compiler_version())
     if as_json:
@@ -108,12 +125,15 @@ def command(
                 "seconds": round(seconds, 3),
                 "kernels": [kernel.as_json() for kernel in kernels],
                 "failures": failures,
+                "warnings": list(dict.fromkeys(text for one in built for text in one.warnings)),
             }
         )
     else:
         _show(kernels, chosen)
-        for failure in failures:
-            click.echo(failure)
+        _show_remarks("does not compile", by_file(built, lambda one: one.errors))
+        _show_remarks("has warnings", by_file(built, lambda one: one.warnings))
+        for line in (*misfits, *(spill for one in built for spill in one.spills)):
+            click.echo(line)
         click.echo(wrapped(_summary(built, kernels, len(failures), version, seconds)))
     return 1 if failures else 0
 
@@ -175,12 +195,47 @@ def _benchmarks(backend: KernelBackend) -> None:
         run_in_variants(backend, problem, arrays, problem.variants or ("",))
 
 
-def _chosen(sources: tuple[KernelSource, ...], files: tuple[str, ...]) -> list[KernelSource]:
-    known = {source.file for source in sources}
+def _chosen(planned: Plan, files: tuple[str, ...]) -> Plan:
+    known = {source.file for source in planned.sources}
     for file in files:
         if file not in known:
             raise BackendError(f"there is no kernel file {file}; {did_you_mean(file, known)}")
-    return [source for source in sources if not files or source.file in files]
+    return planned.of_files(files or known)
+
+
+def _constants(defined: tuple[str, ...]) -> tuple[tuple[str, Constant], ...]:
+    """Names and values; of a name that is defined twice, the last."""
+    found: dict[str, Constant] = {}
+    for definition in defined:
+        match = _DEFINITION.fullmatch(definition)
+        if match is None:
+            raise BackendError(
+                f'--define "{definition}" is not such as TILE=32 or HAS_BIAS=true: a name, and a '
+                "whole number, true or false"
+            )
+        name, value = match.groups()
+        found[name] = value == "true" if value in ("true", "false") else int(value)
+    return tuple(found.items())
+
+
+def _show_remarks(heading: str, remarks: Mapping[str, Sequence[Remark]]) -> None:
+    """Each once, below its file, and whose it is where that is not plain."""
+    for file, each in remarks.items():
+        all_of_them = tuple(dict.fromkeys(name for one in each for name in one.architectures))
+        click.echo(f"{file} {heading} for {', '.join(all_of_them)}:")
+        for remark in each[:_MOST_REMARKS]:
+            click.echo(textwrap.indent(remark.text, "  "))
+            if remark.sources[0].constants or remark.architectures != all_of_them:
+                click.echo(wrapped(f"  ({_whose(remark)})", 4))
+        if rest := each[_MOST_REMARKS:]:
+            click.echo(f"  and {len(rest)} more")
+        click.echo()
+
+
+def _whose(remark: Remark) -> str:
+    first, count = remark.sources[0], len(remark.sources)
+    variants = f"{count} variants, such as {first}" if count > 1 else str(first)
+    return f"in {variants}; for {', '.join(remark.architectures)}"
 
 
 def _show(kernels: list[KernelReport], architectures: list[str]) -> None:

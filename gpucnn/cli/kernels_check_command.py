@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.kernels_folder import check_folder, kernels_option
+from gpucnn.cli.complaints import show_complaints
+from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
 from gpucnn.cli.output import device_option, json_option, print_json, table
 from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
-    from gpucnn.kernelcheck.check import Finding
+    from gpucnn.kernelcheck.check import Checker, Finding
 
 _FULL, _FULL_SLOW = 40, 12
 """Problems of each operation and variant in fast mode and on a GPU; and in the slower modes."""
 _QUICK, _QUICK_SLOW = 3, 1
-_MOST_COMPLAINTS = 20
 
 
 @click.command()
@@ -35,7 +35,8 @@ _MOST_COMPLAINTS = 20
     "operations",
     multiple=True,
     metavar="NAME",
-    help="An operation, such as conv2d_forward. May be repeated. Default: all.",
+    help="An operation, such as conv2d_forward. May be repeated. Default: all, or those that "
+    "launch a file of --kernels.",
 )
 @kernels_option()
 @device_option
@@ -79,64 +80,66 @@ def command(
     rows = [_row(group) for group in _grouped(findings)]
     header = ["operation", "mode", "problems", "wrong", "error", "seconds"]
     click.echo(table(header, rows, left=(0, 1)))
-    _show_complaints(wrong)
+    show_complaints((f"{finding.problem}, {finding.mode}", finding.complaint) for finding in wrong)
     left = drawn - len(findings)
     left_out = f"; {left} left out after one that took too long" if left else ""
     click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong{left_out}")
     return 1 if wrong else 0
 
 
-def _show_complaints(wrong: list[Finding]) -> None:
-    """Each complaint once, with the first of its problems.
-
-    A compiler's has a first line of its own for each problem, with the constants; what is wrong
-    stands behind.
-    """
-    groups: dict[str, list[Finding]] = {}
-    for finding in wrong:
-        groups.setdefault(finding.complaint.split("\n", 1)[-1], []).append(finding)
-    alike = list(groups.values())
-    for first, *others in alike[:_MOST_COMPLAINTS]:
-        click.echo(f"\n{first.problem}, {first.mode}:\n  {first.complaint}")
-        if others:
-            click.echo(f"  (the same in {len(others)} more)")
-    if rest := sum(map(len, alike[_MOST_COMPLAINTS:])):
-        click.echo(f"\nand {rest} more")
-
-
 def _operations(named: tuple[str, ...]) -> list[str]:
-    """Those that were named, each once, or all."""
+    """Those that were named, each once."""
     from gpucnn.kernelcheck.problems import OPERATIONS
 
     for name in named:
         if name not in OPERATIONS:
             raise BackendError(f'there is no operation "{name}"; {did_you_mean(name, OPERATIONS)}')
-    return list(dict.fromkeys(named)) or list(OPERATIONS)
+    return list(dict.fromkeys(named))
 
 
 def _check(
-    operations: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
+    named: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
 ) -> tuple[list[Finding], int]:
     """What was found, and how many problems there were."""
     from tqdm import tqdm
 
-    from gpucnn.kernelcheck.check import check
-    from gpucnn.kernelcheck.problems import draw
+    from gpucnn.kernelcheck.check import Checker
+    from gpucnn.kernelcheck.choice import choose
 
     findings: list[Finding] = []
     drawn = 0
+    operations = named
     for mode in dict.fromkeys(modes):
+        checker = Checker(mode, folder, device)
         slow = mode in ("race", "sanitize")
         count = (_QUICK_SLOW if slow else _QUICK) if quick else (_FULL_SLOW if slow else _FULL)
-        problems = [problem for name in operations for problem in draw(name, count)]
+        operations = operations or _unnamed(checker)
+        problems = [p for name in operations for p in choose(checker, name, count, _FULL)]
         drawn += len(problems)
         progress = tqdm(total=len(problems), desc=f"{mode}: compiling", leave=False, disable=None)
         with progress:
-            for finding in check(problems, mode, folder, device):
+            for finding in checker.check_all(problems):
                 progress.set_description(mode)
                 progress.update()
                 findings.append(finding)
     return findings, drawn
+
+
+def _unnamed(checker: Checker) -> list[str]:
+    """All operations, or those that launch a file of the user's folder, of which it tells."""
+    from gpucnn.kernelcheck.problems import OPERATIONS, draw
+
+    if checker.kernels is None:
+        return list(OPERATIONS)
+    launched: dict[str, set[str]] = {}
+    for name in OPERATIONS:
+        for problem in draw(name, _FULL):
+            for file, _ in checker.own_kernels(problem):
+                launched.setdefault(name, set()).add(file)
+    if not launched:
+        raise BackendError(f"no operation launches a file of {checker.kernels}")
+    tell_operations("checking", set().union(*launched.values()), launched)
+    return list(launched)
 
 
 def _grouped(findings: list[Finding]) -> list[list[Finding]]:

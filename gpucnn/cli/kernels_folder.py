@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from gpucnn.cli.output import wrapped
+from gpucnn.errors import BackendError
+
+if TYPE_CHECKING:
+    from gpucnn.backends.base import Backend
+    from gpucnn.config import Config
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -39,3 +46,48 @@ def check_folder(folder: Path) -> None:
 
     if unused := check_own_kernels(folder):
         click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
+
+
+def use_kernels(backend: Backend, folder: Path) -> None:
+    """Has a backend take the folder's files in the place of ours.
+
+    Raises:
+        BackendError: a backend without kernels, or as in ``check_folder``.
+    """
+    from gpucnn.backends.kernel_backend import KernelBackend
+
+    if not isinstance(backend, KernelBackend):
+        raise BackendError(
+            f"the {backend.name} backend has no kernels; --kernels is for emulator and cuda"
+        )
+    check_folder(folder)
+    backend.kernels = folder.absolute()
+
+
+def check_training(
+    backend: Backend, folder: Path, config: Config, image_shape: tuple[int, int, int], classes: int
+) -> None:
+    """Refuses a folder of which a training launches nothing.
+
+    Args:
+        backend: what trains.
+        folder: the user's.
+        config: what is trained.
+        image_shape: (H, W, C).
+        classes: how many.
+    """
+    from gpucnn.backends.devices.planner import PlanningDevice
+    from gpucnn.backends.devices.source import check_used
+    from gpucnn.backends.kernel_backend import KernelBackend
+    from gpucnn.training.rehearsal import rehearse_without_data
+
+    assert isinstance(backend, KernelBackend)
+    planner = PlanningDevice(backend.device.limits)
+    rehearse_without_data(config, KernelBackend(planner), image_shape, classes)
+    check_used(planner.sources, folder, advice="")
+
+
+def tell_operations(doing: str, files: Iterable[str], operations: Iterable[str]) -> None:
+    """Says on stderr what was chosen because it launches files of the user's folder."""
+    chosen = ", ".join(dict.fromkeys(operations))
+    click.echo(wrapped(f"{doing} what launches {', '.join(sorted(files))}: {chosen}"), err=True)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
 from gpucnn.cli.output import backend_option, json_option, print_json, set_option
 from gpucnn.cli.result_tables import class_table
 
 if TYPE_CHECKING:
+    from gpucnn.backends.base import Backend
     from gpucnn.training.display import Display
     from gpucnn.training.evaluation import Evaluation
     from gpucnn.training.trainer import Trainer
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     help="The new run's folder. Default: runs/NAME-1, or the next free number.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@kernels_option(
+    "A folder of your own kernels: a file there takes the place of ours of the same name. The run "
+    "does not keep them."
+)
 @json_option
 @backend_option
 def command(
@@ -37,6 +43,7 @@ def command(
     resume: Path | None,
     run_dir: Path | None,
     quiet: bool,
+    folder: Path | None,
     as_json: bool,
     backend: str | None,
 ) -> int:
@@ -57,19 +64,17 @@ def command(
     if resume is not None:
         if run_dir is not None:
             raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
-        trainer = _resumed(resume, config, overrides, backend, display)
+        trainer = _resumed(resume, config, overrides, backend, folder, display)
     elif config is not None:
-        trainer = _begun(config, overrides, run_dir, backend, display)
+        trainer = _begun(config, overrides, run_dir, backend, folder, display)
     else:
         raise click.UsageError("Give a CONFIG, or --resume RUN.")
     assert trainer.run is not None
     try:
         result = trainer.fit()
     except Interrupted as stop:
-        click.echo(
-            f"{stop}; a checkpoint was saved. Go on with: gpucnn train --resume {trainer.run.path}",
-            err=True,
-        )
+        again = f"--resume {trainer.run.path}{f' --kernels {folder}' if folder else ''}"
+        click.echo(f"{stop}; a checkpoint was saved. Go on with: gpucnn train {again}", err=True)
         return stop.status
     if as_json:
         print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
@@ -83,6 +88,7 @@ def _begun(
     overrides: tuple[str, ...],
     run_dir: Path | None,
     backend: str | None,
+    folder: Path | None,
     display: Display,
 ) -> Trainer:
     from gpucnn.config import load_config
@@ -90,9 +96,12 @@ def _begun(
     from gpucnn.training.trainer import Trainer
 
     config = load_config(path, overrides)
-    trainer = Trainer(config, backend, display=display)
-    folder = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
-    trainer.create_run(folder)
+    trainer = Trainer(config, _with_kernels(backend, folder, display), display=display)
+    if folder is not None:
+        shape = trainer.loader.dataset.image_shape
+        check_training(trainer.backend, folder, config, shape, len(trainer.classes))
+    run = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
+    trainer.create_run(run)
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(
@@ -102,7 +111,7 @@ def _begun(
     display.line(
         f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
     )
-    display.line(f"run folder {folder}")
+    display.line(f"run folder {run}")
     warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
     if warmup >= epochs:
         display.line(
@@ -111,25 +120,39 @@ def _begun(
     return trainer
 
 
+def _with_kernels(
+    backend: str | None, folder: Path | None, display: Display
+) -> Backend | str | None:
+    """The backend that has the user's kernels; its name where there are none."""
+    from gpucnn.backends import get_backend
+
+    if folder is None:
+        return backend
+    ours = get_backend(backend, quiet=display.quiet)
+    use_kernels(ours, folder)
+    return ours
+
+
 def _resumed(
-    folder: Path,
+    run: Path,
     path: Path | None,
     overrides: tuple[str, ...],
     backend: str | None,
+    folder: Path | None,
     display: Display,
 ) -> Trainer:
     from gpucnn.config import load_config
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
-    config = load_config(path, overrides) if path else RunFolder.open(folder).config(overrides)
-    trainer = Trainer.resume(folder, backend, config, display)
+    config = load_config(path, overrides) if path else RunFolder.open(run).config(overrides)
+    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display)
     progress = trainer.progress
     if progress.epoch == trainer.config.training.epochs:
-        display.line(f"{folder} was complete: its best checkpoint is evaluated once more")
+        display.line(f"{run} was complete: its best checkpoint is evaluated once more")
         return trainer
     display.line(
-        f"resumed {folder} at step {progress.step} of {trainer.total_steps} "
+        f"resumed {run} at step {progress.step} of {trainer.total_steps} "
         f"(epoch {progress.epoch + 1}, batch {progress.batch} of {trainer.steps_per_epoch})"
     )
     return trainer

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gpucnn.backends.devices.cuda.diagnostics import CompilationError
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
+from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelbuild.representative import run_all
@@ -58,18 +60,25 @@ class Built:
         architecture: what it was compiled for.
         kernels: its kernels; none where it does not compile.
         error: why it does not.
+        errors: the same, complaint by complaint.
+        warnings: what the compiler has to say where it does.
     """
 
     source: KernelSource
     architecture: str
     kernels: tuple[KernelReport, ...]
     error: str = ""
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[str, ...]:
         """What is wrong: it does not compile, or kernels of it spill."""
-        if self.error:
-            return (self.error,)
+        return (self.error,) if self.error else self.spills
+
+    @property
+    def spills(self) -> tuple[str, ...]:
+        """A line for each kernel that has too few registers."""
         return tuple(
             f"{self.source}: {kernel.name} spills {kernel.usage.spill_bytes} bytes on "
             f"{self.architecture}, with {kernel.usage.registers} registers"
@@ -78,17 +87,56 @@ class Built:
         )
 
 
-def planned_sources(
-    folder: Path = KERNELS, others: Iterable[Callable[[KernelBackend], object]] = ()
-) -> tuple[KernelSource, ...]:
-    """What the operations launch at representative shapes, by file.
+@dataclass(frozen=True)
+class Plan:
+    """What there is to compile, and what is launched of it.
+
+    Attributes:
+        sources: files with their constants, by file.
+        launched: of each file that operations launch, the kernels, and with how many arguments.
+    """
+
+    sources: tuple[KernelSource, ...]
+    launched: Mapping[str, Mapping[str, int]]
+
+    def of_files(self, files: Iterable[str]) -> Plan:
+        """The part of it that is about these files."""
+        chosen = set(files)
+        return Plan(
+            tuple(source for source in self.sources if source.file in chosen),
+            {file: kernels for file, kernels in self.launched.items() if file in chosen},
+        )
+
+    def misfits(self) -> list[str]:
+        """A line for each kernel that a launch would not find as it expects it.
+
+        Raises:
+            BackendError: a file cannot be read.
+        """
+        files = {source.file: source for source in self.sources}
+        lines = (
+            misfit(files[file], kernel, arguments)
+            for file, launched in self.launched.items()
+            for kernel, arguments in launched.items()
+        )
+        return [line for line in lines if line]
+
+
+def plan(
+    folder: Path = KERNELS,
+    others: Iterable[Callable[[KernelBackend], object]] = (),
+    constants: tuple[tuple[str, Constant], ...] = (),
+) -> Plan:
+    """What the operations launch at representative shapes.
 
     Args:
         folder: of kernels. A file in it that no operation launches is compiled as it is.
         others: what else is to be run, on a backend whose arrays have no contents.
+        constants: for the files that no operation launches.
 
     Raises:
-        BackendError: there are no kernels in the folder.
+        BackendError: there are no kernels in the folder, or all are launched and there are
+            constants.
     """
     files = {path.name for path in folder.glob("*.cu")}
     if not files:
@@ -100,12 +148,17 @@ def planned_sources(
         run(backend)
     planned = [replace(source, folder=folder) for source in device.sources if source.file in files]
     rest = files - {source.file for source in planned}
-    return tuple(
-        sorted(
-            [*planned, *(KernelSource(file, folder=folder) for file in rest)],
-            key=lambda source: source.file,
+    if constants and not rest:
+        raise BackendError(
+            f"operations launch every file of {folder}, with constants of their own; --define is "
+            "for other files"
         )
-    )
+    alone = [KernelSource(file, constants, folder) for file in rest]
+    launched: dict[str, dict[str, int]] = {}
+    for kernel, arguments in device.launches.items():
+        if kernel.source.file in files:
+            launched.setdefault(kernel.source.file, {})[kernel.name] = arguments
+    return Plan(tuple(sorted([*planned, *alone], key=lambda source: source.file)), launched)
 
 
 def build_all(
@@ -123,8 +176,10 @@ def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Buil
     architecture = store.architecture
     try:
         program = store.find(source) or store.compile(source)
+    except CompilationError as error:
+        return Built(source, architecture, (), str(error), error.diagnostics)
     except BackendError as error:
-        return Built(source, architecture, (), str(error))
+        return Built(source, architecture, (), str(error), (str(error),))
     found: dict[str, Counter[str]] = {}
     if disassemble and not why_not(architecture):
         found = instructions(program.cubin)
@@ -138,4 +193,4 @@ def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Buil
         )
         for name, lowered in program.names.items()
     )
-    return Built(source, architecture, kernels)
+    return Built(source, architecture, kernels, warnings=program.warnings)

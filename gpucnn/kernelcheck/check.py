@@ -86,6 +86,34 @@ class Checker:
             run(problem, backend)
         return planner.sources
 
+    def own_kernels(self, problem: Problem) -> frozenset[tuple[str, str]]:
+        """What the problem launches of the folder's files: file and kernel."""
+        if self.kernels is None:
+            return frozenset()
+        planner = PlanningDevice(self.devices[0].limits)
+        run(problem, KernelBackend(planner))  # with our files, for others may lack a kernel
+        launched = {(kernel.source.file, kernel.name) for kernel in planner.launches}
+        return frozenset(each for each in launched if (self.kernels / each[0]).is_file())
+
+    def check_all(self, problems: Sequence[Problem]) -> Iterator[Finding]:
+        """Compiles all that the problems need, and checks one after the other.
+
+        Of an operation of which one took too long, the rest is left out: it would wait as long
+        again.
+
+        Raises:
+            BackendError: the problems need no file of the folder.
+        """
+        self.compile(problems)
+        late: set[str] = set()
+        for problem in problems:
+            if problem.operation.name in late:
+                continue
+            finding = self.check(problem, expect(problem))
+            if finding.complaint and finding.seconds >= TIME_LIMIT:
+                late.add(problem.operation.name)
+            yield finding
+
     def check(self, problem: Problem, expected: Expected) -> Finding:
         """Whether the problem's outcome is right, and the same whatever the schedule."""
         start = time.perf_counter()
@@ -111,9 +139,7 @@ class Checker:
 def check(
     problems: Sequence[Problem], mode: str, kernels: Path | None = None, ordinal: int = 0
 ) -> Iterator[Finding]:
-    """Compiles all that the problems need, and checks one after the other.
-
-    Of an operation of which one took too long, the rest is left out: it would wait as long again.
+    """As ``Checker.check_all``.
 
     Args:
         problems: which.
@@ -124,16 +150,7 @@ def check(
     Raises:
         BackendError: the mode cannot work here, or the problems need no file of the folder.
     """
-    checker = Checker(mode, kernels, ordinal)
-    checker.compile(problems)
-    late: set[str] = set()
-    for problem in problems:
-        if problem.operation.name in late:
-            continue
-        finding = checker.check(problem, expect(problem))
-        if finding.complaint and finding.seconds >= TIME_LIMIT:
-            late.add(problem.operation.name)
-        yield finding
+    yield from Checker(mode, kernels, ordinal).check_all(problems)
 
 
 def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:

@@ -16,7 +16,16 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.geometry import Conv2dGeometry, Pair, Sides, conv2d_geometry
 from gpucnn.backends.tiles import TILES
 from gpucnn.backends.variants import Pass, Variant, conv2d_variants
-from gpucnn.kernelcheck.draws import CHANNELS, Generator, chosen, integer, normal, padding
+from gpucnn.kernelcheck.draws import (
+    CHANNELS,
+    Generator,
+    chosen,
+    integer,
+    is_speckled,
+    normal,
+    padding,
+    speckled,
+)
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
 
@@ -167,24 +176,32 @@ def _options(problem: Conv2dGeometry) -> Arguments:
     }
 
 
+# What is not finite is in one factor alone, the one that is padded with zeros: whether a tap on the
+# padding multiplies, and 0 · ∞ is NaN, is each implementation's own business.
+
+
 def _draw_forward(rng: Generator, number: int) -> Arguments:
+    """With a ReLU wherever there are NaN: it must let them pass."""
     problem = draw_geometry(rng, number)
     bias = normal(rng, problem.K) if rng.random() < 0.5 else None
-    residual = normal(rng, *problem.y_shape) if rng.random() < 0.5 else None
-    x, w = normal(rng, *problem.x_shape), normal(rng, *problem.w_shape)
-    epilogue = {"bias": bias, "residual": residual, "relu": chosen(rng, False, True)}
+    residual = None
+    if rng.random() < 0.5:
+        residual = speckled(number, normal(rng, *problem.y_shape))
+    x, w = speckled(number, normal(rng, *problem.x_shape)), normal(rng, *problem.w_shape)
+    relu = chosen(rng, False, True) or is_speckled(number)
+    epilogue = {"bias": bias, "residual": residual, "relu": relu}
     return {"x": x, "w": w, **epilogue, **_options(problem)}
 
 
 def _draw_input_grad(rng: Generator, number: int) -> Arguments:
     problem = draw_geometry(rng, number)
-    dy, w = normal(rng, *problem.y_shape), normal(rng, *problem.w_shape)
+    dy, w = speckled(number, normal(rng, *problem.y_shape)), normal(rng, *problem.w_shape)
     return {"dy": dy, "w": w, "x_shape": problem.x_shape, **_options(problem)}
 
 
 def _draw_filter_grad(rng: Generator, number: int) -> Arguments:
     problem = draw_geometry(rng, number)
-    x, dy = normal(rng, *problem.x_shape), normal(rng, *problem.y_shape)
+    x, dy = speckled(number, normal(rng, *problem.x_shape)), normal(rng, *problem.y_shape)
     return {"x": x, "dy": dy, "w_shape": problem.w_shape, **_options(problem)}
 
 

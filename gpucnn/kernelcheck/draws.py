@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,8 @@ CHANNELS = (1, 3, 5, 17, 64)
 """One, fewer than a vector, none of them a multiple of one, and more than a warp has lanes."""
 MANY_CHANNELS = 131
 """So many that a block has none for its last threads."""
+SPECIAL = (np.nan, -np.nan, np.inf, -np.inf)
+"""What is no number, or no finite one; NaN with either sign bit."""
 LENGTHS = (1, 4099, 4, 1025, 2, 3, 1024, 5, 31, 127, 1023, 2047)
 """About the ends of a thread's vector and of a block."""
 
@@ -22,6 +25,28 @@ LENGTHS = (1, 4099, 4, 1025, 2, 3, 1024, 5, 31, 127, 1023, 2047)
 def normal(rng: Generator, *shape: int) -> NDArray[np.float32]:
     """Random numbers about 0."""
     return rng.standard_normal(shape, np.float32)
+
+
+def is_speckled(number: int) -> bool:
+    """Whether ``speckled`` does anything in this problem of a series."""
+    return number % 7 == 2
+
+
+def speckled(
+    number: int, array: NDArray[np.float32], values: Sequence[float] = SPECIAL
+) -> NDArray[np.float32]:
+    """The array; in every seventh problem, beginning with the third, three of these are in it.
+
+    So much else is still seen. The places differ from array to array, and what is drawn for the
+    problem and for those after it does not depend on them.
+    """
+    if not is_speckled(number):
+        return array
+    rng = np.random.default_rng([number, array.size])
+    places = rng.integers(0, array.size, 3)
+    array = array.copy()
+    array.reshape(-1)[places] = rng.choice(values, places.size)
+    return array
 
 
 def integer(rng: Generator, low: int, high: int) -> int:

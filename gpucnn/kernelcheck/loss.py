@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal
+from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal, speckled
 from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
 
+_SPOILING = (np.nan, np.inf)
+"""A row with one of these has no probabilities."""
 _SMALLEST = -1e4
 _CLASSES = (10, 129, 1, 33, 300, 2, 3, 1030, 32, 31)
 
@@ -33,7 +35,7 @@ def _draw_logits(rng: Generator, number: int) -> Arguments:
 
 
 def _draw_softmax(rng: Generator, number: int) -> Arguments:
-    return {"logits": _draw_logits(rng, number)["scores"]}
+    return {"logits": speckled(number, _draw_logits(rng, number)["scores"], _SPOILING)}
 
 
 def _draw_cross_entropy(rng: Generator, number: int) -> Arguments:
@@ -44,6 +46,7 @@ def _draw_cross_entropy(rng: Generator, number: int) -> Arguments:
         ruled_out = rng.random(logits.shape) < 0.1
         ruled_out[np.arange(len(labels)), labels] = False
         logits[ruled_out] = -np.inf
+    logits = speckled(number, logits, _SPOILING)
     return {"logits": logits, "labels": labels, "label_smoothing": smoothing}
 
 
@@ -60,7 +63,7 @@ def _draw_cross_entropy_input_grad(rng: Generator, number: int) -> Arguments:
 
 def _draw_squared_error(rng: Generator, number: int) -> Arguments:
     drawn = _draw_scores(rng, number)
-    return {"predictions": drawn["scores"], "labels": drawn["labels"]}
+    return {"predictions": speckled(number, drawn["scores"]), "labels": drawn["labels"]}
 
 
 def _draw_squared_error_input_grad(rng: Generator, number: int) -> Arguments:

@@ -12,6 +12,7 @@ from gpucnn.kernelcheck.draws import (
     integer,
     normal,
     rows_of,
+    speckled,
 )
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
@@ -26,7 +27,7 @@ def _draw_product(rng: Generator, number: int) -> Arguments:
         M, N, K = chosen(rng, 1, 3, 17), chosen(rng, 1, 5, 32), integer(rng, 512, 1500)
     transpose_a, transpose_b = bool(number & 1), bool(number & 2)
     return {
-        "a": normal(rng, *((K, M) if transpose_a else (M, K))),
+        "a": speckled(number, normal(rng, *((K, M) if transpose_a else (M, K)))),
         "b": normal(rng, *((N, K) if transpose_b else (K, N))),
         "transpose_a": transpose_a,
         "transpose_b": transpose_b,
@@ -37,7 +38,7 @@ def _draw_product(rng: Generator, number: int) -> Arguments:
 
 def _draw_channel_sum(rng: Generator, number: int) -> Arguments:
     C = (*CHANNELS, MANY_CHANNELS)[number % 6]
-    return {"x": normal(rng, rows_of(rng, number, C), 1, C)}
+    return {"x": speckled(number, normal(rng, rows_of(rng, number, C), 1, C))}
 
 
 def _product_bounds(a: Arguments, exact: Backend) -> Bounds:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import CHANNELS, MANY_CHANNELS, Generator, chosen, normal, rows_of
+from gpucnn.kernelcheck.draws import (
+    CHANNELS,
+    MANY_CHANNELS,
+    Generator,
+    chosen,
+    normal,
+    rows_of,
+    speckled,
+)
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import Bounded, Floats
 
@@ -18,7 +28,7 @@ def _draw_x_shape(rng: Generator, number: int) -> tuple[int, ...]:
     return images, 1, max(2, rows // images), C
 
 
-def _draw_statistics(rng: Generator, number: int) -> Arguments:
+def _draw_statistics(rng: Generator, number: int) -> dict[str, Any]:
     """x with its own mean in every channel, and vectors of its channels."""
     shape = _draw_x_shape(rng, number)
     C = shape[-1]
@@ -31,11 +41,13 @@ def _draw_end(rng: Generator, number: int, shape: tuple[int, ...]) -> Arguments:
     residual, relu = ((True, True), (False, False), (False, True), (True, False))[
         (number + number // 12) % 4
     ]
-    return {"residual": normal(rng, *shape) if residual else None, "relu": relu}
+    return {"residual": speckled(number, normal(rng, *shape)) if residual else None, "relu": relu}
 
 
 def _draw_forward(rng: Generator, number: int) -> Arguments:
+    """A value that is not finite is in all of its channel; the mean with ∞ may be that or NaN."""
     drawn = _draw_statistics(rng, number)
+    drawn["x"] = speckled(number, drawn["x"], (np.nan,))
     C = drawn["x"].shape[-1]
     running = {"running_mean": normal(rng, C), "running_variance": abs(normal(rng, C))}
     factors = {"momentum": chosen(rng, 0.1, 0.01, 1.0), "epsilon": _EPSILON}
@@ -44,6 +56,7 @@ def _draw_forward(rng: Generator, number: int) -> Arguments:
 
 def _draw_inference(rng: Generator, number: int) -> Arguments:
     drawn = _draw_statistics(rng, number)
+    drawn["x"] = speckled(number, drawn["x"], (np.nan,))
     C = drawn["x"].shape[-1]
     statistics = {"mean": normal(rng, C), "variance": abs(normal(rng, C))}
     epsilon = chosen(rng, _EPSILON, 1e-3)

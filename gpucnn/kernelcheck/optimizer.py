@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, length, normal
+from gpucnn.kernelcheck.draws import Generator, chosen, integer, length, normal, speckled
 from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import (
@@ -53,7 +53,7 @@ def _draw_adam(rng: Generator, number: int) -> Arguments:
 def _draw_gradients(rng: Generator, number: int) -> Arguments:
     """Every fifth has more than one piece of the norm."""
     n = integer(rng, 16380, 40000) if number % 5 == 2 else length(rng, number)
-    return {"gradients": normal(rng, n)}
+    return {"gradients": speckled(number, normal(rng, n))}
 
 
 def _draw_clip_by_norm(rng: Generator, number: int) -> Arguments:

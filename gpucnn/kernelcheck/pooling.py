@@ -14,20 +14,25 @@ from gpucnn.errors import ShapeError
 from gpucnn.kernelcheck.draws import (
     CHANNELS,
     MANY_CHANNELS,
+    SPECIAL,
     Generator,
     chosen,
     integer,
     normal,
     padding,
+    speckled,
 )
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
 from gpucnn.kernelcheck.running_error import Floats, sum_bound
 
 _MOST_TAPS = 20000
 """N·P·Q·R·S·C."""
-_TIED = (-2.0, -1.0, 0.0, 1.0)
-"""Few different values, so that most windows have ties."""
-_SPECIAL = (*_TIED, np.nan, -np.inf, np.inf)
+_TIED = (-2.0, -1.0, 0.0, -0.0, 1.0)
+"""Few different values, so that most windows have ties; the two zeros are equal."""
+
+
+_WIDE = ((16, 16), (17, 17), (2, 129), (257, 1))
+"""Windows of 256 elements, whose argmax still fits a byte, and of just more and many more."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +40,26 @@ class _Axis:
     """Height or width of a problem."""
 
     size: int
-    window: int
     stride: int
     padding: Pair
 
 
-def _axis(rng: Generator, wide: bool) -> _Axis:
-    window = 17 if wide else integer(rng, 1, 7)
+def _axis(rng: Generator, window: int) -> _Axis:
     sides = padding(rng, window)
     size = max(1, window - sum(sides)) + integer(rng, 0, 6)
-    return _Axis(size, window, integer(rng, 1, 4), sides)
+    return _Axis(size, integer(rng, 1, 4), sides)
 
 
 def draw_geometry(rng: Generator, number: int) -> Pool2dGeometry:
-    """Sizes of a pooling; a window of over 256 elements, whose argmax is wider, now and then."""
+    """Sizes of a pooling; every tenth has a window of 256 elements or more."""
     while True:
         C = (*CHANNELS, 8)[number % 6]
-        wide = number % 10 == 9
-        heights, widths = _axis(rng, wide), _axis(rng, wide)
+        window = (integer(rng, 1, 7), integer(rng, 1, 7))
+        if number % 10 == 9:
+            window = chosen(rng, *_WIDE)
+        heights, widths = _axis(rng, window[0]), _axis(rng, window[1])
         x_shape = (chosen(rng, 1, 1, 2, 3), heights.size, widths.size, C)
-        window, stride = (heights.window, widths.window), (heights.stride, widths.stride)
+        stride = (heights.stride, widths.stride)
         try:
             problem = pool2d_geometry(x_shape, window, stride, (heights.padding, widths.padding))
         except ShapeError:  # a window wholly in the padding
@@ -73,7 +78,7 @@ def _maximands(rng: Generator, number: int, shape: tuple[int, ...]) -> NDArray[n
         return np.full(shape, -np.inf, np.float32)
     if number % 3 == 0:
         return normal(rng, *shape)
-    return rng.choice(_TIED if number % 3 == 1 else _SPECIAL, shape).astype(np.float32)
+    return rng.choice(_TIED if number % 3 == 1 else (*_TIED, *SPECIAL), shape).astype(np.float32)
 
 
 def _draw_max_forward(rng: Generator, number: int) -> Arguments:
@@ -86,18 +91,18 @@ def _draw_max_input_grad(rng: Generator, number: int) -> Arguments:
     x = _maximands(rng, number, problem.x_shape)
     options = _options(problem)
     _, argmax = NumpyBackend("fp32").max_pool2d_forward(x, **options)
-    dy = normal(rng, *problem.y_shape)
+    dy = speckled(number, normal(rng, *problem.y_shape))
     return {"dy": dy, "argmax": argmax, "x_shape": problem.x_shape, **options}
 
 
 def _draw_avg_forward(rng: Generator, number: int) -> Arguments:
     problem = draw_geometry(rng, number)
-    return {"x": normal(rng, *problem.x_shape), **_options(problem)}
+    return {"x": speckled(number, normal(rng, *problem.x_shape)), **_options(problem)}
 
 
 def _draw_avg_input_grad(rng: Generator, number: int) -> Arguments:
     problem = draw_geometry(rng, number)
-    dy = normal(rng, *problem.y_shape)
+    dy = speckled(number, normal(rng, *problem.y_shape))
     return {"dy": dy, "x_shape": problem.x_shape, **_options(problem)}
 
 
@@ -113,12 +118,12 @@ def _global_shape(rng: Generator, number: int) -> tuple[int, int, int, int]:
 
 
 def _draw_global_forward(rng: Generator, number: int) -> Arguments:
-    return {"x": normal(rng, *_global_shape(rng, number))}
+    return {"x": speckled(number, normal(rng, *_global_shape(rng, number)))}
 
 
 def _draw_global_input_grad(rng: Generator, number: int) -> Arguments:
     x_shape = _global_shape(rng, number)
-    return {"dy": normal(rng, x_shape[0], x_shape[3]), "x_shape": x_shape}
+    return {"dy": speckled(number, normal(rng, x_shape[0], x_shape[3])), "x_shape": x_shape}
 
 
 def _window_size(a: Arguments) -> int:

@@ -12,7 +12,8 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernel_report import table_of
-from gpucnn.bench.kernels import KernelBenchmark, Measurement
+from gpucnn.bench.kernels import KernelBenchmark
+from gpucnn.bench.measurement import Measurement
 from gpucnn.bench.problems import QUICK, Problem, select
 from gpucnn.bench.problems.matrix import product
 from gpucnn.bench.timing import Clock, Timing
@@ -129,6 +130,91 @@ def test_a_folder_s_kernels_take_the_place_of_ours(kernel_backend, tmp_path, mon
     x = kernel_backend.zeros((5,))
     assert list(kernel_backend.to_numpy(kernel_backend.relu_forward(x))) == [7.0] * 5
     assert list(kernel_backend.to_numpy(kernel_backend.global_norm(x))) == [0.0]  # ours, as before
+
+
+def own_kernels(backend, folder, monkeypatch, statement):
+    """Has a statement in relu_forward, of a file that takes the place of ours."""
+    text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
+    begin = text.index("{\n", text.index("void relu_forward")) + 2
+    (folder / "activation.cu").write_text(text[:begin] + statement + text[begin:], "utf-8")
+    monkeypatch.setattr(backend, "kernels", folder)
+
+
+@pytest.mark.parametrize("statement", ["*static_cast<float*>(nullptr) = 1.0f;", "nothing;"])
+def test_what_fails_is_noted_and_the_rest_measured(
+    kernel_backend, tmp_path, monkeypatch, statement
+):
+    """At the launch, or when it is compiled, of which there is one file for the three."""
+    if kernel_backend.device.name != "emulator":
+        pytest.skip("a GPU does not go on after a bad access")
+    own_kernels(kernel_backend, tmp_path, monkeypatch, statement)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    problems = select(QUICK, ["quick-map", "quick-1x1"], ["relu_forward", "conv2d_forward", "add"])
+    told = []
+    measured = benchmark.measure_all(problems, after_each=lambda _: told.append(None))
+    assert len(told) == 3
+    operations = {one.problem.operation for one in measured}
+    failed = [one.problem.operation for one in benchmark.failures]
+    if statement == "nothing;":
+        assert (operations, failed) == ({"conv2d_forward"}, ["relu_forward", "add"])
+        assert "activation.cu" in benchmark.failures[0].message
+        assert "does not compile" in benchmark.failures[0].message
+    else:
+        assert (operations, failed) == ({"conv2d_forward", "add"}, ["relu_forward"])
+        assert "access to address (nil)" in benchmark.failures[0].message
+    content = json.loads(json.dumps(benchmark.as_json(measured)))
+    assert [one["operation"] for one in content["failures"]] == failed
+    _, rows = table_of(measured, benchmark.failures)
+    assert ("quick-map", ["relu_forward", "failed", "", "", "", ""]) in rows
+    assert [name for name, _ in rows] == sorted(name for name, _ in rows)
+
+
+def test_a_launch_that_never_ends_is_ended_and_its_operation_left(
+    kernel_backend, tmp_path, monkeypatch
+):
+    if kernel_backend.device.name != "emulator":
+        pytest.skip("no launch of a GPU can be ended")
+    monkeypatch.setattr("gpucnn.bench.kernels._LAUNCH_LIMIT", 0.2)
+    monkeypatch.setattr(kernel_backend.device, "time_limit", None)
+    loop = "volatile int zero = 0; while (zero == 0) {}"
+    own_kernels(kernel_backend, tmp_path, monkeypatch, loop)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    (relu,) = select(QUICK, ["quick-map"], ["relu_forward"])
+    (add,) = select(QUICK, ["quick-map"], ["add"])
+    measured = benchmark.measure_all([relu, replace(relu, name="again"), add])
+    assert [one.problem for one in measured] == [add]
+    (failure,) = benchmark.failures
+    assert failure.problem is relu
+    assert "longer than its time limit" in failure.message
+
+
+def test_a_device_that_has_failed_is_left_alone(monkeypatch):
+    """As a GPU is once a kernel has gone wrong: every call is an error."""
+    backend, tried = get_backend("numpy"), []
+
+    def fail(*arguments, **_):
+        tried.append(arguments)
+        raise BackendError("the GPU stopped")
+
+    monkeypatch.setattr(backend, "relu_input_grad", fail)
+    monkeypatch.setattr(backend, "synchronise", lambda: fail() if tried else None)
+    benchmark = KernelBenchmark(backend, Steady(), CEILINGS, budget=0.0)
+    measured = benchmark.measure_all(select(QUICK, ["quick-map"]))
+    assert [one.problem.operation for one in measured] == ["relu_forward"]
+    assert [one.problem.operation for one in benchmark.failures] == ["relu_input_grad"]
+
+
+def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkeypatch):
+    (tmp_path / "conv2d_forward.cu").write_text("")
+    (tmp_path / "activation.cu").mkdir()
+    monkeypatch.setattr(kernel_backend, "kernels", tmp_path)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS)
+    problems = select(QUICK, ["quick-map", "quick-1x1"])
+    own = benchmark.launching_own(problems)
+    assert [problem.operation for problem in own] == ["conv2d_forward"]
+    assert list(own.values()) == [{"conv2d_forward.cu"}]
+    with pytest.raises(BackendError, match="launches a file of"):
+        benchmark.launching_own(problems, ["gemm"])
 
 
 def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):

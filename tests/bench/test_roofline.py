@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from gpucnn.bench.ceilings import Ceilings
-from gpucnn.bench.kernels import Measurement
+from gpucnn.bench.measurement import Measurement
 from gpucnn.bench.problems import QUICK
 from gpucnn.bench.roofline import can_be_drawn, draw
 from gpucnn.bench.timing import Timing

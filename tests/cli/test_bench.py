@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from gpucnn.backends import why_unavailable
+from gpucnn.backends.devices.source import KERNELS
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.training.trainer import Trainer
 
@@ -87,6 +89,33 @@ def test_bench_kernels_stopped_before_anything_was_measured(cli, monkeypatch):
     monkeypatch.setattr(KernelBenchmark, "measure", stopping)
     answer = cli("bench", "kernels", "--backend", "numpy", "--problem", "quick-map", "--no-torch")
     assert (answer.status, answer.out, answer.err.strip()) == (130, "", "stopped")
+
+
+@pytest.mark.skipif(bool(why_unavailable("emulator")), reason=why_unavailable("emulator"))
+def test_bench_kernels_of_which_one_fails(cli, tmp_path):
+    """Only what launches the user's file is measured, and what goes wrong does not stop it."""
+    text = (KERNELS / "max_pool2d.cu").read_text(encoding="utf-8")
+    begin = text.index("{\n", text.index("void max_pool2d_input_grad")) + 2
+    bad = "*static_cast<float*>(nullptr) = 1.0f;\n"
+    (tmp_path / "max_pool2d.cu").write_text(text[:begin] + bad + text[begin:], "utf-8")
+    path = tmp_path / "kernels.json"
+    answer = cli("bench", "kernels", "--backend", "emulator", "--no-torch", "--repetitions", "3",
+                 "--kernels", tmp_path, "--json", path)  # fmt: skip
+    assert answer.status == 1
+    assert " ".join(answer.err.split()) == (
+        "measuring what launches max_pool2d.cu: max_pool2d_forward, max_pool2d_input_grad"
+    )
+    assert "max_pool2d_input_grad failed" in " ".join(answer.out.split())
+    assert answer.out.count("access to address (nil)") == 1
+    result = json.loads(path.read_text(encoding="utf-8"))
+    (measured,), (failed,) = result["measurements"], result["failures"]
+    assert measured["operation"] == "max_pool2d_forward"
+    assert failed["operation"] == "max_pool2d_input_grad"
+    assert "access to address (nil)" in failed["error"]
+    answer = cli("bench", "kernels", "--backend", "emulator", "--no-torch", "--repetitions", "3",
+                 "--kernels", tmp_path, "--operation", "max_pool2d_input_grad")  # fmt: skip
+    assert answer.status == 1
+    assert "access to address (nil)" in answer.out
 
 
 def test_bench_train_prints_a_line_for_each_run(cli, config):

@@ -57,6 +57,91 @@ def test_a_kernel_that_does_not_compile(cli, folder):
 
 
 @pytest.mark.nvrtc
+def test_an_error_is_told_once_for_all_variants_and_architectures(cli, folder):
+    file = folder / "max_pool2d.cu"
+    file.write_text(file.read_text("utf-8").replace("best = {};", "best = {}", 1), "utf-8")
+    answer = cli("kernels", "build", "--kernels", folder, "--arch", "sm_80", "--arch", "sm_90a",
+                 "--no-instructions")  # fmt: skip
+    assert answer.status == 1
+    assert answer.out.count("max_pool2d.cu does not compile for sm_80, sm_90a:") == 1
+    assert answer.out.count('error: expected a ";"') == 1
+    assert "(in 6 variants, such as max_pool2d.cu (" in answer.out
+    assert ": 12 failures" in answer.out
+    assert "detected in the compilation" not in answer.out
+    assert "__nv_name_map" not in answer.out
+
+
+@pytest.mark.nvrtc
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("void relu_forward(", "void relu(", "no kernel relu_forward, which is launched with 3"),
+        ("void relu_forward(", "void relu_forward(int more, ",
+         "launched with 3 arguments, and the number of its parameters is 4"),
+        (None, "", "activation.cu has no kernel add, which is launched with"),
+    ],
+)  # fmt: skip
+def test_a_file_without_the_kernels_that_are_launched_from_it(cli, folder, before, after, words):
+    file = folder / "activation.cu"
+    text = file.read_text("utf-8")
+    file.write_text(after if before is None else text.replace(before, after, 1), "utf-8")
+    arguments = ("kernels", "build", "activation.cu", "--kernels", folder, "--arch", "sm_80")
+    answer = cli(*arguments, "--no-instructions")
+    assert answer.status == 1
+    assert answer.out.count(words) == 1
+    assert "no failures" not in answer.out
+    told = json.loads(cli(*arguments, "--json").out)["failures"]
+    assert any(words in failure for failure in told)
+
+
+@pytest.mark.nvrtc
+def test_constants_of_a_file_that_no_operation_launches(cli, folder):
+    (folder / "tile.cu").write_text("""
+        __global__ void transpose(const float* x, float* y) {
+            __shared__ float tile[TILE][TILE + (IS_PADDED ? 1 : 0)];
+            tile[threadIdx.y][threadIdx.x] = x[threadIdx.x];
+            __syncthreads();
+            y[threadIdx.x] = tile[threadIdx.x][threadIdx.y];
+        }
+    """)
+    arguments = ("kernels", "build", "--kernels", folder, "--arch", "sm_80", "--json")
+    told = json.loads(cli(*arguments, "--define", "TILE=16", "--define", "IS_PADDED=true").out)
+    assert told["failures"] == []
+    (tile,) = (kernel for kernel in told["kernels"] if kernel["file"] == "tile.cu")
+    assert tile["constants"] == {"TILE": 16, "IS_PADDED": True}
+    assert tile["shared_bytes"] == 4 * 16 * 17
+    pool = [kernel for kernel in told["kernels"] if kernel["file"] == "max_pool2d.cu"]
+    assert not any("TILE" in kernel["constants"] for kernel in pool)
+    assert cli(*arguments, "--define", "TILE=16").status == 1
+
+
+@pytest.mark.nvrtc
+def test_constants_that_no_file_takes(cli, folder):
+    answer = cli("kernels", "build", "--kernels", folder, "--arch", "sm_80", "--define", "TILE=16")
+    assert answer.status == 2
+    assert "--define is for other files" in answer.err
+
+
+@pytest.mark.nvrtc
+def test_warnings_are_told_once(cli, folder):
+    """From the cache, too."""
+    file = folder / "max_pool2d.cu"
+    text = file.read_text("utf-8")
+    begin = text.index("{\n", text.index("__global__ void max_pool2d_forward")) + 2
+    file.write_text(text[:begin] + "    int none;\n    x += none;\n" + text[begin:], "utf-8")
+    arguments = ("kernels", "build", "max_pool2d.cu", "--kernels", folder, "--arch", "sm_80",
+                 "--no-instructions")  # fmt: skip
+    for _ in range(2):
+        answer = cli(*arguments)
+        assert answer.status == 0, answer.out
+        assert answer.out.count("max_pool2d.cu has warnings for sm_80:") == 1
+        assert answer.out.count('variable "none" is used before its value is set') == 1
+        assert "(in 6 variants, such as" in answer.out
+    (warning,) = json.loads(cli(*arguments, "--json").out)["warnings"]
+    assert '"none"' in warning
+
+
+@pytest.mark.nvrtc
 def test_a_kernel_that_spills(cli, folder):
     (folder / "mine.cu").write_text("""
         __global__ void __launch_bounds__(1024) mine(float* x) {
@@ -83,6 +168,8 @@ def test_a_kernel_that_spills(cli, folder):
         (("--arch", "sm_90f"), 'suffix "f" begins with sm_100f; use sm_90'),
         (("--arch", "sm_80", "--arch", "sm_999"), "makes no code for sm_999"),
         (("--config", "none.toml"), "none.toml: there is no such config file"),
+        (("--define", "TILE"), '--define "TILE" is not such as TILE=32'),
+        (("--define", "TILE=1.5"), '--define "TILE=1.5" is not such as TILE=32'),
         (("max_pool.cu",), 'did you mean "max_pool2d.cu"?'),
     ],
 )

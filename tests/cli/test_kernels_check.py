@@ -1,6 +1,8 @@
 """``gpucnn kernels check``."""
 
 import json
+import os
+import shutil
 
 import pytest
 
@@ -95,6 +97,43 @@ def test_what_does_not_compile_is_told_once(cli, wrong_kernels):
     assert [len(row["wrong"]) for row in told["problems"]] == [3, 3]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            "    float scale, float* dlogits",
+            "    double scale, float* dlogits",
+            "argument 5 is a float of 4 bytes, its parameter a float of 8 bytes",
+        ),
+        (
+            "const float* logits, float* probabilities) {",
+            "const float* logits, float* probabilities, int more) {",
+            "softmax is launched with 2 arguments, and the number of its parameters is 3",
+        ),
+        ("float total = 0.0f;", "float total = 0.0f", "(K=10, ROW_THREADS=32) does not compile"),
+        (
+            "float total = 0.0f;",
+            "float total = *static_cast<float*>(nullptr);",
+            "access to address (nil)",
+        ),
+    ],
+    ids=["by the emulator", "before a launch", "by the compiler", "of a thread"],
+)
+def test_a_complaint_is_told_once_whatever_the_constants(cli, tmp_path, before, after, words):
+    """Though a message has the file's constants, and a compiler's the functions' full names."""
+    text = (KERNELS / "softmax_cross_entropy.cu").read_text(encoding="utf-8")
+    assert before in text
+    (tmp_path / "softmax_cross_entropy.cu").write_text(text.replace(before, after, 1), "utf-8")
+    operation = "softmax_cross_entropy_input_grad" if "scale" in before else "softmax"
+    arguments = ("--quick", "--mode", "fast", "--operation", operation, "--kernels", tmp_path)
+    result = cli("kernels", "check", *arguments)
+    assert result.status == 1
+    assert words in result.out
+    assert "gpucnn_" not in result.out
+    assert result.out.count(f"{operation}(") == 1
+    assert "(the same in 2 more)" in result.out
+
+
 def test_a_folder_of_which_nothing_is_launched(cli, wrong_kernels):
     arguments = ("kernels", "check", "--quick", "--operation", "relu_forward", "--operation", "add")
     result = cli(*arguments, "--kernels", wrong_kernels)
@@ -102,6 +141,30 @@ def test_a_folder_of_which_nothing_is_launched(cli, wrong_kernels):
     assert f"none of these operations launches a file of {wrong_kernels} (max_pool2d.cu)" in (
         result.err
     )
+
+
+def test_operations_that_launch_a_file_of_the_folder(cli, wrong_kernels):
+    result = cli("kernels", "check", "--quick", "--mode", "fast", "--kernels", wrong_kernels)
+    assert result.status == 1
+    assert " ".join(result.err.split()) == (
+        "checking what launches max_pool2d.cu: max_pool2d_forward, max_pool2d_input_grad"
+    )
+    assert "6 problems" in result.out
+    (wrong_kernels / "max_pool2d.cu").rename(wrong_kernels / "ceiling.cu")
+    result = cli("kernels", "check", "--quick", "--mode", "fast", "--kernels", wrong_kernels)
+    assert result.status == 2
+    assert f"no operation launches a file of {wrong_kernels}" in result.err
+
+
+def test_the_few_of_quick_launch_each_kernel_of_the_folder(cli, tmp_path):
+    """Which the first of a product does not, in the modes that have one problem each."""
+    shutil.copy(KERNELS / "sum_slices.cu", tmp_path)
+    arguments = ("kernels", "check", "--quick", "--operation", "matmul", "--json")
+    plain = json.loads(cli(*arguments).out)
+    own = json.loads(cli(*arguments, "--kernels", tmp_path).out)
+    assert [row["problems"] for row in plain["problems"]] == [3, 1, 1]
+    assert [row["problems"] for row in own["problems"]] == [3, 2, 2]
+    assert own["wrong"] == 0
 
 
 def test_the_same_of_a_benchmark(cli, wrong_kernels):
@@ -125,6 +188,9 @@ def test_a_folder_may_have_files_that_are_not_used(cli, wrong_kernels):
     [
         ((), "is not a folder of kernels: there is no .cu file in it"),
         (("max_pol2d.cu",), 'max_pol2d.cu has no counterpart; did you mean "max_pool2d.cu"?'),
+        (("softmax.cu",), 'no counterpart; did you mean "softmax_cross_entropy.cu"?'),
+        (("entropy.cu",), 'no counterpart; did you mean "softmax_cross_entropy.cu"?'),
+        (("pool.cu",), "did you mean one of avg_pool2d.cu, global_avg_pool2d.cu, max_pool2d.cu?"),
     ],
 )
 def test_a_folder_without_a_kernel_of_ours(cli, tmp_path, files, message):
@@ -133,6 +199,36 @@ def test_a_folder_without_a_kernel_of_ours(cli, tmp_path, files, message):
     result = cli(*SMALL, "--kernels", tmp_path)
     assert result.status == 2
     assert message in result.err
+
+
+def test_a_kernel_file_that_is_a_folder(cli, tmp_path):
+    (tmp_path / "max_pool2d.cu").mkdir()
+    result = cli(*SMALL, "--kernels", tmp_path)
+    assert result.status == 2
+    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: Is a directory" in result.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_no_permission(cli, wrong_kernels):
+    """For the folder's files: whether there are any is known."""
+    wrong_kernels.chmod(0o444)
+    try:
+        result = cli(*SMALL, "--kernels", wrong_kernels)
+    finally:
+        wrong_kernels.chmod(0o755)
+    assert result.status == 2
+    assert f"{wrong_kernels / 'max_pool2d.cu'} cannot be read: Permission denied" in result.err
+
+
+def test_nothing_but_the_object_is_on_stdout(cli, wrong_kernels):
+    """Neither which files are not used, nor what was chosen."""
+    (wrong_kernels / "max_pool3d.cu").write_text("")
+    result = cli(
+        "kernels", "check", "--quick", "--mode", "race", "--kernels", wrong_kernels, "--json"
+    )
+    assert json.loads(result.out)["n"] == 2
+    assert "not used" in result.err
+    assert "checking what launches max_pool2d.cu" in result.err
 
 
 @pytest.mark.parametrize(

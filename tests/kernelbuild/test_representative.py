@@ -20,7 +20,7 @@ def test_the_representative_problems_take_every_operation_and_kernel():
 
     class Recording(PlanningDevice):
         def launch(self, kernel, *arguments):
-            launched.add(kernel)
+            launched.add(str(kernel))
             super().launch(kernel, *arguments)
 
     class Listening(KernelBackend):

@@ -8,6 +8,7 @@ from expectations import expected
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
+from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.backends.variants import Variant
 from gpucnn.kernelcheck.check import check
 from gpucnn.kernelcheck.draws import CHANNELS, MANY_CHANNELS
@@ -57,8 +58,33 @@ def test_pooling_with_ties_and_special_values_is_drawn():
     assert any(np.isnan(x).any() and np.isneginf(x).any() for x in maximands)
     assert any(np.isfinite(x).all() and np.unique(x).size < x.size for x in maximands)
     assert any(np.isneginf(x).all() for x in maximands)
+    assert any((np.signbit(x) & (x == 0)).any() for x in maximands), "-0"
     windows = [p.arguments["window"] for p in draw("max_pool2d_forward", 100)]
-    assert any(R * S > 256 for R, S in windows)
+    assert {256, 257} <= {R * S for R, S in windows}
+
+
+SPECKLED = [
+    "conv2d_forward", "conv2d_input_grad", "conv2d_filter_grad", "max_pool2d_input_grad",
+    "avg_pool2d_forward", "avg_pool2d_input_grad", "global_avg_pool2d_forward",
+    "global_avg_pool2d_input_grad", "batch_norm_forward", "batch_norm_inference", "relu_forward",
+    "leaky_relu_forward", "leaky_relu_input_grad", "sigmoid_forward", "sigmoid_input_grad",
+    "tanh_forward", "tanh_input_grad", "add", "matmul", "channel_sum", "softmax",
+    "softmax_cross_entropy_forward", "mean_squared_error_forward",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECKLED)
+def test_values_that_are_not_finite_are_drawn(name):
+    """Few enough that other results of the same problem are finite; through a ReLU too."""
+    told = [
+        problem
+        for problem in draw(name, 30, seed=1)
+        for result in [problem.run(NumpyBackend("fp32"))[problem.operation.results[0]]]
+        if np.isnan(result).any() and np.isfinite(result).any()
+    ]
+    assert told
+    if "relu" in told[0].arguments:
+        assert any(problem.arguments["relu"] for problem in told)
 
 
 @pytest.mark.parametrize("name", ["batch_norm_forward", "batch_norm_inference"])
@@ -104,6 +130,10 @@ def test_the_reference_is_what_the_naive_loops_say(name):
 
 FAULTS = {
     "a wrong comparison": ("max_pool2d.cu", "v > b ||", "v >= b ||", "max_pool2d_forward", "fast"),
+    "a NaN that a ReLU swallows": (
+        "batch_norm.cu", "RELU && value < 0.0f ? 0.0f : value", "RELU ? fmaxf(value, 0.0f) : value",
+        "batch_norm_inference", "fast",
+    ),
     "an access out of bounds": (
         "max_pool2d.cu", "if (element >= P * Q * VECTORS) {", "if (false) {",
         "max_pool2d_forward", "race",

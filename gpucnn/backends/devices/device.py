@@ -48,9 +48,11 @@ class Device(ABC):
         name: the backend's name in ``get_backend``.
         limits: what a launch may ask for.
         runs_ahead: whether a launch returns before the kernel has run.
+        time_limit: seconds that a launch may take, on a device that can end one; None for no limit.
     """
 
     runs_ahead = False
+    time_limit: float | None = None
     name: str
     limits: DeviceLimits
 

@@ -7,6 +7,7 @@ these can then be compiled side by side, for any GPU, on a machine that has none
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,23 @@ from gpucnn.errors import BackendError
 _BOUNDARY = 64
 
 
+@dataclass(frozen=True)
+class PlannedKernel:
+    """A kernel that is not there.
+
+    Attributes:
+        source: the file and its constants.
+        name: its function.
+    """
+
+    source: KernelSource
+    name: str
+
+    def __str__(self) -> str:
+        """The function."""
+        return self.name
+
+
 class PlanningDevice(Device):
     """Arrays whose memory is never touched, launches that do not happen.
 
@@ -29,12 +47,14 @@ class PlanningDevice(Device):
 
     Attributes:
         sources: what was asked for, each once, in the order of first use.
+        launches: the kernels that were launched, likewise, and how many arguments each was given.
     """
 
     def __init__(self, limits: DeviceLimits | None = None, name: str = "planner") -> None:
         self.limits = DeviceLimits() if limits is None else limits
         self.name = name
         self._sources: dict[KernelSource, None] = {}
+        self.launches: dict[PlannedKernel, int] = {}
 
     @property
     def sources(self) -> tuple[KernelSource, ...]:
@@ -66,7 +86,7 @@ class PlanningDevice(Device):
     def compile(self, source: KernelSource) -> Module:
         """Writes the source down."""
         self._sources[source] = None
-        return _Names(source)
+        return _Planned(source)
 
     def launch(
         self,
@@ -76,7 +96,7 @@ class PlanningDevice(Device):
         shared_bytes: int,
         arguments: Sequence[Argument],
     ) -> None:
-        """Checks that the block is one that the device could run."""
+        """Writes the kernel down, and checks that the block is one that the device could run."""
         threads = block[0] * block[1] * block[2]
         if threads > self.limits.threads or shared_bytes > self.limits.dynamic_shared_bytes:
             raise BackendError(
@@ -84,21 +104,22 @@ class PlanningDevice(Device):
                 f"shared memory; the device has {self.limits.threads} and "
                 f"{self.limits.dynamic_shared_bytes}"
             )
+        self.launches[kernel] = len(arguments)
 
     def synchronise(self) -> None:
         """Nothing is under way."""
 
 
-class _Names(Mapping[str, str]):
-    """The kernels of a file, each standing for itself."""
+class _Planned(Mapping[str, PlannedKernel]):
+    """The kernels of a file."""
 
     def __init__(self, source: KernelSource) -> None:
         self._source = source
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> PlannedKernel:
         if name not in self._source.functions():
             raise BackendError(f"{self._source.file} has no kernel {name}")
-        return name
+        return PlannedKernel(self._source, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._source.functions())

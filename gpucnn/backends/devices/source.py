@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import gpucnn
-from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.errors import BackendError, did_you_mean, nearest
 
 Constant: TypeAlias = int | bool
 
@@ -185,16 +185,23 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def check_used(sources: Iterable[KernelSource], folder: Path) -> None:
-    """Whether any of the sources is a file of a folder of the user's kernels.
+def check_used(
+    sources: Iterable[KernelSource], folder: Path, advice: str = "; choose others, or all"
+) -> None:
+    """Whether a file of a folder of the user's kernels takes the place of any of the sources.
+
+    Args:
+        sources: what operations launch.
+        folder: the user's.
+        advice: how the message ends.
 
     Raises:
         BackendError: none is, and what is to be looked at would be our own kernels.
     """
-    if not any(source.folder == folder for source in sources):
+    if not any((folder / source.file).is_file() for source in sources):
         files = ", ".join(sorted(path.name for path in folder.glob("*.cu")))
         raise BackendError(
-            f"none of these operations launches a file of {folder} ({files}); choose others, or all"
+            f"none of these operations launches a file of {folder} ({files}){advice}"
         )
 
 
@@ -205,7 +212,7 @@ def check_own_kernels(folder: Path) -> tuple[str, ...]:
         The files that have no such name, and so are not used.
 
     Raises:
-        BackendError: none of its files has.
+        BackendError: none of its files has, or one that has cannot be read.
     """
     known = sorted(path.name for path in KERNELS.glob("*.cu"))
     files = sorted(path.name for path in folder.glob("*.cu"))
@@ -215,6 +222,16 @@ def check_own_kernels(folder: Path) -> tuple[str, ...]:
     if unknown == tuple(files):
         raise BackendError(
             f"no file of {folder} takes the place of one of ours: {files[0]} has no counterpart; "
-            f"{did_you_mean(files[0], known)}"
+            f"{_counterpart(files[0], known)}"
         )
+    for file in known:
+        if file in files:
+            read_text(folder / file)
     return unknown
+
+
+def _counterpart(file: str, known: Sequence[str]) -> str:
+    """Which of the known files may be meant: the ending, that all have, tells nothing."""
+    stem = file.removesuffix(".cu")
+    near = nearest(stem, (name.removesuffix(".cu") for name in known))
+    return f'did you mean "{near}.cu"?' if near else did_you_mean(stem, known)

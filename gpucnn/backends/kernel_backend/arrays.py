@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
+from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
@@ -102,6 +103,7 @@ class KernelArrays(ArrayOperations):
 
         Raises:
             ShapeError: more blocks along an axis than a GPU has.
+            BackendError: a file of ``kernels`` has no such kernel, or one with other parameters.
         """
         blocks = x, y, z = _filled(grid)
         if x < 1 or y < 1 or z < 1:
@@ -115,10 +117,12 @@ class KernelArrays(ArrayOperations):
         kernel = self._launched.get(key)
         if kernel is None:
             source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
-            kernel = self._launched[key] = self._kernel(source, function)
+            kernel = self._launched[key] = self._kernel(source, function, len(arguments))
         self.device.launch(kernel, blocks, _filled(block), shared_bytes, arguments)
 
-    def _kernel(self, source: KernelSource, function: str) -> Kernel:
+    def _kernel(self, source: KernelSource, function: str, arguments: int) -> Kernel:
+        if source.folder != KERNELS and (reason := misfit(source, function, arguments)):
+            raise BackendError(reason)
         module = self._module(source)
         try:
             return module[function]

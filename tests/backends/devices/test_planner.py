@@ -27,6 +27,12 @@ def test_sources_are_told_once_in_order():
         "activation.cu", "max_pool2d.cu", "max_pool2d.cu",
     ]  # fmt: skip
     assert ("R", 3) in device.sources[2].constants
+    told = [(str(kernel), kernel.source, count) for kernel, count in device.launches.items()]
+    activation, pool, other_pool = device.sources
+    assert told == [
+        ("relu_forward", activation, 3), ("max_pool2d_forward", pool, 4),
+        ("max_pool2d_forward", other_pool, 4),
+    ]  # fmt: skip
 
 
 def test_a_source_is_compiled_once_and_not_made_again_for_each_launch(monkeypatch):
@@ -80,7 +86,7 @@ def test_arrays_have_the_shape_and_dtype(shape):
 
 def test_a_kernel_that_is_not_in_its_file_is_noticed():
     module = PlanningDevice().compile(KernelSource("activation.cu"))
-    assert module["relu_forward"] == "relu_forward"
+    assert str(module["relu_forward"]) == "relu_forward"
     assert len(module) == len(list(module)) > 5
     with pytest.raises(BackendError, match=r"activation\.cu has no kernel relu_forwards"):
         module["relu_forwards"]

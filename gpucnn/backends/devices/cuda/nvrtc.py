@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gpucnn.backends.devices.cuda.diagnostics import CompilationError, diagnostics
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -43,7 +44,6 @@ _HEADERS = '"nvidia-cuda-runtime-cu12==12.*" (for CUDA 13: "nvidia-cuda-runtime=
 _PACKAGES = ("nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc")
 _VERSIONS = (("cuda.h", "CUDA_VERSION"), ("cuda_runtime_api.h", "CUDART_VERSION"))
 _NEEDLESS_HEADERS = ("cmath", "cassert", "cstdint", "cstdio", "math.h", "stdint.h", "limits")
-_LONGEST_LOG = 60
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,13 @@ class Program:
         cubin: an ELF file for one architecture.
         names: the kernels' names in the source, and what the compiler made of them.
         usage: what each kernel takes, by its name in the source.
+        warnings: what the compiler has to say of it.
     """
 
     cubin: bytes
     names: Mapping[str, str]
     usage: Mapping[str, Usage]
+    warnings: tuple[str, ...] = ()
 
 
 def architecture_of(compute_capability: int) -> str:
@@ -168,8 +170,8 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
     """Compiles all kernels of a file for one architecture. Threads may do so side by side.
 
     Raises:
-        BackendError: it does not compile, with file, line, constants and the compiler's words; or
-            the compiler is not installed, or does not know the architecture.
+        CompilationError: it does not compile: file, line, constants and the compiler's words.
+        BackendError: the compiler is not installed, or does not know the architecture.
     """
     check_architecture(architecture)
     nvrtc = _nvrtc()
@@ -189,13 +191,15 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
             nvrtc.compileProgram(program, options)
         except nvrtc.NVRTCError as error:
             log = nvrtc.getProgramLog(program) or str(error)
-            raise BackendError(_explain(source, architecture, log)) from error
+            raise _refused(source, architecture, log) from error
         names = {name: nvrtc.getLoweredName(program, name) for name in functions}
-        usage = parse_usage(nvrtc.getProgramLog(program))
+        log = nvrtc.getProgramLog(program)
+        usage = parse_usage(log)
         cubin = _completed(nvrtc.getCUBIN(program))
     finally:
         nvrtc.destroyProgram(program)
-    return Program(cubin, names, {name: usage[names[name]] for name in functions})
+    used = {name: usage[names[name]] for name in functions}
+    return Program(cubin, names, used, diagnostics(log))
 
 
 def parse_usage(log: str) -> dict[str, Usage]:
@@ -262,20 +266,21 @@ def _call(function: Any) -> Any:
         ) from error
 
 
-def _explain(source: KernelSource, architecture: str, log: str) -> str:
-    lines = [line for line in log.splitlines() if line.strip()]
-    if len(lines) > _LONGEST_LOG:
-        lines = [*lines[:_LONGEST_LOG], f"... and {len(lines) - _LONGEST_LOG} lines more"]
-    explanation = "\n  ".join([f"{source} does not compile for {architecture}:", *lines])
+def _refused(source: KernelSource, architecture: str, log: str) -> CompilationError:
+    heading = f"{source} does not compile for {architecture}:"
+    told = diagnostics(log) or (log.strip(),)
     missing = re.search(r'(?:cannot|could not) open source file "([^"]+)"', log)
-    if missing is None:
-        return explanation
-    header = missing[1]
+    advice = _advice(missing[1]) if missing else ""
+    return CompilationError(heading, (*told, advice) if advice else told)
+
+
+def _advice(header: str) -> str:
+    """What to do about a header that is not found; empty where nobody can tell."""
     if header in _NEEDLESS_HEADERS:
-        return f"{explanation}\nNVRTC needs none of the standard library's headers, and has none."
+        return "NVRTC needs none of the standard library's headers, and has none."
     if header.startswith(("cuda", "cooperative", "mma")):
-        return f"{explanation}\n{header} is one of CUDA's own headers: pip install {_HEADERS}"
-    return explanation
+        return f"{header} is one of CUDA's own headers: pip install {_HEADERS}"
+    return ""
 
 
 def _completed(cubin: bytes) -> bytes:

@@ -32,7 +32,7 @@ class ProgramStore:
     def key(self, source: KernelSource) -> str:
         """A key of everything that the program depends on."""
         return cache_key(
-            "cubin",
+            "cubin with warnings",
             source.digest(),
             self.architecture,
             " ".join(OPTIONS),
@@ -57,14 +57,14 @@ class ProgramStore:
 
 
 def _encode(program: Program) -> bytes:
-    """A line of JSON with names and usage, then the cubin."""
+    """A line of JSON with all but the cubin, then the cubin."""
     usage = {name: asdict(usage) for name, usage in program.usage.items()}
-    header = json.dumps({"names": dict(program.names), "usage": usage})
-    return header.encode() + b"\n" + program.cubin
+    fields = {"names": dict(program.names), "usage": usage, "warnings": program.warnings}
+    return json.dumps(fields).encode() + b"\n" + program.cubin
 
 
 def _decode(content: bytes) -> Program:
     header, _, cubin = content.partition(b"\n")
     fields = json.loads(header)
     usage = {name: Usage(**values) for name, values in fields["usage"].items()}
-    return Program(cubin, fields["names"], usage)
+    return Program(cubin, fields["names"], usage, tuple(fields["warnings"]))

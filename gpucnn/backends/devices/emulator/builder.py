@@ -13,7 +13,12 @@ from pathlib import Path
 
 from gpucnn.backends.devices.cache import Cache, cache_key
 from gpucnn.backends.devices.emulator.compiler import compiler, knows, native_option, processor
-from gpucnn.backends.devices.emulator.translation import INCLUDE, has_macros, translation_unit
+from gpucnn.backends.devices.emulator.translation import (
+    INCLUDE,
+    has_macros,
+    translation_unit,
+    without_prefixes,
+)
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
@@ -269,4 +274,5 @@ def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
     if done.returncode == -signal.SIGINT:
         raise KeyboardInterrupt  # the user's Ctrl-C, which the compiler was told of too
     if done.returncode:
-        raise BackendError(f"{described} does not compile:\n{done.stderr.strip()[:4000]}")
+        words = without_prefixes(done.stderr.strip())
+        raise BackendError(f"{described} does not compile:\n{words[:4000]}")

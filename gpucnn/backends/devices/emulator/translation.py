@@ -24,11 +24,17 @@ _INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"].*$', re
 _ONCE = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once.*$", re.MULTILINE)
 _MACRO = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)\b", re.MULTILINE)
 _DYNAMIC = re.compile(r"extern\s+__shared__[^;\[]*?(\w+)\s*\[\s*\]\s*;")
+_PREFIX = re.compile(r"\bgpucnn_[0-9a-f]{24}(?:::|_)?")
 
 
 def symbol_prefix(source: KernelSource) -> str:
     """What the names that a source's module exports begin with."""
     return f"gpucnn_{source.digest()[:24]}"
+
+
+def without_prefixes(message: str) -> str:
+    """A compiler's message with the names that the kernels' author has written."""
+    return _PREFIX.sub("", message)
 
 
 def has_macros(source: KernelSource) -> bool:

@@ -237,7 +237,7 @@ def test_a_kernel_that_has_lost_its_name(emulators, tmp_path):
     write(tmp_path, activation_cu="__global__ void relu(float* y) {}\n__global__ void b(int n) {}")
     backend = KernelBackend(emulators["fast"])
     backend.kernels = tmp_path
-    with pytest.raises(BackendError, match=r"has no kernel relu_forward; it has relu, b"):
+    with pytest.raises(BackendError, match=r"has no kernel relu_forward, .*; it has relu, b"):
         backend.relu_forward(backend.asarray(np.ones(4)))
 
 

@@ -1,0 +1,116 @@
+"""What was measured of a kernel, or why it could not be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gpucnn.bench.ceilings import Ceilings
+from gpucnn.bench.problems import Problem
+from gpucnn.bench.timing import Timing
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One variant of one problem.
+
+    Attributes:
+        problem: what was timed.
+        variant: whose kernels; empty where the operation has only one.
+        is_chosen: whether the backend takes this variant by itself.
+        ours: our time.
+        torch: PyTorch's, in each memory format that makes a difference; empty without PyTorch.
+        ceilings: the device's.
+    """
+
+    problem: Problem
+    variant: str
+    is_chosen: bool
+    ours: Timing
+    torch: tuple[Timing, ...]
+    ceilings: Ceilings
+
+    @property
+    def flop_rate(self) -> float:
+        """Operations a second."""
+        return self.problem.flops / (self.ours.median / 1e3)
+
+    @property
+    def flop_rate_a_core(self) -> float | None:
+        """The same of each of the CPU's cores; None on a GPU."""
+        cores = self.ceilings.cores
+        return self.flop_rate / cores if cores else None
+
+    @property
+    def byte_rate(self) -> float:
+        """Bytes a second, of those that have to be moved."""
+        return self.problem.traffic / (self.ours.median / 1e3)
+
+    @property
+    def share(self) -> float:
+        """Of the rate that the ceilings allow: 1 is as fast as the device can be."""
+        least = self.ceilings.seconds(self.problem.flops, self.problem.traffic)
+        return least / (self.ours.median / 1e3)
+
+    @property
+    def best_torch(self) -> Timing | None:
+        """PyTorch's faster memory format."""
+        return min(self.torch, key=lambda timing: timing.median, default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """Our time over PyTorch's best: below 1 we are faster."""
+        best = self.best_torch
+        return None if best is None else self.ours.median / best.median
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, times in milliseconds."""
+        best, a_core = self.best_torch, self.flop_rate_a_core
+        return {
+            "problem": self.problem.name,
+            "operation": self.problem.operation,
+            "shape": self.problem.shape_text,
+            "variant": self.variant,
+            "chosen": self.is_chosen,
+            "flops": self.problem.flops,
+            "traffic_bytes": self.problem.traffic,
+            "ours": asdict(self.ours),
+            "tflops": self.flop_rate / 1e12,
+            "gflops_a_core": None if a_core is None else a_core / 1e9,
+            "gb_per_second": self.byte_rate / 1e9,
+            "share_of_ceiling": self.share,
+            "torch": {timing.name: asdict(timing) for timing in self.torch},
+            "torch_best": None if best is None else best.name,
+            "ratio": self.ratio,
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One variant of one problem that its kernels did not do.
+
+    Attributes:
+        problem: which.
+        variant: whose kernels; empty where the operation has only one, or for all of them.
+        message: what was wrong.
+    """
+
+    problem: Problem
+    variant: str
+    message: str
+
+    def __str__(self) -> str:
+        """The problem, operation and variant."""
+        problem = self.problem
+        words = f"{problem.operation} {self.variant}".rstrip()
+        return f"{problem.name}: {problem.shape_text}, {words}"
+
+    def as_json(self) -> dict[str, str]:
+        """All of it."""
+        return {
+            "problem": self.problem.name,
+            "operation": self.problem.operation,
+            "shape": self.problem.shape_text,
+            "variant": self.variant,
+            "error": self.message,
+        }
