@@ -122,9 +122,10 @@ class KernelSource:
         return tuple(_headers(self.path, self.include_folders, set()))
 
     def digest(self) -> str:
-        """A hash of everything that the text depends on: file, headers and constants."""
+        """A hash of everything that what is compiled depends on: files, their names, constants."""
         digest = hashlib.sha256()
-        for part in (self.prologue, self.text(), *map(read_text, self.headers())):
+        names = (path.name for path in (self.path, *self.headers()))
+        for part in (*names, self.prologue, self.text(), *map(read_text, self.headers())):
             digest.update(f"{len(part)}\n{part}".encode())
         return digest.hexdigest()
 

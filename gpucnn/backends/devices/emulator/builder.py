@@ -14,7 +14,7 @@ from pathlib import Path
 from gpucnn.backends.devices import inclusion
 from gpucnn.backends.devices.cache import Cache, cache_key
 from gpucnn.backends.devices.emulator import translation
-from gpucnn.backends.devices.emulator.compiler import compiler, native_option, processor
+from gpucnn.backends.devices.emulator.compiler import compiler, knows, native_option, processor
 from gpucnn.backends.devices.emulator.symbols import identifier_of, undefined_names
 from gpucnn.backends.devices.emulator.translation import (
     INCLUDE,
@@ -49,9 +49,14 @@ _GNU = (
     # Shared memory is written only by the runtime; without this the compiler takes it for zero.
     "-fno-ipa-reference-addressable",
 )
+# Fills uninitialised local variables. Compilers that do not know the option go without, and so does
+# fast mode, where some convolutions would take 1.4 times as long.
+POISONED_LOCALS = ("-ftrivial-auto-var-init=pattern",)
 _CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
+# Calls of these by a kernel go to runtime/allocation.cpp.
+_ALLOCATIONS = ("-Wl,--wrap=malloc,--wrap=_Znwm,--wrap=_Znam",)
 _SANITIZERS = (
-    "-fsanitize=address,undefined",
+    "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 )
@@ -92,6 +97,11 @@ class Mode:
         """Whether kernels run under the compiler's sanitizers, in a process of their own."""
         return self.name == "sanitize"
 
+    @property
+    def poisoned(self) -> bool:
+        """Whether local variables that a kernel leaves uninitialised are poison."""
+        return self.checked or self.sanitized
+
 
 MODES = {
     mode.name: mode
@@ -117,7 +127,9 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    return cache_key(*_host(), repr((mode, _COMMON, _MODULE)), *parts)
+    return cache_key(
+        *_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _ALLOCATIONS)), *parts
+    )
 
 
 class Builder:
@@ -207,6 +219,8 @@ class Builder:
 
     def _module_options(self) -> list[str]:
         own = _GNU if compiler().is_gnu else self.mode.definitions
+        if self.mode.poisoned and knows(compiler(), POISONED_LOCALS):
+            own += POISONED_LOCALS
         return [*_COMMON, *_MODULE, *own, *self.mode.kernel_options, f"-I{INCLUDE}"]
 
     def _precompiled_header(self) -> Path | None:
@@ -235,6 +249,8 @@ class Builder:
             _run([*options, "-c", str(unit), "-o", str(compiled)], described)
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
+            if self.mode.checked:
+                linking += _ALLOCATIONS
             linked = Path(folder) / "module.so"
             _run([*linking, str(compiled), "-shared", "-o", str(linked)], described)
             if not self.mode.sanitized:

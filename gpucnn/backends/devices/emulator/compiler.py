@@ -93,3 +93,10 @@ def processor(used: Compiler) -> str:
     command = [*used.command, native_option(), "-E", "-v", "-x", "c++", os.devnull]
     report = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     return next((line for line in report.splitlines() if "cc1" in line), report)
+
+
+@cache
+def knows(used: Compiler, options: tuple[str, ...]) -> bool:
+    """Whether the compiler takes these options."""
+    command = [*used.command, *options, "-fsyntax-only", "-x", "c++", os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -160,6 +160,8 @@ class EmulatorDevice(Device):
         self, kernel: LoadedKernel, grid: Grid, block: Grid, shared_bytes: int
     ) -> None:
         for name, sizes, most in (("grid", grid, LARGEST_GRID), ("block", block, _LARGEST_BLOCK)):
+            if len(sizes) != 3:
+                raise BackendError(f"{kernel}: a {name} of {sizes}; it takes three numbers")
             if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
                 raise BackendError(f"{kernel}: a {name} of {sizes}; a GPU allows 1 to {most}")
         threads = block[0] * block[1] * block[2]

@@ -45,7 +45,7 @@ _REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4x")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _VARIABLE = struct.Struct("@qQ")
 """The runtime's SharedVariable."""
-_REGION = struct.Struct("@QQQ")
+_REGION = struct.Struct("@QQQP")
 """The runtime's Region."""
 _INTERRUPTED = 2
 """What the runtime's launch returns when the user has ended it."""
@@ -180,7 +180,8 @@ class Runtime:
     ) -> None:
         """Runs a kernel; BackendError for whatever the emulator refuses."""
         slots = kernel.packed(arguments)
-        regions = _regions(arguments) if checked else b""
+        names = argument_names(arguments) if checked else []
+        regions = _regions(arguments, names)
         request = _REQUEST.pack(
             ctypes.addressof(kernel.name_in_memory),
             kernel.entry,
@@ -217,11 +218,21 @@ def _interrupts() -> int:
     return 1 if signal.getsignal(signal.SIGINT) is signal.default_int_handler else 2
 
 
-def _regions(arguments: Sequence[Argument]) -> bytes:
-    """Address, size and size of an element of each array among the arguments."""
-    arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
+def argument_names(arguments: Sequence[Argument]) -> list[bytes]:
+    """What messages call the arrays among the arguments."""
+    return [
+        f"argument {number} ({argument.dtype}, {argument.size} elements)".encode()
+        for number, argument in enumerate(arguments, 1)
+        if isinstance(argument, np.ndarray)
+    ]
+
+
+def _regions(arguments: Sequence[Argument], names: Sequence[bytes]) -> bytes:
+    """Address, size, size of an element and name of each array that has a name."""
+    arrays = (argument for argument in arguments if isinstance(argument, np.ndarray))
     return b"".join(
-        _REGION.pack(address_of(array), array.nbytes, min(array.itemsize, 4)) for array in arrays
+        _REGION.pack(address_of(array), array.nbytes, array.itemsize, _address(name))
+        for name, array in zip(names, arrays, strict=False)
     )
 
 

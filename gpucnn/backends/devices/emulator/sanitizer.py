@@ -14,27 +14,40 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.library import LoadedKernel, place_of
+from gpucnn.backends.devices.emulator.library import LoadedKernel, argument_names, place_of
 from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
 
 _REFUSED = 1
 _ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:exitcode=99",
+    "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:redzone=2048:exitcode=99",
     "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
 }
 _WHERE = re.compile(r"^emulator: (kernel .*)$", re.MULTILINE)
 _EMULATOR = re.compile(r"^at (?P<stated>\S+)(?P<frames>( \d+)*)$", re.MULTILINE)
 _UNDEFINED = re.compile(r"^(?P<file>.+?):(?P<line>\d+):\d+: runtime error: (?P<what>.*)$", re.M)
 _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
+# The emulator's words for an access that is in no variable, of which the sanitizer can only tell
+# what else the memory has been.
+_STRAY = ("heap-buffer-overflow", "heap-use-after-free", "use-after-poison", "SEGV")
+_ACCESS = re.compile(r"^emulator: (?P<what>out-of-bounds .*)$", re.MULTILINE)
+_GLOBAL = re.compile(
+    r"is located (?P<away>\d+) bytes (?:to the )?(?P<side>left|right|before|after) (?:of )?"
+    r"global variable '(?:.*::)?(?P<name>[^':]+)' .* of size (?P<bytes>\d+)"
+)
+_LOCAL = re.compile(
+    r"\[(?P<begin>\d+), (?P<end>\d+)\) '(?P<name>[^']+)'.* "
+    r"<== Memory access at offset (?P<place>\d+)"
+)
 _SIZE = re.compile(r"^(?P<size>(READ|WRITE) of size \d+)", re.MULTILINE)
 _STACK = re.compile(r"^ +#0 .*(?:\n +#\d+ .*)*", re.MULTILINE)
 _FRAME = re.compile(r" (?P<file>[^\s:]+):(?P<line>\d+)(?::\d+)?$", re.MULTILINE)
@@ -77,7 +90,7 @@ class SanitizerRunner:
                 f"time_limit {time_limit}",
                 *(f"shared {v.offset} {v.bytes}" for v in kernel.shared_variables),
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
-                *(_argument_line(argument, buffers) for argument in arguments),
+                *_argument_lines(arguments, buffers),
             ]
             content = b"".join(buffer.tobytes() for buffer in buffers)
             request.write_bytes("\n".join(text).encode() + b"\n\n" + content)
@@ -123,16 +136,26 @@ def _memory(address: int, count: int) -> NDArray[np.uint8]:
     return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
 
 
-def _argument_line(argument: Argument, buffers: Sequence[NDArray[np.uint8]]) -> str:
-    if argument is None:
-        return "value 0"
-    if not isinstance(argument, np.ndarray):
-        return f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
-    address = argument.ctypes.data
+def _argument_lines(
+    arguments: Sequence[Argument], buffers: Sequence[NDArray[np.uint8]]
+) -> Iterator[str]:
+    names = iter(argument_names(arguments))
+    for argument in arguments:
+        if argument is None:
+            yield "value 0"
+        elif not isinstance(argument, np.ndarray):
+            yield f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
+        else:
+            size = f"{argument.nbytes} {argument.itemsize}"
+            yield f"pointer {_place_in(buffers, argument)} {size} {next(names).decode()}"
+
+
+def _place_in(buffers: Sequence[NDArray[np.uint8]], array: NDArray[Any]) -> str:
+    """Which buffer holds an array, and where."""
     for number, buffer in enumerate(buffers):
-        offset = address - buffer.ctypes.data
-        if 0 <= offset <= buffer.nbytes - argument.nbytes:
-            return f"pointer {number} {offset}"
+        offset = array.ctypes.data - buffer.ctypes.data
+        if 0 <= offset <= buffer.nbytes - array.nbytes:
+            return f"{number} {offset}"
     raise AssertionError("an array that is in no buffer")
 
 
@@ -146,10 +169,33 @@ def _described(kernel: LoadedKernel, status: int, report: str) -> str:
         first = SourceLine(undefined["file"], undefined["line"])
         return f"{thread}: {undefined['what']}{_at(kernel, [first, *_stack(report)])}"
     if address := _ADDRESS.search(report):
-        size = _SIZE.search(report)
-        what = f"{address['what']}{f', {size[1].lower()}' if size else ''}"
-        return f"{thread}: {what}{_at(kernel, _stack(report))}"
+        return f"{thread}: {_access(address['what'], report)}{_at(kernel, _stack(report))}"
     return f"{thread}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+
+
+def _access(kind: str, report: str) -> str:
+    """What the address sanitizer has found, in the emulator's words where it has any."""
+    size, access = _SIZE.search(report), _ACCESS.search(report)
+    if access and (near := _near_variable(report)):
+        return f"{access['what'].partition(' at 0x')[0]}, {near}"
+    if access and kind in _STRAY:
+        return access["what"]
+    return f"{kind}{f', {size[1].lower()}' if size else ''}"
+
+
+def _near_variable(report: str) -> str:
+    """How far from which variable an access lies, in words; empty where it is near none."""
+    if near := min(_GLOBAL.finditer(report), key=lambda found: int(found["away"]), default=None):
+        away, size = int(near["away"]), int(near["bytes"])
+        is_before = near["side"] in ("left", "before")
+    elif near := _LOCAL.search(report):
+        begin, end, place = (int(near[key]) for key in ("begin", "end", "place"))
+        is_before, size = place < begin, end - begin
+        away = begin - place if is_before else place - end
+    else:
+        return ""
+    where = "before" if is_before else "beyond the end of"
+    return f"{away} bytes {where} {near['name']}, a variable of {size} bytes"
 
 
 def _refused(kernel: LoadedKernel, report: str) -> str:

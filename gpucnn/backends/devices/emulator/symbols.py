@@ -14,10 +14,12 @@ from typing import NamedTuple
 from gpucnn.backends.devices.emulator.elf import dynamic_names
 from gpucnn.backends.devices.emulator.translation import INCLUDE
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.devices.source_text import read_text
 from gpucnn.errors import BackendError
 
 _OWN_HEADERS = f"/{'/'.join(INCLUDE.parts[-4:])}/"
 """In the path of each of the emulator's headers, whichever installation compiled what is cached."""
+_LINE_DIRECTIVE = re.compile(r'^[ \t]*#[ \t]*(?:line[ \t]+)?\d+[ \t]+"([^"\n]+)"', re.MULTILINE)
 
 
 class Variable(NamedTuple):
@@ -134,6 +136,12 @@ def _counted(identifier: str) -> str:
     return f"{len(identifier)}{identifier}"
 
 
+def _names(path: Path) -> set[str]:
+    """The names of a file: its own, and those that it gives itself by ``#line``."""
+    named = _LINE_DIRECTIVE.findall(read_text(path))
+    return {path.name, *(Path(name).name for name in named)}
+
+
 class SourceLine(NamedTuple):
     """A line of a source: the file with its folder, as the compiler was told, and its number."""
 
@@ -167,11 +175,12 @@ def line_of_kernel(lines: Sequence[SourceLine], source: KernelSource) -> str:
         lines: innermost first; others, such as the emulator's own, are passed over.
         source: the kernel's file.
     """
-    names = {path.name for path in (source.path, *source.headers())}
+    file = _names(source.path)
+    names = file.union(*map(_names, source.headers()))
     shown = [
         line for line in lines if Path(line.file).name in names and _OWN_HEADERS not in line.file
     ]
-    own = next((line for line in shown if Path(line.file).name == source.path.name), None)
+    own = next((line for line in shown if Path(line.file).name in file), None)
     if own is None or own == shown[0]:
         return str(shown[0]) if shown else ""
     return f"{own} (in {shown[0]})"

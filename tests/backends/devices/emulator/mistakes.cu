@@ -22,6 +22,24 @@ __global__ void reads_out_of_bounds(const float* x, float* y) {
     }
 }
 
+__global__ void reads_a_row_out_of_bounds(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = x[256 + 50];  // reads_a_row_out_of_bounds
+    }
+}
+
+__global__ void reads_where_another_array_might_be(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = x[256 + 150];  // reads_where_another_array_might_be
+    }
+}
+
+__global__ void reads_far_out_of_bounds(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = x[2000000];  // reads_far_out_of_bounds
+    }
+}
+
 __global__ void leaves_shared_memory(const float* x, float* y) {
     __shared__ float tile[64];
     tile[threadIdx.x] = x[threadIdx.x];
@@ -32,10 +50,40 @@ __global__ void leaves_shared_memory(const float* x, float* y) {
     y[blockIdx.x * blockDim.x + threadIdx.x] = tile[threadIdx.x];
 }
 
+__device__ __attribute__((noinline)) void set(float* tile, int i) {
+    tile[i] = 1.0f;  // overruns_shared_memory
+}
+
+__global__ void overruns_shared_memory(const float* x, float* y) {
+    __shared__ float tile[64];
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        set(tile, 65);
+    }
+    y[0] = tile[0];
+}
+
+__device__ __attribute__((noinline)) float get(const float* own, int i) {
+    return own[i];  // underruns_a_local_array
+}
+
+__global__ void underruns_a_local_array(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        float own[4] = {x[0], x[1], x[2], x[3]};
+        y[0] = get(own, -2);
+    }
+}
+
 __global__ void follows_a_null_pointer(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         const float* missing = x == y ? x : nullptr;
         y[0] = missing[1000];  // follows_a_null_pointer
+    }
+}
+
+__global__ void follows_a_wild_pointer(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        const size_t wild = static_cast<size_t>(x[0]) + 64;
+        y[0] = *reinterpret_cast<const float*>(wild);  // follows_a_wild_pointer
     }
 }
 
@@ -172,6 +220,17 @@ __global__ void copy_that_is_waited_for_by_half(const float* x, float* y) {
     wait_for_copies<1>();
     y[blockIdx.x * 64 + threadIdx.x] = tile[0][threadIdx.x];
     y[blockIdx.x * 64 + threadIdx.x] = tile[1][threadIdx.x];  // copy_that_is_waited_for_by_half
+}
+
+__global__ void reads_what_another_copies(const float* x, float* y) {
+    __shared__ float tile[64];
+    if (blockIdx.x == 1 && threadIdx.x == 5) {
+        copy_async<4>(tile, x);  // reads_what_another_copies
+    }
+    __syncthreads();
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = tile[0];  // reads_what_another_copies
+    }
 }
 
 __global__ void copy_without_a_barrier(const float* x, float* y) {
@@ -314,6 +373,15 @@ __device__ float deep(const float* x, int n) {  // recurses
     return below + own[n % 16];
 }
 
+__global__ void allocates(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        volatile float* const own = new float[x[0] == 0.0f ? 4 : 5];  // allocates
+        own[3] = x[3];
+        y[0] = own[3];
+        delete[] own;
+    }
+}
+
 __global__ void recurses(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         y[0] = deep(x, 1 << 24);  // recurses
@@ -350,4 +418,39 @@ __global__ void stores_overlap(const float* x, float* y) {
 
 __global__ void wrong_width(const float* x, float* y) {
     y[threadIdx.x] = __shfl_xor_sync(~0u, x[threadIdx.x], 1, 12);  // wrong_width
+}
+
+__global__ void writes_what_was_not_given(const float* x, float* y) {
+    extern __shared__ float given[];
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        given[threadIdx.x] = x[0];  // writes_what_was_not_given
+        y[0] = given[threadIdx.x];
+    }
+}
+
+__global__ void copies_to_what_was_not_given(const float* x, float* y) {
+    extern __shared__ float given[];
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        copy_async<4>(&given[1], x);  // copies_to_what_was_not_given
+        wait_for_all_copies();
+        y[0] = given[1];
+    }
+}
+
+__global__ void casts_what_does_not_fit(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = static_cast<int>((x[0] + 1.0f) * 1e10f);  // casts_what_does_not_fit
+    }
+}
+
+__global__ void casts_a_negative_number(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = static_cast<unsigned>(x[0] - 5.0f);  // casts_a_negative_number
+    }
+}
+
+__global__ void casts_no_number(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = static_cast<int>(x[0] / x[0]);  // casts_no_number
+    }
 }

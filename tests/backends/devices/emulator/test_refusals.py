@@ -20,13 +20,38 @@ PLACE = r"block \(1, 0, 0\), thread \(3, 0, 0\)"
 ANYWHERE = r"block \(\d+, 0, 0\), thread \(\d+, 0, 0\)"
 WRAPPERS = ("async_copy.cuh", "ldmatrix.cuh", "mma.cuh", "store.cuh")
 UNWRITTEN = "read of shared memory that this block has not written"
-UNWAITED = "read of shared memory whose asynchronous copy has not been waited for"
+UNWAITED = "read of shared memory whose asynchronous copy, begun by {}, has not been waited for"
+OWN_UNWAITED = UNWAITED.format("this thread")
+
+
+def nearest(argument, element):
+    """What is said of an access that lies closest to an argument."""
+    named = rf"argument {argument} \(float32, 256 elements\)"
+    return f"in no array of this launch; the nearest is {named}, which has no element {element}"
+
+
 # Kernel, modes, place, what the message says. A sanitizer has words of its own.
 CASES = [
-    ("writes_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of 4 bytes|heap-buffer-overflow"),
-    ("reads_out_of_bounds", CHECKED, PLACE, "out-of-bounds read of 4 bytes|heap-buffer-overflow"),
+    ("writes_out_of_bounds", CHECKED, PLACE, f"write of 4 bytes .*{nearest(2, 256)}"),
+    ("reads_out_of_bounds", CHECKED, PLACE, f"out-of-bounds read of 4 bytes .*{nearest(1, -1)}"),
+    ("reads_a_row_out_of_bounds", CHECKED, PLACE, f"read of 4 bytes .*{nearest(1, 306)}"),
+    ("reads_where_another_array_might_be", SANITIZE, PLACE, "out-of-bounds read of 4 bytes"),
+    ("reads_far_out_of_bounds", CHECKED, PLACE, "in no array of this launch at"),
     ("leaves_shared_memory", SANITIZE, PLACE, "global-buffer-overflow|out of bounds"),
-    ("follows_a_null_pointer", EVERY, PLACE, "out of bounds|out-of-bounds|null pointer|SEGV"),
+    (
+        "overruns_shared_memory",
+        SANITIZE,
+        PLACE,
+        "out-of-bounds write of 4 bytes, 4 bytes beyond the end of tile, a variable of 256 bytes",
+    ),
+    (
+        "underruns_a_local_array",
+        SANITIZE,
+        PLACE,
+        "out-of-bounds read of 4 bytes, 8 bytes before own, a variable of 16 bytes",
+    ),
+    ("follows_a_null_pointer", EVERY, PLACE, "out of bounds|out-of-bounds|null pointer"),
+    ("follows_a_wild_pointer", EVERY, PLACE, "0x40, (which is out of bounds|in no array of)"),
     ("divides_by_zero", EVERY, PLACE, "division by zero"),
     ("misaligned_vector", CHECKED, PLACE, "misaligned"),
     ("reads_what_is_unwritten", RACE, PLACE.replace("3", "5", 1), UNWRITTEN),
@@ -43,30 +68,37 @@ CASES = [
     ("masks_that_differ", EVERY, ANYWHERE, "0x0000000[37], but lane [01] waits|2, which has left"),
     ("lane_that_has_left", EVERY, ANYWHERE, "lane 3, which has left|thread .3, 0, 0. has left"),
     ("votes_and_shuffles", EVERY, ANYWHERE, "__shfl_sync|__ballot_sync"),
-    ("copy_that_is_not_waited_for", RACE, ANYWHERE, UNWAITED),
-    ("copy_that_is_waited_for_by_half", RACE, ANYWHERE, UNWAITED),
+    ("copy_that_is_not_waited_for", RACE, ANYWHERE, OWN_UNWAITED),
+    ("copy_that_is_waited_for_by_half", RACE, ANYWHERE, OWN_UNWAITED),
+    (
+        "reads_what_another_copies",
+        RACE,
+        PLACE,
+        UNWAITED.format(r"thread \(5, 0, 0\)"),
+    ),
     (
         "copy_without_a_barrier",
         RACE,
         ANYWHERE,
-        f"data race in shared memory|{UNWAITED}|{UNWRITTEN}",
+        f"data race in shared memory|{UNWAITED.format('thread .*')}|{UNWRITTEN}",
     ),
     ("copies_of_others_after_a_shuffle", RACE, ANYWHERE, "data race in shared memory"),
     ("reads_what_another_block_updates", RACE, ANYWHERE, "data race in global memory.*other block"),
     ("copy_to_global_memory", ("fast", "race"), PLACE, "where the block has no shared memory"),
     ("misaligned_copy", EVERY, PLACE, "misaligned read of 16 bytes"),
     ("misaligned_row", EVERY, ANYWHERE, "misaligned access of 16 bytes"),
-    ("copies_what_is_out_of_bounds", CHECKED, PLACE, "out-of-bounds read of 16 bytes"),
+    ("copies_what_is_out_of_bounds", CHECKED, PLACE, f"out-of-bounds read .*{nearest(1, 256)}"),
     ("copies_to_out_of_bounds", EVERY, PLACE, "no shared memory|out-of-bounds write of 16 bytes"),
     ("row_out_of_bounds", EVERY, PLACE, "no shared memory|out-of-bounds read of 16 bytes"),
-    ("counts_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of 4 bytes"),
-    ("copies_bytes_out_of_bounds", CHECKED, PLACE, "out-of-bounds write|heap-buffer-overflow"),
+    ("counts_out_of_bounds", CHECKED, PLACE, f"out-of-bounds write .*{nearest(2, 256)}"),
+    ("copies_bytes_out_of_bounds", CHECKED, PLACE, f"out-of-bounds write .*{nearest(2, 256)}"),
     ("bytes_without_a_barrier", RACE, ANYWHERE, f"data race in shared memory|{UNWRITTEN}"),
     ("counts_and_reads", RACE, ANYWHERE, "data race in global memory.*another block"),
     ("overwrites_what_is_copied", RACE, ANYWHERE, "that an asynchronous copy under way reads"),
     ("overwrites_what_others_copy", RACE, ANYWHERE, "that an asynchronous copy under way reads"),
     ("on_one_line", EVERY, ANYWHERE, "divergent barrier"),
     ("asserts", EVERY, PLACE, 'assertion failed: x.0. > 1.0f && "of x"'),
+    ("allocates", RACE, PLACE, r"new\[\]: race mode cannot follow what a kernel allocates"),
     ("recurses", ("fast", "race"), PLACE, "the thread's stack of 1024 KiB is full"),
     ("recurses", SANITIZE, PLACE, "stack-overflow"),
     ("large_array", ("fast", "race"), ANYWHERE, "the thread's stack of 1024 KiB is full"),
@@ -74,6 +106,21 @@ CASES = [
     ("stores_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of .* bytes|buffer-overflow"),
     ("misaligned_store", CHECKED, PLACE, "misaligned"),
     ("stores_overlap", RACE, ANYWHERE, "data race in global memory"),
+    (
+        "writes_what_was_not_given",
+        EVERY,
+        PLACE,
+        "byte 12 of dynamic shared memory, of which the launch gave 0 bytes at",
+    ),
+    (
+        "copies_to_what_was_not_given",
+        EVERY,
+        PLACE,
+        "byte 4 of dynamic shared memory, of which the launch gave 0 bytes",
+    ),
+    ("casts_what_does_not_fit", SANITIZE, PLACE, "1e.10 is outside the range .* type 'int'"),
+    ("casts_a_negative_number", SANITIZE, PLACE, "-5 is outside the range .* type 'unsigned int'"),
+    ("casts_no_number", SANITIZE, PLACE, "nan is outside the range .* type 'int'"),
     ("wrong_width", EVERY, ANYWHERE, "width of 12; it must be a power of two up to 32"),
 ]
 
@@ -142,6 +189,8 @@ __global__ void large(float* y) {
         ("unbounded", (1, 1, 1), (1, 1, 65), 0, r"1 to \(1024, 1024, 64\)"),
         ("unbounded", (1, 1, 1), (0, 1, 1), 0, r"a block of \(0, 1, 1\)"),
         ("unbounded", (1, 65536, 1), (1, 1, 1), 0, r"a grid of \(1, 65536, 1\); a GPU allows"),
+        ("unbounded", (1, 1), (1, 1, 1), 0, r"a grid of \(1, 1\); it takes three numbers"),
+        ("unbounded", (1, 1, 1), (32,), 0, r"a block of \(32,\); it takes three numbers"),
         ("unbounded", (2**31, 1, 1), (1, 1, 1), 0, "a grid of"),
         ("unbounded", (1, 1, 1), (1, 1, 1), 232449, "0 bytes of static and 232449 of dynamic"),
         ("large", (1, 1, 1), (1, 1, 1), 199681, "32768 bytes of static and 199681 of dynamic"),
@@ -161,6 +210,40 @@ def test_launches_at_the_limits(kernels):
     device.launch(module["bounded"], (1, 1, 1), (64, 1, 1), 0, (y,))
     device.launch(module["unbounded"], (1, 1, 1), (32, 32, 1), 0, (y,))
     device.launch(module["large"], (1, 1, 1), (1, 1, 1), 199680, (y,))
+
+
+DYNAMIC = """
+__global__ void fills(float* y, int count) {
+    extern __shared__ float given[];
+    for (int i = 0; i < count; ++i) {
+        given[i] = y[0];
+    }
+}
+__global__ void reads(float* y, int place) {
+    extern __shared__ float given[];
+    y[0] = given[place];
+}
+"""
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_dynamic_shared_memory_ends_where_the_launch_says(kernels, mode):
+    device, module = kernels(DYNAMIC, mode)
+    y = device.asarray(np.zeros(1, np.float32))
+
+    def fill(given, count):
+        device.launch(module["fills"], (1, 1, 1), (1, 1, 1), given, (y, np.int32(count)))
+
+    for given, count in ((0, 0), (128, 32), (4096, 1024), (232448, 58112)):
+        fill(given, count)
+        wrong = f"byte {given} of dynamic shared memory, of which the launch gave {given} bytes"
+        if given < 232448 and (mode != "fast" or given == 0):
+            with pytest.raises(BackendError, match=rf"{wrong} at test\.cu:5$"):
+                fill(given, count + 1)
+    # What another launch has written there is not to be read.
+    if mode == "fast":
+        device.launch(module["reads"], (1, 1, 1), (1, 1, 1), 128, (y, np.int32(32)))
+        assert np.isnan(y[0])
 
 
 @pytest.mark.parametrize("mode", EVERY)

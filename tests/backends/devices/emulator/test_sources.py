@@ -293,6 +293,21 @@ def test_device_variables_stay_between_launches(kernels, mode):
     assert [first_of(device, module, "k") for _ in range(2)] == [[1], [2]]
 
 
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_shared_objects_have_no_constructors(kernels, mode):
+    """A GPU's compiler refuses them too."""
+    text = """struct Count {
+        float value;
+        __device__ Count() : value(threadIdx.x) {}
+    };
+    __global__ void k(float* y) {
+        __shared__ Count count;
+        y[0] = count.value;
+    }"""
+    with pytest.raises(BackendError, match=r"test\.cu:6:\d+: .*does not have a constant init"):
+        kernels(text, mode)
+
+
 def test_kernels_of_the_same_name_in_c(emulators, tmp_path):
     device = emulators["fast"]
     text = 'extern "C" __global__ void k(float* y) { y[0] = VALUE; }'
@@ -332,6 +347,38 @@ def test_a_file_that_has_changed_is_compiled_anew(kernels, tmp_path):
         write(tmp_path, h_cuh=f"#define H {value}\n")
         device, module = kernels('#include "h.cuh"\n__global__ void k(float* y) { y[0] = H; }')
         assert first_of(device, module, "k") == [value]
+
+
+FAILS = """__global__ void k(float* y) {
+    if (threadIdx.x == 3) {
+        y[0] = *reinterpret_cast<float*>(64 + static_cast<size_t>(y[0]));
+    }
+}"""
+
+
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_files_with_the_same_text_keep_their_names(emulators, tmp_path, mode):
+    """Whether they are compiled together or one after another."""
+    names = [f"{mode}{i}.cu" for i in range(3)]
+    for name in names:
+        (tmp_path / name).write_text(FAILS)
+    device = emulators[mode]
+    sources = [KernelSource(name, folder=tmp_path) for name in names]
+    device.compile_all(sources[:2])
+    for source in sources:
+        with pytest.raises(BackendError, match=rf" at {source.file}:3$"):
+            first_of(device, device.compile(source), "k", threads=4)
+
+
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+@pytest.mark.parametrize(
+    ("directive", "place"),
+    [('#line 40 "own.cuh"', "own.cuh:42"), ("# line 40", "test.cu:42"), ('#line 7 "a/b"', "b:9")],
+)
+def test_the_files_own_line_directives(kernels, mode, directive, place):
+    device, module = kernels(f"// Made from another file.\n{directive}\n{FAILS}", mode)
+    with pytest.raises(BackendError, match=rf" at {place}$"):
+        first_of(device, module, "k", threads=4)
 
 
 def test_a_kernel_that_has_lost_its_name(emulators, tmp_path):

@@ -37,7 +37,7 @@ constexpr size_t DYNAMIC_SHARED_BYTES = EMULATOR_DYNAMIC_BYTES;
     ".hidden " symbol "\n.globl " symbol "\n.type " symbol ", " EMULATOR_DYNAMIC_TYPE       \
     ".size " symbol ", " EMULATOR_TEXT(EMULATOR_DYNAMIC_BYTES) "\n" symbol ":\n"
 #define EMULATOR_DYNAMIC_MEMORY(names)                                \
-    asm(EMULATOR_DYNAMIC_SECTION ".balign 128\n" names ".zero "       \
+    asm(EMULATOR_DYNAMIC_SECTION ".balign 4096\n" names ".zero "       \
         EMULATOR_TEXT(EMULATOR_DYNAMIC_BYTES) "\n.previous\n");
 
 #define EMULATOR_EXPORT_SHARED_MEMORY(prefix, array)                               \

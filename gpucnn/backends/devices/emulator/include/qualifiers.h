@@ -32,11 +32,12 @@
 #else
 #define EMULATOR_WRITTEN
 #endif
+// It has no constructors: on a GPU, who would run them?
 #if defined(__SANITIZE_ADDRESS__)
-#define __shared__ static EMULATOR_WRITTEN
+#define __shared__ static constinit EMULATOR_WRITTEN
 #define __dynamic_shared__
 #else
-#define __shared__ static thread_local EMULATOR_WRITTEN
+#define __shared__ static constinit thread_local EMULATOR_WRITTEN
 // Not thread_local, for which a function would be called that may construct it.
 #define __dynamic_shared__ __thread
 #endif

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "launch.h"
+#include "surroundings.h"
 
 namespace emulator {
 
@@ -14,6 +15,16 @@ namespace {
 constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE};
 constexpr size_t SIGNAL_STACK_BYTES = 64 * 1024;
 struct sigaction earlier[NSIG];
+
+void catch_with(void (*handler)(int, siginfo_t*, void*)) {
+    for (const int signal : SIGNALS) {
+        struct sigaction action = {};
+        action.sa_sigaction = handler;
+        // The handler leaves by a switch of stacks, so the signal must not stay blocked.
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+        sigaction(signal, &action, &earlier[signal]);
+    }
+}
 
 }  // namespace
 
@@ -30,6 +41,30 @@ const void* interrupted_instruction(void* context) {
 #endif
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+
+namespace {
+
+const void* faulted = nullptr;
+
+// The sanitizer reports it itself.
+void note(int signal, siginfo_t* information, void* context) {
+    faulted = information->si_addr;
+    earlier[signal].sa_sigaction(signal, information, context);
+}
+
+}  // namespace
+
+void catch_faults() {
+    catch_with(note);
+}
+
+const void* faulting_address() {
+    return faulted;
+}
+
+#else
+
 namespace {
 
 void handle(int signal, siginfo_t* information, void* context) {
@@ -39,13 +74,13 @@ void handle(int signal, siginfo_t* information, void* context) {
         sigaction(signal, &earlier[signal], nullptr);
         return;
     }
-    char message[256];
+    char message[256] = "access";
     if (signal == SIGFPE) {
         snprintf(message, sizeof message, "division by zero");
     } else if (runner->is_stack_full(information->si_addr)) {
         snprintf(message, sizeof message, "the thread's stack of %zu KiB is full",
                  STACK_BYTES / 1024);
-    } else {
+    } else if (!is_beyond_dynamic(information->si_addr, message + 6, sizeof message - 6)) {
         snprintf(message, sizeof message,
                  "access to address %p, which is out of bounds or not aligned as its type needs",
                  information->si_addr);
@@ -55,21 +90,9 @@ void handle(int signal, siginfo_t* information, void* context) {
 
 }  // namespace
 
-#if defined(__SANITIZE_ADDRESS__)
-
-void catch_faults() {}  // The sanitizer reports them itself.
-
-#else
-
 void catch_faults() {
     static const bool installed = [] {
-        for (const int signal : SIGNALS) {
-            struct sigaction action = {};
-            action.sa_sigaction = handle;
-            // The handler leaves by a switch of stacks, so the signal must not stay blocked.
-            action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-            sigaction(signal, &action, &earlier[signal]);
-        }
+        catch_with(handle);
         return true;
     }();
     (void)installed;

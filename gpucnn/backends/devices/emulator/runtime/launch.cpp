@@ -1,5 +1,7 @@
 #include "launch.h"
 
+#include "surroundings.h"
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -78,6 +80,7 @@ public:
 private:
     void run_blocks() {
         const std::vector<Region>& shared = shared_regions(request_);
+        const DynamicGuard guard(request_);
         BlockRunner& runner = this_runner();
         const Kernel kernel = {request_.kernel, request_.entry, request_.slots};
         const dim3 grid(request_.grid[0], request_.grid[1], request_.grid[2]);
@@ -195,6 +198,7 @@ int launch(const LaunchRequest& request, emulator::LaunchFailure* failure) {
     // Never destroyed: its threads sleep until the process ends.
     static auto* const helpers = new Helpers;
     begin_launch_checks(request);
+    surround(&request);
     Work work(request, failure);
     const unsigned workers = std::min(request.workers, most_workers());
     if (workers > 1 && work.is_large()) {
@@ -221,5 +225,6 @@ int emulator_launch(const LaunchRequest* request, emulator::LaunchFailure* failu
                  NO_MEMORY);
     }
     end_watch();
+    surround(nullptr);
     return status;
 }

@@ -16,6 +16,8 @@ struct Region {
     char* begin;
     uint64_t bytes;
     uint64_t element_bytes;
+    // For messages.
+    const char* name;
 };
 
 // A variable of static shared memory: its distance from the module's anchor.
@@ -31,7 +33,8 @@ struct LaunchRequest {
     const SharedVariable* variables;
     uint64_t variable_count;
     const uint64_t* slots;
-    // The arrays among the arguments, which race mode holds accesses against.
+    // The arrays among the arguments, which race mode holds accesses against, and which messages
+    // tell; in fast mode none.
     const Region* regions;
     uint64_t region_count;
     uint32_t grid[3];
@@ -56,6 +59,22 @@ constexpr int POISON = 0xff;
 
 // Where a launch's shared memory is on this thread of the host.
 const std::vector<Region>& shared_regions(const LaunchRequest& request);
+// The same, of the launch that this thread works on.
+const std::vector<Region>& known_shared_regions();
+
+// Around a launch's work on a thread of the host: dynamic shared memory behind what the launch gave
+// is poison. If it gave none, it cannot be accessed at all.
+class DynamicGuard {
+public:
+    explicit DynamicGuard(const LaunchRequest& request);
+    ~DynamicGuard();
+    DynamicGuard(const DynamicGuard&) = delete;
+    DynamicGuard& operator=(const DynamicGuard&) = delete;
+
+private:
+    char* begin_ = nullptr;
+    size_t bytes_ = 0;
+};
 
 // An access of these bytes, of whatever alignment, by the kernel's call that returns to
 // `instruction`.
@@ -71,6 +90,8 @@ void mark_pending(const void* address, size_t size, bool pending);
 // thread of the host needs a stack for signals, since a fault may be that of a full stack.
 void catch_faults();
 void use_signal_stack();
+// What a fault could not access, for the address sanitizer's reports; null for none.
+const void* faulting_address();
 
 // The instruction at which a signal's handler has interrupted the thread.
 const void* interrupted_instruction(void* context);

@@ -15,6 +15,7 @@
 
 #include "launch.h"
 #include "shadow.h"
+#include "surroundings.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -89,21 +90,35 @@ bool at_odds(const Access& earlier, const Access& later) {
            !is_in_order(earlier, later);
 }
 
-[[noreturn]] void report_race(const Access& earlier, const Access& later, const char* this_kind,
-                              const char* kind, bool shared) {
-    char who[96];
-    if (earlier.block != later.block) {
-        snprintf(who, sizeof who, "another block");
-    } else if (earlier.warp == SEVERAL_WARPS || (earlier.lanes & (earlier.lanes - 1)) != 0) {
-        snprintf(who, sizeof who, "several threads");
-    } else {
-        const uint3 index = this_runner().index(
-            earlier.warp * WARP + static_cast<unsigned>(__builtin_ctz(earlier.lanes)));
-        snprintf(who, sizeof who, "thread (%u, %u, %u)", index.x, index.y, index.z);
+// Who made an access, as the running thread sees it.
+struct Maker {
+    explicit Maker(const Access& access) {
+        if (access.block != checks.block) {
+            snprintf(text, sizeof text, "another block");
+            return;
+        }
+        if (access.warp == SEVERAL_WARPS || (access.lanes & (access.lanes - 1)) != 0) {
+            snprintf(text, sizeof text, "several threads");
+            return;
+        }
+        const BlockRunner& runner = this_runner();
+        const unsigned thread =
+            access.warp * WARP + static_cast<unsigned>(__builtin_ctz(access.lanes));
+        const uint3 index = runner.index(thread);
+        if (thread == runner.current()) {
+            snprintf(text, sizeof text, "this thread");
+        } else {
+            snprintf(text, sizeof text, "thread (%u, %u, %u)", index.x, index.y, index.z);
+        }
     }
+    char text[96];
+};
+
+[[noreturn]] void report_race(
+    const Access& earlier, const char* this_kind, const char* kind, bool shared) {
     char message[256];
     snprintf(message, sizeof message, "data race in %s: this %s and the %s by %s, unordered",
-             shared ? "shared memory" : "global memory", this_kind, kind, who);
+             shared ? "shared memory" : "global memory", this_kind, kind, Maker(earlier).text);
     report(message, &earlier);
 }
 
@@ -131,9 +146,10 @@ Access joined(const Access& earlier, const Access& access) {
 
 void refuse_pending(const Memory& memory, const Word& word, const char* kind) {
     if (memory.shared && word.pending) {
-        char message[128];
+        char message[256];
         snprintf(message, sizeof message,
-                 "%s of shared memory whose asynchronous copy has not been waited for", kind);
+                 "%s of shared memory whose asynchronous copy, begun by %s, has not been waited "
+                 "for", kind, Maker(word.write).text);
         report(message, &word.write);
     }
 }
@@ -156,7 +172,7 @@ void read_word(const Memory& memory, Word& word, const Access& access) {
     refuse_unwritten(memory, word);
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(*write, access, "read", "write", memory.shared);
+            report_race(*write, "read", "write", memory.shared);
         }
     }
     keep(word.read, word.earlier_read, access);
@@ -170,12 +186,12 @@ void write_word(const Memory& memory, Word& word, const Access& access) {
     }
     for (const Access* read : {&word.read, &word.earlier_read}) {
         if (at_odds(*read, access)) {
-            report_race(*read, access, "write", "read", memory.shared);
+            report_race(*read, "write", "read", memory.shared);
         }
     }
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(*write, access, "write", "write", memory.shared);
+            report_race(*write, "write", "write", memory.shared);
         }
     }
     keep(word.write, word.earlier_write, access);
@@ -228,16 +244,14 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (memory == nullptr && is_own(address, use != Use::READ)) {
         return;
     }
-    char message[160];
     if (address % alignment != 0) {
+        char message[160];
         snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
                  name, size, pointer);
         report(message);
     }
     if (memory == nullptr || !memory->holds(address + size - 1)) {
-        snprintf(message, sizeof message, "out-of-bounds %s of %zu bytes at %p, in no array of "
-                 "this launch", name, size, pointer);
-        report(message);
+        report(StrayAccess(name, size, pointer).text);
     }
     const Access access = record(use, instruction);
     if (use != Use::READ) {
@@ -259,7 +273,7 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.shared.clear();
     for (uint64_t i = 0; i < request.region_count; ++i) {
         checks.arrays[i].reset(request.regions[i].begin, request.regions[i].bytes,
-                               request.regions[i].element_bytes);
+                               std::min<size_t>(request.regions[i].element_bytes, MOST_GRANULE));
     }
     Extent extent = {reinterpret_cast<uintptr_t>(request.entry), 0, 0, 0, 0};
     dl_iterate_phdr(find_module, &extent);
@@ -315,8 +329,8 @@ void mark_pending(const void* address, size_t size, bool pending) {
 void check_bytes(const Call& call, const void*, const void* address, size_t size, Use use) {
     void* const begin = const_cast<void*>(address);
     if (__asan_region_is_poisoned(begin, size) != nullptr) {
-        fail(call, "out-of-bounds %s of %zu bytes at %p by %s",
-             use == Use::READ ? "read" : "write", size, address, call.name);
+        const StrayAccess access(use == Use::READ ? "read" : "write", size, address);
+        fail(call, "%s, by %s", access.text, call.name);
     }
 }
 

@@ -7,8 +7,8 @@
 //     time_limit SECONDS
 //     shared OFFSET BYTES     a variable of static shared memory
 //     buffer BYTES            in order; each gets memory of exactly that size
-//     pointer BUFFER OFFSET   an argument that points into a buffer
-//     value NUMBER            an argument of up to 8 bytes
+//     pointer BUFFER OFFSET BYTES ELEMENT_BYTES NAME      an array, which lies in a buffer
+//     value NUMBER            another argument, of up to 8 bytes
 //
 // The result is the bytes of all buffers after the launch. Exit status 1: the emulator refused
 // something, and says on stderr what, and in a line "at FILE:LINE INSTRUCTION ..." where; any other
@@ -22,12 +22,14 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "../include/entry.h"
 #include "launch.h"
+#include "surroundings.h"
 
 namespace {
 
@@ -43,9 +45,13 @@ struct Job {
     double time_limit = 0;
     std::vector<SharedVariable> shared;
     std::vector<Buffer> buffers;
+    struct Array {
+        size_t buffer, offset, bytes, element_bytes;
+        std::string name;
+    };
     struct Argument {
-        int buffer;
         uint64_t value;
+        std::optional<Array> array;
     };
     std::vector<Argument> arguments;
 };
@@ -82,11 +88,12 @@ Job read_job(const char* path) {
             fields >> bytes;
             job.buffers.push_back({bytes, std::unique_ptr<char[]>(new char[bytes])});
         } else if (word == "pointer") {
-            Job::Argument argument = {};
-            fields >> argument.buffer >> argument.value;
-            job.arguments.push_back(argument);
+            Job::Array array;
+            fields >> array.buffer >> array.offset >> array.bytes >> array.element_bytes;
+            std::getline(fields >> std::ws, array.name);
+            job.arguments.push_back({0, array});
         } else if (word == "value") {
-            Job::Argument argument = {-1, 0};
+            Job::Argument argument = {};
             fields >> argument.value;
             job.arguments.push_back(argument);
         }
@@ -104,6 +111,24 @@ void say_where() {
     fprintf(stderr, "emulator: kernel %s, block (%u, %u, %u), thread (%u, %u, %u)\n", kernel_name,
             place.block.x, place.block.y, place.block.z, place.thread.x, place.thread.y,
             place.thread.z);
+}
+
+// What a report of the address sanitizer calls by many names.
+void say_access() {
+    const void* address = emulator::faulting_address();
+    if (address == nullptr && __asan_report_present() != 0) {
+        address = __asan_get_report_address();
+    }
+    if (address != nullptr) {
+        const char* const kind = __asan_get_report_access_type() != 0 ? "write" : "read";
+        const emulator::StrayAccess access(kind, __asan_get_report_access_size(), address);
+        fprintf(stderr, "emulator: %s\n", access.text);
+    }
+}
+
+void say_what_and_where() {
+    say_where();
+    say_access();
 }
 
 void say_place(const emulator::SourcePlace& place) {
@@ -146,11 +171,16 @@ int main(int, char** arguments) {
     const auto* shared = static_cast<const emulator::SharedMemory*>(
         symbol(library, job.symbols + "_shared_memory"));
     std::vector<uint64_t> values;
+    std::vector<Region> arrays;
     for (const Job::Argument& argument : job.arguments) {
-        const bool points = argument.buffer >= 0;
-        values.push_back(points ? reinterpret_cast<uint64_t>(
-                                      job.buffers[argument.buffer].memory.get() + argument.value)
-                                : argument.value);
+        if (argument.array) {
+            const Job::Array& array = *argument.array;
+            char* const begin = job.buffers[array.buffer].memory.get() + array.offset;
+            arrays.push_back({begin, array.bytes, array.element_bytes, array.name.c_str()});
+            values.push_back(reinterpret_cast<uint64_t>(begin));
+        } else {
+            values.push_back(argument.value);
+        }
     }
     auto* dynamic = static_cast<char*>(shared->dynamic());
     if (dynamic != nullptr) {
@@ -158,10 +188,10 @@ int main(int, char** arguments) {
             dynamic + job.shared_bytes, emulator::DYNAMIC_SHARED_BYTES - job.shared_bytes);
     }
     kernel_name = job.kernel.c_str();
-    __sanitizer_set_death_callback(say_where);
+    __sanitizer_set_death_callback(say_what_and_where);
     const LaunchRequest request = {
         kernel_name, entry->call, shared, job.shared.data(), job.shared.size(), values.data(),
-        nullptr, 0,
+        arrays.data(), arrays.size(),
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0}};
     emulator::LaunchFailure failure = {};

@@ -1,0 +1,95 @@
+#include "surroundings.h"
+
+#include <cstdio>
+
+namespace emulator {
+
+namespace {
+
+const LaunchRequest* known_launch = nullptr;
+
+// What lies further away from an array than this, and than the array is long, is hardly meant for it.
+constexpr int64_t NEAR = 4096;
+
+struct Nearest {
+    const Region* region = nullptr;
+    int64_t distance = 0;
+
+    void look_at(const Region& other, uintptr_t address, size_t size) {
+        const auto begin = reinterpret_cast<uintptr_t>(other.begin);
+        const auto before = static_cast<int64_t>(begin - address - size);
+        const auto behind = static_cast<int64_t>(address - begin - other.bytes);
+        const int64_t away = before > behind ? before : behind;
+        if (away > NEAR && away > static_cast<int64_t>(other.bytes)) {
+            return;
+        }
+        if (region == nullptr || away < distance) {
+            distance = away;
+            region = &other;
+        }
+    }
+};
+
+// The first element outside of a region that an access of these bytes has.
+int64_t element_outside(const Region& region, uintptr_t address) {
+    const auto size = static_cast<int64_t>(region.element_bytes);
+    const auto offset = static_cast<int64_t>(address - reinterpret_cast<uintptr_t>(region.begin));
+    if (offset < 0) {
+        return -((-offset + size - 1) / size);
+    }
+    const int64_t count = static_cast<int64_t>(region.bytes) / size;
+    return offset / size < count ? count : offset / size;
+}
+
+}  // namespace
+
+void surround(const LaunchRequest* request) {
+    known_launch = request;
+}
+
+StrayAccess::StrayAccess(const char* kind, size_t size, const void* pointer) {
+    const int length =
+        size == 0
+            ? snprintf(text, sizeof text, "out-of-bounds access at %p", pointer)
+            : snprintf(text, sizeof text, "out-of-bounds %s of %zu bytes at %p", kind, size, pointer);
+    char* const rest = text + length;
+    const size_t room = sizeof text - static_cast<size_t>(length);
+    if (known_launch == nullptr || is_beyond_dynamic(pointer, rest, room)) {
+        return;
+    }
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    Nearest nearest;
+    for (uint64_t i = 0; i < known_launch->region_count; ++i) {
+        nearest.look_at(known_launch->regions[i], address, size);
+    }
+    for (const Region& region : known_shared_regions()) {
+        nearest.look_at(region, address, size);
+    }
+    if (nearest.region == nullptr) {
+        snprintf(rest, room, ", in no array of this launch");
+        return;
+    }
+    const Region& region = *nearest.region;
+    snprintf(rest, room,
+             ", in no array of this launch; the nearest is %s, which has no %s %lld",
+             region.name, region.element_bytes == 1 ? "byte" : "element",
+             static_cast<long long>(element_outside(region, address)));
+}
+
+bool is_beyond_dynamic(const void* address, char* text, size_t text_bytes) {
+    if (known_launch == nullptr) {
+        return false;
+    }
+    const auto* dynamic = static_cast<const char*>(known_launch->shared->dynamic());
+    const auto byte = static_cast<uint64_t>(static_cast<const char*>(address) - dynamic);
+    if (dynamic == nullptr || byte < known_launch->shared_bytes || byte >= DYNAMIC_SHARED_BYTES) {
+        return false;
+    }
+    snprintf(text, text_bytes,
+             ": byte %llu of dynamic shared memory, of which the launch gave %llu bytes",
+             static_cast<unsigned long long>(byte),
+             static_cast<unsigned long long>(known_launch->shared_bytes));
+    return true;
+}
+
+}  // namespace emulator
