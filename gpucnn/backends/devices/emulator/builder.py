@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gpucnn.backends.devices import inclusion
 from gpucnn.backends.devices.cache import Cache, cache_key
-from gpucnn.backends.devices.emulator import translation
 from gpucnn.backends.devices.emulator.compiler import compiler, knows, native_option, processor
 from gpucnn.backends.devices.emulator.symbols import identifier_of, undefined_names
 from gpucnn.backends.devices.emulator.translation import (
@@ -28,6 +26,14 @@ from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, thread_on_each_core
 
 _RUNTIME = Path(__file__).parent / "runtime"
+_DEVICES = Path(__file__).parent.parent
+_READERS = [
+    _DEVICES / name
+    for name in (
+        "conditions.py", "inclusion.py", "source.py", "source_text.py", "emulator/translation.py",
+    )
+]  # fmt: skip
+"""What decides what is made of a file, and which kernels it is found to have."""
 
 _BATCH = 8
 """Sources of one translation unit at most: its headers are parsed once for all of them."""
@@ -121,8 +127,7 @@ def _host() -> tuple[str, ...]:
 
 @cache
 def _emulator_text() -> str:
-    written = (Path(translation.__file__), Path(inclusion.__file__))
-    files = [*sorted([*INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*")]), *written]
+    files = sorted([*INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*"), *_READERS])
     return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
