@@ -42,7 +42,7 @@ def test_nothing_is_left_where_the_file_cannot_take_its_place(tmp_path):
 
 
 def test_a_folder_that_cannot_be_synced_is_warned_of_once(tmp_path, monkeypatch, capsys):
-    def refuse(descriptor):
+    def refuse(_):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     monkeypatch.setattr(os, "fsync", refuse)
@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_synced_is_warned_of_once(tmp_path, monkeypatch,
 
 
 def test_a_disk_that_fails_to_sync_is_an_error(tmp_path, monkeypatch):
-    def fail(descriptor):
+    def fail(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fail)
@@ -67,7 +67,8 @@ def test_a_disk_that_fails_to_sync_is_an_error(tmp_path, monkeypatch):
 
 
 def make_socket(path):
-    socket.socket(socket.AF_UNIX).bind(str(path))
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
 
 
 @pytest.mark.parametrize(
