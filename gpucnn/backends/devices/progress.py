@@ -1,0 +1,23 @@
+"""How far a compilation has come, for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr that disappears at the end; nothing if stderr is not a terminal.
+
+    Args:
+        label: in front of the bar.
+        total: how many things there are to do.
+
+    Yields:
+        What to call with the number of things that have been done since the last call.
+    """
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=label, leave=False, disable=None) as bar:
+        yield bar.update
