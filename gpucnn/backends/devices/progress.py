@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,5 +20,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
     """
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=label, leave=False, disable=None) as bar:
+    # Given no width, tqdm shows nothing on a terminal that does not know its own.
+    width = shutil.get_terminal_size().columns
+    with tqdm(total=total, desc=label, leave=False, disable=None, ncols=width) as bar:
         yield bar.update

@@ -60,7 +60,8 @@ def chosen_automatically(capsys, quiet=False):
     return get_backend("auto", quiet=quiet).name, capsys.readouterr().err
 
 
-def test_auto_says_nothing_of_cuda_without_a_driver(driver, monkeypatch, capsys):
+@pytest.mark.usefixtures("driver")
+def test_auto_says_nothing_of_cuda_without_a_driver(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert not has_driver()
     told = ("numpy", "backend: numpy (chosen automatically)\n")

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,24 @@ def test_an_entry_that_leads_nowhere_is_compiled_again(content, compiled, tmp_pa
         cache.put(builder._key(MODES["fast"], source.digest()), content)
     check(tmp_path)
     assert compiled == [FIRST, SECOND] * 2
+
+
+def test_progress_advances_with_each_source(compiled, tmp_path, monkeypatch):
+    bars = []
+
+    @contextmanager
+    def progress(label, total):
+        bars.append([label, total])
+        yield bars[-1].append
+
+    monkeypatch.setattr(builder, "progress", progress)
+    sources = [KernelSource("sum_slices.cu", (("K", number),)) for number in range(20)]
+    cache = Cache(tmp_path)
+    Builder(MODES["fast"], cache).libraries([FIRST, *sources])
+    assert len(compiled) == 21
+    assert bars == [["compiling kernels, once", 21, 8, 8, 5]]
+    Builder(MODES["fast"], cache).libraries([FIRST, *sources])
+    assert len(bars) == 1
 
 
 COMPILER = """#!/bin/sh
