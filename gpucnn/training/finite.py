@@ -9,6 +9,7 @@ import numpy as np
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Layer, Network, unfused
+from gpucnn.training.remedy import remedy
 
 
 def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonFiniteError:
@@ -29,8 +30,8 @@ def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonF
             else "all outputs and gradients of layers are finite, their sum is not"
         )
     return NonFiniteError(
-        f"step {step}: the {what} is not finite, so the step was not taken; {place}. Lower "
-        f"optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+        f"step {step}: the {what} is not finite, so the step was not taken; {place}. "
+        f"{remedy(network.backend)}"
     )
 
 
