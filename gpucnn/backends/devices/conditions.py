@@ -19,6 +19,9 @@ _DEFINITION = re.compile(r"(?P<name>\w+)(?P<parameters>\([^()]*\))?\s*(?P<body>.
 _TOKEN = re.compile(r"\s*(\d[\w']*|\w+|&&|\|\||<<|>>|[=!<>]=|[-+*/%<>!~&|^?:()])")
 _DEEPEST = 32
 """Macros within macros; one that goes deeper is its own."""
+_LONGEST = 10_000
+"""Characters of a condition whose macros are replaced; nobody writes a longer one."""
+_LARGEST_SHIFT = 64
 
 _Binary = Callable[[int, int], int]
 _LEVELS: tuple[dict[str, _Binary], ...] = (
@@ -29,7 +32,10 @@ _LEVELS: tuple[dict[str, _Binary], ...] = (
     {"&": operator.and_},
     {"==": operator.eq, "!=": operator.ne},
     {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge},
-    {"<<": operator.lshift, ">>": operator.rshift},
+    {
+        "<<": lambda a, b: a << min(b, _LARGEST_SHIFT),
+        ">>": lambda a, b: a >> min(b, _LARGEST_SHIFT),
+    },
     {"+": operator.add, "-": operator.sub},
     {"*": operator.mul, "/": lambda a, b: a // b if b else 0, "%": lambda a, b: a % b if b else 0},
 )
@@ -111,7 +117,7 @@ class Conditions:
         )
         try:
             return bool(_Condition(self._replaced(known)).value())
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, RecursionError):
             return True
 
     def _replaced(self, text: str, deep: int = 0) -> str:
@@ -125,12 +131,15 @@ class Conditions:
                 return "0"
             return f"({self._replaced(macro.body, deep + 1)})"
 
-        return re.sub(r"\b[A-Za-z_]\w*", value, text)
+        replaced = re.sub(r"\b[A-Za-z_]\w*", value, text)
+        if len(replaced) > _LONGEST:
+            raise ValueError(replaced[:80])
+        return replaced
 
     def _expanded(self, line: str, deep: int = 0) -> str:
         """A line whose macros are replaced that stand for one of the words looked for."""
         for name, macro in self._macros.items():
-            if deep <= _DEEPEST and name in line and self._hides(macro, 0):
+            if deep <= _DEEPEST and name in line and self._hides(macro, set()):
                 arguments = "" if macro.parameters is None else r"\s*\(((?:[^()]|\([^()]*\))*)\)"
                 found = re.search(rf"\b{name}\b{arguments}", line)
                 if found:
@@ -141,12 +150,15 @@ class Conditions:
                     return self._expanded(line, deep + 1)
         return line
 
-    def _hides(self, macro: _Macro, deep: int) -> bool:
+    def _hides(self, macro: _Macro, seen: set[str]) -> bool:
+        """Whether a macro stands for one of the words, by itself or by others not yet seen."""
         if self._shown.search(macro.body):
             return True
-        names = re.findall(r"\b[A-Za-z_]\w*", macro.body)
-        inner = (self._macros[name] for name in names if name in self._macros)
-        return deep < _DEEPEST and any(self._hides(other, deep + 1) for other in inner)
+        names = set(re.findall(r"\b[A-Za-z_]\w*", macro.body)) & self._macros.keys() - seen
+        seen |= names
+        if len(seen) > _DEEPEST:
+            return False
+        return any(self._hides(self._macros[name], seen) for name in names)
 
 
 def _substituted(macro: _Macro, arguments: Sequence[str]) -> str:
