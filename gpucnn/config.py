@@ -1,8 +1,9 @@
 """The config of a run: TOML tables to typed, validated values. The one place that knows every key.
 
 A config has the tables ``[data]``, ``[augment]``, ``[model]``, ``[loss]``, ``[optimizer]``,
-``[schedule]``, ``[training]``, ``[checkpoint]`` and the key ``seed``. Those that choose something
-by name have the options of what they name (``gpucnn list`` shows them).
+``[schedule]``, ``[training]``, ``[checkpoint]``, any number of tables ``[[extensions]]``, and the
+key ``seed``. Those that choose something by name have the options of what they name (``gpucnn list``
+shows them).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from gpucnn.data import (
     validation_split,
 )
 from gpucnn.errors import ConfigError, did_you_mean, nearest
+from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
+from gpucnn.fp32 import require_fp32
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
@@ -119,7 +122,7 @@ _FIXED: dict[str, type[_Table]] = {
     "training": Training,
     "checkpoint": Checkpoint,
 }
-_KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
+_KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
 _HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
@@ -138,6 +141,7 @@ class Config:
         data: the keys of ``[data]`` that every data set has.
         data_options: the rest of ``[data]``: the name of the data set, and its own options.
         augment, training, checkpoint: the tables of these names.
+        extensions: the tables of this name.
 
     Raises:
         ConfigError: a key that does not exist, is missing, or has a value that cannot be; with
@@ -148,7 +152,7 @@ class Config:
         for key, value in tables.items():
             if key not in _KEYS:
                 raise ConfigError(f"{key}: there is no such key; {_nearest(key)}")
-            if key != "seed" and not isinstance(value, Mapping):
+            if key not in ("seed", EXTENSIONS) and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
         self.seed: int = convert(tables.get("seed", _Top().seed), int, "seed")
         given = dict(tables.get("data", {}))
@@ -157,6 +161,7 @@ class Config:
         self.augment = _fixed_table(tables.get("augment", {}), "augment", Augment)
         self.training = _fixed_table(tables.get("training", {}), "training", Training)
         self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
+        self.extensions = read_extensions(tables.get(EXTENSIONS, []))
         self._check_ranges()
         self.data_options: dict[str, Any] = datasets.resolve(
             given, "data", _CommonData.__struct_fields__
@@ -169,7 +174,28 @@ class Config:
         for key, registry in _CHOSEN.items():
             default = {"name": _DEFAULT_NAMES[key]} if key in _DEFAULT_NAMES else {}
             self.tables[key] = registry.resolve({**default, **tables.get(key, {})}, key)
+        if self.extensions:
+            self.tables[EXTENSIONS] = msgspec.to_builtins(self.extensions)
         self._build_all()
+
+    @property
+    def epochs(self) -> int:
+        """The passes over the training split of the whole run, extensions included."""
+        return self.training.epochs + sum(extension.epochs for extension in self.extensions)
+
+    def extended(self, epochs: int, schedule: Mapping[str, Any] | None = None) -> Config:
+        """This config with an extension more.
+
+        Args:
+            epochs: how many are added.
+            schedule: the table of their own schedule; None for the one before to continue.
+
+        Raises:
+            ConfigError: fewer than one, or a schedule that cannot be.
+        """
+        extension = {"epochs": epochs, "schedule": schedule}
+        before = self.tables.get(EXTENSIONS, [])
+        return Config({**self.tables, EXTENSIONS: [*before, extension]})
 
     def _build_all(self) -> None:
         """Constructs everything once, so that what constructors refuse is refused now."""
@@ -203,6 +229,7 @@ class Config:
         ):
             if bound is not None and not bound > 0.0:
                 raise ConfigError(f"{key} = {bound}: it must be above 0")
+            require_fp32(**{key: bound})
 
     def build_model(self) -> list[Layer]:
         """The layers of a new network."""
@@ -217,8 +244,9 @@ class Config:
         return optimizers.create(self.tables["optimizer"], "optimizer")
 
     def build_schedule(self) -> Schedule:
-        """A new schedule."""
-        return schedules.create(self.tables["schedule"], "schedule")
+        """A new schedule, of the extensions too."""
+        first = schedules.create(self.tables["schedule"], "schedule")
+        return join_schedules(first, self.training.epochs, self.extensions)
 
     def build_augmentation(self) -> Augmentation:
         """What is drawn for each training sample."""
@@ -283,10 +311,10 @@ def fixed_tables() -> dict[str, dict[str, Any]]:
     """
     kinds: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
     tables = {f"[{name}]": _described(kind) for name, kind in kinds.items()}
-    return {"top": _described(_Top), **tables}
+    return {"top": _described(_Top), **tables, f"[[{EXTENSIONS}]]": _described(Extension)}
 
 
-def _described(kind: type[_Table]) -> dict[str, Any]:
+def _described(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The keys of a table, with what its docstring says of them under "Attributes:"."""
     summary, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:")
     meanings = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", attributes, re.MULTILINE))

@@ -17,9 +17,9 @@ _MOST_CLASSES = 12
 def class_table(classes: Sequence[str], result: Evaluation) -> str:
     """A row a class: its images, how many of them are right, and its most frequent error."""
     rows = [
-        [name, int(row.sum()), _percent(accuracy), _most_frequent_error(classes, result, true)]
-        for true, (name, row, accuracy) in enumerate(
-            zip(classes, result.confusion, result.class_accuracy(), strict=True)
+        [name, int(size), _percent(accuracy), _most_frequent_error(classes, result, true)]
+        for true, (name, size, accuracy) in enumerate(
+            zip(classes, result.class_sizes(), result.class_accuracy(), strict=True)
         )
     ]
     return table(["class", "images", "accuracy", "most often taken for"], rows)
