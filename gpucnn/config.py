@@ -1,8 +1,8 @@
 """The config of a run: TOML tables to typed, validated values. The one place that knows every key.
 
 A config has the tables ``[data]``, ``[augment]``, ``[model]``, ``[loss]``, ``[optimizer]``,
-``[schedule]``, ``[training]``, ``[checkpoint]``, any number of tables ``[[extensions]]``, and the
-key ``seed``. Those that choose something by name have the options of what they name (``gpucnn list``
+``[schedule]``, ``[training]``, ``[checkpoint]``, any number of ``[[extensions]]``, and the key
+``seed``. Those that choose something by name have the options of what they name (``gpucnn list``
 shows them).
 """
 

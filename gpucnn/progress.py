@@ -14,11 +14,21 @@ class ProgressBar(Protocol):
     last_print_t: float
 
     def _time(self) -> float: ...
-    def update(self, n: float = 1) -> bool | None: ...
-    def set_description_str(self, desc: str, refresh: bool = True) -> None: ...
-    def set_postfix_str(self, s: str, refresh: bool = True) -> None: ...
-    def write(self, s: str, file: TextIO) -> None: ...
-    def close(self) -> None: ...
+
+    def update(self, n: float = 1) -> bool | None:
+        """Moves the bar on by ``n``."""
+
+    def set_description_str(self, desc: str, refresh: bool = True) -> None:
+        """Sets the text before the bar."""
+
+    def set_postfix_str(self, s: str, refresh: bool = True) -> None:
+        """Sets the text after the bar."""
+
+    def write(self, s: str, file: TextIO) -> None:
+        """Prints a line above the bar."""
+
+    def close(self) -> None:
+        """Removes the bar, or leaves its last state, as it was asked for."""
 
 
 def progress_bar(*arguments: Any, **options: Any) -> ProgressBar:

@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run."
 )
 @click.option(
+    "--step",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With --resume: go on from the checkpoint of step N; later checkpoints are deleted.",
+)
+@click.option(
+    "--extend",
+    type=click.IntRange(min=1),
+    metavar="EPOCHS",
+    help="With --resume: add so many epochs to a finished run. --set schedule.name=... gives them "
+    "a schedule of their own.",
+)
+@click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -41,6 +54,8 @@ def command(
     config: Path | None,
     overrides: tuple[str, ...],
     resume: Path | None,
+    step: int | None,
+    extend: int | None,
     run_dir: Path | None,
     quiet: bool,
     folder: Path | None,
@@ -56,30 +71,38 @@ def command(
       gpucnn train configs/digits.toml
       gpucnn train configs/mnist.toml --set data.root=FOLDER --set training.epochs=1
       gpucnn train --resume runs/mnist-1
+      gpucnn train --resume runs/mnist-1 --extend 10
     """
     from gpucnn.training.display import Display
-    from gpucnn.training.signals import Interrupted
+    from gpucnn.training.signals import StopOnSignal
 
+    if resume is None and (step, extend) != (None, None):
+        raise click.UsageError("--step and --extend are for a run that exists: give --resume RUN.")
+    if extend is not None and (step is not None or config is not None):
+        raise click.UsageError(
+            "--extend adds epochs to the end of a run, by the run's own config: leave out "
+            + ("--step." if step is not None else "CONFIG.")
+        )
+    if resume is not None and run_dir is not None:
+        raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
     display = Display(quiet or as_json)
-    if resume is not None:
-        if run_dir is not None:
-            raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
-        trainer = _resumed(resume, config, overrides, backend, folder, display)
-    elif config is not None:
-        trainer = _begun(config, overrides, run_dir, backend, folder, display)
-    else:
-        raise click.UsageError("Give a CONFIG, or --resume RUN.")
-    assert trainer.run is not None
-    try:
+    with StopOnSignal():
+        if extend is not None and resume is not None:
+            trainer = _extended(resume, extend, overrides, backend, folder, display)
+        elif resume is not None:
+            trainer = _resumed(resume, config, overrides, step, backend, folder, display)
+        elif config is not None:
+            trainer = _begun(config, overrides, run_dir, backend, folder, display)
+        else:
+            raise click.UsageError("Give a CONFIG, or --resume RUN.")
+        if folder is not None:
+            trainer.resume_options = f" --kernels {shlex.quote(shown(folder))}"
         result = trainer.fit()
-    except Interrupted as stop:
-        again = f"--resume {trainer.run.path}{f' --kernels {folder}' if folder else ''}"
-        click.echo(f"{stop}; a checkpoint was saved. Go on with: gpucnn train {again}", err=True)
-        return stop.status
-    if as_json:
-        print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
-    else:
-        _show_result(trainer, result, display)
+        assert trainer.run is not None
+        if as_json:
+            print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
+        else:
+            _show_result(trainer, result, display)
     return 0
 
 
@@ -100,8 +123,6 @@ def _begun(
     if folder is not None:
         shape = trainer.loader.dataset.image_shape
         check_training(trainer.backend, folder, config, shape, len(trainer.classes))
-    run = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
-    trainer.create_run(run)
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(
@@ -111,6 +132,9 @@ def _begun(
     display.line(
         f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
     )
+    trainer.prepare()
+    run = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
+    trainer.create_run(run)
     display.line(f"run folder {run}")
     warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
     if warmup >= epochs:

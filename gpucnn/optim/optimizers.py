@@ -135,7 +135,7 @@ class SGD(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decay_all)
-        if not (0.0 <= momentum and is_below_one(momentum)):
+        if not (momentum >= 0.0 and is_below_one(momentum)):
             raise ConfigError(f"momentum is {momentum}; it must be at least 0 and below 1")
         if nesterov and momentum == 0.0:
             raise ConfigError("nesterov needs a momentum above 0")
@@ -189,7 +189,7 @@ class Adam(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decay_all)
-        betas_fit = all(0.0 <= beta and is_below_one(beta) for beta in (beta1, beta2))
+        betas_fit = all(beta >= 0.0 and is_below_one(beta) for beta in (beta1, beta2))
         if not (betas_fit and epsilon > 0.0):
             raise ConfigError(
                 f"beta1={beta1}, beta2={beta2}, epsilon={epsilon}: the betas must be at least 0 "

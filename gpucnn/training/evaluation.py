@@ -58,9 +58,7 @@ class Evaluation:
     def class_accuracy(self) -> list[float | None]:
         """The share of each class that was right; None for a class without samples."""
         right = np.diagonal(self.confusion)
-        return [
-            float(r / t) if t else None for r, t in zip(right, self.class_sizes(), strict=True)
-        ]
+        return [float(r / t) if t else None for r, t in zip(right, self.class_sizes(), strict=True)]
 
     def as_json(self, classes: Iterable[str]) -> dict[str, Any]:
         """Accuracy, loss, n and how many are unclassified; by class, and the confusion matrix."""

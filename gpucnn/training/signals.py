@@ -102,7 +102,7 @@ def exit_on_next_signal() -> None:
             signal.signal(number, exit_at_once)
 
 
-def exit_at_once(number: int, frame: FrameType | None) -> None:
+def exit_at_once(number: int, _: FrameType | None) -> None:
     """A signal handler that ends the process without any cleaning up."""
     os._exit(128 + number)
 
