@@ -197,6 +197,28 @@ class Config:
         before = self.tables.get(EXTENSIONS, [])
         return Config({**self.tables, EXTENSIONS: [*before, extension]})
 
+    def with_extensions_of(self, other: Config) -> Config:
+        """This config with the extensions of another one, unless it has its own."""
+        if self.extensions or not other.extensions:
+            return self
+        return Config({**self.tables, EXTENSIONS: other.tables[EXTENSIONS]})
+
+    def next_schedule(self, overrides: Iterable[str]) -> dict[str, Any]:
+        """The table of a schedule for an extension: the last one of this config, changed.
+
+        Args:
+            overrides: of keys of the schedule, ``schedule.key=value``. If they have its name, all
+                other options are at their defaults.
+
+        Raises:
+            ConfigError: an override cannot be.
+        """
+        own = (one.schedule for one in reversed(self.extensions) if one.schedule is not None)
+        last = next(own, self.tables["schedule"])
+        changed = apply_overrides({"schedule": last}, overrides)["schedule"]
+        fresh = apply_overrides({"schedule": {}}, overrides)["schedule"]
+        return dict(fresh if "name" in fresh else changed)
+
     def _build_all(self) -> None:
         """Constructs everything once, so that what constructors refuse is refused now."""
         self.build_model()

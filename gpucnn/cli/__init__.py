@@ -10,8 +10,8 @@ from typing import NoReturn
 import click
 
 from gpucnn.cli.lazy_group import LazyGroup
-from gpucnn.errors import GpucnnError
-from gpucnn.training.signals import Interrupted
+from gpucnn.errors import GpucnnError, NonFiniteError
+from gpucnn.training.signals import Interrupted, exit_on_next_signal
 
 _COMMANDS = (
     "train",
@@ -39,13 +39,16 @@ def cli() -> None:
       gpucnn train configs/digits.toml
       gpucnn evaluate runs/digits-1
 
-    A user's mistake ends with one message and status 2; --debug, given to any command, shows the
-    traceback too.
+    A user's mistake ends with one message and status 2, a training that diverges with status 1;
+    --debug, given to any command, shows the traceback too.
     """
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0, 1 if a check failed, 2 for a mistake, 130, 141, 143."""
+    """Runs the command line and exits: 0, 1 if a check or a training failed, 2 for a mistake.
+
+    And with 141 if a pipe's reader has left, and 128 + the signal's number after a signal.
+    """
     _open_closed_streams()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -56,7 +59,9 @@ def main() -> NoReturn:
         error.show()
         status = error.exit_code
     except KeyboardInterrupt as stop:
-        click.echo("\nstopped", err=True)  # on a line of its own, behind the terminal's ^C
+        exit_on_next_signal()
+        # Without more to say, on a line of its own, after the terminal's ^C.
+        click.echo(_explain(stop) if _notes(stop) else "\nstopped", err=True)
         status = stop.status if isinstance(stop, Interrupted) else 130
     except BrokenPipeError:  # the reader of a pipe has left: nothing more to say to it
         _give_up_stdout()
@@ -67,7 +72,8 @@ def main() -> NoReturn:
         click.echo(f"error: {_explain(error)}", err=True)
         if isinstance(error, OSError):
             _give_up_stdout()
-        status = 2
+        status = 1 if isinstance(error, NonFiniteError) else 2
+    exit_on_next_signal()
     sys.exit(status)
 
 
@@ -92,13 +98,20 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        return f"there is not enough memory ({error}); make the model or the batch smaller"
-    if isinstance(error, OSError):
+        text = f"there is not enough memory ({error}); make the model or the batch smaller"
+    elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    return str(error)
+        text = f"{place}{error.strerror or error}"
+    else:
+        text = str(error)
+    return "; ".join([text, *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way, such as how to go on."""
+    return list(getattr(error, "__notes__", ()))
 
 
 def _give_up_stdout() -> None:

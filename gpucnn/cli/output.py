@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from gpucnn.backends import NAMES
+from gpucnn.json_text import json_text
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -101,7 +101,7 @@ def set_option(function: _F) -> _F:
 
 def print_json(content: Any) -> None:
     """Prints an object as JSON."""
-    click.echo(json.dumps(content, indent=1))
+    click.echo(json_text(content, indent=1))
 
 
 def table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
 from gpucnn.cli.output import backend_option, json_option, print_json, set_option
 from gpucnn.cli.result_tables import class_table
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -96,7 +98,7 @@ def command(
         else:
             raise click.UsageError("Give a CONFIG, or --resume RUN.")
         if folder is not None:
-            trainer.resume_options = f" --kernels {shlex.quote(shown(folder))}"
+            trainer.recorder.resume_options = f" --kernels {shlex.quote(shown(folder))}"
         result = trainer.fit()
         assert trainer.run is not None
         if as_json:
@@ -115,7 +117,6 @@ def _begun(
     display: Display,
 ) -> Trainer:
     from gpucnn.config import load_config
-    from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
     config = load_config(path, overrides)
@@ -123,6 +124,11 @@ def _begun(
     if folder is not None:
         shape = trainer.loader.dataset.image_shape
         check_training(trainer.backend, folder, config, shape, len(trainer.classes))
+    if run_dir is not None:
+        trainer.create_run(run_dir)
+    else:
+        trainer.create_numbered_run(Path("runs"), path.stem)
+    assert trainer.run is not None
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(
@@ -132,10 +138,7 @@ def _begun(
     display.line(
         f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
     )
-    trainer.prepare()
-    run = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
-    trainer.create_run(run)
-    display.line(f"run folder {run}")
+    display.line(f"run folder {shown(trainer.run.path)}")
     warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
     if warmup >= epochs:
         display.line(
@@ -161,6 +164,7 @@ def _resumed(
     run: Path,
     path: Path | None,
     overrides: tuple[str, ...],
+    step: int | None,
     backend: str | None,
     folder: Path | None,
     display: Display,
@@ -169,17 +173,50 @@ def _resumed(
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
-    config = load_config(path, overrides) if path else RunFolder.open(run).config(overrides)
-    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display)
+    opened = RunFolder.open(run)
+    if path is None:
+        config = opened.config(overrides)
+    else:
+        config = load_config(path, overrides).with_extensions_of(opened.config())
+    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display, step)
     progress = trainer.progress
-    if progress.epoch == trainer.config.training.epochs:
-        display.line(f"{run} was complete: its best checkpoint is evaluated once more")
+    if progress.epoch == config.epochs:
+        display.line(f"{shown(run)} was complete: its best checkpoint is evaluated once more")
         return trainer
+    _show_place(trainer, run, display)
+    return trainer
+
+
+def _extended(
+    run: Path,
+    epochs: int,
+    overrides: tuple[str, ...],
+    backend: str | None,
+    folder: Path | None,
+    display: Display,
+) -> Trainer:
+    """A finished run with more epochs; overrides of the schedule are for these alone."""
+    from gpucnn.training.run_folder import RunFolder
+    from gpucnn.training.trainer import Trainer
+
+    ours = [
+        text for text in overrides if text.partition("=")[0].split(".")[0].strip() == "schedule"
+    ]
+    config = RunFolder.open(run).config(text for text in overrides if text not in ours)
+    schedule = config.next_schedule(ours) if ours else None
+    config.extended(epochs, schedule)  # what is wrong with it is reported before data is read
+    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display)
+    trainer.extend(epochs, schedule)
+    _show_place(trainer, run, display)
+    return trainer
+
+
+def _show_place(trainer: Trainer, run: Path, display: Display) -> None:
+    progress = trainer.progress
     display.line(
-        f"resumed {run} at step {progress.step} of {trainer.total_steps} "
+        f"resumed {shown(run)} at step {progress.step} of {trainer.total_steps} "
         f"(epoch {progress.epoch + 1}, batch {progress.batch} of {trainer.steps_per_epoch})"
     )
-    return trainer
 
 
 def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None:
@@ -191,4 +228,4 @@ def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None
         f"loss {result.loss:.4f}"
     )
     assert trainer.run is not None
-    display.line(f"everything is in {trainer.run.path}")
+    display.line(f"everything is in {shown(trainer.run.path)}")

@@ -6,11 +6,11 @@ import shlex
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 from gpucnn.config import Checkpoint as Cadence
 from gpucnn.errors import GpucnnError, NonFiniteError
 from gpucnn.text import shown
+from gpucnn.training.evaluation import Evaluation
 from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
 from gpucnn.training.state import TrainingState
@@ -77,7 +77,29 @@ class RunRecorder:
         """Of training so far."""
         return self._seconds_before + time.perf_counter() - self._since
 
-    def append(self, row: dict[str, Any]) -> None:
+    def log_epoch(
+        self, means: tuple[float, float], split: str, result: Evaluation
+    ) -> dict[str, float]:
+        """Appends the row of an epoch that is about to end, and returns it.
+
+        Args:
+            means: loss and accuracy over the epoch.
+            split: the name of what was evaluated.
+            result: of the evaluation.
+        """
+        row = {
+            "epoch": self._state.progress.epoch + 1,
+            "step": self._state.progress.step,
+            "train_loss": means[0],
+            "train_accuracy": means[1],
+            f"{split}_loss": result.loss,
+            f"{split}_accuracy": result.accuracy,
+            "seconds": round(self.seconds(), 3),
+        }
+        self.append(row)
+        return row
+
+    def append(self, row: dict[str, float]) -> None:
         """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it once more."""
         if self.run is not None:
             self._metrics_bytes = self.run.append_metrics(row)

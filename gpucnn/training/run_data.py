@@ -16,6 +16,7 @@ from gpucnn.data import (
     no_normalisation,
     validation_split,
 )
+from gpucnn.errors import ConfigError
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.preflight import check_splits
 from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
@@ -66,6 +67,23 @@ class RunData:
         """What the model takes and learns from."""
         train = self.loader.dataset
         return ModelCard(train.image_shape, self.classes, self.normalisation, len(train))
+
+    def split(self, name: str) -> Dataset:
+        """The split "test", "validation" or "train".
+
+        Raises:
+            ConfigError: this run has no such split.
+        """
+        all_splits = {
+            "test": self.test,
+            "validation": self.validation,
+            "train": self.loader.dataset,
+        }
+        splits = {key: dataset for key, dataset in all_splits.items() if dataset is not None}
+        if name not in splits:
+            known = ", ".join(splits)
+            raise ConfigError(f'there is no split "{name}"; this run has {known}')
+        return splits[name]
 
     def evaluation_batches(self, dataset: Dataset) -> Generator[Batch, None, None]:
         """The batches of one of the splits, not augmented, in its own order."""

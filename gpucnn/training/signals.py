@@ -70,17 +70,12 @@ class StopOnSignal:
 
     @contextmanager
     def postponed(self) -> Iterator[None]:
-        """Within the block, the first signal only sets ``number``.
-
-        Raises:
-            Interrupted: at the end of the block, if a signal was received and nothing was raised.
-        """
+        """Within the block, the first signal only sets ``number``: see ``obey``."""
         self._is_postponed = True
         try:
             yield
         finally:
             self._is_postponed = False
-        self.obey()
 
     def obey(self) -> None:
         """Raises Interrupted if a signal was received."""

@@ -145,6 +145,17 @@ class CheckedSteps:
         loss, correct = self._step.network.backend.to_numpy(self._step.totals)
         return float(loss), float(correct)
 
+    @property
+    def seen(self) -> int:
+        """Samples taken in the epoch at hand."""
+        batches, loader = self._state.progress.batch, self._loader
+        return min(batches * loader.batch_size, len(loader.dataset))
+
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy over the epoch at hand, of which a step has been taken."""
+        loss, correct = self.totals()
+        return loss / self.seen, correct / self.seen
+
 
 def clip_gradients(network: Network, options: Training, norm: Array | None = None) -> None:
     """Bounds a network's gradients as the config says: each element, and then the global norm.

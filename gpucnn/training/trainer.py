@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,13 @@ from gpucnn.backends.base import Backend
 from gpucnn.config import Config, check_resumable
 from gpucnn.data import Batch, Dataset, DatasetPair
 from gpucnn.environment import describe
-from gpucnn.errors import ConfigError
 from gpucnn.layers import Network
-from gpucnn.training.checkpoint import Progress
+from gpucnn.training.checkpoint import Checkpoint, Progress
 from gpucnn.training.display import Display, epoch_header, epoch_line
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.finite import require_finite_loss
 from gpucnn.training.input_pipeline import InputPipeline
-from gpucnn.training.preflight import check_batches, check_length
+from gpucnn.training.preflight import check_batches, check_finished, check_length
 from gpucnn.training.recorder import SAVED, Rescue, RunRecorder
 from gpucnn.training.run_data import RunData
 from gpucnn.training.run_folder import RunFolder
@@ -51,6 +51,7 @@ class Trainer:
         normalisation: mean and deviation of each channel of the training split.
         network, loss, optimizer, schedule: what the config describes.
         progress: where the run is.
+        recorder: writes metrics and checkpoints.
         run: the run folder; None where nothing is kept.
 
     Raises:
@@ -97,7 +98,7 @@ class Trainer:
         self._totals = step.totals
         self._state = TrainingState(self.network, self.optimizer, self._totals)
         self._steps = CheckedSteps(step, self._state, self.loader)
-        self._recorder = RunRecorder(self._state, config.checkpoint)
+        self.recorder = RunRecorder(self._state, config.checkpoint)
         self._stop = StopOnSignal()
         check_batches(self.network, len(self.loader.dataset), config.training.batch_size)
         check_length(config.epochs, self.steps_per_epoch)
@@ -137,16 +138,20 @@ class Trainer:
         if config is not None:
             check_resumable(original, config)
         config = config or original
-        card, data = run.card(), config.load_data()
-        card.check_data(data.train)
+        data, has_begun = config.load_data(), run.has_begun()
+        card = run.card() if has_begun or run.has_card() else None
+        if card is not None:
+            card.check_data(data.train)
         trainer = cls(config, backend, data=data, display=display)
-        card.check_same_training(trainer._data.card())
+        if card is not None:
+            card.check_same_training(trainer._data.card())
         trainer.run = run
         run.clean()
-        if step is None:
-            trainer._state.restore(run.checkpoints.newest())
+        if has_begun or step is not None:
+            trainer._restore(run.checkpoints.newest() if step is None else run.checkpoints.at(step))
         else:
-            trainer._state.restore(run.checkpoints.read(step))
+            run.complete_beginning(describe(trainer.backend), trainer._data.card())
+        if step is not None:
             run.checkpoints.discard_after(step)
         return trainer
 
@@ -162,10 +167,22 @@ class Trainer:
             BackendError: a kernel cannot be compiled.
             CheckpointError: it exists and is not empty, or cannot be made.
         """
+        self.run = self._create(partial(RunFolder.create, path))
+
+    def create_numbered_run(self, parent: Path, name: str) -> None:
+        """As ``create_run``, in ``parent/name-1`` or the next number that is free.
+
+        Raises:
+            BackendError: a kernel cannot be compiled.
+            CheckpointError: the folder cannot be made.
+        """
+        self.run = self._create(partial(RunFolder.create_numbered, parent, name))
+
+    def _create(self, create: Callable[..., RunFolder]) -> RunFolder:
         self.prepare()
-        run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
-        run.write_card(self._data.card())
-        self.run = run
+        about = describe(self.backend), self._data.card()
+        with StopOnSignal() as stop, stop.postponed():  # then ``fit`` says how to go on
+            return create(self.config, *about, self.display.line)
 
     def extend(self, epochs: int, schedule: Mapping[str, Any] | None = None) -> None:
         """Adds epochs to a finished run, for ``fit`` to train. The run's config has them then.
@@ -179,17 +196,13 @@ class Trainer:
             ConfigError: the run is not finished, or the schedule cannot be.
             CheckpointError: the config cannot be written.
         """
-        if self.progress.epoch < self.config.epochs:
-            raise ConfigError(
-                f"the run is not finished (step {self.progress.step:,} of {self.total_steps:,}), "
-                f"so no epochs can be added yet; resume it first"
-            )
+        check_finished(self.progress, self.config.epochs)
         config = self.config.extended(epochs, schedule)
         check_length(config.epochs, self.steps_per_epoch)
         if self.run is not None:
             self.run.unlock()
             self.run.lock()  # again, if it was ``fit`` that finished the run
-            self._state.restore(self.run.checkpoints.newest())  # ``fit`` ends with the best one
+            self._restore(self.run.checkpoints.newest())  # ``fit`` ends with the best one
             self.run.write_config(self.run.config().extended(epochs, schedule))
         self.config, self.schedule = config, config.build_schedule()
 
@@ -201,11 +214,11 @@ class Trainer:
     @property
     def run(self) -> RunFolder | None:
         """The run folder; None where nothing is kept."""
-        return self._recorder.run
+        return self.recorder.run
 
     @run.setter
     def run(self, run: RunFolder) -> None:
-        self._recorder.run = self.display.run = run
+        self.recorder.run = self.display.run = run
 
     @property
     def steps_per_epoch(self) -> int:
@@ -231,13 +244,15 @@ class Trainer:
                 weights or the loss are not finite at the end of an epoch or of the run.
             Interrupted: a signal asked to stop.
         """
-        with StopOnSignal() as self._stop, self._recorder:
+        with StopOnSignal() as self._stop, self.recorder:
+            self._stop.obey()
             self.prepare()
             if self.progress.epoch < self.config.epochs:
-                rescue = Rescue(self._recorder, self.save, self._stop)
+                rescue = Rescue(self.recorder, self.save, self._stop)
                 with self._stop.postponed(), rescue:
                     self._train()
-            self._recorder.outcome = SAVED
+            self.recorder.outcome = SAVED
+            self._stop.obey()
             return self._finish()
 
     def prepare(self) -> None:
@@ -249,7 +264,7 @@ class Trainer:
     def _train(self) -> None:
         """All epochs that are left."""
         progress, samples = self.progress, len(self.loader.dataset)
-        done = progress.epoch * samples + self._seen()
+        done = progress.epoch * samples + self._steps.seen
         with self.display.open_bar(self.config.epochs * samples, done):
             if self.run is not None:
                 (self.run.path / _REPORT).unlink(missing_ok=True)  # of an end that is not the last
@@ -261,44 +276,31 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end.
 
-        A checkpoint of a step is without the step's row of metrics, which is written before the
-        next step: so a row is written once, wherever the run is stopped.
+        A step's row of metrics is written before the next step, and not in its own checkpoint: so
+        it is written once, wherever the run is stopped.
         """
         progress = self.progress
         for batch in self.loader.batches(progress.epoch, start=progress.batch):
             self._log_step_if_due()
             self.train_step(batch)
             self._show(batch)
-            if self._recorder.is_due():
+            if self.recorder.is_due():
                 self.save()
-            self._leave_if_asked()
+            self._stop.obey()
         self._log_step_if_due()
         self._end_epoch()
 
     def _end_epoch(self) -> None:
-        """Evaluation, a line, a checkpoint. Without a validation split the test split is shown.
-
-        Progress changes after all that may fail: an epoch whose end failed is ended again.
-        """
-        progress, seen = self.progress, len(self.loader.dataset)
-        loss, correct = self._steps.totals()
+        """Evaluation, a line, a checkpoint. Progress changes after all that may fail."""
+        progress, split = self.progress, self._watched_split
+        means = self._steps.means()
         self._state.checkpoint()  # raises before anything is shown of a network that is not finite
-        split = self._watched_split
-        held_out = self.validation or self.test
-        result = evaluate(self.network, self.loss, self.pipeline, self._watched(held_out))
-        row = {
-            "epoch": progress.epoch + 1,
-            "step": progress.step,
-            "train_loss": loss / seen,
-            "train_accuracy": correct / seen,
-            f"{split}_loss": result.loss,
-            f"{split}_accuracy": result.accuracy,
-            "seconds": round(self._recorder.seconds(), 3),
-        }
-        self._recorder.append(row)
+        batches = self._watched(self.validation or self.test)
+        result = evaluate(self.network, self.loss, self.pipeline, batches)
+        row = self.recorder.log_epoch(means, split, result)
         self.display.line(epoch_line(row, split, self.config.epochs))
         self.backend.write(self._totals, 0)
-        self._recorder.keep_rows()
+        self.recorder.keep_rows()
         if self.validation and result.accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_step = result.accuracy, progress.step
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -316,7 +318,7 @@ class Trainer:
                 steps, and no step from that one on has changed anything but running statistics.
         """
         self._steps.take(batch, self._schedule_factor(self.progress.step))
-        self._recorder.keep_rows()
+        self.recorder.keep_rows()
 
     def evaluate(self, split: str = "test") -> Evaluation:
         """Evaluates the network as it is, on "test", "validation" or "train" (not augmented).
@@ -324,11 +326,7 @@ class Trainer:
         Raises:
             ConfigError: this run has no such split.
         """
-        datasets = {"test": self.test, "validation": self.validation, "train": self.loader.dataset}
-        dataset = datasets.get(split)
-        if dataset is None:
-            known = ", ".join(name for name, one in datasets.items() if one is not None)
-            raise ConfigError(f'there is no split "{split}"; this run has {known}')
+        dataset = self._data.split(split)
         if not self._is_prepared:
             self.backend.compile_ahead(
                 lambda backend: self._data.rehearse_evaluation(backend, dataset)
@@ -344,14 +342,20 @@ class Trainer:
         """
         if self.run is not None:
             self.progress.loss_sum, self.progress.correct = self._steps.totals()
-            self._recorder.save()
+            self.recorder.save()
 
-    def learning_rate(self) -> float:
-        """The learning rate of the next step."""
-        return self.optimizer.learning_rate * self._schedule_factor(self.progress.step)
+    def learning_rate(self, step: int | None = None) -> float:
+        """The learning rate of a step, from 0; None for the next one."""
+        step = self.progress.step if step is None else step
+        return self.optimizer.learning_rate * self._schedule_factor(step)
 
     def _schedule_factor(self, step: int) -> float:
         return self.schedule.factor(step, self.total_steps, self.steps_per_epoch)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        with checkpoint.named_in_errors():
+            checkpoint.check_place(self.config.epochs, self.steps_per_epoch)
+            self._state.restore(checkpoint)
 
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""
@@ -371,27 +375,20 @@ class Trainer:
 
     @property
     def _watched_split(self) -> str:
-        """What is evaluated after each epoch."""
+        """What is evaluated after each epoch: the test split if nothing is held out."""
         return "validation" if self.validation else "test"
 
     def _watched(self, dataset: Dataset) -> Iterator[Batch]:
         """Batches for evaluation; between two of them the run can be stopped."""
         for batch in self._batches(dataset):
-            self._leave_if_asked()
+            self._stop.obey()
             yield batch
-
-    def _leave_if_asked(self) -> None:
-        self._stop.obey()
-
-    def _seen(self) -> int:
-        """Samples taken in the epoch at hand."""
-        return min(self.progress.batch * self.loader.batch_size, len(self.loader.dataset))
 
     def _show(self, batch: Batch) -> None:
         shown = ""
         if self.display.wants_totals:
-            loss, correct = self._steps.totals()
-            shown = f"loss {loss / self._seen():.4f}, accuracy {correct / self._seen():.1%}"
+            loss, accuracy = self._steps.means()
+            shown = f"loss {loss:.4f}, accuracy {accuracy:.1%}"
         label = f"epoch {self.progress.epoch + 1}/{self.config.epochs}"
         self.display.advance(batch.labels.size, label, shown)
 
@@ -400,7 +397,5 @@ class Trainer:
         step = self.progress.step
         if step % _LOG_STEPS or not self.progress.batch or self.run is None:
             return  # without a folder, reading the loss would be a wait for nothing
-        loss, _ = self._steps.totals()
-        rate = self.optimizer.learning_rate * self._schedule_factor(step - 1)
-        row = {"step": step, "train_loss": loss / self._seen(), "learning_rate": rate}
-        self._recorder.append(row)
+        loss, rate = self._steps.means()[0], self.learning_rate(step - 1)
+        self.recorder.append({"step": step, "train_loss": loss, "learning_rate": rate})

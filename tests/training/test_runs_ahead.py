@@ -116,7 +116,6 @@ def test_without_a_run_folder_no_loss_is_read(monkeypatch, tmp_path):
     for run_dir in (None, tmp_path / "run"):
         trainer = Trainer(load(), Ahead(), run_dir)
         monkeypatch.setattr(trainer, "_end_epoch", lambda: None)
-        monkeypatch.setattr(trainer, "_leave_if_asked", lambda: None)
         trainer._train_epoch()
         reads.append(trainer.backend.reads)
     checks = trainer.progress.step // 2
