@@ -28,7 +28,7 @@ def require_finite(arrays: Mapping[str, NDArray[Any]], step: int) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise NonFiniteError(
-                f'after {step} steps "{name}" is not finite, so this state is not saved. {_ADVICE}'
+                f'"{name}" is not finite after step {step}, so that step is not saved. {_ADVICE}'
             )
 
 
@@ -45,8 +45,8 @@ def require_finite_loss(loss: float, split: str, step: int) -> None:
     """
     if not np.isfinite(loss):
         raise NonFiniteError(
-            f"after {step} steps the loss on the {split} split is {loss}: the network has "
-            f"diverged, and its scores mean nothing. {_ADVICE}"
+            f"the loss on the {split} split is not finite ({loss}) after step {step}: the training "
+            f"has diverged. {_ADVICE}"
         )
 
 

@@ -75,6 +75,6 @@ def check_finished(progress: Progress, epochs: int) -> None:
     """
     if progress.epoch < epochs:
         raise ConfigError(
-            f"the run has finished {progress.epoch} of {epochs} epochs (step {progress.step:,}), so "
-            f"none can be added yet; resume it first, without --extend"
+            f"the run has finished {progress.epoch} of its {epochs} epochs (step "
+            f"{progress.step:,}), so none can be added yet; resume it first, without --extend"
         )

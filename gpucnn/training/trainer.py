@@ -236,9 +236,6 @@ class Trainer:
         Whatever ends the training early, the last complete step is saved before it is reported; a
         note of the exception says so.
 
-        Returns:
-            The evaluation on the test split.
-
         Raises:
             NonFiniteError: a loss or a gradient is not finite, and the step was not taken; or the
                 weights or the loss are not finite at the end of an epoch or of the run.
