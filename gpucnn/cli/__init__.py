@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import traceback
@@ -11,7 +12,7 @@ import click
 
 from gpucnn.cli.lazy_group import LazyGroup
 from gpucnn.errors import GpucnnError, NonFiniteError
-from gpucnn.training.signals import Interrupted, exit_on_next_signal
+from gpucnn.training.signals import Interrupted, exit_on_next_signal, ignore_signals
 
 _COMMANDS = (
     "train",
@@ -49,6 +50,7 @@ def main() -> NoReturn:
 
     And with 141 if a pipe's reader has left, and 128 + the signal's number after a signal.
     """
+    atexit.register(ignore_signals)  # first, so that it comes last
     _open_closed_streams()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -92,9 +92,21 @@ class StopOnSignal:
 
 def exit_on_next_signal() -> None:
     """From now on a signal ends the process at once and quietly: for one that is about to end."""
+    _handle_all(exit_at_once)
+
+
+def ignore_signals() -> None:
+    """From now on signals do nothing: for the last moments of a process.
+
+    Python would put the system's handlers back, and a signal would then replace the exit status.
+    """
+    _handle_all(signal.SIG_IGN)
+
+
+def _handle_all(handler: _Handler) -> None:
     if threading.current_thread() is threading.main_thread():
         for number, _ in _handled():
-            signal.signal(number, exit_at_once)
+            signal.signal(number, handler)
 
 
 def exit_at_once(number: int, _: FrameType | None) -> None:

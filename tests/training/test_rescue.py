@@ -19,8 +19,12 @@ pytestmark = pytest.mark.usefixtures("tiny_data")
 
 @pytest.fixture(autouse=True)
 def frequent_rows(monkeypatch):
-    """A row of metrics every other step, so that there are some to lose or to write twice."""
+    """A row of metrics every other step, so that there are some to lose or to write twice.
+
+    And no waiting for the disk: nothing here pulls the plug.
+    """
     monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +195,9 @@ def test_weights_that_changed_in_part_are_not_saved(make_trainer, tmp_path, monk
     with pytest.raises(MemoryError) as raised:
         trainer.fit()
     (note,) = raised.value.__notes__
-    assert note.startswith("the last step could not be saved: the step that failed cannot be undone")
+    assert note.startswith(
+        "the last step could not be saved: the step that failed cannot be undone"
+    )
     resumed = Trainer.resume(tmp_path / "run", "numpy")
     assert resumed.progress.step == 4
     resumed.fit()
