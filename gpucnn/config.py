@@ -347,7 +347,7 @@ def _described(kind: type[msgspec.Struct]) -> dict[str, Any]:
             {
                 "name": field.name,
                 "type": str(kind.__annotations__[field.name]),
-                "default": field.default,
+                "default": None if field.required else field.default,
                 "required": field.required,
                 "meaning": " ".join(meanings[field.name].split()),
             }

@@ -32,21 +32,20 @@ def require_finite(arrays: Mapping[str, NDArray[Any]], step: int) -> None:
             )
 
 
-def require_finite_loss(loss: float, split: str, step: int) -> None:
+def require_finite_loss(loss: float, split: str) -> None:
     """Checks the loss that a run ends with.
 
     Args:
         loss: the mean over a split.
         split: its name.
-        step: how many steps the evaluated network has taken.
 
     Raises:
         NonFiniteError: it is infinite or not a number.
     """
     if not np.isfinite(loss):
         raise NonFiniteError(
-            f"the loss on the {split} split is not finite ({loss}) after step {step}: the training "
-            f"has diverged. {_ADVICE}"
+            f"the loss on the {split} split is not finite ({loss}): the training has diverged. "
+            f"{_ADVICE}"
         )
 
 

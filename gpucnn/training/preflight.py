@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gpucnn.backends.interface.guard import LAST_STEP
-from gpucnn.data import Dataset
+from gpucnn.data import BatchLoader, Dataset
 from gpucnn.errors import ConfigError, DataError
 from gpucnn.layers import BatchNorm2d, Network
 from gpucnn.training.checkpoint import Progress
@@ -22,17 +22,17 @@ def check_splits(**splits: Dataset) -> None:
             raise DataError(f"the {name} split has no images; a run needs some in each split")
 
 
-def check_batches(network: Network, samples: int, batch_size: int) -> None:
+def check_batches(network: Network, loader: BatchLoader) -> None:
     """Checks that batch normalisation gets more than one value per channel from every batch.
 
     Args:
         network: that is to be trained.
-        samples: of the training split.
-        batch_size: of all batches of an epoch but the last, which has the rest.
+        loader: of the batches to train on; the last of an epoch may be smaller.
 
     Raises:
         ConfigError: a batch has one image, and a layer normalises a single pixel of it.
     """
+    samples, batch_size = len(loader.dataset), loader.batch_size
     if batch_size > 1 and samples % batch_size != 1:
         return
     for layer in network.plain_layers():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,9 @@ class Trainer:
         self.classes, self.loader = self._data.classes, self._data.loader
         self.validation, self.test = self._data.validation, self._data.test
         self.normalisation = self._data.normalisation
+        shape, fuse = self.loader.dataset.image_shape, config.training.fuse
         self.network = Network(
-            config.build_model(),
-            self.loader.dataset.image_shape,
-            len(self.classes),
-            self.backend,
-            config.seed,
-            config.training.fuse,
+            config.build_model(), shape, len(self.classes), self.backend, config.seed, fuse
         )
         self.network.train()
         self.optimizer = config.build_optimizer()
@@ -100,7 +97,7 @@ class Trainer:
         self._steps = CheckedSteps(step, self._state, self.loader)
         self.recorder = RunRecorder(self._state, config.checkpoint)
         self._stop = StopOnSignal()
-        check_batches(self.network, len(self.loader.dataset), config.training.batch_size)
+        check_batches(self.network, self.loader)
         check_length(config.epochs, self.steps_per_epoch)
         self._is_prepared = False
         if run_dir is not None:
@@ -133,7 +130,22 @@ class Trainer:
         """
         display = display or Display(quiet=True)
         run = RunFolder.open(Path(run_dir), display.line)
-        run.lock()
+        with ExitStack() as undo:
+            run.lock()
+            undo.callback(run.unlock)
+            trainer = cls._resumed(run, backend, config, display, step)
+            undo.pop_all()
+        return trainer
+
+    @classmethod
+    def _resumed(
+        cls,
+        run: RunFolder,
+        backend: Backend | str | None,
+        config: Config | None,
+        display: Display,
+        step: int | None,
+    ) -> Trainer:
         original = run.config()
         if config is not None:
             check_resumable(original, config)
@@ -170,12 +182,7 @@ class Trainer:
         self.run = self._create(partial(RunFolder.create, path))
 
     def create_numbered_run(self, parent: Path, name: str) -> None:
-        """As ``create_run``, in ``parent/name-1`` or the next number that is free.
-
-        Raises:
-            BackendError: a kernel cannot be compiled.
-            CheckpointError: the folder cannot be made.
-        """
+        """As ``create_run``, in ``parent/name-1`` or the next number that is free."""
         self.run = self._create(partial(RunFolder.create_numbered, parent, name))
 
     def _create(self, create: Callable[..., RunFolder]) -> RunFolder:
@@ -245,8 +252,7 @@ class Trainer:
             self._stop.obey()
             self.prepare()
             if self.progress.epoch < self.config.epochs:
-                rescue = Rescue(self.recorder, self.save, self._stop)
-                with self._stop.postponed(), rescue:
+                with self._stop.postponed(), Rescue(self.recorder, self.save, self._stop):
                     self._train()
             self.recorder.outcome = SAVED
             self._stop.obey()
@@ -325,10 +331,10 @@ class Trainer:
         """
         dataset = self._data.split(split)
         if not self._is_prepared:
-            self.backend.compile_ahead(
-                lambda backend: self._data.rehearse_evaluation(backend, dataset)
-            )
-        return evaluate(self.network, self.loss, self.pipeline, self._batches(dataset))
+            rehearse = partial(self._data.rehearse_evaluation, dataset=dataset)
+            self.backend.compile_ahead(rehearse)
+        batches = self._data.evaluation_batches(dataset)
+        return evaluate(self.network, self.loss, self.pipeline, batches)
 
     def save(self) -> None:
         """Saves a checkpoint of the present state, if there is a run folder.
@@ -356,19 +362,13 @@ class Trainer:
 
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint and writes the report; the network is that one then."""
-        step = self.progress.step
         if self.run is not None:
-            best = self.run.checkpoints.best()
-            self.network.load_state(best.group("network"))
-            step = best.progress.step
+            self.network.load_state(self.run.checkpoints.best().group("network"))
         result = self.evaluate("test")
-        require_finite_loss(result.loss, "test", step)
+        require_finite_loss(result.loss, "test")
         if self.run is not None:
             self.run.write_json(_REPORT, result.as_json(self.classes))
         return result
-
-    def _batches(self, dataset: Dataset) -> Iterator[Batch]:
-        return self._data.evaluation_batches(dataset)
 
     @property
     def _watched_split(self) -> str:
@@ -377,7 +377,7 @@ class Trainer:
 
     def _watched(self, dataset: Dataset) -> Iterator[Batch]:
         """Batches for evaluation; between two of them the run can be stopped."""
-        for batch in self._batches(dataset):
+        for batch in self._data.evaluation_batches(dataset):
             self._stop.obey()
             yield batch
 

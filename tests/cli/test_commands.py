@@ -253,7 +253,8 @@ def test_list(cli):
     assert rate["type"] == "float"
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
     tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
-    assert set(tables) == {"top", "[data]", "[augment]", "[training]", "[checkpoint]"}
+    fixed = {"top", "[data]", "[augment]", "[training]", "[checkpoint]", "[[extensions]]"}
+    assert set(tables) == fixed
     assert all(option["meaning"] for options in tables.values() for option in options)
     (seed,) = tables["top"]
     assert (seed["name"], seed["type"], seed["default"]) == ("seed", "int", 0)

@@ -189,7 +189,9 @@ def slow_run(place, config, run_dir, **options):
     return process
 
 
-@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in STOPS[::2])]
+)
 @pytest.mark.parametrize("place", list(PLACES)[:2])
 def test_stopped_before_the_run_folder(place, number, config, tmp_path):
     process = slow_run(place, config, tmp_path / "run")
@@ -210,7 +212,13 @@ def test_stopped_at_the_end(number, config, tmp_path):
 
 
 @pytest.mark.parametrize("place", list(PLACES))
-@pytest.mark.parametrize("numbers", [(signal.SIGINT,) * 2, (signal.SIGTERM, signal.SIGINT)])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGTERM, signal.SIGHUP), marks=pytest.mark.slow),
+    ],
+)
 def test_a_second_signal_leaves_no_trace(place, numbers, config, tmp_path):
     """At once, and without a traceback or a word of a semaphore, even if it is the same instant."""
     process = slow_run(place, config, tmp_path / "run")
