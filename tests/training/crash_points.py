@@ -7,7 +7,6 @@ hundreds take as long as a few dozen processes would. Prints a JSON object: how 
 were, and what went wrong at which of them.
 """
 
-import contextlib
 import ctypes
 import hashlib
 import json
@@ -16,6 +15,7 @@ import shutil
 import signal
 import sys
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from gpucnn.cli import main
@@ -47,10 +47,6 @@ def train(arguments, log, crash=None):
         status = 99
         try:
             sys.argv = ["gpucnn", "train", *map(str, arguments), "--backend", "numpy"]
-            redirect_stdout, redirect_stderr = (
-                contextlib.redirect_stdout,
-                contextlib.redirect_stderr,
-            )
             with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
                 if crash:
                     crash()
