@@ -60,10 +60,10 @@ def command(
 ) -> int:
     """Time single operations, in every variant of the kernels, against PyTorch's.
 
-    Each time stands beside the least that the device could take: the bandwidth of its memory and
-    the rate of its arithmetic are measured in the same run. On a GPU, times are the GPU's own,
-    between CUDA events, with inputs that its cache does not hold. What fails is told, and ends
-    with status 1.
+    Each time is compared with the least that the device could take: the bandwidth of its memory
+    and of its caches and the rate of its arithmetic are measured in the same run, before and after
+    the operations. On a GPU, times are the GPU's own, between CUDA events, with inputs that its
+    cache does not hold. If something fails it is reported, and the exit status is 1.
 
     \b
     Example:
@@ -115,6 +115,7 @@ def _report(
 ) -> None:
     """The table, what failed, and the plot where one is wanted."""
     from gpucnn.bench.kernel_report import footer, legend, table_of
+    from gpucnn.bench.load import warning
     from gpucnn.bench.roofline import can_be_drawn, draw
 
     failures = benchmark.failures
@@ -122,6 +123,8 @@ def _report(
         header, rows = table_of(measurements, failures)
         click.echo(table(header, sections(rows)))
         click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
+    if why := benchmark.why_busy(measurements):
+        click.echo(warning(why), err=True)
     show_complaints((str(failure), failure.message) for failure in failures)
     met = [*(one.problem for one in measurements), *(one.problem for one in failures)]
     left = problems - len({id(problem) for problem in met})
@@ -203,6 +206,13 @@ def _benchmark(
     if with_torch is None:
         with_torch = is_installed()
     clock = device_clock(backend)
-    ceilings = measure_ceilings(backend, clock)
     torch = TorchDevice(backend) if with_torch else None
-    return KernelBenchmark(backend, clock, ceilings, torch, repetitions, time_limit=time_limit)
+    products = [torch.product] if torch else []
+    return KernelBenchmark(
+        backend,
+        clock,
+        lambda: measure_ceilings(backend, clock, products),
+        torch,
+        repetitions,
+        time_limit=time_limit,
+    )

@@ -90,9 +90,8 @@ def command(
       gpucnn kernels build --arch sm_90a --config configs/cifar10_resnet9.toml
           --input 32x32x3 --classes 10
     """
-    from tqdm import tqdm
-
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
+    from gpucnn.backends.devices.progress import progress
     from gpucnn.backends.devices.source import KERNELS
     from gpucnn.kernelbuild.build import build_all, plan
     from gpucnn.kernelbuild.remarks import by_file
@@ -104,15 +103,8 @@ def command(
     if instructions:
         _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
-    built = list(
-        tqdm(
-            build_all(sources, chosen, instructions),
-            "compiling",
-            len(chosen) * len(sources),
-            leave=False,
-            disable=None,
-        )
-    )
+    with progress("compiling", len(chosen) * len(sources)) as advance:
+        built = build_all(sources, chosen, instructions, lambda: advance(1))
     seconds = time.perf_counter() - begin
     failures = [*misfits, *(failure for one in built for failure in one.failures)]
     kernels = [kernel for one in built for kernel in one.kernels]

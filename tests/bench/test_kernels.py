@@ -22,6 +22,11 @@ from gpucnn.errors import BackendError
 CEILINGS = Ceilings(bandwidth=1e9, arithmetic=1e10)
 
 
+def known():
+    """Ceilings that need not be measured."""
+    return CEILINGS
+
+
 class Steady(Clock):
     """Every run takes a second."""
 
@@ -78,7 +83,7 @@ def test_rows_stand_under_their_titles():
 
 def test_everyone_is_timed_equally_often():
     clock = Steady()
-    benchmark = KernelBenchmark(get_backend("numpy"), clock, CEILINGS, repetitions=20, budget=4.0)
+    benchmark = KernelBenchmark(get_backend("numpy"), clock, known, repetitions=20, budget=4.0)
     (one,) = benchmark.measure_all(select(QUICK, ["quick-map"], ["add"]))
     # A look at how long it takes, a warm-up, and as many as four seconds allow.
     assert clock.runs == 1 + 1 + 4
@@ -87,7 +92,7 @@ def test_everyone_is_timed_equally_often():
 
 
 def test_variants(kernel_backend):
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     problems = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     measured = benchmark.measure_all(problems)
     assert [one.variant for one in measured] == list(problems[0].variants)
@@ -116,7 +121,7 @@ def test_everything_is_compiled_before_the_first_run(kernel_backend, monkeypatch
 
     monkeypatch.setattr(device, "compile_all", watched_all)
     monkeypatch.setattr(device, "compile", watched_one)
-    benchmark = KernelBenchmark(backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(backend, Steady(), known, budget=0.0)
     benchmark.measure_all(select(QUICK, ["quick-pool", "quick-map"]))
     planned = order[0]
     used = {entry for entry in order if not isinstance(entry, set)}
@@ -148,7 +153,7 @@ def test_what_fails_is_noted_and_the_rest_measured(
     if kernel_backend.device.name != "emulator":
         pytest.skip("a GPU does not go on after a bad access")
     own_kernels(kernel_backend, tmp_path, monkeypatch, statement)
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     problems = select(QUICK, ["quick-map", "quick-1x1"], ["relu_forward", "conv2d_forward", "add"])
     told = []
     measured = benchmark.measure_all(problems, after_each=lambda _: told.append(None))
@@ -178,7 +183,7 @@ def test_a_launch_that_never_ends_is_ended_and_its_operation_left(
     monkeypatch.setattr(kernel_backend.device, "time_limit", None)
     loop = "volatile int zero = 0; while (zero == 0) {}"
     own_kernels(kernel_backend, tmp_path, monkeypatch, loop)
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     (relu,) = select(QUICK, ["quick-map"], ["relu_forward"])
     (add,) = select(QUICK, ["quick-map"], ["add"])
     measured = benchmark.measure_all([relu, replace(relu, name="again"), add])
@@ -198,7 +203,7 @@ def test_a_device_that_has_failed_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(backend, "relu_input_grad", fail)
     monkeypatch.setattr(backend, "synchronise", lambda: fail() if tried else None)
-    benchmark = KernelBenchmark(backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(backend, Steady(), known, budget=0.0)
     measured = benchmark.measure_all(select(QUICK, ["quick-map"]))
     assert [one.problem.operation for one in measured] == ["relu_forward"]
     assert [one.problem.operation for one in benchmark.failures] == ["relu_input_grad"]
@@ -208,7 +213,7 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
     (tmp_path / "conv2d_forward.cu").write_text("")
     (tmp_path / "activation.cu").mkdir()
     monkeypatch.setattr(kernel_backend, "kernels", tmp_path)
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known)
     problems = select(QUICK, ["quick-map", "quick-1x1"])
     own = benchmark.launching_own(problems)
     assert [problem.operation for problem in own] == ["conv2d_forward"]
@@ -218,7 +223,7 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
 
 
 def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known)
     (problem,) = select(QUICK, ["quick-map"], ["add"])
     limits = replace(kernel_backend.device.limits, cache_bytes=0)
     monkeypatch.setattr(kernel_backend.device, "limits", limits)
@@ -245,7 +250,7 @@ def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
 
 def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
     """Whatever the number of variants and of sets."""
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     monkeypatch.setattr(benchmark, "_sets", lambda _: 4)
     (problem,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     drawn, moved = [], []
@@ -257,7 +262,7 @@ def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
 
 
 def test_what_was_measured_is_told_after_each_problem():
-    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), known, budget=0.0)
     told = []
     benchmark.measure_all(
         select(QUICK, ["quick-map"]), after_each=lambda so_far: told.append([*so_far])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_ar
 from gpucnn.errors import BackendError
 
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
+_DEVICE_FILES = Path("/dev")
+_DRIVER_LIBRARY = "libcuda.so.1"
 _INSUFFICIENT_DRIVER = 35
 """cudaErrorInsufficientDriver: also where there is no driver at all."""
 _OTHERS = "the backends numpy and emulator need no GPU"
@@ -33,6 +36,17 @@ def why_unavailable(ordinal: int = 0) -> str:
     except Exception as error:  # Whatever a broken module, or one of its libraries, ends with.
         return f"CuPy is installed but does not import ({_one_line(error)}); install it again"
     return _driver(cupy) or _gpu(cupy, ordinal)
+
+
+def has_driver() -> bool:
+    """Whether there are signs of an NVIDIA driver on this machine, whether or not it works."""
+    if _DRIVER_FILE.exists() or any(_DEVICE_FILES.glob("nvidia[0-9]*")):
+        return True
+    try:
+        ctypes.CDLL(_DRIVER_LIBRARY)
+    except OSError:
+        return False
+    return True
 
 
 def driver_release() -> str:
