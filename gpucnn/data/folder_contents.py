@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from gpucnn.errors import DataError
 from gpucnn.files import kind_of
@@ -40,42 +39,34 @@ _MOST_KINDS = 5
 _LONGEST_EXTENSION = 10
 
 
-class Entry(NamedTuple):
-    """An image, a folder, or something that cannot be used.
-
-    Attributes:
-        order: what entries of a folder are sorted by.
-        path: the folder's path and the name.
-        kind: IMAGE, FOLDER, or else what is wrong with it, as a part of a sentence.
-    """
-
-    order: bytes
-    path: str
-    kind: str
-
-
 @dataclass(frozen=True)
 class FolderContents:
     """What a folder has.
 
     Attributes:
-        entries: images, folders and what cannot be used, by name.
+        paths: of images, folders and what cannot be used, by name.
+        kinds: of those that are not images: FOLDER, or else what is wrong, as a part of a sentence.
         left_out: how many other files there are, by extension.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def paths(self, kind: str) -> list[str]:
-        """The images or the folders.
+    def kind(self, path: str) -> str:
+        """IMAGE, FOLDER, or what is wrong."""
+        return self.kinds.get(path, IMAGE)
+
+    def of_kind(self, kind: str) -> list[str]:
+        """The paths of the images or the folders.
 
         Raises:
             DataError: there is something that cannot be used.
         """
-        for entry in self.entries:
-            if entry.kind not in (IMAGE, FOLDER):
-                raise unusable(entry)
-        return [entry.path for entry in self.entries if entry.kind == kind]
+        for path, other in self.kinds.items():
+            if other != FOLDER:
+                raise unusable(path, other)
+        return [path for path in self.paths if self.kind(path) == kind]
 
 
 def read_folder(folder: str | os.PathLike[str]) -> FolderContents:
@@ -85,22 +76,44 @@ def read_folder(folder: str | os.PathLike[str]) -> FolderContents:
         DataError: the folder cannot be read.
     """
     contents = FolderContents()
+    names: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                name = entry.name
-                if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
-                    continue
-                kind, extension = _kind(entry), _extension(name)
-                may_be_folder = kind != IMAGE and not extension and entry.is_symlink()
-                if kind == FOLDER or extension in _EXTENSIONS or may_be_folder:
-                    contents.entries.append(Entry(name_order(name), entry.path, kind))
-                else:
-                    contents.left_out[extension] += 1
+                if _is_image(entry) or (not _is_hidden(entry.name) and _note(entry, contents)):
+                    names.append(entry.name)  # noqa: PERF401 # the error needs the loop here
     except OSError as error:
         raise unreadable(folder, error) from None
-    contents.entries.sort()
+    names.sort(key=None if all(map(str.isascii, names)) else name_order)
+    beginning = os.path.join(folder, "")  # noqa: PTH118 # as scandir does it
+    contents.paths.extend([beginning + name for name in names])
     return contents
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether it surely is one: most entries are, so this is quick."""
+    name = entry.name
+    if name.rpartition(".")[2].lower() not in _EXTENSIONS or name.startswith("."):
+        return False
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def _note(entry: os.DirEntry[str], contents: FolderContents) -> bool:
+    """Notes the kind of an entry that is not an image; whether it is to be listed."""
+    kind, extension = _kind(entry), _extension(entry.name)
+    may_be_folder = kind != IMAGE and not extension and entry.is_symlink()
+    if kind == FOLDER or extension in _EXTENSIONS or may_be_folder:
+        contents.kinds[entry.path] = kind
+        return True
+    contents.left_out[extension] += 1
+    return False
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
@@ -110,9 +123,9 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
     )
 
 
-def unusable(entry: Entry) -> DataError:
-    """What to raise about an entry that is neither an image nor a folder."""
-    return DataError(f"{shown(entry.path)}: {entry.kind}; remove or replace it")
+def unusable(path: str, kind: str) -> DataError:
+    """What to raise about a path that leads neither to an image nor to a folder."""
+    return DataError(f"{shown(path)}: {kind}; remove or replace it")
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
@@ -185,27 +198,27 @@ def images_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, DataErro
     """
     left_out: Counter[str] = Counter()
     scanned: dict[tuple[int, int], str] = {}
-    pending = [iter([Entry(b"", os.fspath(folder), FOLDER)])]
+    pending: list[Iterator[tuple[str, str]]] = [iter([(os.fspath(folder), FOLDER)])]
     is_empty = True
     while pending:
-        entry = next(pending[-1], None)
-        if entry is None:
+        path, kind = next(pending[-1], (None, FOLDER))
+        if path is None:
             pending.pop()
-            continue
-        if entry.kind == FOLDER:
+        elif kind == FOLDER:
             try:
-                if not _is_new(entry.path, scanned):
+                if not _is_new(path, scanned):
                     continue
-                contents = read_folder(entry.path)
+                contents = read_folder(path)
             except DataError as error:
                 is_empty = False
-                yield entry.path, error
+                yield path, error
                 continue
             left_out += contents.left_out
-            pending.append(iter(contents.entries))
+            kinds = map(contents.kind, contents.paths)
+            pending.append(zip(contents.paths, kinds, strict=True))
         else:
             is_empty = False
-            yield entry.path, None if entry.kind == IMAGE else unusable(entry)
+            yield path, None if kind == IMAGE else unusable(path, kind)
     if is_empty:
         others = f", but {left_out_files(left_out)}" if left_out else ""
         problem = f"{shown(folder)}: there are no images in this folder{others}"

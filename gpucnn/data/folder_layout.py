@@ -37,7 +37,7 @@ def missing_split(root: Path, names: tuple[str, ...]) -> DataError:
 
 def _remedy(root: Path, split: str) -> str:
     contents = read_folder(root)
-    folders = [Path(path) for path in contents.paths(FOLDER)]
+    folders = [Path(path) for path in contents.of_kind(FOLDER)]
     if root.name in _SPLITS and _has_split(root.parent):
         return f"it is the folder of one split, so set data.root to {shown(root.parent)}"
     for folder in folders:
@@ -60,7 +60,7 @@ def _remedy(root: Path, split: str) -> str:
             f"move most images of each class to {shown(root)}/train/{first} and so on, and the "
             f"rest to {shown(root)}/test/{first} and so on"
         )
-    directly = "it has images directly in it; " if contents.paths(IMAGE) else ""
+    directly = "it has images directly in it; " if contents.of_kind(IMAGE) else ""
     return (
         f"{directly}put the images into {shown(root)}/train/CLASS and {shown(root)}/test/CLASS, "
         f"with a folder for each class"
@@ -88,6 +88,7 @@ def _has_split(folder: Path) -> bool:
 def _has_images(folder: Path) -> bool:
     """Whether a folder has images, and can be read."""
     try:
-        return any(entry.kind == IMAGE for entry in read_folder(folder).entries)
+        contents = read_folder(folder)
+        return len(contents.paths) > len(contents.kinds)
     except DataError:
         return False

@@ -152,7 +152,7 @@ def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
     if folder is None:
         raise missing_split(root, names)
     contents = read_folder(folder)
-    class_folders, stray = contents.paths(FOLDER), contents.paths(IMAGE)
+    class_folders, stray = contents.of_kind(FOLDER), contents.of_kind(IMAGE)
     if not class_folders:
         what = "has images but no class folders" if stray else "has no class folders"
         raise DataError(
@@ -193,13 +193,13 @@ def _class_names(folder: Path, class_folders: list[str]) -> tuple[str, ...]:
 def _images_of_class(folder: str, left_out: Counter[str]) -> list[str]:
     """The images of a class, in order. Other files are added to ``left_out``."""
     contents = read_folder(folder)
-    inner = contents.paths(FOLDER)
+    inner = contents.of_kind(FOLDER)
     if inner:
         raise DataError(
             f"{shown(inner[0])}: is a folder in a class folder; the images must lie in "
             f"{shown(folder)} itself"
         )
-    images = contents.paths(IMAGE)
+    images = contents.of_kind(IMAGE)
     if not images:
         others = f" (only {left_out_files(contents.left_out)})" if contents.left_out else ""
         raise DataError(
