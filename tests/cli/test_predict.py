@@ -284,10 +284,8 @@ def test_evaluate_names_damaged_files_by_their_whole_path(cli, place, monkeypatc
     assert (answer.status, answer.out) == (2, "")
     assert answer.err.startswith(f"error: {damaged}: ")
     answer = cli("evaluate", "folder", "--set", "data.on_damaged=skip", *BACKEND).succeeded()
-    assert answer.err == (
-        f"{damaged.parent.parent}: skipped 1 of 4 images, which are damaged; "
-        f"the first is {damaged}\n"
-    )
+    assert answer.err.startswith(f"{damaged.parent.parent}: skipped 1 of 4 images")
+    assert str(damaged) in answer.err
     monkeypatch.chdir(place / "photos")
     answer = cli("evaluate", "../folder", *BACKEND)
     assert answer.err.startswith(f"error: {place}/photos/images: there is no such folder")
