@@ -48,6 +48,16 @@ def device_option(function: _F) -> _F:
     )(function)
 
 
+def step_option(function: _F) -> _F:
+    """``--step``, for commands that use a trained model; None for its best checkpoint."""
+    return click.option(
+        "--step",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Use RUN's checkpoint of this step. Default: the best one.",
+    )(function)
+
+
 def json_option(function: _F) -> _F:
     """``--json``."""
     return click.option(
