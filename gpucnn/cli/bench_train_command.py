@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, set_option
+from gpucnn.cli.output import UserPath, backend_option, set_option
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=UserPath())
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
 @click.option("--json", "as_json", is_flag=True,
               help="Print a line of JSON for each run, and nothing else.")  # fmt: skip

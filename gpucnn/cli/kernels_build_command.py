@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import kernels_option
-from gpucnn.cli.output import json_option, print_json, table, wrapped
+from gpucnn.cli.output import UserPath, json_option, print_json, table, wrapped
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError, did_you_mean
 
@@ -52,7 +52,7 @@ _DEFINITION = re.compile(r"([A-Za-z_]\w*)=(-?\d{1,18}|true|false)", re.ASCII)
     "--config",
     "configs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="CONFIG",
     help="Also what the training of this config launches. May be repeated.",
 )

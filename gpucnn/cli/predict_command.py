@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, print_json
+from gpucnn.cli.output import UserPath, backend_option, json_option, print_json
 from gpucnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ _CHUNK = 500
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("run", type=UserPath())
+@click.argument("images", nargs=-1, required=True, type=UserPath())
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), metavar="K",
               help="How many classes to show.")  # fmt: skip
 @click.option("--fit", type=click.Choice(["crop", "stretch"]), default="crop", show_default=True,
