@@ -342,7 +342,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The tables of a TOML file after overrides, unchecked; ConfigError as ``load_config``."""
-    return apply_overrides(read_config_file(user_path(path)), overrides)
+    return apply_overrides(read_config_file(Path(path)), overrides)
 
 
 def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

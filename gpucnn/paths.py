@@ -1,4 +1,7 @@
-"""Paths as users write them: ``~`` is the home folder, in every option and in every key."""
+"""Paths as users write them: ``~`` is the home folder, in every option and in every key.
+
+Functions of the package take their paths as they are, as ``open`` does.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         raise ConfigError(f'"{shown(text)}" is not a path: it has half of a character') from None
     if b"\0" in encoded:
         raise ConfigError(f'"{shown(text)}" is not a path: it has a NUL character')
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
+    expanded = os.path.expanduser(text)  # noqa: PTH111 - Path("./~") would be "~"
+    if expanded.startswith("~"):
         user = shown(text.partition("/")[0].removeprefix("~"))
         reason = f'there is no user "{user}"' if user else "there is no home folder"
-        raise ConfigError(f'"{shown(text)}": {reason}; write the whole path') from None
+        raise ConfigError(f'"{shown(text)}": {reason}; write the whole path')
+    return Path(expanded)

@@ -12,6 +12,7 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -88,23 +89,11 @@ class Registry(Generic[T]):
 
     def options(self, name: str) -> list[Option]:
         """The options of ``name``, in order."""
-        signature = inspect.signature(self.constructor(name))
-        meanings = docstrings.meanings(self.constructor(name))
-        return [
-            Option(
-                name=parameter.name,
-                type=str(parameter.annotation),
-                default=None if parameter.default is parameter.empty else parameter.default,
-                required=parameter.default is parameter.empty,
-                meaning=meanings.get(parameter.name, ""),
-            )
-            for parameter in signature.parameters.values()
-        ]
+        return list(_options(self.constructor(name)))
 
-    def annotations(self, name: str) -> dict[str, Any]:
+    def annotations(self, name: str) -> Mapping[str, Any]:
         """The types of the options of ``name``."""
-        owner = _signature_owner(self.constructor(name))
-        return typing.get_type_hints(owner, include_extras=True)
+        return _annotations(self.constructor(name))
 
     def check(
         self, table: Mapping[str, Any], where: str, besides: Iterable[str] = ()
@@ -191,6 +180,8 @@ def convert(
     _refuse_huge_integers(value, where)
     try:
         return msgspec.convert(value, annotation, dec_hook=decode)
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where} = {brief(value)}: it is not text in UTF-8") from None
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         given = "" if path or isinstance(value, (dict, list)) else f" = {brief(value)}"
@@ -215,6 +206,23 @@ def _choices(annotation: Any) -> list[str]:
     return [text for part in typing.get_args(annotation) for text in _choices(part)]
 
 
-def _signature_owner(constructor: Callable[..., Any]) -> Any:
-    """What holds the annotations: ``__init__`` for a class, else the function itself."""
-    return constructor.__init__ if inspect.isclass(constructor) else constructor
+@cache
+def _options(constructor: Callable[..., Any]) -> tuple[Option, ...]:
+    meanings = docstrings.meanings(constructor)
+    return tuple(
+        Option(
+            name=parameter.name,
+            type=str(parameter.annotation),
+            default=None if parameter.default is parameter.empty else parameter.default,
+            required=parameter.default is parameter.empty,
+            meaning=meanings.get(parameter.name, ""),
+        )
+        for parameter in inspect.signature(constructor).parameters.values()
+    )
+
+
+@cache
+def _annotations(constructor: Callable[..., Any]) -> Mapping[str, Any]:
+    """The types in the signature of a function, or of the ``__init__`` of a class."""
+    owner: Any = constructor.__init__ if inspect.isclass(constructor) else constructor
+    return typing.get_type_hints(owner, include_extras=True)

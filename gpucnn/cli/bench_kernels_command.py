@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
               help="Write everything that was measured, anew after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
-              help="Draw the roofline; needs the extra gpucnn[plot].")  # fmt: skip
+              help="Draw the roofline; needs the extra [plot].")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")
 @backend_option
 def command(

@@ -79,7 +79,7 @@ def command(
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
     Every variant and every tile, at shapes that tell; --config and --bench add those of networks
-    and of benchmarks. Needs the extra gpucnn[cuda12] or gpucnn[cuda13], but neither a GPU nor a
+    and of benchmarks. Needs the extra [cuda12] or [cuda13], but neither a GPU nor a
     driver. Ends with status 1 if a kernel does not compile, or spills registers to memory, or if a
     file lacks a kernel that is launched from it.
 

@@ -17,7 +17,7 @@ from gpucnn.text import shown
 def command(run: Path, output: Path | None) -> None:
     """Draw RUN's loss and accuracy by epoch, and its confusion matrix if it came to its end.
 
-    Needs the extra gpucnn[plot].
+    Needs the extra [plot]: pip install -e ".[plot]" in a checkout.
 
     \b
     Example:

@@ -145,7 +145,7 @@ def test_plot_without_matplotlib(cli, run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     answer = cli("plot", run, "--output", tmp_path / "picture.png")
     assert (answer.status, answer.out) == (2, "")
-    assert 'pip install "gpucnn[plot]"' in answer.err
+    assert 'pip install -e ".[plot]"' in answer.err
     assert not any(tmp_path.iterdir())
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cuda.nvrtc import compute_capability
+from gpucnn.errors import install_advice
 
 OLDEST = 75
 """The packages of nvdisasm (CUDA 13) no longer read what is older."""
@@ -37,7 +38,7 @@ def disassembler() -> Path | None:
 def why_not(architecture: str) -> str:
     """Why no instructions can be counted for this architecture; empty where they can."""
     if disassembler() is None:
-        return 'nvdisasm is not installed: pip install "gpucnn[disassembly]"'
+        return f"nvdisasm is not installed: {install_advice('disassembly')}"
     if compute_capability(architecture) < OLDEST:
         return f"nvdisasm of CUDA 13 reads sm_{OLDEST} and newer"
     return ""
