@@ -115,11 +115,12 @@ def _advice(path: Path) -> str:
     from gpucnn.models import models
 
     folders = dict.fromkeys((path.parent, Path("configs")))
-    files = [file for folder in folders for file in sorted(folder.glob("*.toml"))]
-    if near := nearest(path.name, (file.name for file in files)):
-        file = next(file for file in files if file.name == near)
-        return f'did you mean "{shown(file)}"?'
+    files = {file.name: file for folder in folders for file in sorted(folder.glob("*.toml"))}
+    advice = []
+    if near := nearest(path.name, files) or nearest(f"{path.name}.toml", files):
+        advice.append(f'did you mean "{shown(files[near])}"?')
     if nearest(path.name, models.names()):
         known = ", ".join(models.names())
-        return f"models are chosen in a config file, by model.name (known: {known})"
-    return "give a config file (.toml), such as those in the folder configs of a checkout"
+        advice.append(f"models are chosen in a config file, by model.name (known: {known})")
+    examples = "give a config file (.toml), such as those in the folder configs of a checkout"
+    return " ".join(advice) or examples
