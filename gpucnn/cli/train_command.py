@@ -10,6 +10,7 @@ import click
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
 from gpucnn.cli.output import UserPath, backend_option, json_option, print_json, set_option
 from gpucnn.cli.result_tables import class_table
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -90,7 +91,6 @@ def _begun(
     display: Display,
 ) -> Trainer:
     from gpucnn.config import load_config
-    from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
     config = load_config(path, overrides)
@@ -98,8 +98,11 @@ def _begun(
     if folder is not None:
         shape = trainer.loader.dataset.image_shape
         check_training(trainer.backend, folder, config, shape, len(trainer.classes))
-    run = run_dir or RunFolder.make_next_free(Path("runs"), path.stem)
-    trainer.create_run(run)
+    if run_dir is not None:
+        trainer.create_run(run_dir)
+    else:
+        trainer.create_numbered_run(Path("runs"), path.stem)
+    assert trainer.run is not None
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""
     display.line(
@@ -109,7 +112,7 @@ def _begun(
     display.line(
         f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
     )
-    display.line(f"run folder {run}")
+    display.line(f"run folder {shown(trainer.run.path)}")
     warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
     if warmup >= epochs:
         display.line(

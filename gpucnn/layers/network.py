@@ -193,17 +193,18 @@ class Network:
         """Sets parameters and buffers from what ``state`` returned.
 
         Raises:
-            CheckpointError: a name is missing or not of this model, or a shape differs.
+            CheckpointError: a name is missing or not of this model, or a shape or dtype differs.
         """
         own: dict[str, Parameter | Buffer] = {**self.parameters(), **self.buffers()}
         for name in sorted(own.keys() ^ state.keys()):
             whose = "the model has no" if name in state else "the checkpoint lacks"
             raise CheckpointError(f'{whose} "{name}"; it was made with another model')
         for name, entry in own.items():
-            if state[name].shape != entry.shape:
+            saved = state[name]
+            if saved.shape != entry.shape or saved.dtype != self.backend.dtype:
                 raise CheckpointError(
-                    f'"{name}" has shape {state[name].shape} in the checkpoint and '
-                    f"{entry.shape} in the model"
+                    f'"{name}" is {saved.dtype} {saved.shape} in the checkpoint and '
+                    f"{self.backend.dtype} {entry.shape} in the model"
                 )
         for name, entry in own.items():
             self.backend.write(entry.value, state[name])

@@ -92,17 +92,18 @@ class Optimizer(ABC):
         return {name: self.network.backend.to_numpy(vector) for name, vector in self._state.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Sets the state from what ``state`` returned; CheckpointError where it does not fit."""
+        """Sets the state from what ``state`` returned; CheckpointError if it does not fit."""
         for name in sorted(state.keys() - self._state.keys()):
             raise CheckpointError(
-                f'the checkpoint has optimizer state "{name}" that {type(self).__name__} has not; '
-                f"it was made with another optimizer"
+                f'the checkpoint has optimizer state "{name}", which {type(self).__name__} does '
+                f"not have; it was made with another optimizer"
             )
         for name, vector in self._state.items():
-            if name not in state or state[name].shape != vector.shape:
+            saved = state.get(name)
+            if saved is None or (saved.shape, saved.dtype) != (vector.shape, vector.dtype):
                 raise CheckpointError(
-                    f'the checkpoint has no optimizer state "{name}" of {vector.size} values; it '
-                    f"was made with another optimizer or model"
+                    f'the checkpoint has no optimizer state "{name}" of {vector.size} values of '
+                    f"{vector.dtype}; it was made with another optimizer or model"
                 )
             self.network.backend.write(vector, state[name])
 

@@ -155,13 +155,19 @@ class Trainer:
         if config is not None:
             check_resumable(original, config)
         config = config or original
-        card, data = run.card(), config.load_data()
-        card.check_data(data.train)
+        data, has_begun = config.load_data(), run.has_begun()
+        card = run.card() if has_begun or run.has_card() else None
+        if card is not None:
+            card.check_data(data.train)
         trainer = cls(config, backend, data=data, display=display)
-        card.check_same_training(trainer._card())
+        if card is not None:
+            card.check_same_training(trainer._card())
         trainer.run = display.run = run
         run.clean()
-        trainer._restore(run.checkpoints.newest())
+        if has_begun:
+            trainer._restore(run.checkpoints.newest())
+        else:
+            run.complete_beginning(describe(trainer.backend), trainer._card())
         run.truncate_metrics(trainer.progress.metrics_bytes)
         return trainer
 
@@ -174,9 +180,19 @@ class Trainer:
         Raises:
             CheckpointError: it exists and is not empty, or cannot be made.
         """
-        self.run = RunFolder.create(path, self.config, describe(self.backend), self.display.line)
-        self.display.run = self.run
-        self.run.write_card(self._card())
+        self.run = self.display.run = RunFolder.create(
+            path, self.config, describe(self.backend), self._card(), self.display.line
+        )
+
+    def create_numbered_run(self, parent: Path, name: str) -> None:
+        """Makes the run folder ``parent/name-1``, or the next number that is free.
+
+        Raises:
+            CheckpointError: it cannot be made.
+        """
+        self.run = self.display.run = RunFolder.create_numbered(
+            parent, name, self.config, describe(self.backend), self._card(), self.display.line
+        )
 
     def _card(self) -> ModelCard:
         train = self.loader.dataset
@@ -345,8 +361,10 @@ class Trainer:
         return self.schedule.factor(self.progress.step, self.total_steps, self.steps_per_epoch)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self.network.load_state(checkpoint.group("network"))
-        self.optimizer.load_state(checkpoint.group("optimizer"))
+        with checkpoint.named_in_errors():
+            checkpoint.check_place(self.config.training.epochs, self.steps_per_epoch)
+            self.network.load_state(checkpoint.group("network"))
+            self.optimizer.load_state(checkpoint.group("optimizer"))
         self.progress = checkpoint.progress
         self.backend.write(self._step.totals, (self.progress.loss_sum, self.progress.correct))
 

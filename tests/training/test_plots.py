@@ -88,7 +88,7 @@ def test_a_run_without_an_epoch(tmp_path):
 @pytest.mark.parametrize("lines", ["{\n", "[1]\n", "\udcff\n"])
 def test_damaged_metrics(run, lines):
     (run.path / "metrics.jsonl").write_bytes(lines.encode(errors="surrogateescape"))
-    with pytest.raises(CheckpointError, match="its lines are not JSON objects"):
+    with pytest.raises(CheckpointError, match="line 1 is damaged: it is not a JSON object"):
         read_epochs(run)
 
 
