@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ENCODINGS = ["ascii:strict", "latin-1:strict", "utf-8:strict", "cp1252:strict"]
+ENCODINGS = ["ascii:strict", "latin-1:strict", "utf-8:strict"]
 CONFIG = """
 data = {name = "digits"}
 model = {name = "lenet", filters = [2, 2], kernel = 2}
@@ -37,8 +37,14 @@ def test_tables_and_names(encoding, tmp_path):
     assert ("─" if name == "utf-8" else "---").encode(name) in answer.stdout
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("command", [("summary", "c.toml"), ("list",), ("gradcheck", "none\udce9")])
+@pytest.mark.parametrize(
+    ("encoding", "command"),
+    [
+        ("latin-1:strict", ("summary", "c.toml")),
+        ("ascii:strict", ("list",)),
+        ("utf-8:strict", ("gradcheck", "none\udce9")),
+    ],
+)
 def test_other_commands(encoding, command, tmp_path):
     (tmp_path / "c.toml").write_text(CONFIG)
     answer = gpucnn(tmp_path, *command, encoding=encoding)
