@@ -7,16 +7,15 @@ hundreds take as long as a few dozen processes would. Prints a JSON object: how 
 were, and what went wrong at which of them.
 """
 
-import contextlib
 import ctypes
 import hashlib
-import io
 import json
 import os
 import shutil
 import signal
 import sys
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from gpucnn.cli import main
@@ -47,17 +46,16 @@ def train(arguments, log, crash=None):
     if child == 0:
         status = 99
         try:
-            with log.open("w") as file, contextlib.redirect_stdout(file):
-                with contextlib.redirect_stderr(file):
-                    sys.argv = ["gpucnn", "train", *map(str, arguments), "--backend", "numpy"]
-                    if crash:
-                        crash()
-                    try:
-                        main()
-                    except SystemExit as end:
-                        status = end.code
-                    except BaseException:
-                        traceback.print_exc(file=file)
+            sys.argv = ["gpucnn", "train", *map(str, arguments), "--backend", "numpy"]
+            with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
+                if crash:
+                    crash()
+                try:
+                    main()
+                except SystemExit as end:
+                    status = end.code
+                except BaseException:
+                    traceback.print_exc(file=file)
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -84,9 +82,9 @@ def unexpected(folder, number, torn, shim, expected):
         return f"ended with {status}: {log.read_text()[-600:]}"
     again = ["--resume", run]
     if not (run / "config.json").exists():
-        if train(again, log) != 2 or "nothing was started" not in log.read_text():
-            if "is not there" not in log.read_text():
-                return f"resume says: {log.read_text()[-600:]}"
+        status, said = train(again, log), log.read_text()
+        if status != 2 or not ("nothing was started" in said or "is not there" in said):
+            return f"resume ended with {status}: {said[-600:]}"
         again = [config, "--run-dir", run]
     if status := train(again, log):
         return f"{again[0]} ended with {status}: {log.read_text()[-600:]}"
