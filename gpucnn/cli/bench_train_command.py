@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from gpucnn.cli.output import UserPath, backend_option, set_option
+from gpucnn.json_text import json_text
 
 
 @click.command()
@@ -47,6 +47,6 @@ def command(
         click.echo(f"{epochs} epoch{'s' if epochs > 1 else '':<2} test accuracy   seconds")
     for one in compare_training(loaded, ours, against == "torch"):
         if as_json:
-            click.echo(json.dumps({**about, **asdict(one)}))
+            click.echo(json_text({**about, **asdict(one)}))
         else:
             click.echo(f"{one.name:<10}{one.accuracy:>13.2%}{one.seconds:>10.2f}")
