@@ -8,17 +8,15 @@ shows them).
 
 from __future__ import annotations
 
-import copy
-import inspect
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from datetime import date, time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
+from gpucnn import docstrings
+from gpucnn import overrides as overrides_module
+from gpucnn.config_file import is_too_deep, read_config_file
 from gpucnn.data import (
     Augmentation,
     Dataset,
@@ -27,13 +25,14 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, did_you_mean, nearest
+from gpucnn.errors import ConfigError, brief, did_you_mean, out_of_range, shortened
 from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
 from gpucnn.fp32 import require_fp32
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
+from gpucnn.paths import user_path
 from gpucnn.registry import Registry, convert
 
 
@@ -124,6 +123,11 @@ _FIXED: dict[str, type[_Table]] = {
 }
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
+_MOST_EPOCHS = 10**6
+_LARGEST_BATCH = 10**6
+_MOST_STEPS = 10**12
+_MOST_SECONDS = 10**9
+
 _HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
 
@@ -151,9 +155,11 @@ class Config:
     def __init__(self, tables: Mapping[str, Any]) -> None:
         for key, value in tables.items():
             if key not in _KEYS:
-                raise ConfigError(f"{key}: there is no such key; {_nearest(key)}")
+                raise ConfigError(f"{shortened(key)}: there is no such key; {_nearest(key)}")
+            if is_too_deep(value):
+                raise ConfigError(f"{key}: its tables and lists are nested too deeply")
             if key not in ("seed", EXTENSIONS) and not isinstance(value, Mapping):
-                raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
+                raise ConfigError(f"{key} = {brief(value)}: this is a table, [{key}]")
         self.seed: int = convert(tables.get("seed", _Top().seed), int, "seed")
         given = dict(tables.get("data", {}))
         common = {key: given.pop(key) for key in _CommonData.__struct_fields__ if key in given}
@@ -166,6 +172,8 @@ class Config:
         self.data_options: dict[str, Any] = datasets.resolve(
             given, "data", _CommonData.__struct_fields__
         )
+        if "root" in self.data_options:
+            self._check_root(self.data_options["root"])
         self.tables: dict[str, Any] = {
             "seed": self.seed,
             "data": {**self.data_options, **msgspec.to_builtins(self.data)},
@@ -227,24 +235,33 @@ class Config:
         self.build_schedule()
         self.build_augmentation()
 
+    @staticmethod
+    def _check_root(root: str) -> None:
+        """Refuses what is no path; whether the folder is there is seen when the data are read."""
+        try:
+            user_path(root)
+        except ConfigError as error:
+            raise ConfigError(f"data.root: {error}") from None
+
     def _check_ranges(self) -> None:
         training, checkpoint = self.training, self.checkpoint
         if not 0 <= self.seed < 2**64:
-            raise ConfigError(f"seed = {self.seed}: it must be from 0 to 2**64 - 1")
+            raise ConfigError(f"seed = {brief(self.seed)}: it must be from 0 to 2**64 - 1")
         if not 0.0 <= self.data.validation < 1.0:
             raise ConfigError(
                 f"data.validation = {self.data.validation}: the share of the training split that "
                 f"is held out must be at least 0 and below 1"
             )
-        for key, value, least in (
-            ("training.epochs", training.epochs, 1),
-            ("training.batch_size", training.batch_size, 1),
-            ("training.evaluation_batch_size", training.evaluation_batch_size, 1),
-            ("checkpoint.every_steps", checkpoint.every_steps, 0),
-            ("checkpoint.every_seconds", checkpoint.every_seconds, 0),
+        for key, value, least, most in (
+            ("training.epochs", training.epochs, 1, _MOST_EPOCHS),
+            ("training.batch_size", training.batch_size, 1, _LARGEST_BATCH),
+            ("training.evaluation_batch_size", training.evaluation_batch_size, 1, _LARGEST_BATCH),
+            ("checkpoint.every_steps", checkpoint.every_steps, 0, _MOST_STEPS),
+            ("checkpoint.every_seconds", checkpoint.every_seconds, 0, _MOST_SECONDS),
         ):
-            if value is not None and value < least:
-                raise ConfigError(f"{key} = {value}: it must be {least} or more")
+            reason = None if value is None else out_of_range(value, least, most)
+            if reason is not None:
+                raise ConfigError(f"{key} = {value}: {reason}")
         for key, bound in (
             ("training.clip_norm", training.clip_norm),
             ("training.clip_value", training.clip_value),
@@ -300,16 +317,24 @@ class Config:
 
 
 def _nearest(key: str) -> str:
-    """The table that has a key of this name, or else the key on top that is most like it."""
+    """The key of this name in a table, or else the key at the top that is most like it."""
+    found = find_key(key)
+    return f'did you mean "{found}"?' if found else did_you_mean(key, _KEYS)
+
+
+def find_key(name: str) -> str | None:
+    """The dotted key that ends in a name, such as "training.epochs"; None if there is none."""
+    if name in _Top.__struct_fields__:
+        return name
     tables: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
     for table, kind in tables.items():
-        if key in kind.__struct_fields__:
-            return f'did you mean "{table}.{key}"?'
+        if name in kind.__struct_fields__:
+            return f"{table}.{name}"
     for table, registry in {"data": datasets, **_CHOSEN}.items():
-        options = (option.name for name in registry.names() for option in registry.options(name))
-        if key in options:
-            return f'did you mean "{table}.{key}"?'
-    return did_you_mean(key, _KEYS)
+        options = (option.name for known in registry.names() for option in registry.options(known))
+        if name in options:
+            return f"{table}.{name}"
+    return None
 
 
 def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
@@ -318,7 +343,7 @@ def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
     for key in table:
         if key not in kind.__struct_fields__:
             known = did_you_mean(key, kind.__struct_fields__)
-            raise ConfigError(f"{where}.{key}: there is no such key; {known}")
+            raise ConfigError(f"{where}.{shortened(key)}: there is no such key; {known}")
     for key, value in table.items():
         convert(value, hints[key], f"{where}.{key}")
     return msgspec.convert(table, kind)
@@ -338,9 +363,8 @@ def fixed_tables() -> dict[str, dict[str, Any]]:
 
 def _described(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The keys of a table, with what its docstring says of them under "Attributes:"."""
-    summary, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:")
-    meanings = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", attributes, re.MULTILINE))
-    summary = summary.strip().rpartition("``: ")[2]
+    meanings = docstrings.meanings(kind, "Attributes")
+    summary = docstrings.summary(kind).rpartition("]: ")[2]
     return {
         "summary": summary[0].upper() + summary[1:],
         "options": [
@@ -349,7 +373,7 @@ def _described(kind: type[msgspec.Struct]) -> dict[str, Any]:
                 "type": str(kind.__annotations__[field.name]),
                 "default": None if field.required else field.default,
                 "required": field.required,
-                "meaning": " ".join(meanings[field.name].split()),
+                "meaning": meanings[field.name],
             }
             for field in msgspec.structs.fields(kind)
         ],
@@ -367,53 +391,29 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The tables of a TOML file after overrides, unchecked; ConfigError as ``load_config``."""
-    path = Path(path)
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        near = nearest(path.name, (other.name for other in path.parent.glob("*.toml")))
-        hint = f'; did you mean "{path.parent / near}"?' if near else ""
-        raise ConfigError(f"{path}: there is no such config file{hint}") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; give a config file (.toml)") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file; a config is TOML in UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return apply_overrides(tables, overrides)
+    return apply_overrides(read_config_file(Path(path)), overrides)
 
 
 def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """The tables with dotted keys set: "training.epochs=3". ConfigError where one cannot be."""
-    changed = copy.deepcopy(dict(tables))
-    for override in overrides:
-        _apply(changed, override)
-    return changed
+    """The tables with dotted keys set: "training.epochs=3"; ConfigError if one cannot be set."""
+    return overrides_module.apply_overrides(tables, overrides, _annotation)
 
 
-def _apply(tables: dict[str, Any], override: str) -> None:
-    """Sets one dotted key to a value in TOML.
-
-    What is not TOML is text, and so is what TOML takes for a date or a time: no key has one.
-    """
-    key, equals, text = override.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise ConfigError(f'--set {override}: write it as key=value, "training.epochs=3"')
-    table = tables
-    for name in path[:-1]:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {name} is not a table")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    except RecursionError:
-        raise ConfigError(f"--set {key.strip()}: the value is nested too deeply") from None
-    table[path[-1]] = text if isinstance(value, (date, time)) else value
+def _annotation(tables: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The type of a key, by what the tables choose by name; None if there is no such key."""
+    if len(path) != 2:
+        return int if tuple(path) == ("seed",) else None
+    table, key = path
+    fixed = _FIXED.get(table, _CommonData if table == "data" else None)
+    if fixed is not None and key in fixed.__struct_fields__:
+        return get_type_hints(fixed)[key]
+    registry = {"data": datasets, **_CHOSEN}.get(table)
+    if registry is None:
+        return None
+    if key == registry.key:
+        return str
+    chosen = tables[table].get(registry.key, _DEFAULT_NAMES.get(table))
+    return registry.annotations(chosen).get(key) if chosen in registry.names() else None
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -437,6 +437,6 @@ def check_resumable(original: Config, changed: Config) -> None:
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not key.startswith(_HARMLESS_KEYS):
             raise ConfigError(
-                f"{key} was {before.get(key)!r} when the run began and cannot become "
-                f"{after.get(key)!r} in its middle; start a new run for that"
+                f"{key} was {brief(before.get(key))} when the run began and cannot become "
+                f"{brief(after.get(key))} now; start a new run for that"
             )

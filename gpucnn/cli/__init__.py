@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import traceback
@@ -10,8 +11,11 @@ from typing import NoReturn
 
 import click
 
+from gpucnn.cli.hints import INSTEAD, explain_option
 from gpucnn.cli.lazy_group import LazyGroup
+from gpucnn.cli.streams import give_up_stdout, prepare_streams, printable
 from gpucnn.errors import GpucnnError, NonFiniteError
+from gpucnn.text import shown
 from gpucnn.training.signals import Interrupted, exit_on_next_signal, ignore_signals
 
 _COMMANDS = (
@@ -29,7 +33,10 @@ _COMMANDS = (
 
 
 @click.command(
-    cls=LazyGroup, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    modules=_COMMANDS,
+    instead=INSTEAD,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="gpucnn")
 def cli() -> None:
@@ -46,41 +53,42 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0, 1 if a check or a training failed, 2 for a mistake.
+    """Runs the command line and exits.
 
-    And with 141 if a pipe's reader has left, and 128 + the signal's number after a signal.
+    The status is 0, 1 if a check or a training failed, 2 for a user's mistake, 128 + its number
+    after a signal, and 141 if the reader of a pipe has gone.
     """
     atexit.register(ignore_signals)  # first, so that it comes last
-    _open_closed_streams()
+    prepare_streams()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         status = _run(arguments)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         status = error.exit_code
     except KeyboardInterrupt as stop:
         exit_on_next_signal()
         # Without more to say, on a line of its own, after the terminal's ^C.
-        click.echo(_explain(stop) if _notes(stop) else "\nstopped", err=True)
+        click.echo(printable(_explain(stop)) if _notes(stop) else "\nstopped", err=True)
         status = stop.status if isinstance(stop, Interrupted) else 130
-    except BrokenPipeError:  # the reader of a pipe has left: nothing more to say to it
-        _give_up_stdout()
+    except BrokenPipeError:  # the reader of a pipe has gone: there is no one left to tell
+        give_up_stdout()
         status = 141
     except (GpucnnError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {_explain(error)}", err=True)
+        click.echo(f"error: {printable(_explain(error))}", err=True)
         if isinstance(error, OSError):
-            _give_up_stdout()
+            give_up_stdout()
         status = 1 if isinstance(error, NonFiniteError) else 2
     exit_on_next_signal()
     sys.exit(status)
 
 
 def _run(arguments: list[str]) -> int:
-    """As click's own ``main``, which takes a pipe without a reader for a failure, status 1."""
+    """Does what click's own ``main`` does, which takes a pipe without a reader for a failure."""
     if "_GPUCNN_COMPLETE" in os.environ:  # a shell asks what may follow
         cli.main(arguments, prog_name="gpucnn")
     try:
@@ -88,23 +96,23 @@ def _run(arguments: list[str]) -> int:
             return cli.invoke(context) or 0
     except click.exceptions.Exit as end:  # after --help
         return end.exit_code
+    except click.NoSuchOption as error:
+        raise explain_option(error, arguments) from None
 
 
-def _open_closed_streams() -> None:
-    """Gives a stream that was closed by the caller (``>&-``) a place where all goes nowhere.
-
-    Else Python has None for it, and the next file that is opened gets its number, and its text.
-    """
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
+def _show_usage(error: click.ClickException) -> None:
+    """Shows what click says of a mistake; it quotes arguments, which may hold anything."""
+    text = io.StringIO()
+    error.show(text)
+    click.echo(printable(text.getvalue()), err=True, nl=False)
 
 
 def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        text = f"there is not enough memory ({error}); make the model or the batch smaller"
+        details = f" ({error})" if str(error) else ""
+        text = f"there is not enough memory{details}; make the model or the batch smaller"
     elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{shown(os.fsdecode(error.filename))}: " if error.filename else ""
         text = f"{place}{error.strerror or error}"
     else:
         text = str(error)
@@ -114,11 +122,3 @@ def _explain(error: BaseException) -> str:
 def _notes(error: BaseException) -> list[str]:
     """What was added to an error on its way, such as how to go on."""
     return list(getattr(error, "__notes__", ()))
-
-
-def _give_up_stdout() -> None:
-    """Lets what cannot be written go nowhere, or Python would try again at its exit and fail."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option, step_option
+from gpucnn.cli.output import (
+    UserPath,
+    backend_option,
+    json_option,
+    print_json,
+    set_option,
+    step_option,
+)
 from gpucnn.cli.result_tables import class_table, confusion_table
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=UserPath())
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train"]),

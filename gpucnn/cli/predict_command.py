@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, step_option
+from gpucnn.cli.output import UserPath, backend_option, json_option, step_option
 from gpucnn.errors import DataError
 from gpucnn.json_text import json_text
 from gpucnn.text import shown
@@ -33,8 +33,8 @@ _MOST_BYTES = 1 << 26
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("run", type=UserPath())
+@click.argument("images", nargs=-1, required=True, type=UserPath())
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), metavar="K",
               help="How many classes to show.")  # fmt: skip
 @click.option("--fit", type=click.Choice(["crop", "stretch"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option
+from gpucnn.cli.output import UserPath, backend_option, json_option, print_json, set_option
 from gpucnn.cli.result_tables import class_table
 from gpucnn.text import shown
 
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.argument("config", required=False, type=UserPath())
 @set_option
-@click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run."
-)
+@click.option("--resume", type=UserPath(), metavar="RUN", help="Go on with a stopped run.")
 @click.option(
     "--step",
     type=click.IntRange(min=0),
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--run-dir",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="DIR",
     help="The new run's folder. Default: runs/NAME-1, or the next free number.",
 )

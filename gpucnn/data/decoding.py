@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.errors import DataError
+from gpucnn.errors import DataError, install_advice
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +31,7 @@ def require_pillow() -> None:
         import PIL.Image  # noqa: F401
     except ImportError:
         raise DataError(
-            'image files need Pillow, which is not installed; pip install "gpucnn[images]"'
+            f"image files need Pillow, which is not installed; {install_advice('images')}"
         ) from None
 
 
