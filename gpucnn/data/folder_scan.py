@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.data.image_formats import EXTENSIONS
 from gpucnn.errors import DataError
 
 _TRAIN = ("train",)
 _TEST = ("test", "val")
-_EXTENSIONS = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
-    *(".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Listing:
 def is_image(path: str | Path) -> bool:
     """Whether a file's name says that it is an image, and not a hidden one."""
     path = Path(path)
-    return path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
 def scan(root: str) -> tuple[Listing, Listing]:
