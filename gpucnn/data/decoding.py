@@ -122,41 +122,39 @@ def load_image(
             values outside of the range; or Pillow is missing.
     """
     require_pillow()
-    return decode_image(str(path), Decoding(image_shape, fit, max_pixels, value_range))
+    image = np.empty(image_shape, np.uint8)
+    with _pillow_to_itself(max_pixels):
+        _decode(str(path), Decoding(image_shape, fit, max_pixels, value_range), image)
+    return image
 
 
 def decode_chunk(paths: Sequence[str], decoding: Decoding) -> Chunk:
     """Decodes some files, and keeps the error of each that cannot be decoded."""
     images = np.zeros((len(paths), *decoding.image_shape), np.uint8)
     errors = {}
-    for place, path in enumerate(paths):
-        try:
-            decode_image(path, decoding, images[place])
-        except DataError as error:
-            errors[place] = error
+    with _pillow_to_itself(decoding.max_pixels):
+        for place, path in enumerate(paths):
+            try:
+                _decode(path, decoding, images[place])
+            except DataError as error:
+                errors[place] = error
     return Chunk(images, errors)
 
 
-def decode_image(
-    path: str, decoding: Decoding, out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    """As ``load_image``; the image is written to ``out``, if that is given."""
+def _decode(path: str, decoding: Decoding, out: NDArray[np.uint8]) -> None:
+    """Decodes a file into ``out``, (H, W, C)."""
     H, W, C = decoding.image_shape
-    with _pillow_to_itself(decoding.max_pixels):
-        image = _open(path, _MODES[C], decoding.max_pixels, decoding.value_range)
-        if (image.height, image.width) != (H, W):
-            if decoding.fit is None:
-                raise DataError(
-                    f"{shown(path)}: is {image.height}×{image.width}, but the first image is "
-                    f"{H}×{W} (height×width); set data.size to bring all images to one size"
-                )
-            image = _resized(image, H, W, decoding.fit)
-        if out is None:
-            out = np.empty((H, W, C), np.uint8)
-        for box in boxes(image):
-            band = image if box[3] - box[1] == H else image.crop(box)
-            out[box[1] : box[3]] = np.asarray(band).reshape(-1, W, C)
-    return out
+    image = _open(path, _MODES[C], decoding.max_pixels, decoding.value_range)
+    if (image.height, image.width) != (H, W):
+        if decoding.fit is None:
+            raise DataError(
+                f"{shown(path)}: is {image.height}×{image.width}, but the first image is "
+                f"{H}×{W} (height×width); set data.size to bring all images to one size"
+            )
+        image = _resized(image, H, W, decoding.fit)
+    for box in boxes(image):
+        band = image if box[3] - box[1] == H else image.crop(box)
+        out[box[1] : box[3]] = np.asarray(band).reshape(-1, W, C)
 
 
 def image_size(

@@ -22,6 +22,7 @@ _MOST_JUNK = 1 << 16
 """So many bytes of no meaning may lie between two parts of a file."""
 _MOST_EXIF = 1 << 20
 _BUFFER = 1 << 16
+_HEAD = 1 << 12
 _MOST_BOX = 1 << 20
 _MOST_ENTRIES = 4096
 
@@ -109,54 +110,56 @@ class _Pieces(io.RawIOBase):
 
 
 def _view(file: BinaryIO, pieces: list[_Piece], orientation: int = 1) -> View:
-    """The file itself if the pieces are all of it, else a view of them."""
-    size = file.seek(0, os.SEEK_END)
-    if sum(map(len, pieces)) == size and all(isinstance(piece, range) for piece in pieces):
+    """A view of some pieces of the file; where there is one piece, it is all of the file."""
+    if len(pieces) == 1:
         return View(file, orientation)
     return View(cast(BinaryIO, io.BufferedReader(_Pieces(file, pieces), _BUFFER)), orientation)
 
 
 def _jpeg(file: BinaryIO) -> View:
     """Without application segments and comments, other than those that tell the colour space."""
+    head = file.read(_HEAD)  # one read for most files
+
+    def read(start: int, length: int) -> bytes:
+        if start + length <= len(head):
+            return head[start : start + length]
+        file.seek(start)
+        return file.read(length)
+
     pieces: list[_Piece] = []
     orientation = None
-    kept_from = position = 0
-    file.seek(2)
-    position = 2
-    while (marker := _next_marker(file)) not in (0xDA, 0xD9, None):
-        start = file.tell() - 2
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these have no content
+    kept_from, position, junk = 0, 2, 0
+    while len(marker := read(position, 4)) >= 2:
+        start, code = position, marker[1]
+        if marker[0] != 0xFF or code in (0x00, 0xFF):
+            junk += 1
+            if junk > _MOST_JUNK:
+                raise SyntaxError("no marker found")
+            position += 1
             continue
-        length = int.from_bytes(file.read(2), "big")
-        position = start + 2 + length
-        if 0xE0 <= marker <= 0xEF or marker == 0xFE:
-            content = file.read(length - 2) if length > 2 else b""
-            if len(content) != length - 2:
+        if code in (0xDA, 0xD9):  # the pixels begin, or the image ends
+            break
+        if code == 0x01 or 0xD0 <= code <= 0xD8:  # these have no content
+            position += 2
+            continue
+        length = marker[2] << 8 | marker[3] if len(marker) == 4 else 0
+        position += 2 + max(2, length)
+        if code == 0xFE or 0xE0 <= code <= 0xEF:
+            content = read(start + 4, length - 2) if length > 2 else b""
+            if len(content) < length - 2:
                 break
-            if marker == 0xE1 and orientation is None and content.startswith(b"Exif\0\0"):
+            if code == 0xE1 and orientation is None and content.startswith(b"Exif\0\0"):
                 orientation = exif_orientation(content)
             if not (
-                (marker == 0xE0 and content.startswith(b"JFIF\0") and length >= 16)
-                or (marker == 0xEE and content.startswith(b"Adobe") and length >= 14)
+                (code == 0xE0 and content.startswith(b"JFIF\0") and length >= 16)
+                or (code == 0xEE and content.startswith(b"Adobe") and length >= 14)
             ):
                 pieces.append(range(kept_from, start))
                 kept_from = position
-        file.seek(position)
+    if not pieces:
+        return View(file, orientation or 1)
     pieces.append(range(kept_from, file.seek(0, os.SEEK_END)))
     return _view(file, pieces, orientation or 1)
-
-
-def _next_marker(file: BinaryIO) -> int | None:
-    """Reads on to just after the next JPEG marker; None at the end of the file."""
-    previous = b""
-    for _ in range(_MOST_JUNK):
-        byte = file.read(1)
-        if not byte:
-            return None
-        if previous == b"\xff" and byte not in (b"\xff", b"\0"):
-            return byte[0]
-        previous = byte
-    raise SyntaxError("no marker found")
 
 
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
