@@ -6,7 +6,7 @@ from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
 from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
-from gpucnn.data.image_folder import ImageFolderDataset, image_folder
+from gpucnn.data.image_folder import ImageFolderDataset, image_folder, load_options
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.shape import describe
 from gpucnn.data.split import load_test_split, validation_split
@@ -32,6 +32,7 @@ __all__ = [
     "images_below",
     "in_memory",
     "load_image",
+    "load_options",
     "load_test_split",
     "mnist",
     "no_normalisation",

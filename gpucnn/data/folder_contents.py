@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpucnn.data.image_formats import EXTENSIONS
 from gpucnn.errors import DataError
 from gpucnn.files import kind_of
 from gpucnn.text import shown
@@ -26,10 +27,7 @@ from gpucnn.text import shown
 IMAGE = "image"
 FOLDER = "folder"
 
-_EXTENSIONS = frozenset(
-    {"avif", "bmp", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm",
-     "tga", "tif", "tiff", "webp"}
-)  # fmt: skip
+_EXTENSIONS = frozenset(extension.removeprefix(".") for extension in EXTENSIONS)
 _SYSTEM_NAMES = frozenset(
     {"$recycle.bin", "@eadir", "__macosx", "desktop.ini", "ehthumbs.db", "icon\r", "lost+found",
      "system volume information", "thumbs.db"}

@@ -24,6 +24,7 @@ def describe(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
         return _KNOWN[options["name"]]
     if options["name"] == "image_folder":
         checked = datasets.check(options, "data")
-        return first_image_shape(checked["root"], checked["size"], checked["colour"])
+        keys = ("root", "size", "colour", "max_pixels", "range")
+        return first_image_shape(*(checked[key] for key in keys))
     data = datasets.create(options, "data").train
     return data.image_shape, len(data.classes)
