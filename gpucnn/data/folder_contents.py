@@ -59,9 +59,9 @@ class FolderContents:
         """The paths of the images or the folders.
 
         Raises:
-            DataError: there is something that cannot be used.
+            DataError: there is something that cannot be used; the first of that is named.
         """
-        for path, other in self.kinds.items():
+        for path, other in sorted(self.kinds.items()):
             if other != FOLDER:
                 raise unusable(path, other)
         return [path for path in self.paths if self.kind(path) == kind]

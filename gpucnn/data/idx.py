@@ -252,7 +252,7 @@ class _Unpacked:
 
         Raises:
             EOFError: the file ends within a member.
-            zlib.error: it is damaged, or has something else after a member.
+            zlib.error: it is damaged, or something else follows a member.
         """
         content = bytearray()
         while len(content) < most:
@@ -272,6 +272,4 @@ class _Unpacked:
             if not self._packed:
                 return False
         self._packed, self._member = packed, zlib.decompressobj(_GZIP)
-        if not packed.startswith(_GZIP_MAGIC[: len(packed)]):
-            raise zlib.error("something else follows it")
         return True
