@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpucnn.progress import ProgressBar, progress_bar
 
@@ -91,22 +91,30 @@ def epoch_header(split: str) -> str:
     return f"{'epoch':>9}   train loss  accuracy   {split} loss  accuracy   seconds"
 
 
-def epoch_line(row: Mapping[str, float], split: str, epochs: int) -> str:
-    """What is shown of an epoch, under ``epoch_header``.
+def epoch_line(row: Mapping[str, Any], split: str, epochs: int) -> str:
+    """What is shown of an epoch, under ``epoch_header``; numbers of any size keep to their columns.
 
     Args:
         row: the epoch's line of metrics.jsonl.
         split: that it was evaluated on, "validation" or "test".
         epochs: of the whole run.
     """
+    number = f"{row['epoch']}/{epochs}"
+    number = number if len(number) <= 9 else str(row["epoch"])
     return (
-        f"{row['epoch']:>{8 - len(str(epochs))}}/{epochs}   {_number(row['train_loss'], 10)}  "
-        f"{row['train_accuracy']:8.2%}   {_number(row[f'{split}_loss'], len(split) + 5)}  "
-        f"{row[f'{split}_accuracy']:8.2%}   {row['seconds']:7.1f}"
+        f"{number:>9}   {_number(row['train_loss'], 10, 4)}  "
+        f"{row['train_accuracy']:8.2%}   {_number(row[f'{split}_loss'], len(split) + 5, 4)}  "
+        f"{row[f'{split}_accuracy']:8.2%}   {_number(row['seconds'], 7, 1)}"
     )
 
 
-def _number(value: float, width: int) -> str:
-    """Four decimals, or an exponent if they do not fit into the width."""
-    text = f"{value:{width}.4f}"
-    return text if len(text) <= width else f"{value:{width}.2e}"
+def _number(value: float | None, width: int, decimals: int) -> str:
+    """A number with so many decimals, or with an exponent if it would be wider than its column."""
+    if value is None:
+        return f"{'-':>{width}}"
+    text = f"{value:.{decimals}f}"
+    for digits in range(decimals, -1, -1):
+        if len(text) <= width:
+            break
+        text = f"{value:.{digits}e}"
+    return text.rjust(width)
