@@ -114,13 +114,14 @@ def _reader(
     opened: OpenedCheckpoint, fit: Fit | None, invert: bool
 ) -> Callable[[str], NDArray[np.uint8]]:
     """What reads an image as the run read its own, by the options of its data set."""
-    from gpucnn.data import load_image
+    from gpucnn.data import load_image, load_options
 
     shape, options = opened.card.input_shape, opened.config.data_options
     chosen: Fit = fit or options.get("fit", "crop")
+    limits = load_options(options)
 
     def read(path: str) -> NDArray[np.uint8]:
-        pixels = load_image(path, shape, chosen)
+        pixels = load_image(path, shape, chosen, **limits)
         return 255 - pixels if invert else pixels
 
     return read

@@ -26,6 +26,7 @@ from gpucnn.data.folder_contents import (
 from gpucnn.data.folder_layout import missing_split
 from gpucnn.errors import DataError
 from gpucnn.files import open_regular
+from gpucnn.paths import user_path
 from gpucnn.text import shown
 
 TRAIN = ("train",)
@@ -116,7 +117,7 @@ def scan_test(root: str) -> Listing:
 
 def _root(root: str) -> Path:
     """The folder's whole path, so that messages do not depend on the current folder."""
-    folder = Path(root).expanduser()
+    folder = user_path(root)
     try:
         folder = folder.absolute()
         if folder.is_dir():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gpucnn.data.dataset import ArrayDataset, DatasetPair, datasets
 from gpucnn.errors import DataError
 from gpucnn.files import NotRegularFileError, kind_of, open_regular
+from gpucnn.paths import user_path
 from gpucnn.text import shown
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -77,7 +78,7 @@ def fashion_mnist(root: str) -> DatasetPair:
 
 
 def _read_pair(root: str, classes: tuple[str, ...]) -> DatasetPair:
-    folder = Path(root).expanduser()
+    folder = user_path(root)
     try:
         folder = folder.absolute()
         if not folder.is_dir():

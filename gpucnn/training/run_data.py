@@ -44,7 +44,7 @@ class RunData:
     """
 
     def __init__(self, config: Config, backend: Backend, pair: DatasetPair) -> None:
-        self._config, self._near = config, NearestImages(backend)
+        self._config, self._near, self._whole = config, NearestImages(backend), pair.train
         self.classes, self.test = pair.train.classes, pair.test
         train, validation = validation_split(pair.train, config.data.validation, config.seed)
         check_splits(training=train, test=self.test)
@@ -66,7 +66,13 @@ class RunData:
     def card(self) -> ModelCard:
         """What the model takes and learns from."""
         train = self.loader.dataset
-        return ModelCard(train.image_shape, self.classes, self.normalisation, len(train))
+        return ModelCard(
+            train.image_shape,
+            self.classes,
+            self.normalisation,
+            len(train),
+            self._whole.fingerprint(),
+        )
 
     def split(self, name: str) -> Dataset:
         """The split "test", "validation" or "train".
