@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ _MARK = 5
 """Half the width of a mark, in pixels, with a margin."""
 _LARGE, _SMALL = 40, 12
 """Areas of marks, in square points."""
+_TITLE = 110
+"""Characters of a line above the picture."""
 _SHARES = np.linspace(0.0, 1.0, 200)[:, None]
 """Of a line's length, to find places along it."""
 _GAP = 10
@@ -59,7 +62,7 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
     figure, axes = pyplot.subplots(figsize=(12, 7), dpi=120, layout="constrained")
     axes.set(xscale="log", yscale="log")
     axes.set(xlabel="arithmetic intensity, FLOP/byte", ylabel=f"rate, {ceilings.unit[0]}")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(textwrap.fill(title, _TITLE), fontsize=10)
     axes.grid(which="major", alpha=0.25)
     for family in _FAMILIES:
         members = [one for one in chosen if _family(one) == family]
@@ -141,7 +144,8 @@ def _draw_roof(
     corners = (left, left * ceilings.bandwidth / size), (ridge, top), (right, top)
     axes.plot(*zip(*corners, strict=True), color="black", linewidth=1.5, zorder=2)
     for start, end in _cached_slope(ceilings, corners):
-        axes.plot(*zip(start, end, strict=True), "--", color="black", linewidth=1.0, zorder=2)
+        roof = start, end, corners[1]
+        axes.plot(*zip(*roof, strict=True), "--", color="black", linewidth=1.0, zorder=2)
     axes.margins(x=0.01, y=0.08)
     _label_ticks(axes)
     return corners

@@ -95,31 +95,15 @@ def command(
             trainer = _begun(config, overrides, run_dir, backend, folder, display)
         else:
             raise click.UsageError("Give a CONFIG, or --resume RUN.")
-        result = _fit(trainer, folder)
+        if folder is not None:
+            trainer.recorder.resume_options = f" --kernels {shlex.quote(shown(folder))}"
+        result = trainer.fit()
         assert trainer.run is not None
         if as_json:
             print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
         else:
             _show_result(trainer, result, display)
     return 0
-
-
-def _fit(trainer: Trainer, folder: Path | None) -> Evaluation:
-    """Trains; if the training diverges on kernels of the user's, says how to check these."""
-    from gpucnn.errors import NonFiniteError
-
-    if folder is None:
-        return trainer.fit()
-    given = shlex.quote(shown(folder))
-    trainer.recorder.resume_options = f" --kernels {given}"
-    try:
-        return trainer.fit()
-    except NonFiniteError as error:
-        error.add_note(
-            f"It may be a kernel of {given} that is wrong, for example by a missing barrier: "
-            f"gpucnn kernels check --kernels {given} --mode race"
-        )
-        raise
 
 
 def _begun(

@@ -365,7 +365,7 @@ class Trainer:
         if self.run is not None:
             self.network.load_state(self.run.checkpoints.best().group("network"))
         result = self.evaluate("test")
-        require_finite_loss(result.loss, "test")
+        require_finite_loss(result.loss, "test", self.backend)
         if self.run is not None:
             self.run.write_json(_REPORT, result.as_json(self.classes))
         return result

@@ -11,8 +11,9 @@ from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
-from gpucnn.bench.kernel_report import table_of
+from gpucnn.bench.kernel_report import legend, table_of
 from gpucnn.bench.kernels import KernelBenchmark
+from gpucnn.bench.load import Load
 from gpucnn.bench.measurement import Measurement
 from gpucnn.bench.problems import QUICK, Problem, select
 from gpucnn.bench.problems.matrix import product
@@ -272,6 +273,60 @@ def test_what_was_measured_is_told_after_each_problem():
         ["relu_forward", "relu_input_grad"],
         ["relu_forward", "relu_input_grad", "add"],
     ]
+
+
+def test_ceilings_are_raised_by_what_is_reached_and_measured_again():
+    """A slow first measurement, an operation that is faster, and a faster measurement at last."""
+    problem = product("", 100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
+    measured = iter([Ceilings(1e3, 1e3, cores=2), Ceilings(2e3, 3e6, cores=2)])
+    benchmark = KernelBenchmark(
+        get_backend("numpy"), Steady(), lambda: next(measured), repetitions=3
+    )
+    told = []
+    (one,) = benchmark.measure_all([problem], after_each=lambda so_far: told.extend(so_far))
+    assert benchmark.ceilings == one.ceilings == Ceilings(1.2e5, 3e6, cores=2)
+    assert one.share == pytest.approx(1.0)
+    assert told[0].ceilings == Ceilings(1.2e5, 2e6, cores=2)
+    assert told[-1] == one
+    assert all(each.share <= 1.0 for each in told)
+
+
+def test_pytorch_raises_the_ceilings_of_a_cpu_and_not_of_a_gpu():
+    torch = (Timing("torch, contiguous", 0.5, 0, 1), Timing("torch, channels_last", 0.1, 0, 1))
+    one = measurement(1.0, torch)
+    low = Ceilings(1.0, 1.0)
+    assert one.within(replace(low, cores=2)).arithmetic == pytest.approx(2e6 / 1e-4)
+    assert one.within(low).arithmetic == pytest.approx(2e6 / 1e-3)
+    cached = replace(one, is_cached=True).within(low)
+    assert (cached.bandwidth, cached.cached_bandwidth) == (1.0, pytest.approx(1.2e5 / 1e-3))
+
+
+def test_what_the_caches_may_hold_is_compared_with_them_and_marked():
+    ceilings = Ceilings(1e9, 1e12, 2, cached_bandwidth=1e10, cache_bytes=1 << 20)
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), lambda: ceilings)
+    small, large = product("", 100, 100, 100), product("", 2000, 1, 2000)
+    assert large.traffic > 4 << 20
+    assert [benchmark._is_cached(problem) for problem in (small, large)] == [True, False]
+    plain = replace(ceilings, cached_bandwidth=0.0)
+    assert not KernelBenchmark(get_backend("numpy"), Steady(), lambda: plain)._is_cached(small)
+    one = replace(measurement(1.0), ceilings=ceilings, is_cached=True)
+    assert one.share == pytest.approx(1.2e5 / 1e10 / 1e-3)
+    assert one.as_json()["cached"]
+    _, ((_, row),) = table_of([one])
+    assert row[-1] == "1% c"
+    assert "its caches allow" in legend([one])
+    assert "c: " not in legend([measurement(1.0)])
+
+
+def test_load_is_part_of_the_result(monkeypatch):
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), known, budget=0.0)
+    assert benchmark.as_json([])["load"] is None
+    monkeypatch.setattr("gpucnn.bench.kernels.LoadMeter.read", lambda _: Load(1.0, 2))
+    measured = benchmark.measure_all(select(QUICK, ["quick-map"], ["add"]))
+    load = benchmark.as_json(measured)["load"]
+    assert load["busy"]
+    assert load["why"] == "other processes kept 1.0 of 2 cores busy"
+    assert json.loads(json.dumps(load))["cores_busy_with_others"] == 1.0
 
 
 def test_the_copy_copies(kernel_backend, rng):
