@@ -1,6 +1,7 @@
 """The errors a user can cause. Each is one message: what is wrong, where, and what to do.
 
-The command line prints such an error without a traceback and ends with status 2.
+The command line prints such an error without a traceback and ends with status 2, or 1 if the
+training itself failed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class BackendError(GpucnnError):
 
 
 class NonFiniteError(GpucnnError):
-    """A loss or gradient that is infinite or not a number; the step was not taken."""
+    """Losses, gradients or weights that are infinite or not a number: the training failed."""
 
 
 def brief(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
@@ -13,9 +14,9 @@ import click
 from gpucnn.cli.hints import INSTEAD, explain_option
 from gpucnn.cli.lazy_group import LazyGroup
 from gpucnn.cli.streams import give_up_stdout, prepare_streams, printable
-from gpucnn.errors import GpucnnError
+from gpucnn.errors import GpucnnError, NonFiniteError
 from gpucnn.text import shown
-from gpucnn.training.signals import Interrupted
+from gpucnn.training.signals import Interrupted, exit_on_next_signal, ignore_signals
 
 _COMMANDS = (
     "train",
@@ -46,17 +47,18 @@ def cli() -> None:
       gpucnn train configs/digits.toml
       gpucnn evaluate runs/digits-1
 
-    A user's mistake ends with one message and status 2; --debug, given to any command, shows the
-    traceback too.
+    A user's mistake ends with one message and status 2, a training that diverges with status 1;
+    --debug, given to any command, shows the traceback too.
     """
 
 
 def main() -> NoReturn:
     """Runs the command line and exits.
 
-    The status is 0, 1 if a check failed, 2 for a user's mistake, 130 or 143 after a signal, and 141
-    if the reader of a pipe has gone.
+    The status is 0, 1 if a check or a training failed, 2 for a user's mistake, 141 if the reader of
+    a pipe has gone, and 128 + the signal's number after a signal.
     """
+    atexit.register(ignore_signals)  # first, so that it comes last
     prepare_streams()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -67,7 +69,9 @@ def main() -> NoReturn:
         _show_usage(error)
         status = error.exit_code
     except KeyboardInterrupt as stop:
-        click.echo("\nstopped", err=True)  # on its own line, after the terminal's ^C
+        exit_on_next_signal()
+        # If there is nothing more to say, on its own line, after the terminal's ^C.
+        click.echo(printable(_explain(stop)) if _notes(stop) else "\nstopped", err=True)
         status = stop.status if isinstance(stop, Interrupted) else 130
     except BrokenPipeError:  # the reader of a pipe has gone: there is no one left to tell
         give_up_stdout()
@@ -78,7 +82,8 @@ def main() -> NoReturn:
         click.echo(f"error: {printable(_explain(error))}", err=True)
         if isinstance(error, OSError):
             give_up_stdout()
-        status = 2
+        status = 1 if isinstance(error, NonFiniteError) else 2
+    exit_on_next_signal()
     sys.exit(status)
 
 
@@ -102,11 +107,18 @@ def _show_usage(error: click.ClickException) -> None:
     click.echo(printable(text.getvalue()), err=True, nl=False)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         details = f" ({error})" if str(error) else ""
-        return f"there is not enough memory{details}; make the model or the batch smaller"
-    if isinstance(error, OSError):
+        text = f"there is not enough memory{details}; make the model or the batch smaller"
+    elif isinstance(error, OSError):
         place = f"{shown(os.fsdecode(error.filename))}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    return str(error)
+        text = f"{place}{error.strerror or error}"
+    else:
+        text = str(error)
+    return "; ".join([text, *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way, such as how to continue."""
+    return list(getattr(error, "__notes__", ()))

@@ -19,9 +19,9 @@ def class_table(classes: Sequence[str], result: Evaluation) -> str:
     """A row for each class: its images, the share that is right, and its most frequent error."""
     classes = [*map(shown, classes)]
     rows = [
-        [name, int(row.sum()), _percent(accuracy), _most_frequent_error(classes, result, true)]
-        for true, (name, row, accuracy) in enumerate(
-            zip(classes, result.confusion, result.class_accuracy(), strict=True)
+        [name, int(size), _percent(accuracy), _most_frequent_error(classes, result, true)]
+        for true, (name, size, accuracy) in enumerate(
+            zip(classes, result.class_sizes(), result.class_accuracy(), strict=True)
         )
     ]
     return table(["class", "images", "accuracy", "most often taken for"], rows)

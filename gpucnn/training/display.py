@@ -1,4 +1,4 @@
-"""What a run shows: a bar on a terminal, a line an epoch, all of it in the run's log too."""
+"""What a run shows: a bar on a terminal, a line per epoch, all of it in the run's log too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from gpucnn.progress import ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from gpucnn.training.run_folder import RunFolder
@@ -25,14 +27,12 @@ class Display:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.run: RunFolder | None = None
-        self._bar: Any = None
+        self._bar: ProgressBar | None = None
 
     def open_bar(self, images: int, done: int) -> Display:
         """Starts the bar of a run over so many images; use as a context manager."""
         if not self.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
+            self._bar = progress_bar(
                 total=images,
                 initial=done,
                 unit=" img",
@@ -77,7 +77,7 @@ class Display:
         return bar is not None and bar._time() - bar.last_print_t >= bar.mininterval
 
     def advance(self, images: int, label: str = "", shown: str = "") -> None:
-        """Moves the bar on; ``label`` stands before it and ``shown`` behind, if given."""
+        """Moves the bar on, with ``label`` before it and ``shown`` after it, if given."""
         if self._bar is None:
             return
         if shown:

@@ -1,14 +1,52 @@
-"""Finding where a loss or a gradient that is not finite came from."""
+"""Losses, gradients and weights that are not finite: where they came from, and the errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Layer, Network, unfused
+
+_ADVICE = "Lower optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+
+
+def require_finite(arrays: Mapping[str, NDArray[Any]], step: int) -> None:
+    """Checks the state of a run.
+
+    Args:
+        arrays: of the network and the optimizer, by name, on the host.
+        step: how many steps led to them.
+
+    Raises:
+        NonFiniteError: an element of one is infinite or not a number; names the first such array.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise NonFiniteError(
+                f'"{name}" is not finite after step {step}, so that step is not saved. {_ADVICE}'
+            )
+
+
+def require_finite_loss(loss: float, split: str) -> None:
+    """Checks the loss that a run ends with.
+
+    Args:
+        loss: the mean over a split.
+        split: its name.
+
+    Raises:
+        NonFiniteError: it is infinite or not a number.
+    """
+    if not np.isfinite(loss):
+        raise NonFiniteError(
+            f"the loss on the {split} split is not finite ({loss}): the training has diverged. "
+            f"{_ADVICE}"
+        )
 
 
 def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonFiniteError:
@@ -29,8 +67,7 @@ def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonF
             else "all outputs and gradients of layers are finite, their sum is not"
         )
     return NonFiniteError(
-        f"step {step}: the {what} is not finite, so the step was not taken; {place}. Lower "
-        f"optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+        f"step {step}: the {what} is not finite, so the step was not taken; {place}. {_ADVICE}"
     )
 
 

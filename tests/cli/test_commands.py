@@ -253,7 +253,8 @@ def test_list(cli):
     assert rate["type"] == "float"
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
     tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
-    assert set(tables) == {"top", "[data]", "[augment]", "[training]", "[checkpoint]"}
+    fixed = {"top", "[data]", "[augment]", "[training]", "[checkpoint]", "[[extensions]]"}
+    assert set(tables) == fixed
     for entries in answer.values():
         for entry in entries:
             for option in entry["options"]:
