@@ -10,7 +10,7 @@ from gpucnn import docstrings
 from gpucnn.errors import ConfigError, out_of_range
 from gpucnn.fp32 import require_fp32
 
-MOST_EPOCHS = 10**6
+_MOST_EPOCHS = 10**6
 _LARGEST_BATCH = 10**6
 _MOST_STEPS = 10**12
 _MOST_SECONDS = 10**9
@@ -89,7 +89,7 @@ class CommonData(Table):
 def check_ranges(training: Training, checkpoint: Checkpoint) -> None:
     """Raises ConfigError, with the key, for a number that is out of range."""
     for key, value, least, most in (
-        ("training.epochs", training.epochs, 1, MOST_EPOCHS),
+        ("training.epochs", training.epochs, 1, _MOST_EPOCHS),
         ("training.batch_size", training.batch_size, 1, _LARGEST_BATCH),
         ("training.evaluation_batch_size", training.evaluation_batch_size, 1, _LARGEST_BATCH),
         ("checkpoint.every_steps", checkpoint.every_steps, 0, _MOST_STEPS),
