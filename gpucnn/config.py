@@ -14,9 +14,18 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from gpucnn import docstrings
 from gpucnn import overrides as overrides_module
 from gpucnn.config_file import is_too_deep, read_config_file
+from gpucnn.config_tables import (
+    Augment,
+    Checkpoint,
+    CommonData,
+    Table,
+    Top,
+    Training,
+    check_ranges,
+    describe_table,
+)
 from gpucnn.data import (
     Augmentation,
     Dataset,
@@ -25,9 +34,8 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, brief, did_you_mean, out_of_range, shortened
+from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
 from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
-from gpucnn.fp32 import require_fp32
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
@@ -35,79 +43,7 @@ from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
 from gpucnn.paths import user_path
 from gpucnn.registry import Registry, convert
 
-
-class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A table with fixed keys; another key is an error."""
-
-
-_T = TypeVar("_T", bound=_Table)
-
-
-class _Top(_Table):
-    """The keys before the first table.
-
-    Attributes:
-        seed: of all randomness, from 0 to 2**64 - 1.
-    """
-
-    seed: int = 0
-
-
-class Augment(_Table):
-    """``[augment]``: changes drawn anew for each sample and epoch.
-
-    Attributes:
-        flip: mirror left and right, at random.
-        crop_padding: shift by up to so many pixels; what enters at the border is reflected.
-    """
-
-    flip: bool = False
-    crop_padding: int = 0
-
-
-class Training(_Table):
-    """``[training]``: how long, in what batches, and within which bounds.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: samples a step.
-        clip_norm: the largest global norm of the gradient; no bound if left out.
-        clip_value: the largest size of an element of the gradient; no bound if left out.
-        evaluation_batch_size: samples at a time in evaluation.
-        fuse: compute neighbouring layers in one operation where there is one; for speed alone.
-    """
-
-    epochs: int = 10
-    batch_size: int = 128
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    evaluation_batch_size: int = 500
-    fuse: bool = True
-
-
-class Checkpoint(_Table):
-    """``[checkpoint]``: how often, besides at the end of each epoch.
-
-    Attributes:
-        every_steps: save after every so many steps; never if 0 or left out.
-        every_seconds: save when so much time has passed since the last; never if 0.
-    """
-
-    every_steps: int | None = None
-    every_seconds: float | None = 300.0
-
-
-class _CommonData(_Table):
-    """``[data]``: keys that every data set has, besides its own options.
-
-    Attributes:
-        validation: the share of the training split to hold out, for choosing the best checkpoint.
-        normalise: whether to give each channel mean 0 and deviation 1 (of the training split).
-    """
-
-    validation: float = 0.0
-    normalise: bool = True
-
+_T = TypeVar("_T", bound=Table)
 
 _DEFAULT_NAMES = {"loss": "softmax_cross_entropy", "schedule": "constant"}
 _CHOSEN: dict[str, Registry[Any]] = {
@@ -116,17 +52,12 @@ _CHOSEN: dict[str, Registry[Any]] = {
     "optimizer": optimizers,
     "schedule": schedules,
 }
-_FIXED: dict[str, type[_Table]] = {
+_FIXED: dict[str, type[Table]] = {
     "augment": Augment,
     "training": Training,
     "checkpoint": Checkpoint,
 }
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
-
-_MOST_EPOCHS = 10**6
-_LARGEST_BATCH = 10**6
-_MOST_STEPS = 10**12
-_MOST_SECONDS = 10**9
 
 _HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
@@ -160,17 +91,17 @@ class Config:
                 raise ConfigError(f"{key}: its tables and lists are nested too deeply")
             if key not in ("seed", EXTENSIONS) and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {brief(value)}: this is a table, [{key}]")
-        self.seed: int = convert(tables.get("seed", _Top().seed), int, "seed")
+        self.seed: int = convert(tables.get("seed", Top().seed), int, "seed")
         given = dict(tables.get("data", {}))
-        common = {key: given.pop(key) for key in _CommonData.__struct_fields__ if key in given}
-        self.data = _fixed_table(common, "data", _CommonData)
+        common = {key: given.pop(key) for key in CommonData.__struct_fields__ if key in given}
+        self.data = _fixed_table(common, "data", CommonData)
         self.augment = _fixed_table(tables.get("augment", {}), "augment", Augment)
         self.training = _fixed_table(tables.get("training", {}), "training", Training)
         self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
         self.extensions = read_extensions(tables.get(EXTENSIONS, []))
         self._check_ranges()
         self.data_options: dict[str, Any] = datasets.resolve(
-            given, "data", _CommonData.__struct_fields__
+            given, "data", CommonData.__struct_fields__
         )
         if "root" in self.data_options:
             self._check_root(self.data_options["root"])
@@ -244,7 +175,6 @@ class Config:
             raise ConfigError(f"data.root: {error}") from None
 
     def _check_ranges(self) -> None:
-        training, checkpoint = self.training, self.checkpoint
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed = {brief(self.seed)}: it must be from 0 to 2**64 - 1")
         if not 0.0 <= self.data.validation < 1.0:
@@ -252,23 +182,7 @@ class Config:
                 f"data.validation = {self.data.validation}: the share of the training split that "
                 f"is held out must be at least 0 and below 1"
             )
-        for key, value, least, most in (
-            ("training.epochs", training.epochs, 1, _MOST_EPOCHS),
-            ("training.batch_size", training.batch_size, 1, _LARGEST_BATCH),
-            ("training.evaluation_batch_size", training.evaluation_batch_size, 1, _LARGEST_BATCH),
-            ("checkpoint.every_steps", checkpoint.every_steps, 0, _MOST_STEPS),
-            ("checkpoint.every_seconds", checkpoint.every_seconds, 0, _MOST_SECONDS),
-        ):
-            reason = None if value is None else out_of_range(value, least, most)
-            if reason is not None:
-                raise ConfigError(f"{key} = {value}: {reason}")
-        for key, bound in (
-            ("training.clip_norm", training.clip_norm),
-            ("training.clip_value", training.clip_value),
-        ):
-            if bound is not None and not bound > 0.0:
-                raise ConfigError(f"{key} = {bound}: it must be above 0")
-            require_fp32(**{key: bound})
+        check_ranges(self.training, self.checkpoint)
 
     def build_model(self) -> list[Layer]:
         """The layers of a new network."""
@@ -324,9 +238,9 @@ def _nearest(key: str) -> str:
 
 def find_key(name: str) -> str | None:
     """The dotted key that ends in a name, such as "training.epochs"; None if there is none."""
-    if name in _Top.__struct_fields__:
+    if name in Top.__struct_fields__:
         return name
-    tables: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
+    tables: dict[str, type[Table]] = {"data": CommonData, **_FIXED}
     for table, kind in tables.items():
         if name in kind.__struct_fields__:
             return f"{table}.{name}"
@@ -356,28 +270,9 @@ def fixed_tables() -> dict[str, dict[str, Any]]:
         By table ("[data]", "top" for the keys before the first): its ``summary``, and its
         ``options`` with their ``name``, ``type``, ``default`` and ``meaning``.
     """
-    kinds: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
-    tables = {f"[{name}]": _described(kind) for name, kind in kinds.items()}
-    return {"top": _described(_Top), **tables, f"[[{EXTENSIONS}]]": _described(Extension)}
-
-
-def _described(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The keys of a table, with what its docstring says of them under "Attributes:"."""
-    meanings = docstrings.meanings(kind, "Attributes")
-    summary = docstrings.summary(kind).rpartition("]: ")[2]
-    return {
-        "summary": summary[0].upper() + summary[1:],
-        "options": [
-            {
-                "name": field.name,
-                "type": str(kind.__annotations__[field.name]),
-                "default": None if field.required else field.default,
-                "required": field.required,
-                "meaning": meanings[field.name],
-            }
-            for field in msgspec.structs.fields(kind)
-        ],
-    }
+    kinds: dict[str, type[Table]] = {"data": CommonData, **_FIXED}
+    tables = {f"[{name}]": describe_table(kind) for name, kind in kinds.items()}
+    return {"top": describe_table(Top), **tables, f"[[{EXTENSIONS}]]": describe_table(Extension)}
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -404,7 +299,7 @@ def _annotation(tables: Mapping[str, Any], path: Sequence[str]) -> Any:
     if len(path) != 2:
         return int if tuple(path) == ("seed",) else None
     table, key = path
-    fixed = _FIXED.get(table, _CommonData if table == "data" else None)
+    fixed = _FIXED.get(table, CommonData if table == "data" else None)
     if fixed is not None and key in fixed.__struct_fields__:
         return get_type_hints(fixed)[key]
     registry = {"data": datasets, **_CHOSEN}.get(table)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gpucnn.errors import ConfigError, did_you_mean
+from gpucnn.errors import ConfigError, did_you_mean, shortened
 from gpucnn.optim import Parts, Schedule, schedules
 from gpucnn.registry import convert
 
@@ -43,7 +43,9 @@ def _read(table: dict[str, Any], where: str) -> Extension:
     known = Extension.__struct_fields__
     for key in table:
         if key not in known:
-            raise ConfigError(f"{where}.{key}: there is no such key; {did_you_mean(key, known)}")
+            raise ConfigError(
+                f"{where}.{shortened(key)}: there is no such key; {did_you_mean(key, known)}"
+            )
     if "epochs" not in table:
         raise ConfigError(f"{where}.epochs: say how many epochs are added")
     epochs = convert(table["epochs"], int, f"{where}.epochs")

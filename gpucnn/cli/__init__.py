@@ -70,7 +70,7 @@ def main() -> NoReturn:
         status = error.exit_code
     except KeyboardInterrupt as stop:
         exit_on_next_signal()
-        # Without more to say, on a line of its own, after the terminal's ^C.
+        # If there is nothing more to say, on its own line, after the terminal's ^C.
         click.echo(printable(_explain(stop)) if _notes(stop) else "\nstopped", err=True)
         status = stop.status if isinstance(stop, Interrupted) else 130
     except BrokenPipeError:  # the reader of a pipe has gone: there is no one left to tell
@@ -120,5 +120,5 @@ def _explain(error: BaseException) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    """What was added to an error on its way, such as how to go on."""
+    """What was added to an error on its way, such as how to continue."""
     return list(getattr(error, "__notes__", ()))

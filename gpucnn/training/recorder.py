@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from gpucnn.config import Checkpoint as Cadence
+from gpucnn.config_tables import Checkpoint as Cadence
 from gpucnn.errors import GpucnnError, NonFiniteError
 from gpucnn.text import shown
 from gpucnn.training.evaluation import Evaluation

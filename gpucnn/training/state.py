@@ -74,7 +74,7 @@ class TrainingState:
             raise CheckpointError("the step that failed cannot be undone")
         arrays = {f"network/{name}": array for name, array in self._network.state().items()}
         arrays |= {f"optimizer/{name}": array for name, array in self._optimizer.state().items()}
-        require_finite(arrays, self.progress.step, self.network.backend)
+        require_finite(arrays, self.progress.step, self._network.backend)
         return Checkpoint(arrays, self.progress)
 
     def restore(self, checkpoint: Checkpoint) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.config import Training
+from gpucnn.config_tables import Training
 from gpucnn.data import Batch, BatchLoader
 from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Network
