@@ -16,6 +16,7 @@ from gpucnn.cli.kernels_folder import kernels_option
 from gpucnn.cli.output import UserPath, json_option, print_json, table, wrapped
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.devices.source import Constant
@@ -191,7 +192,9 @@ def _chosen(planned: Plan, files: tuple[str, ...]) -> Plan:
     known = {source.file for source in planned.sources}
     for file in files:
         if file not in known:
-            raise BackendError(f"there is no kernel file {file}; {did_you_mean(file, known)}")
+            raise BackendError(
+                f"there is no kernel file {shown(file)}; {did_you_mean(file, known)}"
+            )
     return planned.of_files(files or known)
 
 
@@ -214,7 +217,7 @@ def _show_remarks(heading: str, remarks: Mapping[str, Sequence[Remark]]) -> None
     """Each once, below its file, and whose it is where that is not plain."""
     for file, each in remarks.items():
         all_of_them = tuple(dict.fromkeys(name for one in each for name in one.architectures))
-        click.echo(f"{file} {heading} for {', '.join(all_of_them)}:")
+        click.echo(f"{shown(file)} {heading} for {', '.join(all_of_them)}:")
         for remark in each[:_MOST_REMARKS]:
             click.echo(textwrap.indent(remark.text, "  "))
             if remark.sources[0].constants or remark.architectures != all_of_them:
@@ -242,8 +245,8 @@ def _show(kernels: list[KernelReport], architectures: list[str]) -> None:
         header = ["kernel", "variants", "registers", "shared", "stack", "spills"]
         rows: list[Sequence[object] | str] = []
         for (file, name), variants in groups.items():
-            if file not in rows:
-                rows.append(file)
+            if shown(file) not in rows:
+                rows.append(shown(file))
             rows.append([f"  {name}", *_most(variants)])
             if counts := [k.instructions for k in variants if k.instructions is not None]:
                 rows.append(_instructions(counts))

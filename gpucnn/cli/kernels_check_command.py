@@ -11,6 +11,7 @@ from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
 from gpucnn.cli.output import device_option, json_option, print_json, table
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.kernelcheck.check import Checker, Finding
@@ -135,7 +136,7 @@ def _unnamed(checker: Checker) -> list[str]:
             for file, _ in checker.own_kernels(problem):
                 launched.setdefault(name, set()).add(file)
     if not launched:
-        raise BackendError(f"no operation launches a file of {checker.kernels}")
+        raise BackendError(f"no operation launches a file of {shown(checker.kernels)}")
     tell_operations("checking", set().union(*launched.values()), launched)
     return list(launched)
 

@@ -20,6 +20,7 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelbuild.representative import run_all
 from gpucnn.processor import thread_on_each_core
+from gpucnn.text import shown
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def plan(
     """
     files = {path.name for path in folder.glob("*.cu")}
     if not files:
-        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+        raise BackendError(
+            f"{shown(folder)} is not a folder of kernels: there is no .cu file in it"
+        )
     device = PlanningDevice()
     backend = KernelBackend(device)
     run_all(backend)
@@ -151,8 +154,8 @@ def plan(
     rest = files - {source.file for source in planned}
     if constants and not rest:
         raise BackendError(
-            f"operations launch every file of {folder}, with constants of their own; --define is "
-            "for other files"
+            f"operations launch every file of {shown(folder)}, with constants of their own; "
+            "--define is for other files"
         )
     alone = [KernelSource(file, constants, folder) for file in rest]
     launched: dict[str, dict[str, int]] = {}

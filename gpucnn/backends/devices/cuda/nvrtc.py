@@ -16,6 +16,7 @@ from gpucnn.backends.devices.cuda.diagnostics import CompilationError, diagnosti
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError, install_advice
+from gpucnn.text import shown
 
 OPTIONS = (
     "--std=c++17",
@@ -182,8 +183,10 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
         f"--gpu-architecture={architecture}",
         *(f"--include-path={folder}" for folder in folders),
     )
-    text = f'{source.prologue}#line 1 "{source.file}"\n{source.text()}'
-    program = nvrtc.createProgram(text, source.file, [], [])
+    # Quotes would end the name, and bytes that are not UTF-8 would be none.
+    name = shown(source.file).replace('"', "'").replace("\\", "/")
+    text = f'{source.prologue}#line 1 "{name}"\n{source.text()}'
+    program = nvrtc.createProgram(text, name, [], [])
     try:
         for name in functions:
             nvrtc.addNameExpression(program, name)
