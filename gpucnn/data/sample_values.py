@@ -108,7 +108,7 @@ def _coding(image: ImageFile) -> tuple[str, str, int]:
     if isinstance(arguments, str):
         return decoder, arguments, 0
     coding = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    largest = arguments[1] if decoder.startswith("ppm") and arguments else 0
+    largest = arguments[1] or 0 if decoder.startswith("ppm") and arguments else 0
     return decoder, coding, int(largest)
 
 

@@ -382,3 +382,53 @@ def test_a_worker_without_a_thread_to_spare(files):
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert pickle.loads(done.stdout).images[:, 0, 0, 0].tolist() == [0, 1]
+
+
+# The whole program --------------------------------------------------------------------------------
+
+CONFIG = """
+seed = 1
+data = { name = "image_folder", root = "d", workers = 2, memory_limit_mb = 0 }
+model = { name = "vgg", width = 4, stages = 1, convolutions = 1 }
+optimizer = { name = "sgd", learning_rate = 0.05 }
+training = { epochs = 1, batch_size = 8 }
+"""
+SCRIPT = Path(sys.executable).with_name("gpucnn")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "-m", "gpucnn"],
+        pytest.param(
+            [str(SCRIPT)],
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(not SCRIPT.exists(), reason="the package is not installed"),
+            ],
+        ),
+    ],
+    ids=["module", "script"],
+)
+def test_training_runs_no_python_file_next_to_the_data(tmp_path, data_with_scripts, command):
+    for name in ("types", "warnings"):  # `python -m` imports them before it runs the package
+        (data_with_scripts / f"{name}.py").unlink()
+    for split in ("train", "test"):
+        for name in "ab":
+            folder = data_with_scripts / "d" / split / name
+            folder.mkdir(parents=True)
+            for number in range(5):
+                pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+            (folder / "signal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (data_with_scripts / "c.toml").write_text(CONFIG)
+    done = subprocess.run(
+        [*command, "train", "c.toml", "--backend", "numpy", "--quiet"],
+        cwd=data_with_scripts,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "ran").exists()
