@@ -108,7 +108,7 @@ def _coding(image: ImageFile) -> tuple[str, str, int]:
     if isinstance(arguments, str):
         return decoder, arguments, 0
     coding = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    largest = arguments[1] if decoder.startswith("ppm") and arguments else 0
+    largest = arguments[1] or 0 if decoder.startswith("ppm") and arguments else 0
     return decoder, coding, int(largest)
 
 
@@ -163,7 +163,7 @@ def _colour(
     extrema: Any = image.getextrema()  # a pair for each channel
     brightest = max(high for _, high in extrema[:channels])
     is_certain = 0 < largest < 0xFFFF
-    if rule.range is None and transparent is None and (brightest > 0xF or is_certain):
+    if rule.range is None and transparent is None and (brightest > 0x10 or is_certain):
         return image
     if decoder == "ppm":  # binary, to be read without scaling
         decoder = "raw"
@@ -276,12 +276,16 @@ def _as_image(
     """The scaled samples; those of the transparent colour become 0."""
     import PIL.Image
 
-    parts = []
+    width, height = size
+    channels = PIL.Image.getmodebands(mode)
+    out = np.empty((height, width, channels) if channels > 1 else (height, width), np.uint8)
+    top = 0
     for band in bands():
         part = scale(band)
         if white_is_zero:
             part = 255 - part
         if transparent is not None:
             part[(band == transparent) if band.ndim == 2 else (band == transparent).all(-1)] = 0
-        parts.append(part)
-    return PIL.Image.frombuffer(mode, size, np.concatenate(parts), "raw", mode, 0, 1)
+        out[top : top + len(part)] = part.reshape(-1, *out.shape[1:])
+        top += len(part)
+    return PIL.Image.frombuffer(mode, size, out, "raw", mode, 0, 1)
