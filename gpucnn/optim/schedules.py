@@ -86,8 +86,6 @@ class Constant(Rule):
         warmup_epochs: length of the linear warm-up.
     """
 
-    continues = True
-
     def __init__(self, warmup_epochs: float = 0.0) -> None:
         super().__init__(warmup_epochs)
 

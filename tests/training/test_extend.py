@@ -110,16 +110,32 @@ def test_killed_before_its_first_step(finished, whole, outcome):
     assert outcome(path) == whole("training.epochs=4", *CONSTANT)
 
 
+def test_the_report_of_the_earlier_end_is_removed(finished):
+    """It would be taken for the report of the run as it is."""
+    path = finished()
+    trainer = Trainer.resume(path, "numpy")
+    trainer.extend(1)
+    assert (path / "report.json").exists()  # until there is a step to take
+    trainer.train_step = lambda _: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    assert not (path / "report.json").exists()
+
+
 def test_the_trainer_that_finished_a_run_may_extend_it(make_trainer, tmp_path, whole, outcome):
     """It goes on from its last state, not from the best one, which it has evaluated."""
-    trainer = make_trainer("training.epochs=2", *CONSTANT, run_dir=tmp_path / "run")
+    options = (*CONSTANT, "optimizer.learning_rate=0.3", "seed=3")
+    trainer = make_trainer("training.epochs=2", *options, run_dir=tmp_path / "run")
+    seen = []
     for _ in range(2):
         trainer.fit()
+        seen.append(trainer.progress.best_step < trainer.progress.step)
         trainer.extend(1)
         with pytest.raises(CheckpointError, match="another process"):
             Trainer.resume(tmp_path / "run", "numpy")
     trainer.fit()
-    assert outcome(tmp_path / "run") == whole("training.epochs=4", *CONSTANT)
+    assert any(seen)
+    assert outcome(tmp_path / "run") == whole("training.epochs=4", *options)
 
 
 def test_without_a_run_folder(make_trainer, whole):
