@@ -13,7 +13,9 @@ import ctypes
 import faulthandler
 import os
 import random
+import re
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -37,6 +39,7 @@ _LONGEST_MESSAGE = 2000
 _MOST_FAILURES = 10
 _CAPABILITY_VERSION = 0x20080522
 _READ_AND_WRITE_ALL = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+_ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 _STARTS = frozenset(
     ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system")
 )
@@ -153,6 +156,8 @@ class Session:
             f"{category.__name__}: {message}"
         )
         sys.addaudithook(lambda event, _: self._started.append(event) if event in _STARTS else None)
+        faulthandler.enable(file=self._streams[1])
+        assert ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0) == 0
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = used + max(1024 * MIB, 2 * self._kind.memory)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -163,6 +168,10 @@ class Session:
     def _redirect(streams: tuple[int, int]) -> None:
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
+
+    def report(self, failure: Failure) -> None:
+        """Prints a failure where the process began to print."""
+        os.write(self._streams[0], f"{failure}\n\n".encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Gives the process its streams again."""
@@ -197,8 +206,11 @@ class Session:
         yield from self._printed()
         if left := self._clear(self._places):
             yield f"files were left behind: {left}"
-        if children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        if children := _children():
             yield f"processes were left behind: {children}"
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
         if (descriptors := _descriptors()) != self._descriptors:
             yield f"{descriptors - self._descriptors} descriptors were left open"
             self._descriptors = descriptors
@@ -248,7 +260,14 @@ def remove_tree(folder: str | Path, parent: int | None = None) -> None:
 
 
 def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # getrusage's maximum would count what the parent had when it started this process.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024
+
+
+def _children() -> list[int]:
+    """The processes that this one has started, or that those have and did not wait for."""
+    return [int(n) for n in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
 def _descriptors() -> int:
@@ -284,16 +303,20 @@ def run_here(
     numbers: range,
     progress: Path | None = None,
     most: int = _MOST_FAILURES,
-) -> list[Failure]:
-    """Tries inputs in this process, which is good for nothing else afterwards."""
+) -> int:
+    """Tries inputs in this process, which is good for nothing else afterwards.
+
+    Prints each failure and returns how many there were, ``most`` at most.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gpucnn-fuzz-", dir=_fast_folder()))
-    failures: list[Failure] = []
+    failures = 0
     session = Session(kind, folder, progress)
     try:
         for number in numbers:
             if failure := session.failure(number):
-                failures.append(failure)
-            if len(failures) == most:
+                session.report(failure)
+                failures += 1
+            if failures == most:
                 break
     finally:
         session.close()
@@ -302,13 +325,14 @@ def run_here(
     return failures
 
 
-def run_apart(name: str, numbers: range, seconds: float) -> str:
+def run_apart(name: str, numbers: range, seconds: float, most: int = _MOST_FAILURES) -> str:
     """Tries inputs in a process of their own, which may die of one.
 
     Args:
         name: of the fuzzer.
         numbers: of the inputs.
         seconds: that all of them may take.
+        most: failures after which to stop.
 
     Returns:
         The failures as text; empty without.
@@ -319,7 +343,7 @@ def run_apart(name: str, numbers: range, seconds: float) -> str:
         environment = {**os.environ, "TMPDIR": folder, "MALLOC_ARENA_MAX": "2"}
         try:
             done = subprocess.run(
-                [*command, "--progress", str(progress)],
+                [*command, "--progress", str(progress), "--most", str(most)],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
                 env=environment,
             )  # fmt: skip

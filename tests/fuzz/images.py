@@ -27,7 +27,7 @@ PROMISED = {
 }
 """The formats that are read, each by the extensions that it goes by."""
 OTHERS = (
-    *("BLP", "DDS", "EPS", "ICNS", "ICO", "IM", "MSP", "PALM", "PCX", "PDF", "QOI", "SGI", "SPIDER"),
+    *("BLP", "DDS", "EPS", "ICO", "IM", "MSP", "PALM", "PCX", "PDF", "QOI", "SGI", "SPIDER"),
     "XBM",
 )
 """Formats that are not read, whatever Pillow can do."""
@@ -56,7 +56,15 @@ _XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r xmlns:tiff="http://ns.adobe.com/
 
 def seeds() -> dict[str, list[bytes]]:
     """Small images, by format: of several modes and options, plain and with metadata."""
-    return {name: list(_written(name)) for name in (*PROMISED, *OTHERS, *_ALIKE)}
+    return {name: list(_written(name)) for name in (*PROMISED, *OTHERS, *_ALIKE)} | {"ICNS": [_icns()]}
+
+
+def _icns() -> bytes:
+    """An image of 128×128; Pillow would write all sizes up to 1024×1024."""
+    file = io.BytesIO()
+    Image.new("RGBA", (128, 128), "red").save(file, "PNG")
+    image = file.getvalue()
+    return b"icns%bic07%b%b" % (*(n.to_bytes(4, "big") for n in (len(image) + 16, len(image) + 8)), image)
 
 
 def _written(name: str, modes: tuple[str, ...] = _MODES) -> Iterator[bytes]:
@@ -106,6 +114,7 @@ class ImageFuzzer(Fuzzer):
         self._seeds = seeds()
         self._formats = [name for name, found in self._seeds.items() if found]
         self._plain = {name: list(_written(name, _PLAIN)) for name in self._formats}
+        self._plain["ICNS"] = self._seeds["ICNS"]
         self._all = [content for found in self._seeds.values() for content in found]
 
     def run(self, rng: random.Random, number: int) -> None:
@@ -124,7 +133,8 @@ class ImageFuzzer(Fuzzer):
         finally:
             path.unlink()
         if number < 4 * len(self._formats):
-            assert name not in OTHERS or result is None, f"{name} was read"
+            is_other = name in OTHERS or name == "ICNS"
+            assert not is_other or result is None, f"{name} was read"
             assert name not in PROMISED or result is not None, f"{name} was refused"
 
     def _decoded(self, rng: random.Random, path: Path):

@@ -17,5 +17,5 @@ FUZZERS = {
 
 def fuzzer(name: str):
     """The class of a fuzzer."""
-    module, kind = FUZZERS[name]
+    module, kind = {**FUZZERS, "misbehaving": ("fuzz.misbehaving", "MisbehavingFuzzer")}[name]
     return getattr(import_module(module), kind)

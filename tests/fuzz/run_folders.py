@@ -107,7 +107,7 @@ class RunFolderFuzzer(Fuzzer):
                 assert all(np.isfinite(array).all() for array in result.arrays.values())
         if rng.random() < 0.1:
             results.append(self._classify(names))
-        return None not in results
+        return all(result is not None for result in results)
 
     def _classify(self, names: tuple[str, ...]) -> object:
         """Scores of an image, as predict computes them."""
