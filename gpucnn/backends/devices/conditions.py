@@ -41,8 +41,7 @@ _LEVELS: tuple[dict[str, _Binary], ...] = (
     {"&": operator.and_},
     {"==": operator.eq, "!=": operator.ne},
     {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge},
-    {"<<": lambda a, b: operator.lshift(a, _checked_shift(b)),
-     ">>": lambda a, b: operator.rshift(a, _checked_shift(b))},
+    {"<<": lambda a, b: a << _checked_shift(b), ">>": lambda a, b: a >> _checked_shift(b)},
     {"+": operator.add, "-": operator.sub},
     {"*": operator.mul, "/": lambda a, b: a // b if b else 0, "%": lambda a, b: a % b if b else 0},
 )
@@ -166,7 +165,8 @@ class Conditions:
 
     def _hides(self, macro: _Macro) -> bool:
         """Whether a macro stands for a word that is looked for, itself or by way of others."""
-        waiting, seen = [macro], set()
+        waiting = [macro]
+        seen: set[str] = set()
         while waiting:
             body = waiting.pop().body
             if self._shown.search(body):

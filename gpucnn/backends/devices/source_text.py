@@ -19,6 +19,7 @@ _COMMENT_OR_LITERAL = re.compile(
 )
 _LARGEST = 1 << 22
 """Bytes of a file."""
+_DEEPEST_INCLUSION = 200
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
 
 
@@ -71,6 +72,15 @@ def without_strings(text: str) -> str:
 def included(text: str) -> tuple[str, ...]:
     """The names that a text of C++ includes, whatever the conditions."""
     return tuple(_INCLUDE.findall(without_comments(text)))
+
+
+def check_depth(header: Path, depth: int) -> None:
+    """Raises BackendError if a header is included at a depth that compilers refuse."""
+    if depth >= _DEEPEST_INCLUSION:
+        raise BackendError(
+            f"{shown(header)}: this header is included {depth} levels deep, and compilers allow "
+            f"{_DEEPEST_INCLUSION}; include it from a file that is closer to the kernels"
+        )
 
 
 def find_header(name: str, path: Path, folders: Sequence[Path]) -> Path | None:
