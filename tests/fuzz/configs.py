@@ -26,7 +26,17 @@ from gpucnn.models import models
 from gpucnn.optim import optimizers, schedules
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-_TABLES = ("seed", "data", "augment", "model", "loss", "optimizer", "schedule", "training", "checkpoint")
+_TABLES = (
+    "seed",
+    "data",
+    "augment",
+    "model",
+    "loss",
+    "optimizer",
+    "schedule",
+    "training",
+    "checkpoint",
+)
 _REGISTRIES = {
     "data": datasets,
     "model": models,
@@ -151,7 +161,9 @@ class SetFuzzer(Fuzzer):
     def _override(self, rng: random.Random) -> str:
         key = rng.choice(self._keys)
         if rng.random() < 0.2:
-            key = rng.choice((mutated_text(rng, key, key, NAMES), rng.choice(NAMES), "", f"{key}.x"))
+            key = rng.choice(
+                (mutated_text(rng, key, key, NAMES), rng.choice(NAMES), "", f"{key}.x")
+            )
         kind = rng.randrange(6)
         if kind < 2:
             value = toml_of(rng.choice((*LEAVES, *TOML_RAW)))
@@ -160,7 +172,9 @@ class SetFuzzer(Fuzzer):
         elif kind == 3:
             value = toml_of(mutated_tree(rng, drawn_tables(rng)["model"], TOML_RAW))
         else:
-            value = mutated_text(rng, rng.choice(("0.1", "10", "true", "[3, 4]", '"x"')), "1", _WORDS)
+            value = mutated_text(
+                rng, rng.choice(("0.1", "10", "true", "[3, 4]", '"x"')), "1", _WORDS
+            )
         # An argument of the command line has no NUL, and a byte that is not UTF-8 is a surrogate.
         text = f"{key}={value}" if rng.random() < 0.97 else f"{key}{value}"
         return text.replace("\0", "\udce9")

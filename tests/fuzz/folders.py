@@ -19,12 +19,42 @@ from gpucnn.data.folder_scan import scan, scan_test
 from gpucnn.training.trainer import Trainer
 
 _FILES = (
-    *("a.png", "b.PNG", "c.jpg", "d.jpeg", "e.txt", "f", ".g.png", "Thumbs.db", "h.png.txt", "i.heic"),
-    *("caf\u00e9.png", "cafe\u0301.png", "A.png", "x" * 240 + ".png", "new\nline.png", "\x1b[31m.png"),
+    *(
+        "a.png",
+        "b.PNG",
+        "c.jpg",
+        "d.jpeg",
+        "e.txt",
+        "f",
+        ".g.png",
+        "Thumbs.db",
+        "h.png.txt",
+        "i.heic",
+    ),
+    *(
+        "caf\u00e9.png",
+        "cafe\u0301.png",
+        "A.png",
+        "x" * 240 + ".png",
+        "new\nline.png",
+        "\x1b[31m.png",
+    ),
     *("not utf-8 \udce9.png", ".png", " .png", "-top.png", "1.tiff", "$x$.png", ".hidden", "~"),
 )
 _CLASSES = (
-    *("cat", "dog", "Cat", "caf\u00e9", "cafe\u0301", "\udce9", "a\nb", ".hidden", "a.png", " ", "-x"),
+    *(
+        "cat",
+        "dog",
+        "Cat",
+        "caf\u00e9",
+        "cafe\u0301",
+        "\udce9",
+        "a\nb",
+        ".hidden",
+        "a.png",
+        " ",
+        "-x",
+    ),
     *("cat", "dog", "cat", "dog", "bird", "\x1b[2J", "y" * 255, "$c$", "train", "test"),
 )
 _SPLITS = ("train", "test", "val", "Train", "training", "tests", ".train", "cat")
@@ -75,7 +105,7 @@ class FolderFuzzer(Fuzzer):
             assert len(listing.files) == len(listing.labels) > 0
             assert set(listing.labels.tolist()) == set(range(len(listing.classes)))
             for path in listing.files:
-                name = os.path.basename(path)
+                name = path.rpartition("/")[2]
                 assert not name.startswith("."), f"a hidden file was taken: {path!r}"
                 assert path.startswith(str(root)), f"taken from elsewhere: {path!r}"
         skip = rng.choice(("skip", "error"))
@@ -87,14 +117,14 @@ class FolderFuzzer(Fuzzer):
         self._predict(rng, root)
 
     def _predict(self, rng: random.Random, root: Path) -> None:
-        files = [os.path.join(place, name) for place, _, names in os.walk(root) for name in names]
+        files = [f"{place}/{name}" for place, _, names in os.walk(root) for name in names]
         argument = rng.choice([str(root), str(root), *files[:1]])
         options = ["--json"] if rng.random() < 0.5 else []
         status = run_command("predict", str(self._run), argument, "--backend", "numpy", *options)
         assert status in (0, 1, 2), f"predict ended with status {status}"
 
     def _plant(self, rng: random.Random, root: Path) -> None:
-        splits = rng.sample(_SPLITS, rng.randrange(3)) + ["train", "test"]
+        splits = [*rng.sample(_SPLITS, rng.randrange(3)), "train", "test"]
         alike = rng.choices(_CLASSES, k=rng.randrange(1, 5))
         for split in splits[: rng.choice((1, 3, 4, 4, 4))]:
             classes = alike if rng.random() < 0.7 else rng.choices(_CLASSES, k=rng.randrange(4))
@@ -109,7 +139,9 @@ class FolderFuzzer(Fuzzer):
 
     def _plant_file(self, rng: random.Random, path: Path) -> None:
         if rng.random() < 0.05:
-            path = path.with_name(rng.choice(NAMES).replace("\0", "").replace("/", "")[:200] + ".png")
+            path = path.with_name(
+                rng.choice(NAMES).replace("\0", "").replace("/", "")[:200] + ".png"
+            )
         content = rng.choices((self._png, b"", b"no image", self._png[:40]), (20, 1, 1, 1))[0]
         with suppress(OSError):  # what has the name already may be anything
             path.write_bytes(content) if not os.path.lexists(path) else None

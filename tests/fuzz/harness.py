@@ -239,7 +239,7 @@ class Session:
             if entry.is_dir(follow_symlinks=False):
                 remove_tree(entry.path)
             else:
-                os.unlink(entry.path)
+                Path(entry.path).unlink()
         return [entry.name for entry in left]
 
 
@@ -271,7 +271,7 @@ def _children() -> list[int]:
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 @contextmanager
@@ -344,8 +344,8 @@ def run_apart(name: str, numbers: range, seconds: float, most: int = _MOST_FAILU
         try:
             done = subprocess.run(
                 [*command, "--progress", str(progress), "--most", str(most)],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
-                env=environment,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+                timeout=seconds, check=False, env=environment,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return f"{name}: {numbers} took more than {seconds} s"

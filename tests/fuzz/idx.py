@@ -62,7 +62,7 @@ class IdxFuzzer(Fuzzer):
             assert images.shape == (len(part), *part.image_shape)
             assert images.dtype == np.uint8
             assert part.labels.dtype == np.int32
-            assert 0 <= part.labels.min()
+            assert part.labels.min() >= 0
             assert part.labels.max() < 10
 
     def _write_damaged(self, rng: random.Random, path: Path, content: bytes) -> None:

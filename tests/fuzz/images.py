@@ -56,7 +56,9 @@ _XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r xmlns:tiff="http://ns.adobe.com/
 
 def seeds() -> dict[str, list[bytes]]:
     """Small images, by format: of several modes and options, plain and with metadata."""
-    return {name: list(_written(name)) for name in (*PROMISED, *OTHERS, *_ALIKE)} | {"ICNS": [_icns()]}
+    return {name: list(_written(name)) for name in (*PROMISED, *OTHERS, *_ALIKE)} | {
+        "ICNS": [_icns()]
+    }
 
 
 def _icns() -> bytes:
@@ -64,7 +66,10 @@ def _icns() -> bytes:
     file = io.BytesIO()
     Image.new("RGBA", (128, 128), "red").save(file, "PNG")
     image = file.getvalue()
-    return b"icns%bic07%b%b" % (*(n.to_bytes(4, "big") for n in (len(image) + 16, len(image) + 8)), image)
+    return b"icns%bic07%b%b" % (
+        *(n.to_bytes(4, "big") for n in (len(image) + 16, len(image) + 8)),
+        image,
+    )
 
 
 def _written(name: str, modes: tuple[str, ...] = _MODES) -> Iterator[bytes]:
@@ -93,7 +98,13 @@ def _metadata(name: str) -> dict:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F], exif[0x8298] = 6, "camera", "rights"
     exif[0x8769] = {0x9003: "2024:01:01 00:00:00", 0x9286: b"comment"}
-    found = {"exif": exif, "icc_profile": b"\0" * 132, "comment": "text", "xmp": _XMP, "dpi": (72, 72)}
+    found = {
+        "exif": exif,
+        "icc_profile": b"\0" * 132,
+        "comment": "text",
+        "xmp": _XMP,
+        "dpi": (72, 72),
+    }
     if name == "PNG":
         texts = PngImagePlugin.PngInfo()
         texts.add_text("plain", "text")

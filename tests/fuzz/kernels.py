@@ -20,7 +20,8 @@ _SMALL = (
 #define N 4
 #endif
 #define AT(i, j) ((i) * N + (j))
-extern "C" __global__ void __launch_bounds__(2 * (N + 1)) axpy(float a, const float* x, float* y, int n) {
+extern "C" __global__ void __launch_bounds__(2 * (N + 1))
+axpy(float a, const float* x, float* y, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) y[i] += a * x[i];
 }
@@ -37,20 +38,140 @@ __global__ void first(const int* x, int* y) { __shared__ int s[8]; s[threadIdx.x
 static __global__ __launch_bounds__(128, 2) void second(float4 v, bool b, float* y) {
     extern __shared__ float tile[]; tile[0] = b ? v.x : twice(v.y); *y = tile[0]; }
 """,
-    'const char* text = R"x(__global__ void no())x"; // __global__ void no2()\n__global__ void yes() {}\n',
+    'const char* text = R"x(__global__ void no())x"; // __global__ void no2()\n'
+    "__global__ void yes() {}\n",
 )
 _WORDS = (
-    *("__global__", "__launch_bounds__(", "__shared__", "extern", "template <", ">", "void", "(", ")"),
-    *("{", "}", "[", "]", ";", ",", '"', "'", "\\\n", "\\", "//", "/*", "*/", 'R"(', ')"', "#", "##"),
-    *("#if", "#ifdef", "#elif", "#else", "#endif\n", "#define", "#undef", "#include", "#pragma once\n"),
-    *("#line 5", "asm(", "defined", "1 << 1000000", "9" * 5000, "1'000", "0xffffffffffffffff", "-1"),
-    *("&&", "||", "?", ":", "<<", ">>", "%", "/ 0", "A", "A(", "N", "int", "float*", "double", "auto"),
-    *("\n", "\r\n", "\t", "\f", "float4", "namespace", "class", "operator", "__VA_ARGS__", "@", "$"),
+    *(
+        "__global__",
+        "__launch_bounds__(",
+        "__shared__",
+        "extern",
+        "template <",
+        ">",
+        "void",
+        "(",
+        ")",
+    ),
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        ";",
+        ",",
+        '"',
+        "'",
+        "\\\n",
+        "\\",
+        "//",
+        "/*",
+        "*/",
+        'R"(',
+        ')"',
+        "#",
+        "##",
+    ),
+    *(
+        "#if",
+        "#ifdef",
+        "#elif",
+        "#else",
+        "#endif\n",
+        "#define",
+        "#undef",
+        "#include",
+        "#pragma once\n",
+    ),
+    *(
+        "#line 5",
+        "asm(",
+        "defined",
+        "1 << 1000000",
+        "9" * 5000,
+        "1'000",
+        "0xffffffffffffffff",
+        "-1",
+    ),
+    *(
+        "&&",
+        "||",
+        "?",
+        ":",
+        "<<",
+        ">>",
+        "%",
+        "/ 0",
+        "A",
+        "A(",
+        "N",
+        "int",
+        "float*",
+        "double",
+        "auto",
+    ),
+    *(
+        "\n",
+        "\r\n",
+        "\t",
+        "\f",
+        "float4",
+        "namespace",
+        "class",
+        "operator",
+        "__VA_ARGS__",
+        "@",
+        "$",
+    ),
 )
-_OPERATORS = ("+", "-", "*", "/", "%", "<<", ">>", "<", ">", "<=", "==", "!=", "&", "|", "^", "&&", "||")
+_OPERATORS = (
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "<<",
+    ">>",
+    "<",
+    ">",
+    "<=",
+    "==",
+    "!=",
+    "&",
+    "|",
+    "^",
+    "&&",
+    "||",
+)
 _ATOMS = (
-    *("0", "1", "2", "64", "0x7fffffff", "010", "08", "0b11", "1'000", "1u", "2ull", "1.5", "'a'", "9" * 5000),
-    *("A", "B", "f(A)", "f(f(1))", "f(", "defined A", "defined(B)", "defined(", "__CUDA_ARCH__", "true"),
+    *(
+        "0",
+        "1",
+        "2",
+        "64",
+        "0x7fffffff",
+        "010",
+        "08",
+        "0b11",
+        "1'000",
+        "1u",
+        "2ull",
+        "1.5",
+        "'a'",
+        "9" * 5000,
+    ),
+    *(
+        "A",
+        "B",
+        "f(A)",
+        "f(f(1))",
+        "f(",
+        "defined A",
+        "defined(B)",
+        "defined(",
+        "__CUDA_ARCH__",
+        "true",
+    ),
     *("__has_include(<x>)", "1 << 100000000", "1 << -1", "-9223372036854775808", ""),
 )
 
@@ -63,7 +184,9 @@ class KernelFuzzer(Fuzzer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._own = {path.name: path.read_text(encoding="utf-8") for path in sorted(KERNELS.glob("*.cu"))}
+        self._own = {
+            path.name: path.read_text(encoding="utf-8") for path in sorted(KERNELS.glob("*.cu"))
+        }
         headers = sorted((KERNELS / "include").rglob("*.cuh"))
         self._headers = {path.name: path.read_text(encoding="utf-8") for path in headers}
 
@@ -78,6 +201,8 @@ class KernelFuzzer(Fuzzer):
             for name in rng.sample(["a.h", "guard.h", *self._headers], rng.choice((0, 1, 2))):
                 place = rng.choice((folder, folder / "include")) / name
                 self._write(rng, place, self._content(rng, self._headers.get(name, "")))
+            if path.is_file() and rng.random() < 0.01:
+                _write_chain(rng, path)
             self._check(rng, folder, file, number)
         finally:
             remove_tree(folder)
@@ -95,7 +220,9 @@ class KernelFuzzer(Fuzzer):
         for name in (attempt(source.functions, names) or ()) if unit else ():
             assert f"_{name} = " in unit, f"the kernel {name} is not exported"
         attempt(lambda: has_macros(source), names)
-        mangled = mutated_text(rng, "_ZN6gpucnn3sumILi3EEiPKi", "_ZZL5axpyfPKfE4tile", ("N", "E", "9"))
+        mangled = mutated_text(
+            rng, "_ZN6gpucnn3sumILi3EEiPKi", "_ZZL5axpyfPKfE4tile", ("N", "E", "9")
+        )
         assert isinstance(identifier_of(mangled), str)
 
     def _write(self, rng: random.Random, path: Path, content: bytes) -> None:
@@ -116,6 +243,17 @@ class KernelFuzzer(Fuzzer):
         return text.encode("utf-8", "surrogatepass")
 
 
+def _write_chain(rng: random.Random, path: Path) -> None:
+    """Headers each of which includes the next, some of them twice."""
+    length, times = rng.choice(((10, 2), (40, 2), (300, 1), (1500, 1)))
+    once = rng.choice(("", "#pragma once\n"))
+    for number in range(length):
+        text = f'{once}#include "h{number + 1}.h"\n' * times
+        path.with_name(f"h{number}.h").write_text(text)
+    path.with_name(f"h{length}.h").write_text("")
+    path.write_text('#include "h0.h"\n__global__ void chained() {}\n')
+
+
 def drawn_directives(rng: random.Random) -> str:
     """A file of conditions, macros and includes, some of which end."""
     kernel = "__global__ void k{}(int a) {{}}"
@@ -127,20 +265,35 @@ def drawn_directives(rng: random.Random) -> str:
         elif kind == 2:
             lines.append(rng.choice(("#else", "#endif", "#endif", "#ifdef A", "#ifndef B // x")))
         elif kind < 5:
-            body = rng.choice((expression(rng, 2), "__global__", "A B", "B B B B", "f(A) f(A)", "A ## B"))
+            body = rng.choice(
+                (expression(rng, 2), "__global__", "A B", "B B B B", "f(A) f(A)", "A ## B")
+            )
             name = rng.choice(("A", "B", "f(x)", "f(x, y)", "f(...)", "f(x", "1", "", "defined"))
             lines.append(f"#define {name} {body}")
         elif kind == 5:
-            lines.append(f'#include "{rng.choice(("a.h", "guard.h", "../x", "/etc/passwd", "", NAMES[1]))}"')
+            lines.append(
+                f'#include "{rng.choice(("a.h", "guard.h", "../x", "/etc/passwd", "", NAMES[1]))}"'
+            )
         elif kind == 6:
-            lines.append(rng.choice(("A void g(int) {}", "f(A) void g() {}", "#undef A", "#pragma once", "\\")))
+            lines.append(
+                rng.choice(
+                    ("A void g(int) {}", "f(A) void g() {}", "#undef A", "#pragma once", "\\")
+                )
+            )
         else:
             lines.append(kernel.format(number))
     if rng.random() < 0.02:  # each macro is two of the next
-        lines[:0] = [f"#define M{n} M{n + 1} M{n + 1}" for n in range(40)] + ["#define M40 __global__", "M0"]
+        lines[:0] = [f"#define M{n} M{n + 1} M{n + 1}" for n in range(40)] + [
+            "#define M40 __global__",
+            "M0",
+        ]
     if rng.random() < 0.02:
         depth = rng.choice((100, 5000, 100_000))
         lines.append(f"#if {'(' * depth}1{')' * depth}\n#endif\n" + "{" * depth)
+    if rng.random() < 0.02:
+        lines.append(
+            (rng.choice(_WORDS) + rng.choice(("", " ", "\n", " x"))) * rng.choice((1000, 30_000))
+        )
     return "\n".join(lines)
 
 

@@ -4,10 +4,10 @@ import logging
 import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
+from pathlib import Path
 
 from fuzz.harness import MIB, Fuzzer, attempt
 
@@ -51,7 +51,7 @@ WAYS = {
     "has 'Traceback'": lambda: refuse("a.png: Traceback (most recent call last)"),
     "has 'object at 0x'": lambda: refuse(f"a.png: {object()}"),
     "a warning: UserWarning: old": lambda: warnings.warn("old", stacklevel=1),
-    "ResourceWarning": lambda: open(os.devnull) and None,  # noqa: SIM115
+    "ResourceWarning": lambda: bool(Path(os.devnull).open()),
     "printed: 'hello": lambda: print("hello"),
     "printed: 'logged": lambda: logging.getLogger("x").warning("logged"),
     "printed: 'below": lambda: os.write(2, b"below"),
@@ -59,9 +59,9 @@ WAYS = {
     "processes were left behind": leave_a_process,
     "processes were left behind: ": orphan,
     "files were left behind: ['left": lambda: tempfile.mkstemp(prefix="left", dir=None) and None,
-    "files were left behind: ['curves": lambda: open("curves.png", "w").close(),  # noqa: SIM115
+    "files were left behind: ['curves": lambda: Path("curves.png").touch(),
     "descriptors were left open": lambda: kept.append(os.open(os.devnull, os.O_RDONLY)),
-    "MiB of memory": lambda: kept.append(b"x" * (100 * MIB)) or kept.pop() and None,
+    "MiB of memory": lambda: kept.append(b"x" * (100 * MIB)) or (kept.pop() and None),
 }
 """What the harness says, and what it says it of."""
 

@@ -32,8 +32,12 @@ LEAVES = (
 _HUGE = ("9" * 400, "9" * 5000, "-" + "1" * 5000, "1e400", "1e999999999", "0." + "1" * 3000)
 JSON_RAW = (
     *map(Raw, _HUGE),
-    *map(Raw, ("NaN", "Infinity", "-Infinity", "nan", "01", "+1", ".5", "1.", "'a'", "", "//", "1,")),
-    *map(Raw, (r'"\ud800"', r'"\udfff\ud800"', r'"\u0000"', r'"\x"', '"\t"', '"', "\x00", "\ufeff")),
+    *map(
+        Raw, ("NaN", "Infinity", "-Infinity", "nan", "01", "+1", ".5", "1.", "'a'", "", "//", "1,")
+    ),
+    *map(
+        Raw, (r'"\ud800"', r'"\udfff\ud800"', r'"\u0000"', r'"\x"', '"\t"', '"', "\x00", "\ufeff")
+    ),
     *(Raw("[" * depth + "]" * depth) for depth in (30, 600, 20_000)),
     *(Raw('{"a":' * depth + "1" + "}" * depth) for depth in (30, 600, 20_000)),
 )
@@ -41,7 +45,9 @@ TOML_RAW = (
     *map(Raw, _HUGE),
     *map(Raw, ("nan", "inf", "-inf", "+nan", "0x7f", "0o17", "0b1", "1_000", "01", ".5", "1.", "")),
     *map(Raw, ("1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "9999-99-99", "0000-00-00")),
-    *map(Raw, ("'''\na\n'''", '"""\na"""', r'"\ud800"', r'"\U00110000"', '"\x7f"', "1\nx = 2", "#")),
+    *map(
+        Raw, ("'''\na\n'''", '"""\na"""', r'"\ud800"', r'"\U00110000"', '"\x7f"', "1\nx = 2", "#")
+    ),
     *(Raw("[" * depth + "]" * depth) for depth in (30, 600, 20_000)),
     *(Raw("{a=" * depth + "1" + "}" * depth) for depth in (30, 600, 20_000)),
     *(Raw("{" + ".".join("a" * depth) + "=1}") for depth in (30, 600, 20_000)),
@@ -78,7 +84,9 @@ def _flip(rng: random.Random, content: bytearray, _: bytes) -> None:
 
 def _set(rng: random.Random, content: bytearray, _: bytes) -> None:
     if content:
-        content[_place(rng, content)] = rng.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF, rng.randrange(256)))
+        content[_place(rng, content)] = rng.choice(
+            (0, 1, 0x7F, 0x80, 0xFE, 0xFF, rng.randrange(256))
+        )
 
 
 def _number(rng: random.Random, content: bytearray, _: bytes) -> None:
@@ -99,7 +107,9 @@ def _delete(rng: random.Random, content: bytearray, _: bytes) -> None:
 
 def _insert(rng: random.Random, content: bytearray, _: bytes) -> None:
     place = _place(rng, content)
-    content[place:place] = rng.choice((rng.randbytes(4), b"\0" * 9, b"\xff" * 5, b"\n", b"\r\n", b'"'))
+    content[place:place] = rng.choice(
+        (rng.randbytes(4), b"\0" * 9, b"\xff" * 5, b"\n", b"\r\n", b'"')
+    )
 
 
 def _repeat(rng: random.Random, content: bytearray, _: bytes) -> None:
@@ -191,7 +201,13 @@ def mutated_tree(rng: random.Random, tree: object, raw: Sequence[Raw]) -> object
 
 def _places(tree: object) -> Iterator[tuple[dict | list, object]]:
     """Every value in a tree, by its container and its key there."""
-    entries = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    entries = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in list(entries):
         yield tree, key
         yield from _places(value)
@@ -210,7 +226,9 @@ def _mutate_at(rng, container, key, places, raw) -> None:
         other, other_key = rng.choice(places)
         container[key] = copy.deepcopy(other[other_key])
     elif kind == 6:
-        container[key] = rng.choice(([value], [value] * 3, {"name": value}, [[value]], [value] * 200))
+        container[key] = rng.choice(
+            ([value], [value] * 3, {"name": value}, [[value]], [value] * 200)
+        )
     elif kind in (7, 8) and isinstance(container, dict):
         names = [name for _, name in places if isinstance(name, str)]
         name = rng.choice((rng.choice(NAMES), rng.choice(names), Raw(key), key + "x", Raw("")))
@@ -220,7 +238,9 @@ def _mutate_at(rng, container, key, places, raw) -> None:
     elif isinstance(value, (int, float)):
         container[key] = _odd_number(rng, value)
     elif isinstance(value, str):
-        container[key] = rng.choice((value + "x", value.upper(), value[:1], value * 3, value + "\n"))
+        container[key] = rng.choice(
+            (value + "x", value.upper(), value[:1], value * 3, value + "\n")
+        )
     elif isinstance(value, list) and value:
         container[key] = rng.choice((value[:-1], value[::-1], value + value[:1], value * 2))
 
@@ -248,7 +268,13 @@ def json_of(value: object) -> str:
 
 def _json_key(key: str) -> str:
     # A raw key is one that is there twice, or that is no key at all.
-    return f'"{key}": 0, "{key}"' if isinstance(key, Raw) and key else "" if not key else json.dumps(key)
+    return (
+        f'"{key}": 0, "{key}"'
+        if isinstance(key, Raw) and key
+        else ""
+        if not key
+        else json.dumps(key)
+    )
 
 
 def toml_of(value: object) -> str:

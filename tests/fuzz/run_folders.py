@@ -69,7 +69,7 @@ class RunFolderFuzzer(Fuzzer):
         found = []
         for place, folders, files in os.walk(self._run):
             for name in (*folders, *files):
-                status = os.lstat(os.path.join(place, name))
+                status = os.lstat(f"{place}/{name}")
                 found.append((place, name, status.st_size, status.st_mtime_ns, status.st_mode))
         return sorted(found)
 
@@ -100,7 +100,11 @@ class RunFolderFuzzer(Fuzzer):
         if rng.random() < 0.2 or any(name.startswith("checkpoints") for name in changed):
             calls += [run.checkpoints.best, lambda: run.checkpoints.at(6)]
         if rng.random() < 0.2 or {"metrics.jsonl", "report.json"} & changed.keys():
-            calls += [lambda: list(run.metrics()), lambda: read_epochs(run), lambda: read_report(run)]
+            calls += [
+                lambda: list(run.metrics()),
+                lambda: read_epochs(run),
+                lambda: read_report(run),
+            ]
         results = [attempt(call, names) for call in calls]
         for result in results:
             if isinstance(result, Checkpoint):
@@ -121,7 +125,9 @@ class RunFolderFuzzer(Fuzzer):
         return scores
 
     def _resume(self, rng: random.Random) -> None:
-        trainer = attempt(lambda: Trainer.resume(self._run, "numpy"), (self._run.name, "run began", "data"))
+        trainer = attempt(
+            lambda: Trainer.resume(self._run, "numpy"), (self._run.name, "run began", "data")
+        )
         if trainer is not None:
             trainer.run.unlock()
 
@@ -134,7 +140,9 @@ class RunFolderFuzzer(Fuzzer):
             if kind < 6:
                 path.write_bytes(self._odd_json(rng, name, content))
             elif kind == 6:
-                path.write_bytes(mutated_bytes(rng, content, self._contents[rng.choice(self._texts)]))
+                path.write_bytes(
+                    mutated_bytes(rng, content, self._contents[rng.choice(self._texts)])
+                )
             elif kind == 7:
                 text = mutated_text(rng, content.decode(), content.decode(), _WORDS)
                 path.write_bytes(text.encode("utf-8", "surrogatepass"))

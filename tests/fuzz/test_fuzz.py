@@ -3,8 +3,6 @@
 Each input is numbered: ``python tests/fuzz NAME NUMBER`` tries one again.
 """
 
-import os
-import random
 import random
 
 import pytest
@@ -18,7 +16,7 @@ COMPILED = 100
 PARTS = 5
 SECONDS = 300.0
 """That a part may take; together they take minutes."""
-COUNTS = {name: READ_IN_PYTHON for name in FUZZERS} | {"compiler": COMPILED, "plots": COMPILED}
+COUNTS = dict.fromkeys(FUZZERS, READ_IN_PYTHON) | {"compiler": COMPILED, "plots": COMPILED}
 NEEDS = {"plots": "matplotlib", "images": "PIL", "folders": "PIL"}
 
 
