@@ -51,7 +51,7 @@ WAYS = {
     "has 'Traceback'": lambda: refuse("a.png: Traceback (most recent call last)"),
     "has 'object at 0x'": lambda: refuse(f"a.png: {object()}"),
     "a warning: UserWarning: old": lambda: warnings.warn("old", stacklevel=1),
-    "ResourceWarning": lambda: bool(Path(os.devnull).open()),
+    "ResourceWarning": lambda: bool(Path(os.devnull).open()),  # noqa: SIM115
     "printed: 'hello": lambda: print("hello"),
     "printed: 'logged": lambda: logging.getLogger("x").warning("logged"),
     "printed: 'below": lambda: os.write(2, b"below"),
