@@ -1,12 +1,13 @@
 """Trees of folders, as training and as prediction find their images in them."""
 
+import io
 import os
 import random
 import sys
-from contextlib import suppress
-from io import BytesIO
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from fuzz.harness import Fuzzer, attempt, remove_tree, without_privileges
 from fuzz.mutators import NAMES
@@ -77,7 +78,7 @@ class FolderFuzzer(Fuzzer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        file = BytesIO()
+        file = io.BytesIO()
         Image.new("L", (4, 4)).save(file, "PNG")
         self._png = file.getvalue()
         self._run = folder / "run"
@@ -119,9 +120,16 @@ class FolderFuzzer(Fuzzer):
     def _predict(self, rng: random.Random, root: Path) -> None:
         files = [f"{place}/{name}" for place, _, names in os.walk(root) for name in names]
         argument = rng.choice([str(root), str(root), *files[:1]])
-        options = ["--json"] if rng.random() < 0.5 else []
-        status = run_command("predict", str(self._run), argument, "--backend", "numpy", *options)
+        options = rng.choice(([], ["--json"]))
+        out = io.StringIO()
+        with redirect_stdout(out):
+            arguments = ("predict", str(self._run), argument, "--backend", "numpy", *options)
+            status = run_command(*arguments)
         assert status in (0, 1, 2), f"predict ended with status {status}"
+        text = out.getvalue()
+        assert text.replace("\n", "").isprintable(), f"printed {text!r}"
+        if options and text:
+            assert isinstance(msgspec.json.decode(text), list)
 
     def _plant(self, rng: random.Random, root: Path) -> None:
         splits = [*rng.sample(_SPLITS, rng.randrange(3)), "train", "test"]

@@ -56,6 +56,7 @@ class Fuzzer(ABC):
         name: on the command line.
         seconds: that one input may take.
         memory: bytes that one input may add to the process's peak.
+        may_keep_files_open: whether the code may open files for good.
         may_print: whether the code may print; what it prints is looked at.
         may_start_processes: whether the code may start other programs, which must have ended.
     """
@@ -63,6 +64,7 @@ class Fuzzer(ABC):
     name: ClassVar[str]
     seconds: ClassVar[float] = 10.0
     memory: ClassVar[int] = 512 * MIB
+    may_keep_files_open: ClassVar[bool] = False
     may_print: ClassVar[bool] = False
     may_start_processes: ClassVar[bool] = False
 
@@ -212,7 +214,8 @@ class Session:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
         if (descriptors := _descriptors()) != self._descriptors:
-            yield f"{descriptors - self._descriptors} descriptors were left open"
+            if not self._kind.may_keep_files_open:
+                yield f"{descriptors - self._descriptors} descriptors were left open"
             self._descriptors = descriptors
         if (peak := _peak_memory()) > self._peak + self._kind.memory:
             yield f"{(peak - self._peak) // MIB} MiB of memory were taken"

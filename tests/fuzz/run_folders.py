@@ -60,7 +60,7 @@ class RunFolderFuzzer(Fuzzer):
             assert changed or is_fine, "an intact run was refused"
             assert self._state() == before, "reading has changed the folder"
             if rng.random() < 0.02:
-                self._resume(rng)
+                self._resume()
                 changed = None
         finally:
             self._restore(changed)
@@ -124,12 +124,16 @@ class RunFolderFuzzer(Fuzzer):
         assert scores is None or np.isfinite(scores).all()
         return scores
 
-    def _resume(self, rng: random.Random) -> None:
-        trainer = attempt(
-            lambda: Trainer.resume(self._run, "numpy"), (self._run.name, "run began", "data")
-        )
+    def _resume(self) -> None:
+        """Goes on with the run; if that fails, the folder is not left locked."""
+        names = (self._run.name, "run began", "data")
+        trainer = attempt(lambda: Trainer.resume(self._run, "numpy"), names)
         if trainer is not None:
             trainer.run.unlock()
+        run = attempt(lambda: RunFolder.open(self._run, _ignore), names)
+        if run is not None and not (self._run / "lock").is_dir():
+            run.lock()
+            run.unlock()
 
     def _damage(self, rng: random.Random) -> dict[str, None]:
         names = rng.sample(self._texts, rng.choice((1, 1, 1, 2)))
@@ -214,6 +218,12 @@ class PlotFuzzer(RunFolderFuzzer):
     """Pictures of runs whose metrics and reports are damaged."""
 
     name = "plots"
+    may_keep_files_open = True  # fonts
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        # Matplotlib writes to the user's folders when it is first used.
+        draw_run(RunFolder.open(self._run, _ignore), folder / "first.png")
 
     def run(self, rng: random.Random, number: int) -> None:
         """Either file, damaged; the picture is drawn if it can be."""
