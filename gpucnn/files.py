@@ -167,4 +167,4 @@ def read_regular(path: str | Path, most: int, follow_links: bool = True) -> byte
         if size > most:
             reason = f"has {size:,} bytes, {most:,} at most are expected"
             raise FileTooLargeError(errno.EFBIG, reason, str(path))
-        return file.read(most + 1)[:most]
+        return file.read(size + 1)[:most]  # a buffer of that size, not of the size allowed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from gpucnn.text import shown
 
@@ -24,6 +24,30 @@ def json_text(content: Any, indent: int | None = None) -> str:
         TypeError: it holds something else.
     """
     return json.dumps(_strict(content), indent=indent, allow_nan=False)
+
+
+def parse_json(text: bytes, may_have_nan: bool = False) -> Any:
+    """The content of JSON in UTF-8; all of its text can be encoded again.
+
+    Args:
+        text: the JSON.
+        may_have_nan: whether NaN and infinities are allowed, which Python writes.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has half of a surrogate pair.
+    """
+    decoded = text.decode("utf-8")
+    try:
+        content = json.loads(decoded, parse_constant=None if may_have_nan else _refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if "\\ud" in decoded or "\\uD" in decoded:
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _strict(content: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 import msgspec
 import pytest
 
-from gpucnn.json_text import json_text
+from gpucnn.json_text import json_text, parse_json
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,20 @@ def test_one_line_unless_it_is_indented():
 def test_what_json_cannot_hold_is_an_error():
     with pytest.raises(TypeError):
         json_text({"a": object()})
+
+
+def test_what_is_written_is_parsed():
+    content = {"a": [1, 0.5, None, True, "\x1b😀"]}
+    assert parse_json(json_text(content).encode()) == content
+    assert parse_json(rb'["\ud83d\ude00"]') == ["😀"]
+    assert math.isnan(parse_json(b"NaN", may_have_nan=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"NaN", b"-Infinity", rb'"\ud800"', rb'{"\uDC00": 1}', b'"\xed\xa0\x80"', b'"\xff"',
+     b"[" * 100_000, b"9" * 10_000],
+)  # fmt: skip
+def test_what_is_no_json_is_refused(text):
+    with pytest.raises(ValueError):
+        parse_json(text)

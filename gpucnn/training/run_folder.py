@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import itertools
-import json
 import os
 import secrets
 import weakref
@@ -32,7 +31,7 @@ import msgspec
 from gpucnn.config import Config, apply_overrides
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.files import is_unfinished, open_for_writing, open_regular, remove_unfinished, sync
-from gpucnn.json_text import json_text
+from gpucnn.json_text import json_text, parse_json
 from gpucnn.text import shown, warn_once
 from gpucnn.training import files
 from gpucnn.training.checkpoint import CheckpointFolder
@@ -388,8 +387,8 @@ def _remove_if_empty(folders: list[Path]) -> None:
 
 def _row(line: bytes, place: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = parse_json(line, may_have_nan=True)  # version 0.1 wrote NaN
+    except ValueError:
         row = None
     if not isinstance(row, dict):
         raise CheckpointError(f"{place} is damaged: it is not a JSON object; remove that line")

@@ -14,10 +14,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from gpucnn.errors import CheckpointError
-from gpucnn.json_text import json_text
+from gpucnn.json_text import json_text, parse_json
 from gpucnn.text import shown
 from gpucnn.training import files
 
@@ -88,16 +88,12 @@ def read_json(path: Path, most: int) -> dict[str, Any]:
         CheckpointError: it is missing or damaged.
     """
     try:
-        content = json.loads(files.read(path, most), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        content = parse_json(files.read(path, most))
+    except ValueError:
         raise CheckpointError(f"{shown(path)} is damaged: it is not JSON") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{shown(path)} is damaged: it is not an object")
     return content
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

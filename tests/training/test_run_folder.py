@@ -258,6 +258,8 @@ def test_a_card_that_is_missing_is_written_when_a_run_is_continued(run):
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ('{"a": NaN}', "not JSON"),
+        (r'{"a": "\ud800"}', "not JSON"),
+        (r'{"\uDFFF": 1}', "not JSON"),
         ("[1]", "not an object"),
         ("null", "not an object"),
         ("{}", "its seal was removed"),
@@ -397,7 +399,7 @@ def test_metrics_that_are_not_finite_are_null(run):
 def test_a_damaged_line_of_metrics_is_named_by_its_number(run):
     assert list(run.metrics()) == []
     run.append_metrics({"step": 1})
-    for damaged in (b"[1]\n", b"{\n", b"\xff\n", b"\0" * 100_000, b"\n"):
+    for damaged in (b"[1]\n", b"{\n", b"\xff\n", b"\0" * 100_000, b"\n", b'{"a": "\\ud800"}\n'):
         with (run.path / "metrics.jsonl").open("ab") as file:
             file.write(damaged)
         with pytest.raises(CheckpointError, match=r"metrics\.jsonl, line 2 is damaged"):

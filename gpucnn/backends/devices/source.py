@@ -18,6 +18,7 @@ import gpucnn
 from gpucnn.backends.devices.conditions import Conditions
 from gpucnn.backends.devices.inclusion import Inclusion
 from gpucnn.backends.devices.source_text import (
+    check_depth,
     find_header,
     included,
     read_text,
@@ -179,12 +180,15 @@ def _own_text(path: Path, folders: tuple[Path, ...], capability: int) -> str:
     return without_strings("\n".join(line.text for line in lines if line.path == path))
 
 
-def _headers(path: Path, folders: tuple[Path, ...], seen: set[Path]) -> Iterator[Path]:
+def _headers(
+    path: Path, folders: tuple[Path, ...], seen: set[Path], depth: int = 0
+) -> Iterator[Path]:
     for name in included(read_text(path)):
         header = find_header(name, path, folders)
         if header is not None and header not in seen:
+            check_depth(header, depth)
             seen.add(header)
-            yield from _headers(header, folders, seen)
+            yield from _headers(header, folders, seen, depth + 1)
             yield header
 
 
