@@ -173,15 +173,14 @@ def convert(
     """A value of a config as the type that an annotation asks for.
 
     Raises:
-        ConfigError: it is of another type, or infinite or NaN; names ``where`` and the value.
+        ConfigError: it is of another type, infinite or NaN, or cannot be stored in JSON; names
+            ``where`` and the value.
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where} = {value!r}: it must be a finite number")
-    _refuse_huge_integers(value, where)
+    _refuse_what_json_lacks(value, where)
     try:
         return msgspec.convert(value, annotation, dec_hook=decode)
-    except UnicodeEncodeError:
-        raise ConfigError(f"{where} = {brief(value)}: it is not text in UTF-8") from None
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         given = "" if path or isinstance(value, (dict, list)) else f" = {brief(value)}"
@@ -190,11 +189,19 @@ def convert(
         raise ConfigError(f"{where}{path.rstrip('`')}{given}: {reason}") from None
 
 
-def _refuse_huge_integers(value: Any, where: str) -> None:
-    """Refuses integers that fit into no machine word, which no option has a use for."""
+def _refuse_what_json_lacks(value: Any, where: str) -> None:
+    """Refuses integers that fit into no machine word, and text that UTF-8 cannot represent.
+
+    A run could not keep them in its config.json for every reader.
+    """
     if isinstance(value, list):
         for item in value:
-            _refuse_huge_integers(item, where)
+            _refuse_what_json_lacks(item, where)
+    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigError(
+            f"{where} = {brief(value)}: it is not text in UTF-8; for a folder with such a name, "
+            f"give a symbolic link to it"
+        )
     elif isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise ConfigError(f"{where} = {brief(value)}: it must fit into 64 bits (2**64 - 1 at most)")
 

@@ -152,3 +152,10 @@ def test_python_callers_get_the_same_errors():
         Config({**SMALLEST, "optimiser": {}})
     with pytest.raises(ValueError, match="below 1"):
         Config({**SMALLEST, "data": {"name": "digits", "validation": 1.5}})
+
+
+def test_text_that_json_cannot_hold_is_refused_at_once():
+    """The run could not be resumed: its config.json would name another folder."""
+    tables = {**SMALLEST, "data": {"name": "mnist", "root": "caf\udce9"}}
+    with pytest.raises(ConfigError, match=r"data\.root = .*not text in UTF-8.*symbolic link"):
+        Config(tables)
