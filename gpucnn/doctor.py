@@ -14,7 +14,7 @@ from typing import Any
 from gpucnn.backends import NAMES, why_unavailable
 from gpucnn.backends.devices.cache import ENVIRONMENT_VARIABLE, default_folder, why_unusable
 from gpucnn.environment import packages
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, install_advice
 from gpucnn.processor import available_cores, processor_name
 from gpucnn.text import shown
 from gpucnn.units import byte_text
@@ -58,10 +58,10 @@ def examine(device: int = 0) -> list[Finding]:
         ),
         Finding("packages", None, ", ".join(f"{k} {v}" for k, v in packages().items())),
         _blas(),
-        _optional("Pillow", "PIL", 'for image files: pip install "gpucnn[images]"'),
-        _optional("matplotlib", "matplotlib", 'for plots: pip install "gpucnn[plot]"'),
-        _optional("PyTorch", "torch", 'only for comparisons: pip install "gpucnn[peers]"'),
-        _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
+        _optional("Pillow", "PIL", f"for image files: {install_advice('images')}"),
+        _optional("matplotlib", "matplotlib", f"for plots: {install_advice('plot')}"),
+        _optional("PyTorch", "torch", f"only for comparisons: {install_advice('peers')}"),
+        _optional("CuPy", "cupy", f"for GPUs: {install_advice('cuda12', 'cuda13')}"),
         _driver(),
         _compiler(),
         nvrtc,
@@ -127,7 +127,7 @@ def _disassembler() -> Finding:
     from gpucnn.backends.devices.cuda.disassembly import disassembler
 
     if disassembler() is None:
-        advice = 'to count instructions: pip install "gpucnn[disassembly]"'
+        advice = f"to count instructions: {install_advice('disassembly')}"
         return Finding("nvdisasm", False, f"not installed; {advice}")
     return Finding("nvdisasm", True, "installed")
 

@@ -14,7 +14,8 @@ from gpucnn.bench.load import Load, LoadMeter, why_busy
 from gpucnn.bench.timing import Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
 from gpucnn.bench.torch_peer import to_torch, torch_loss, torch_optimizer
-from gpucnn.config import Config, Training
+from gpucnn.config import Config
+from gpucnn.config_tables import Training
 from gpucnn.layers import Network
 from gpucnn.processor import available_cores
 from gpucnn.random import Stream

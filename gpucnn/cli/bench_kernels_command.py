@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import kernels_option, tell_operations, use_kernels
 from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
 from gpucnn.files import write_atomically
+from gpucnn.json_text import json_text
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
               help="Write everything that was measured, anew after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
-              help="Draw the roofline; needs the extra gpucnn[plot].")  # fmt: skip
+              help="Draw the roofline; needs the extra [plot].")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")
 @backend_option
 def command(
@@ -140,7 +140,7 @@ def _report(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """The whole file or the one before it, even where this process is killed meanwhile."""
-    text = (json.dumps(content, indent=1) + "\n").encode()
+    text = (json_text(content, indent=1) + "\n").encode()
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout
             path.write_bytes(text)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, set_option
+from gpucnn.cli.output import UserPath, backend_option, set_option
+from gpucnn.json_text import json_text
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=UserPath())
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
 @click.option("--json", "as_json", is_flag=True,
               help="Print a line of JSON for each run, and nothing else.")  # fmt: skip
@@ -47,7 +47,7 @@ def command(
         click.echo(f"{epochs} epoch{'s' if epochs > 1 else '':<2} test accuracy   seconds")
     for one in compare_training(loaded, ours, against == "torch"):
         if as_json:
-            click.echo(json.dumps({**about, **one.as_json()}))
+            click.echo(json_text({**about, **one.as_json()}))
         else:
             click.echo(f"{one.name:<10}{one.accuracy:>13.2%}{one.seconds:>10.2f}")
         if why := one.load.why_busy:

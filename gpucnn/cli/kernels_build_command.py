@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import kernels_option
-from gpucnn.cli.output import json_option, print_json, table, wrapped
+from gpucnn.cli.output import UserPath, json_option, print_json, table, wrapped
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError, did_you_mean
 from gpucnn.text import shown
@@ -53,7 +53,7 @@ _DEFINITION = re.compile(r"([A-Za-z_]\w*)=(-?\d{1,18}|true|false)", re.ASCII)
     "--config",
     "configs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="CONFIG",
     help="Also what the training of this config launches. May be repeated.",
 )
@@ -80,7 +80,7 @@ def command(
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
     Every variant and every tile, at shapes that tell; --config and --bench add those of networks
-    and of benchmarks. Needs the extra gpucnn[cuda12] or gpucnn[cuda13], but neither a GPU nor a
+    and of benchmarks. Needs the extra [cuda12] or [cuda13], but neither a GPU nor a
     driver. Ends with status 1 if a kernel does not compile, or spills registers to memory, or if a
     file lacks a kernel that is launched from it.
 

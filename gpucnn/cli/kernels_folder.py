@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gpucnn.cli.output import wrapped
+from gpucnn.cli.output import UserPath, wrapped
 from gpucnn.errors import BackendError
 from gpucnn.text import shown
 
@@ -31,7 +31,7 @@ def kernels_option(
     return click.option(
         "--kernels",
         "folder",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        type=UserPath(exists=True, file_okay=False),
         metavar="DIR",
         help=text,
     )

@@ -104,7 +104,8 @@ def test_how_to_go_on_has_the_folder(cli, config, kernels, tmp_path, monkeypatch
     def stopped(_):
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(Trainer, "fit", stopped)
+    monkeypatch.setattr(Trainer, "prepare", lambda _: None)
+    monkeypatch.setattr(Trainer, "_train", stopped)
     run = tmp_path / "run"
     answer = cli("train", config, *ON_EMULATOR, "--kernels", kernels, "--run-dir", run)
     assert answer.status == 130

@@ -18,6 +18,7 @@ import gpucnn
 from gpucnn.backends.devices.conditions import Conditions
 from gpucnn.backends.devices.inclusion import Inclusion
 from gpucnn.backends.devices.source_text import (
+    check_depth,
     find_header,
     included,
     read_text,
@@ -45,7 +46,8 @@ def _nested(levels: int) -> str:
 _BOUNDS = re.compile(rf"__launch_bounds__\s*\((?P<bounds>{_nested(8)})\)")
 _SPECIFIER = (
     r"(?:(?:void|static|inline|extern|__noinline__|__forceinline__)\b"
-    rf'|""|__\w+__\s*\({_nested(8)}\)|\[\[[^\]]{0, 200}\]\])\s*'
+    rf'|""|__\w+__\s*\({_nested(8)}\)'
+    r"|\[\[[^\]]{0,200}\]\])\s*"
 )
 _KERNEL = re.compile(
     rf"(?P<template>\btemplate\s*<[^;{{}}]*>\s*)?(?P<before>(?:{_SPECIFIER})*)\b__global__\s*"
@@ -179,12 +181,15 @@ def _own_text(path: Path, folders: tuple[Path, ...], capability: int) -> str:
     return without_strings("\n".join(line.text for line in lines if line.path == path))
 
 
-def _headers(path: Path, folders: tuple[Path, ...], seen: set[Path]) -> Iterator[Path]:
+def _headers(
+    path: Path, folders: tuple[Path, ...], seen: set[Path], depth: int = 0
+) -> Iterator[Path]:
     for name in dict.fromkeys(included(read_text(path))):
         header = find_header(name, path, folders)
         if header is not None and header not in seen:
+            check_depth(header, depth)
             seen.add(header)
-            yield from _headers(header, folders, seen)
+            yield from _headers(header, folders, seen, depth + 1)
             yield header
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpucnn.backends.devices.cuda.importing import import_cupy, is_installed
 from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, install_advice
 
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _DEVICE_FILES = Path("/dev")
@@ -28,8 +28,8 @@ def why_unavailable(ordinal: int = 0) -> str:
     """
     if not is_installed():
         return (
-            'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
-            f"NVIDIA driver is 580 or newer; {_OTHERS}"
+            f"CuPy is not installed: {install_advice('cuda12')}, or with [cuda13] if the NVIDIA "
+            f"driver is 580 or newer; {_OTHERS}"
         )
     try:
         cupy = import_cupy()
@@ -76,7 +76,7 @@ def _driver(cupy: Any) -> str:
             return (
                 f"the NVIDIA driver is for CUDA {cuda_version(version)} and CuPy for "
                 f"{cuda_version(runtime.runtimeGetVersion())}; update the driver, or install the "
-                'CuPy that fits it ("gpucnn[cuda12]")'
+                f"CuPy that fits it ({install_advice('cuda12')})"
             )
         return f"the NVIDIA driver finds no GPU ({_one_line(error)})" + _hidden()
     return "" if count else "the NVIDIA driver finds no GPU" + _hidden()

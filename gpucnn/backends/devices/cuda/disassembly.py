@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cuda.nvrtc import compute_capability
+from gpucnn.errors import install_advice
 from gpucnn.programs import run_program
 from gpucnn.scratch import scratch_folder
 
@@ -37,7 +38,7 @@ def disassembler() -> Path | None:
 def why_not(architecture: str) -> str:
     """Why no instructions can be counted for this architecture; empty where they can."""
     if disassembler() is None:
-        return 'nvdisasm is not installed: pip install "gpucnn[disassembly]"'
+        return f"nvdisasm is not installed: {install_advice('disassembly')}"
     if compute_capability(architecture) < OLDEST:
         return f"nvdisasm of CUDA 13 reads sm_{OLDEST} and newer"
     return ""

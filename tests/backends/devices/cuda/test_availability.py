@@ -35,7 +35,7 @@ def test_a_gpu_that_works(installed):
 
 def test_without_cupy(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert 'pip install "gpucnn[cuda12]"' in why_unavailable()
+    assert 'pip install -e ".[cuda12]"' in why_unavailable()
 
 
 def test_a_broken_cupy(monkeypatch):
