@@ -94,7 +94,8 @@ def sync(path: Path) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Deletes the temporary files of processes that were killed while they wrote."""
     for path in folder.glob(f"*{_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def is_unfinished(name: str) -> bool:
@@ -113,23 +114,35 @@ def open_regular(path: str | Path, follow_links: bool = True) -> BinaryIO:
         NotRegularFileError: it is something else.
         OSError: the system refuses.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
+    return os.fdopen(_open(path, os.O_RDONLY, follow_links), "rb")
+
+
+def open_for_writing(path: str | Path) -> BinaryIO:
+    """Opens a regular file to append to or truncate; it is made if missing. No link is followed.
+
+    Raises:
+        NotRegularFileError: there is something else, such as a symbolic link.
+        OSError: the system refuses.
+    """
+    return os.fdopen(_open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, False), "ab")
+
+
+def _open(path: str | Path, flags: int, follow_links: bool) -> int:
+    """A descriptor of a regular file; anything else is closed again."""
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags, 0o666)
     except OSError as error:
-        # A link that may not be followed gives ELOOP, a socket ENXIO.
+        # A link that may not be followed gives ELOOP, a FIFO or socket ENXIO, a folder EISDIR.
         kind = kind_of(path, follow_links)
-        if error.errno in (errno.ELOOP, errno.ENXIO) and kind:
+        if kind and error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise NotRegularFileError(error.errno, f"is {kind}, not a file", str(path)) from None
         raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            kind = kind_of(path, follow_links) or "something else"
-            raise NotRegularFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise
+        kind = kind_of(path, follow_links) or "something else"
+        raise NotRegularFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
+    return descriptor
 
 
 def kind_of(path: str | Path, follow_links: bool = True) -> str:
@@ -154,4 +167,4 @@ def read_regular(path: str | Path, most: int, follow_links: bool = True) -> byte
         if size > most:
             reason = f"has {size:,} bytes, {most:,} at most are expected"
             raise FileTooLargeError(errno.EFBIG, reason, str(path))
-        return file.read(most + 1)[:most]
+        return file.read(size + 1)[:most]  # a buffer of that size, not of the size allowed

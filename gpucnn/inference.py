@@ -15,9 +15,10 @@ from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
 from gpucnn.data import Batch, BatchLoader, Dataset
-from gpucnn.errors import CheckpointError, ShapeError
+from gpucnn.errors import CheckpointError, ConfigError, ShapeError
 from gpucnn.layers import Network
-from gpucnn.training.checkpoint import Checkpoint, is_checkpoint_name, read_checkpoint
+from gpucnn.text import shown
+from gpucnn.training.checkpoint import Checkpoint, is_checkpoint_name
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
@@ -37,30 +38,38 @@ class OpenedCheckpoint:
     card: ModelCard
 
 
-def open_checkpoint(path: str | Path, overrides: Iterable[str] = ()) -> OpenedCheckpoint:
+def open_checkpoint(
+    path: str | Path, overrides: Iterable[str] = (), step: int | None = None
+) -> OpenedCheckpoint:
     """Opens a run folder's best checkpoint, or a checkpoint file within a run folder.
 
     Args:
         path: the folder, or a ``.safetensors`` or ``.json`` file in its ``checkpoints``.
         overrides: changes to the run's config, ``key=value``.
+        step: of a folder, the step of the checkpoint to open; None for the best.
 
     Raises:
-        CheckpointError: neither of them, or damaged.
-        ConfigError: an override cannot be.
+        CheckpointError: neither of them, damaged, or there is no checkpoint of that step.
+        ConfigError: an override cannot be, or a step is given with a file.
     """
     path = Path(path)
     if path.is_file():
+        if step is not None:
+            raise ConfigError(f"{shown(path)} is one checkpoint; a step is for a run folder")
         if path.suffix != ".safetensors" and not is_checkpoint_name(path.name):
             raise CheckpointError(
-                f"{path} is no checkpoint (.safetensors) and no run folder; give a folder that "
-                f"gpucnn train made, or a file of its checkpoints"
+                f"{shown(path)} is no checkpoint (.safetensors) and no run folder; give a folder "
+                f"that gpucnn train made, or a file of its checkpoints"
             )
-        checkpoint = read_checkpoint(path)
         run = RunFolder.open(path.resolve().parent.parent)
     else:
         run = RunFolder.open(path, _to_stderr)
-        checkpoint = run.checkpoints.best()
-    return OpenedCheckpoint(checkpoint, run.config(overrides), run.card())
+    config, card = run.config(overrides), run.card()
+    if path.is_file():
+        checkpoint = run.checkpoints.read_file(path.resolve())
+    else:
+        checkpoint = run.checkpoints.best() if step is None else run.checkpoints.at(step)
+    return OpenedCheckpoint(checkpoint, config, card)
 
 
 def _to_stderr(text: str) -> None:
@@ -97,7 +106,8 @@ class TrainedModel:
             fuse=opened.config.training.fuse,
             draw_weights=False,
         )
-        self.network.load_state(opened.checkpoint.group("network"))
+        with opened.checkpoint.named_in_errors():
+            self.network.load_state(opened.checkpoint.group("network"))
         self.network.infer()
         self._pipeline = InputPipeline(self.backend, self.card.normalisation)
         self._prepared: set[int] = set()
@@ -168,15 +178,18 @@ class TrainedModel:
         return self.backend.to_numpy(self.backend.softmax(scores))
 
 
-def load(path: str | Path, backend: Backend | str | None = None) -> TrainedModel:
+def load(
+    path: str | Path, backend: Backend | str | None = None, step: int | None = None
+) -> TrainedModel:
     """The trained model of a run folder, or of one checkpoint in it, ready to predict.
 
     Args:
         path: the folder, or a ``.safetensors`` or ``.json`` file in its ``checkpoints``.
         backend: a backend, or the name of one; None as in ``get_backend``.
+        step: of a folder, the step of the checkpoint to load; None for the best.
 
     Raises:
-        CheckpointError: neither of them, or damaged.
+        CheckpointError: neither of them, damaged, or there is no checkpoint of that step.
         BackendError: a backend that cannot work here.
     """
-    return TrainedModel(open_checkpoint(path), backend)
+    return TrainedModel(open_checkpoint(path, step=step), backend)

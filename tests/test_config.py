@@ -119,9 +119,9 @@ def test_overrides_that_are_none(override):
 
 
 def test_an_override_nested_too_deeply():
-    with pytest.raises(ConfigError, match=r"--set model\.layers: .*nested") as caught:
+    with pytest.raises(ConfigError, match=r"--set model\.layers=.*nested") as caught:
         apply_overrides(SMALLEST, ["model.layers=" + "[" * 100_000])
-    assert len(str(caught.value)) < 100
+    assert len(str(caught.value)) < 120
 
 
 def test_whole_numbers_are_taken_for_fractions_but_not_the_other_way():

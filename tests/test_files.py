@@ -106,3 +106,9 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
         file.truncate(10**12)
     with pytest.raises(FileTooLargeError, match=r"1,000,000,000,000 bytes, 100 at most"):
         read_regular(path, 100)
+
+
+def test_what_is_allowed_takes_no_memory(tmp_path):
+    path = tmp_path / "small"
+    path.write_bytes(b"content")
+    assert read_regular(path, 2**60) == b"content"

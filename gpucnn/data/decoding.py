@@ -28,7 +28,7 @@ from gpucnn.data.sample_values import (
     boxes,
     loaded_as_bytes,
 )
-from gpucnn.errors import DataError
+from gpucnn.errors import DataError, install_advice
 from gpucnn.files import NotRegularFileError, open_regular
 from gpucnn.text import shown
 
@@ -87,7 +87,7 @@ def require_pillow() -> None:
         import PIL.Image  # noqa: F401
     except ImportError:
         raise DataError(
-            'image files need Pillow, which is not installed; pip install "gpucnn[images]"'
+            f"image files need Pillow, which is not installed; {install_advice('images')}"
         ) from None
 
 

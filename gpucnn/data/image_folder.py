@@ -57,12 +57,12 @@ class ImageFolderDataset(Dataset):
         self.image_shape = decoder.decoding.image_shape
         self.classes = listing.classes
         self.labels = listing.labels
-        self._files = listing.files
+        self._listing = listing
         self._decoder = decoder
 
     def images(self, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Decodes the images at these indices."""
-        files = [self._files[index] for index in indices]
+        files = [self._listing.files[index] for index in indices]
         images = np.empty((len(files), *self.image_shape), np.uint8)
         done = 0
         for chunk in self._decoder.decode(files):
@@ -70,6 +70,9 @@ class ImageFolderDataset(Dataset):
             images[done : done + len(chunk.images)] = chunk.images
             done += len(chunk.images)
         return images
+
+    def _compute_fingerprint(self) -> str:
+        return self._listing.fingerprint()
 
     def close(self) -> None:
         """Ends the decoder's worker processes."""
@@ -280,7 +283,8 @@ def _in_memory(listing: Listing, decoder: ImageDecoder, on_damaged: OnDamaged) -
     """All images of a split, decoded."""
     images = np.empty((len(listing.files), *decoder.decoding.image_shape), np.uint8)
     intact = _decode_all(listing, decoder, on_damaged, images)
-    return ArrayDataset(images[: len(intact.files)], intact.labels, intact.classes)
+    count = len(intact.files)
+    return ArrayDataset(images[:count], intact.labels, intact.classes, intact.fingerprint)
 
 
 def _decode_all(

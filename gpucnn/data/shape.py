@@ -1,4 +1,4 @@
-"""The shape of a data set's images and its number of classes, without reading it all."""
+"""The shape of a data set's images and its number of classes, without reading all of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def describe(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
         options: the data set's table in a config: its name and its options.
 
     Raises:
-        DataError: the data cannot be read, where it has to be.
+        DataError: the data has to be read for that, and cannot be.
     """
     if options["name"] in _KNOWN:
         return _KNOWN[options["name"]]

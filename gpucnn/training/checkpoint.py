@@ -1,28 +1,38 @@
 """Checkpoints: arrays in safetensors, the rest in a small JSON file that seals them.
 
 ``step-00001234.safetensors`` is written first, then ``step-00001234.json`` with its checksum and
-one of its own; a checkpoint without a JSON file that verifies does not exist. Never a pickle.
+one of its own; without a JSON file that verifies there is no checkpoint. Never a pickle.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.errors import CheckpointError
-from gpucnn.training.files import write_atomically
+from gpucnn.files import is_unfinished
+from gpucnn.text import shown
+from gpucnn.training import files
+from gpucnn.training.seal import seal, unseal
 
-_FORMAT = 1
 _NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.(json|safetensors)")
-"""A checkpoint's files. Whatever else lies in the folder is not ours, and is left alone."""
+"""A checkpoint's files. Whatever else is in the folder is not ours and is left alone."""
+_LARGEST_SEAL = 1 << 16
+_DTYPES = {"F32": np.float32, "F64": np.float64}
+"""What networks and optimizers have, by safetensors' names."""
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+_OrMinusOne: TypeAlias = Annotated[int, msgspec.Meta(ge=-1)]
 
 
 @dataclass
@@ -39,23 +49,30 @@ class Progress:
         metrics_bytes: the length of metrics.jsonl that belongs to this state.
     """
 
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
+    step: _Count = 0
+    epoch: _Count = 0
+    batch: _Count = 0
     loss_sum: float = 0.0
     correct: float = 0.0
     best_accuracy: float = -1.0
-    best_step: int = -1
+    best_step: _OrMinusOne = -1
     seconds: float = 0.0
-    metrics_bytes: int = 0
+    metrics_bytes: _Count = 0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state of a run: its arrays by name, and its progress."""
+    """A state of a run.
+
+    Attributes:
+        arrays: by name, "network/..." and "optimizer/...".
+        progress: where the run was.
+        path: of the seal, if it was read from disk.
+    """
 
     arrays: Mapping[str, NDArray[Any]]
     progress: Progress
+    path: Path | None = None
 
     def group(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays whose names begin with ``name/``, without that."""
@@ -66,20 +83,53 @@ class Checkpoint:
             if key.startswith(prefix)
         }
 
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Puts the file's name before the message of a CheckpointError that is raised within.
+
+        For use around what takes the arrays: they may be of another model.
+        """
+        try:
+            yield
+        except CheckpointError as error:
+            if self.path is None:
+                raise
+            raise CheckpointError(f"{shown(self.path)} cannot be used: {error}") from None
+
+    def check_place(self, epochs: int, steps_per_epoch: int) -> None:
+        """Raises CheckpointError if a run of so many epochs and steps has no such place."""
+        progress = self.progress
+        is_in_run = progress.epoch < epochs or (progress.epoch == epochs and not progress.batch)
+        step = progress.epoch * steps_per_epoch + progress.batch
+        if not is_in_run or progress.batch > steps_per_epoch or progress.step != step:
+            raise CheckpointError(
+                f"step {progress.step} is not after batch {progress.batch} of epoch "
+                f"{progress.epoch + 1}: this run has {epochs} epochs of {steps_per_epoch} steps"
+            )
+
+
+class _SealedArrays(msgspec.Struct, forbid_unknown_fields=True):
+    """What a seal says of the file of arrays."""
+
+    sha256: str
+    bytes: _Count
+
 
 class CheckpointFolder:
     """The checkpoints of a run: the newest two, and the best.
 
     Args:
         folder: where they are.
-        report: is told, in a sentence, of each damaged checkpoint that is passed over.
+        report: receives a sentence about each checkpoint that is skipped.
+        run: the identifier of the run, which its checkpoints have too.
     """
 
     keep = 2
 
-    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, report: Callable[[str], None], run: str | None = None) -> None:
         self.folder = folder
         self._report = report
+        self._run = run
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint, verifies it, and only then deletes those no longer wanted.
@@ -89,39 +139,84 @@ class CheckpointFolder:
         """
         from safetensors.numpy import save
 
-        # safetensors writes a non-contiguous array's bytes in the wrong order, in silence.
+        # safetensors silently writes a non-contiguous array's bytes in the wrong order.
         arrays = {name: np.ascontiguousarray(a) for name, a in checkpoint.arrays.items()}
         content = save(arrays)
         step = checkpoint.progress.step
-        write_atomically(self._path(step, ".safetensors"), content)
-        seal = {
-            "format": _FORMAT,
+        files.write_atomically(self._path(step, ".safetensors"), content)
+        described = {
             "arrays": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)},
             "progress": asdict(checkpoint.progress),
         }
-        sealed = {**seal, "sha256": _checksum(seal)}
-        write_atomically(self._path(step, ".json"), json.dumps(sealed, indent=1).encode())
+        files.write_atomically(self._path(step, ".json"), seal(described, self._run))
         self.read(step)
         self._delete_old(step, checkpoint.progress.best_step)
 
     def _delete_old(self, newest: int, best_step: int) -> None:
-        # Later ones than the newest are damaged and were passed over: they must not count.
+        # Later ones than the newest are damaged and were skipped: they must not count.
         for step in [step for step in self.steps() if step <= newest][: -self.keep]:
             if step != best_step:
-                self._path(step, ".json").unlink(missing_ok=True)
+                self._delete(step, ".json")
         for step in set(self._steps_with("safetensors")) - set(self.steps()):
-            self._path(step, ".safetensors").unlink(missing_ok=True)
+            self._delete(step, ".safetensors")
+
+    def discard_after(self, step: int) -> None:
+        """Deletes all checkpoints of later steps, because the run is about to take them again.
+
+        Raises:
+            CheckpointError: one cannot be deleted.
+        """
+        for suffix in (".json", ".safetensors"):
+            for later in self._steps_with(suffix[1:]):
+                if later > step:
+                    self._delete(later, suffix)
+
+    def _delete(self, step: int, suffix: str) -> None:
+        path = self._path(step, suffix)
+        try:
+            if path.is_symlink() or not path.is_dir():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise files.cannot_write(path, error) from None
 
     def steps(self) -> list[int]:
-        """The steps of which there is a checkpoint, verified or not, in order."""
+        """The steps with a checkpoint, verified or not, in order.
+
+        Raises:
+            CheckpointError: the folder cannot be listed.
+        """
         return sorted(self._steps_with("json"))
 
     def _steps_with(self, ending: str) -> list[int]:
-        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
+        found = (_NAME.fullmatch(name) for name in self._names())
         return [int(match[1]) for match in found if match and match[2] == ending]
 
+    def _names(self) -> list[str]:
+        if self.folder.is_symlink():
+            raise CheckpointError(
+                f"{shown(self.folder)} is a symbolic link; in a run folder links are not followed: "
+                f"replace it by the folder itself"
+            )
+        try:
+            return [path.name for path in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"{shown(self.folder)}: the checkpoints cannot be listed ({error.strerror}); check "
+                f"the folder's permissions"
+            ) from None
+
+    def is_unused(self) -> bool:
+        """Whether nothing was ever completed here: no file other than half-written ones.
+
+        Raises:
+            CheckpointError: the folder cannot be listed.
+        """
+        return all(is_unfinished(name) for name in self._names())
+
     def newest(self) -> Checkpoint:
-        """The newest checkpoint that verifies; reports each one passed over.
+        """The newest checkpoint that can be used; reports each one that is skipped.
 
         Raises:
             CheckpointError: there is none.
@@ -130,16 +225,17 @@ class CheckpointFolder:
             try:
                 return self.read(step)
             except CheckpointError as error:
-                self._report(f"passed over a checkpoint: {error}")
+                self._report(f"skipped a checkpoint: {error}")
         raise CheckpointError(
-            f"{self.folder}: there is no checkpoint that can be used; train again, in a new folder"
+            f"{shown(self.folder)}: there is no checkpoint that can be used; restore one from a "
+            f"copy, or train again in a new folder"
         )
 
     def best(self) -> Checkpoint:
-        """The best checkpoint by validation; the newest where nothing was held out for that.
+        """The best checkpoint by validation; the newest if nothing was held out for that.
 
         Raises:
-            CheckpointError: there is none that verifies.
+            CheckpointError: there is none that can be used.
         """
         newest = self.newest()
         if newest.progress.best_step in (-1, newest.progress.step):
@@ -150,13 +246,51 @@ class CheckpointFolder:
             self._report(f"the best checkpoint cannot be used, the newest is: {error}")
             return newest
 
+    def at(self, step: int) -> Checkpoint:
+        """The checkpoint of a step that the user chose.
+
+        Raises:
+            CheckpointError: there is none, with the steps that there are; or it cannot be used.
+        """
+        steps = self.steps()
+        if step not in steps:
+            there = ", ".join(map(str, steps)) or "none"
+            raise CheckpointError(
+                f"{shown(self.folder)}: there is no checkpoint of step {step}; there are: {there}"
+            )
+        return self.read(step)
+
     def read(self, step: int) -> Checkpoint:
         """The checkpoint of one step, verified.
 
         Raises:
-            CheckpointError: a file is missing, damaged, or of another format.
+            CheckpointError: a file is missing, damaged, of another format or of another run.
         """
-        return read_checkpoint(self._path(step, ".json"))
+        return self.read_file(self._path(step, ".json"))
+
+    def read_file(self, path: Path) -> Checkpoint:
+        """Reads and verifies a checkpoint of this run by either of its two files.
+
+        Raises:
+            CheckpointError: as ``read``.
+        """
+        seal_path, arrays_path = path.with_suffix(".json"), path.with_suffix(".safetensors")
+        unsealed = unseal(seal_path, _LARGEST_SEAL)
+        if unsealed.run != self._run:
+            raise CheckpointError(
+                f"{shown(seal_path)} belongs to another run than the config.json of this folder, "
+                f"or that one's seal was removed; restore both from a copy"
+            )
+        try:
+            progress, arrays = _described(unsealed.content)
+        except ValueError as error:
+            raise CheckpointError(f"{shown(seal_path)} cannot be used: {error}") from None
+        name = _NAME.fullmatch(seal_path.name)
+        if name and int(name[1]) != progress.step:
+            raise CheckpointError(
+                f"{shown(seal_path)} cannot be used: it holds step {progress.step}"
+            )
+        return Checkpoint(_arrays(arrays_path, arrays), progress, seal_path)
 
     def _path(self, step: int, suffix: str) -> Path:
         return self.folder / f"step-{step:08d}{suffix}"
@@ -167,53 +301,54 @@ def is_checkpoint_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Reads and verifies a checkpoint by either of its two files.
-
-    Raises:
-        CheckpointError: a file is missing, damaged, or of another format.
-    """
-    seal_path, arrays_path = path.with_suffix(".json"), path.with_suffix(".safetensors")
-    seal = _read_seal(seal_path)
-    content = _read(arrays_path)
-    expected = seal["arrays"]
-    if len(content) != expected["bytes"]:
-        raise CheckpointError(
-            f"{arrays_path} is damaged: {len(content)} bytes instead of {expected['bytes']}"
-        )
-    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-        raise CheckpointError(f"{arrays_path} is damaged: its checksum does not match")
-    from safetensors.numpy import load
-
-    return Checkpoint(load(content), Progress(**seal["progress"]))
-
-
-def _read_seal(path: Path) -> dict[str, Any]:
+def _described(content: Mapping[str, Any]) -> tuple[Progress, _SealedArrays]:
+    """What a seal holds; ValueError says what is wrong with it."""
+    known = {field.name for field in fields(Progress)}
+    if content.keys() != {"arrays", "progress"}:
+        raise ValueError(f"it has the keys {shown(', '.join(sorted(content)))[:100]}")
+    given = content["progress"]
+    if not isinstance(given, dict) or given.keys() != known:
+        raise ValueError("its progress lacks a key, or has one too many")
     try:
-        sealed = json.loads(_read(path))
-        checksum = sealed.pop("sha256")
-        intact = checksum == _checksum(sealed)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        intact = False
-    if not intact:
-        raise CheckpointError(f"{path} is damaged: its checksum does not match")
-    wanted = {field.name for field in fields(Progress)}
-    if sealed["format"] != _FORMAT or set(sealed["progress"]) != wanted:
+        progress = msgspec.convert(given, Progress)
+        arrays = msgspec.convert(content["arrays"], _SealedArrays)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    for field in fields(Progress):
+        if not math.isfinite(getattr(progress, field.name)):
+            raise ValueError(f"its {field.name} is not finite")
+    if progress.best_step > progress.step:
+        raise ValueError(f"its best step, {progress.best_step}, is after step {progress.step}")
+    return progress, arrays
+
+
+def _arrays(path: Path, sealed: _SealedArrays) -> dict[str, NDArray[Any]]:
+    """The arrays in a file, if they are those that were sealed and can be computed with."""
+    content = files.read(path, sealed.bytes)
+    if len(content) != sealed.bytes:
         raise CheckpointError(
-            f"{path} has format {sealed['format']}, this version reads {_FORMAT}; use the version "
-            f"of gpucnn that made it"
+            f"{shown(path)} is damaged: {len(content)} bytes instead of {sealed.bytes}"
         )
-    return dict(sealed)
+    if hashlib.sha256(content).hexdigest() != sealed.sha256:
+        raise CheckpointError(f"{shown(path)} is damaged: its checksum does not match")
+    from safetensors import SafetensorError, deserialize
 
-
-def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: there is no such checkpoint") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _checksum(seal: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(seal, sort_keys=True).encode()).hexdigest()
+        entries = deserialize(content)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise CheckpointError(f"{shown(path)} is not a safetensors file: {error}") from None
+    arrays = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _DTYPES:
+            raise CheckpointError(
+                f'{shown(path)}: the array "{shown(name)}" is {entry["dtype"]}; a run has '
+                f"{' and '.join(_DTYPES)} only"
+            )
+        array = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        if not np.isfinite(array).all():
+            raise CheckpointError(
+                f'{shown(path)}: the array "{shown(name)}" has values that are not finite, because '
+                f"the training diverged; nothing can go on from it"
+            )
+        arrays[name] = array
+    return arrays

@@ -1,4 +1,8 @@
-"""Writing a run's files, with errors that say what to do."""
+"""The files of a run folder: links are never followed, and errors say what to do.
+
+A run folder may have been copied, unpacked or shared by others. So only regular files are opened
+in it, and each only if it is no larger than such a file can be.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from pathlib import Path
 
 from gpucnn import files
 from gpucnn.errors import CheckpointError
+from gpucnn.files import FileTooLargeError, NotRegularFileError
+from gpucnn.text import shown
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,11 +28,75 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from None
 
 
+def read(path: Path, most: int) -> bytes:
+    """The content of a file of at most ``most`` bytes.
+
+    Raises:
+        CheckpointError: it is missing, larger, not a regular file, or cannot be read.
+    """
+    try:
+        return files.read_regular(path, most, follow_links=False)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+
+
+def append(path: Path, content: bytes) -> int:
+    """Adds to the end of a file, which is made if it is missing; returns its length then.
+
+    Raises:
+        CheckpointError: it is not a regular file, or cannot be written.
+    """
+    try:
+        with files.open_for_writing(path) as file:
+            file.write(content)
+            return file.tell()
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def truncate(path: Path, length: int) -> None:
+    """Cuts a file to ``length`` bytes if it is longer; nothing to do if it is missing.
+
+    Raises:
+        CheckpointError: it is not a regular file, or cannot be written.
+    """
+    try:
+        if not path.is_symlink() and not path.exists():
+            return
+        with files.open_for_writing(path) as file:
+            if file.tell() > length:
+                file.truncate(length)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
 def cannot_write(path: Path, error: OSError) -> CheckpointError:
-    """The error for a file that the system does not let us write."""
+    """The error for a file that cannot be written."""
+    if isinstance(error, NotRegularFileError):
+        return _not_a_file(path, error)
     advice = (
         "free some space"
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
         else "check its permissions, or choose another place with --run-dir"
     )
-    return CheckpointError(f"{path}: cannot be written ({error.strerror}); {advice}")
+    return CheckpointError(f"{shown(path)}: cannot be written ({error.strerror}); {advice}")
+
+
+def cannot_read(path: Path, error: OSError) -> CheckpointError:
+    """The error for a file that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"{shown(path)} is missing; the run folder is incomplete")
+    if isinstance(error, NotRegularFileError):
+        return _not_a_file(path, error)
+    if isinstance(error, FileTooLargeError):
+        return CheckpointError(f"{shown(path)} is damaged: it {error.strerror}")
+    return CheckpointError(
+        f"{shown(path)}: cannot be read ({error.strerror}); check its permissions"
+    )
+
+
+def _not_a_file(path: Path, error: NotRegularFileError) -> CheckpointError:
+    return CheckpointError(
+        f"{shown(path)} {error.strerror}; in a run folder only files are opened: replace it by the "
+        f"file itself, or remove it"
+    )

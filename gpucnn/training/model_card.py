@@ -1,15 +1,16 @@
-"""What a run's model takes and tells apart, and whether a data set is of that kind."""
+"""What images and classes a run's model has, and whether a data set has the same."""
 
 from __future__ import annotations
 
-import itertools
+import math
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucnn.data import Dataset, Normalisation
+from gpucnn.data.class_names import first_difference, how_they_differ, listed, look_alikes
 from gpucnn.errors import DataError
-
-_MOST_NAMES = 20
-"""Of classes in a message."""
+from gpucnn.text import shown
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,33 @@ class ModelCard:
         input_shape: (H, W, C).
         classes: their names, in the order of the scores.
         normalisation: mean and deviation of each channel, of pixels in [0, 1].
-        training_images: how many it learns from; None on cards that do not tell.
+        training_images: how many it learns from; None on cards of early versions.
+        training_data: the fingerprint of the training split with its labels and order, before a
+            validation split is taken from it; None on cards of version 0.1.
+
+    Raises:
+        ValueError: values that do not belong together.
     """
 
     input_shape: tuple[int, int, int]
     classes: tuple[str, ...]
     normalisation: Normalisation
     training_images: int | None = None
+    training_data: str | None = None
+
+    def __post_init__(self) -> None:
+        mean, std = self.normalisation.mean, self.normalisation.std
+        if min(self.input_shape) < 1:
+            raise ValueError(f"its input shape is {self.input_shape}")
+        if len(set(self.classes)) < len(self.classes) or not self.classes:
+            raise ValueError("its classes are none, or two of them have the same name")
+        if not len(mean) == len(std) == self.input_shape[2]:
+            raise ValueError("its normalisation does not have as many channels as its images")
+        if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0.0:
+            raise ValueError(f"its normalisation cannot be: mean {mean}, deviation {std}")
 
     def check_data(self, dataset: Dataset) -> None:
-        """Whether a data set is of the model's images and classes.
+        """Whether a data set has the model's image shape and classes.
 
         Raises:
             DataError: its images have another shape, or its classes are others or in another order.
@@ -39,35 +57,43 @@ class ModelCard:
                 f"the data has images of the shape {_sides(dataset.image_shape)}, and the model "
                 f"takes {_sides(self.input_shape)}; give it the data that it was trained for"
             )
-        if dataset.classes != self.classes:
-            pairs = itertools.zip_longest(dataset.classes, self.classes, fillvalue="missing")
-            place, (theirs, ours) = next(
-                (place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1]
-            )
-            raise DataError(
-                f"the data has the classes {_listed(dataset.classes)}, and the model has "
-                f"{_listed(self.classes)}; the first that differs is number {place}, {theirs} in "
-                f"the data and {ours} in the model"
-            )
+        theirs, ours = _as_stored(dataset.classes), _as_stored(self.classes)
+        if theirs == ours:
+            return
+        place, one, other = first_difference(theirs, ours)
+        message = (
+            f"the data has the classes {listed(theirs)}, and the model has {listed(ours)}; the "
+            f"first that differs is number {place}, {one} in the data and {other} in the model"
+        )
+        for pair in look_alikes(set(theirs) - set(ours), set(ours) - set(theirs))[:1]:
+            message += f"; {shown(pair[0])} and {shown(pair[1])} differ {how_they_differ(*pair)}"
+        raise DataError(message)
 
     def check_same_training(self, other: ModelCard) -> None:
-        """Whether another card tells of the same images to train on, as far as cards tell.
+        """Whether another card describes the same data to train on, as far as cards describe it.
 
         Args:
-            other: of the data at hand, which is of this card's images and classes.
+            other: of the data at hand, which has this card's image shape and classes.
 
         Raises:
-            DataError: it has another number of images, or another normalisation.
+            DataError: it has another number of images, another normalisation, or other labels or
+                images, or the same in another order.
         """
         if self.training_images not in (None, other.training_images):
-            before, now = f"{self.training_images} images", f"{other.training_images}"
+            change = f"{self.training_images} images, and now there are {other.training_images}"
         elif self.normalisation != other.normalisation:
-            before, now = _told(self.normalisation), _told(other.normalisation)
+            before, now = _described(self.normalisation), _described(other.normalisation)
+            change = f"{before}, and now it has {now}"
+        elif self.training_data not in (None, other.training_data):
+            change = (
+                "the same number of images, but since then labels or images were exchanged, "
+                "renamed or put into another order"
+            )
         else:
             return
         raise DataError(
-            f"the run began with {before} to train on, and the data has {now} now; a run can only "
-            f"go on with the data that it began with"
+            f"the run began with training data of {change}; a run can only go on with the data "
+            f"that it began with"
         )
 
 
@@ -75,11 +101,10 @@ def _sides(shape: tuple[int, int, int]) -> str:
     return "×".join(map(str, shape))
 
 
-def _told(normalisation: Normalisation) -> str:
-    return f"images of mean {normalisation.mean} and deviation {normalisation.std}"
+def _described(normalisation: Normalisation) -> str:
+    return f"mean {normalisation.mean} and deviation {normalisation.std}"
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    """All of them, or how many and the first."""
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown}, … ({len(names)})"
+def _as_stored(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names as model.json can hold them, whatever Unicode form the file system gave them."""
+    return tuple(shown(unicodedata.normalize("NFC", name)) for name in classes)

@@ -9,6 +9,8 @@ import struct
 import numpy as np
 import pytest
 
+from gpucnn.training.seal import seal
+
 CONFIG = """
 seed = 1
 [data]
@@ -121,7 +123,7 @@ def test_the_good_idx_files_are_good(cli):
 def test_root_not_given_or_of_a_wrong_type(cli, place, snapshot):
     before = snapshot(place)
     refused(cli(*train("mnist")), "data.root", "needs it")
-    refused(cli(*train("mnist", "data.root=3")), "data.root = 3")
+    refused(cli(*train("mnist", "data.root=3")), "3: there is no such folder", "data.root")
     refused(cli(*train("image_folder", "data.root=none")), "none", "data.root")
     refused(cli(*train("image_folder", f"data.root={'x' * 300}")), "too long")
     assert snapshot(place) == before
@@ -256,6 +258,17 @@ def edited(name, **changes):
     return edit
 
 
+def resealed(name, **changes):
+    """As ``edited``, with a checksum that is right again."""
+
+    def edit(run):
+        content = json.loads((run / name).read_text()) | changes
+        del content["format"], content["sha256"]
+        (run / name).write_bytes(seal(content, content.pop("run")))
+
+    return edit
+
+
 def flipped(path):
     flip(path, path.stat().st_size // 2)
 
@@ -263,22 +276,24 @@ def flipped(path):
 ALL = ("predict", "evaluate", "resume")
 RUNS = {
     "no checkpoints": (ALL, lambda r: shutil.rmtree(r / "checkpoints"), "no checkpoint that can"),
-    "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "can be used; train again"),
+    "empty checkpoints": (ALL, each("checkpoints/*", os.unlink), "can be used; restore one"),
     "all cut": (ALL, each("checkpoints/*.safetensors", cut), "no checkpoint that can be used"),
     "all seals flipped": (ALL, each("checkpoints/*.json", flipped), "no checkpoint that can"),
     "config missing": (ALL, lambda r: (r / "config.json").unlink(), "config.json"),
     "config cut": (ALL, lambda r: cut(r / "config.json"), "config.json", "damaged"),
     "config a list": (ALL, lambda r: (r / "config.json").write_text("[]"), "config.json"),
     "config empty": (ALL, lambda r: (r / "config.json").write_text("{}"), "config.json"),
+    "config changed by hand": (ALL, edited("config.json", seed=3), "config.json", "checksum"),
     "config of another model": (
-        ALL, edited("config.json", model={"name": "lenet", "filters": [2, 2], "kernel": 2}),
-        "another model"),
-    "config with an unknown key": (ALL, edited("config.json", sed=1), "config.json", "sed"),
+        ALL, resealed("config.json", model={"name": "lenet", "filters": [2, 2], "kernel": 2}),
+        "step-00000003.json cannot be used", "another model"),
+    "config with an unknown key": (ALL, resealed("config.json", sed=1), "config.json", "sed"),
     "card missing": (ALL, lambda r: (r / "model.json").unlink(), "model.json"),
     "card cut": (ALL, lambda r: cut(r / "model.json"), "model.json", "damaged"),
-    "card of wrong types": (ALL, edited("model.json", classes=3), "model.json", "damaged"),
-    "card without a side": (ALL, edited("model.json", input_shape=[8, 8]), "model.json"),
-    "card of another shape": (ALL, edited("model.json", input_shape=[9, 9, 1]), "shape"),
+    "card changed by hand": (ALL, edited("model.json", classes=list("abc")), "model.json"),
+    "card of wrong types": (ALL, resealed("model.json", classes=3), "model.json", "damaged"),
+    "card without a side": (ALL, resealed("model.json", input_shape=[8, 8]), "model.json"),
+    "card of another shape": (ALL, resealed("model.json", input_shape=[9, 9, 1]), "the model"),
 }  # fmt: skip
 COMMANDS = {
     "predict": ("predict", "run", "image.png", "--backend", "numpy"),
@@ -301,12 +316,12 @@ def test_damaged_run(name, command, cli, place, run, snapshot):
     assert after == before
 
 
-def test_json_stays_json_where_a_checkpoint_is_passed_over(cli, run):
+def test_json_stays_json_if_a_checkpoint_is_skipped(cli, run):
     flip(max(run.glob("checkpoints/*.safetensors")), 500)
     answer = cli("evaluate", "run", "--json", "--backend", "numpy")
     assert answer.status == 0
     assert json.loads(answer.out)["step"] == 0
-    assert "passed over a checkpoint" in answer.err
+    assert "skipped a checkpoint" in answer.err
     answer = cli("train", "--resume", "run", "--json", "--backend", "numpy")
     assert answer.status == 0
     assert json.loads(answer.out)["n"] == 355

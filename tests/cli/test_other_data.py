@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from gpucnn.training.seal import seal
+
 CONFIG = """
 seed = 3
 [data]
@@ -127,7 +129,7 @@ def test_images_of_another_shape_are_refused(command, cli, place):
 
 def test_a_resume_refuses_another_number_of_images(cli, place):
     (place / "other" / "train" / "dog" / "3.png").unlink()
-    refused(cli(*RESUME), "8 images", "has 7 now")
+    refused(cli(*RESUME), "8 images", "now there are 7")
 
 
 def test_a_resume_refuses_other_images(cli, place):
@@ -144,8 +146,25 @@ def test_a_resume_finds_the_same_images_elsewhere(cli):
     assert answer.out.startswith("run was complete")
 
 
+@pytest.mark.parametrize(
+    ("root", "share", "words"),
+    [
+        ("images", 0.9, "no images to train on in the classes cat (4 images), dog (4 images); add"),
+        ("images", 0.05, "leaves none to validate on; choose a larger fraction"),
+        ("images/train", 0.5, "images/train: has no folder train; it is the folder of one split"),
+    ],
+)
+def test_what_cannot_be_trained_on_leaves_no_run_folder(root, share, words, cli, trained, tmp_path):
+    options = ("--set", f"data.root={trained / root}", "--set", f"data.validation={share}")
+    arguments = (trained / "folder.toml", *options, "--run-dir", tmp_path / "new")
+    refused(cli("train", *arguments, "--backend", "numpy"), words)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_card_without_the_number_of_images_is_taken(cli, place):
+    """Early versions wrote such cards."""
     card = json.loads((place / "run" / "model.json").read_text())
     assert card.pop("training_images") == 8
-    (place / "run" / "model.json").write_text(json.dumps(card))
+    del card["format"], card["sha256"]
+    (place / "run" / "model.json").write_bytes(seal(card, card.pop("run")))
     assert cli(*RESUME).status == 0

@@ -346,7 +346,7 @@ def test_load_image_names_what_it_cannot_read(tmp_path):
 def test_a_missing_pillow_is_told_with_its_remedy(root, monkeypatch):
     for name in ("PIL", "PIL.Image", "PIL.ImageOps"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(DataError, match=r"pip install \"gpucnn\[images\]\""):
+    with pytest.raises(DataError, match=r"pip install -e \"\.\[images\]\""):
         image_folder(str(root))
 
 

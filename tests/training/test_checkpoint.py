@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from gpucnn.errors import CheckpointError
 from gpucnn.files import remove_unfinished
-from gpucnn.training import checkpoint as module
-from gpucnn.training.checkpoint import Checkpoint, CheckpointFolder, Progress, read_checkpoint
+from gpucnn.training import files
+from gpucnn.training.checkpoint import Checkpoint, CheckpointFolder, Progress
+from gpucnn.training.seal import seal
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def contents(path):
 def test_comes_back_as_it_was_saved(folder):
     progress = Progress(12, 3, 4, 0.1, 17.0, 0.9375, 11, 1.25, 678)
     arrays = {
-        "network/a": np.array([np.pi, -0.0, np.inf, 1e-45], np.float32),
+        "network/a": np.array([np.pi, -0.0, 3e38, 1e-45], np.float32),
         "network/b": np.arange(6, dtype=np.float64).reshape(1, 2, 3),
         "optimizer/c": np.zeros((0,), np.float32),
     }
@@ -76,7 +79,7 @@ def test_arrays_that_are_not_contiguous_survive(folder, rng):
 def test_either_file_opens_it(folder, tmp_path):
     fill(folder, 5)
     for suffix in (".json", ".safetensors"):
-        assert_same(read_checkpoint(tmp_path / f"step-00000005{suffix}"), make(5))
+        assert_same(folder.read_file(tmp_path / f"step-00000005{suffix}"), make(5))
 
 
 def test_steps_beyond_eight_digits_are_found(folder):
@@ -103,17 +106,49 @@ def cut(share):
 
 
 def other_format(path):
-    seal = json.loads(path.read_text())
-    seal.pop("sha256")
+    """A seal as a later version might write it, its checksum included."""
+    seal = {key: value for key, value in json.loads(path.read_text()).items() if key != "sha256"}
     seal["format"] = 99
-    path.write_text(json.dumps({**seal, "sha256": module._checksum(seal)}))
+    digest = hashlib.sha256(json.dumps(seal, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**seal, "sha256": digest}))
 
 
-def other_fields(path):
-    seal = json.loads(path.read_text())
-    seal.pop("sha256")
-    seal["progress"].pop("epoch")
-    path.write_text(json.dumps({**seal, "sha256": module._checksum(seal)}))
+def resealed(**change):
+    """A seal with another progress or other arrays, its checksum made anew."""
+
+    def damage(path):
+        content = json.loads(path.read_text())
+        run = content["run"]
+        for key in ("format", "run", "sha256"):
+            del content[key]
+        for key, value in change.items():
+            for part in content.values():
+                if key in part:
+                    part[key] = value
+        path.write_bytes(seal({**content, **change.get("top", {})}, run))
+
+    return damage
+
+
+def without_epoch(path):
+    content = json.loads(path.read_text())
+    del content["progress"]["epoch"]
+    path.write_bytes(seal({key: content[key] for key in ("arrays", "progress")}, None))
+
+
+def a_fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def enormous(path):
+    with path.open("ab") as file:
+        file.truncate(10**11)
 
 
 def unreadable(path):
@@ -127,10 +162,35 @@ BOTH = {
     **{f"cut to {share} %": cut(share) for share in (99, 50, 1, 0)},
     "something added": lambda path: path.write_bytes(path.read_bytes() + b"x"),
     "a folder instead": unreadable,
+    "a FIFO instead": a_fifo,
+    "a link instead": a_link,
+    "100 GB": enormous,
 }
 SEAL = {
     "other format": other_format,
-    "other fields": other_fields,
+    "other fields": without_epoch,
+    "another run's": lambda path: path.write_bytes(seal({"arrays": {}, "progress": {}}, "ab")),
+    "no progress": resealed(top={"progress": 3}),
+    "a list for progress": resealed(top={"progress": []}),
+    "one key more": resealed(top={"extra": 1}),
+    "arrays without size": resealed(top={"arrays": {"sha256": "00"}}),
+    "a size that is text": resealed(bytes="12"),
+    "a negative size": resealed(bytes=-1),
+    "a checksum that is no text": resealed(sha256=1),
+    "another step": resealed(step=3),
+    "a step that is text": resealed(step="2"),
+    "a step that is not whole": resealed(step=2.5),
+    "a step that is true": resealed(step=True),
+    "a negative step": resealed(step=-2),
+    "a negative epoch": resealed(epoch=-1),
+    "a negative batch": resealed(batch=-1),
+    "a negative length of metrics": resealed(metrics_bytes=-1),
+    "a best step to come": resealed(best_step=3),
+    "a best step below -1": resealed(best_step=-2),
+    "a loss that is null": resealed(loss_sum=None),
+    "a loss beyond float64": lambda path: path.write_text(
+        path.read_text().replace('"correct": 0.0', '"correct": 1e999')
+    ),
     "a list": lambda path: path.write_text("[1, 2]"),
     "a string": lambda path: path.write_text('"abc"'),
     "null": lambda path: path.write_text("null"),
@@ -139,7 +199,32 @@ SEAL = {
     "binary": lambda path: path.write_bytes(bytes(range(256))),
     "deep nesting": lambda path: path.write_text("[" * 100_000),
 }
-ARRAYS = {"missing": Path.unlink}
+
+
+def sealed_arrays(content):
+    """Other bytes in place of the arrays, with the checksum that belongs to them."""
+
+    def damage(path):
+        path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        resealed(sha256=digest, bytes=len(content))(path.with_suffix(".json"))
+
+    return damage
+
+
+def half(path):
+    sealed_arrays(save({"network/a": np.ones(3, np.float16)}))(path)
+
+
+ARRAYS = {
+    "missing": Path.unlink,
+    "sealed, but not safetensors": sealed_arrays(b"PK" * 100),
+    "sealed, but empty": sealed_arrays(b""),
+    "sealed, but a header that is too long": sealed_arrays(b"\xff" * 8),
+    "of another dtype": half,
+    "with NaN": sealed_arrays(save({"network/a": np.array([1.0, np.nan], np.float32)})),
+    "with infinity": sealed_arrays(save({"optimizer/a": np.array([-np.inf], np.float64)})),
+}
 DAMAGES = [
     pytest.param(suffix, damage, id=f"{suffix[1:]}: {name}")
     for suffix, kinds in ((".json", BOTH | SEAL), (".safetensors", BOTH | ARRAYS))
@@ -156,6 +241,108 @@ def test_a_damaged_one_is_reported_by_name_and_passed_over(
     assert_same(folder.newest(), make(1))
     assert len(reports) == 1
     assert f"step-00000002{suffix}" in reports[0]
+
+
+@pytest.mark.parametrize("place", ["network/a", "optimizer/b"])
+def test_what_is_not_finite_is_named(place, folder):
+    with pytest.raises(CheckpointError, match=f'array "{place}" has values that are not finite'):
+        folder.save(Checkpoint({place: np.array([np.nan], np.float32)}, Progress()))
+
+
+def test_checkpoints_of_version_0_1_are_read(folder, tmp_path):
+    """As that version wrote them, byte for byte."""
+    content = save({"network/a": np.array([1.5, -2.0], np.float32)})
+    seal = {
+        "format": 1,
+        "arrays": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)},
+        "progress": dataclasses.asdict(Progress(step=4, epoch=1, seconds=0.5)),
+    }
+    digest = hashlib.sha256(json.dumps(seal, sort_keys=True).encode()).hexdigest()
+    (tmp_path / "step-00000004.safetensors").write_bytes(content)
+    (tmp_path / "step-00000004.json").write_text(json.dumps({**seal, "sha256": digest}, indent=1))
+    read = folder.newest()
+    assert read.progress == Progress(step=4, epoch=1, seconds=0.5)
+    assert read.arrays["network/a"].tolist() == [1.5, -2.0]
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        CheckpointFolder(tmp_path, print, "a run of today").read(4)
+
+
+def test_no_flipped_bit_of_a_seal_changes_what_is_read(folder, tmp_path):
+    fill(folder, 1)
+    path = tmp_path / "step-00000001.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            try:
+                assert folder.read(1).progress == make(1).progress
+            except CheckpointError as error:
+                assert "step-00000001.json" in str(error)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    fill(folder, 1)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be listed .*check the folder's permissions"):
+        folder.newest()
+
+
+def test_a_linked_folder_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "checkpoints").symlink_to("elsewhere")
+    with pytest.raises(CheckpointError, match="is a symbolic link"):
+        CheckpointFolder(tmp_path / "checkpoints", print).newest()
+
+
+def test_a_chosen_step(folder):
+    fill(folder, 3, 5)
+    assert_same(folder.at(3), make(3))
+    with pytest.raises(CheckpointError, match="no checkpoint of step 4; there are: 3, 5"):
+        folder.at(4)
+
+
+def test_later_ones_can_be_discarded(folder, tmp_path):
+    for step in (1, 3, 5):
+        folder.save(make(step, best_step=1))
+    (tmp_path / "step-00000009.safetensors").write_bytes(b"half a checkpoint")
+    folder.discard_after(3)
+    assert folder.steps() == [1, 3]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_folder_in_place_of_an_old_checkpoint_stays(folder, tmp_path):
+    fill(folder, 1, 2)
+    unreadable(tmp_path / "step-00000001.json")
+    fill(folder, 3, 4)
+    assert folder.newest().progress.step == 4
+
+
+@pytest.mark.parametrize(
+    ("progress", "fits"),
+    [
+        (Progress(step=0), True),
+        (Progress(step=13, epoch=1, batch=3), True),
+        (Progress(step=20, epoch=1, batch=10), True),
+        (Progress(step=20, epoch=2), True),
+        (Progress(step=21, epoch=2, batch=1), False),
+        (Progress(step=30, epoch=3), False),
+        (Progress(step=11, epoch=0, batch=11), False),
+        (Progress(step=12, epoch=1, batch=3), False),
+    ],
+)
+def test_a_place_that_the_run_does_not_have(progress, fits):
+    """In a run of two epochs of ten steps."""
+    checkpoint = Checkpoint({}, progress)
+    if fits:
+        checkpoint.check_place(2, 10)
+    else:
+        with pytest.raises(CheckpointError, match="2 epochs of 10 steps"):
+            checkpoint.check_place(2, 10)
 
 
 def test_a_seal_that_is_gone_means_that_it_was_never_finished(folder, reports, tmp_path):
@@ -289,8 +476,8 @@ def test_the_seal_is_what_fails(folder, tmp_path):
 
 def test_arrays_that_do_not_read_back_are_noticed_before_anything_is_deleted(folder, monkeypatch):
     fill(folder, 1, 2)
-    write = module.write_atomically
-    monkeypatch.setattr(module, "write_atomically", lambda p, c: write(p, c[:-1] + b"\0"))
+    write = files.write_atomically
+    monkeypatch.setattr(files, "write_atomically", lambda p, c: write(p, c[:-1] + b"\0"))
     with pytest.raises(CheckpointError, match="damaged"):
         folder.save(make(3))
     monkeypatch.undo()

@@ -54,10 +54,10 @@ def uninterrupted(tmp_path_factory, config, outcome):
 
 
 def killed_run(config, run_dir, instants):
-    """Starts, kills and resumes at these instants, then lets it end; returns the kills."""
-    arguments, kills, folder = (config, "--run-dir", run_dir), 0, run_dir
-    for number, instant in enumerate(instants):
-        process = start(*arguments)
+    """Starts, kills and resumes at these instants, then lets it end; returns how many kills."""
+    kills = 0
+    for instant in instants:
+        process = start(*continued(config, run_dir))
         try:
             process.wait(instant)
         except subprocess.TimeoutExpired:
@@ -65,25 +65,18 @@ def killed_run(config, run_dir, instants):
             kills += 1
         out, err = process.communicate()
         assert "Traceback" not in out + err
-        if process.returncode == 2:
-            # Killed before there was anything to resume: it says so, and a new run begins.
-            assert err.startswith("error: "), err
-            assert err.count("\n") == 1
-            folder = run_dir.with_name(f"{run_dir.name}-{number}")
-            arguments = (config, "--run-dir", folder)
-            continue
         assert process.returncode in (0, -signal.SIGKILL), err
-        if (folder / "config.json").exists():
-            arguments = ("--resume", folder)
-        elif folder.exists():
-            folder = run_dir.with_name(f"{run_dir.name}-{number}")
-            arguments = (config, "--run-dir", folder)
-    last = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
-    if last.returncode == 2 and "--resume" in arguments:
-        folder = run_dir.with_name(f"{run_dir.name}-last")
-        last = subprocess.run(command(config, "--run-dir", folder), capture_output=True, text=True)
+    last = subprocess.run(
+        command(*continued(config, run_dir)), capture_output=True, text=True, check=False
+    )
     assert last.returncode == 0, last.stderr
-    return folder, kills
+    return kills
+
+
+def continued(config, run_dir):
+    """How a run goes on: it can be resumed from the moment config.json is there."""
+    begun = (run_dir / "config.json").exists()
+    return ("--resume", run_dir) if begun else (config, "--run-dir", run_dir)
 
 
 def instants(seed, count, seconds):
@@ -94,10 +87,10 @@ def instants(seed, count, seconds):
 
 def check_kills(seed, count, share, config, tmp_path, uninterrupted, outcome):
     expected, seconds = uninterrupted
-    folder, kills = killed_run(config, tmp_path / "run", instants(seed, count, share * seconds))
+    kills = killed_run(config, tmp_path / "run", instants(seed, count, share * seconds))
     assert kills >= min(count, 10)
-    assert final(folder, outcome) == expected
-    assert not list(folder.rglob("*.unfinished"))
+    assert final(tmp_path / "run", outcome) == expected
+    assert not list(tmp_path.rglob("*.unfinished"))
 
 
 def test_killed_twice(config, tmp_path, uninterrupted, outcome):
@@ -114,8 +107,8 @@ def test_killed_at_twenty_instants_in_one_run(config, tmp_path, uninterrupted, o
 def test_killed_once_at_any_instant(number, config, tmp_path, uninterrupted, outcome):
     expected, seconds = uninterrupted
     instant = seconds * (number + np.random.default_rng(number).uniform()) / 20
-    folder, _ = killed_run(config, tmp_path / "run", [instant])
-    assert final(folder, outcome) == expected
+    killed_run(config, tmp_path / "run", [instant])
+    assert final(tmp_path / "run", outcome) == expected
 
 
 def wait_for_step(run_dir, step, process):
@@ -155,7 +148,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     script = (
         "import signal, sys, time\n"
         "from gpucnn.training.signals import StopOnSignal\n"
-        "with StopOnSignal() as stop:\n"
+        "with StopOnSignal() as stop, stop.postponed():\n"
         "    print('ready', flush=True)\n"
         "    while stop.number is None: time.sleep(0.01)\n"
         "    print(stop.number, flush=True)\n"

@@ -19,8 +19,20 @@ _DEFINITION = re.compile(r"(?P<name>\w+)(?P<parameters>\([^()]*\))?\s*(?P<body>.
 _TOKEN = re.compile(r"\s*(\d[\w']*|\w+|&&|\|\||<<|>>|[=!<>]=|[-+*/%<>!~&|^?:()])")
 _DEEPEST = 32
 """Macros within macros; one that goes deeper is its own."""
+_LONGEST = 1 << 16
+"""Characters of a line or condition, beyond which its macros are not replaced any further."""
+_HIGHEST = 1 << 64
+"""Numbers of a condition are smaller."""
 
 _Binary = Callable[[int, int], int]
+
+
+def _checked_shift(count: int) -> int:
+    if not 0 <= count < 64:
+        raise ValueError(f"a shift by {count}")
+    return count
+
+
 _LEVELS: tuple[dict[str, _Binary], ...] = (
     {"||": lambda a, b: int(bool(a or b))},
     {"&&": lambda a, b: int(bool(a and b))},
@@ -29,7 +41,7 @@ _LEVELS: tuple[dict[str, _Binary], ...] = (
     {"&": operator.and_},
     {"==": operator.eq, "!=": operator.ne},
     {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge},
-    {"<<": operator.lshift, ">>": operator.rshift},
+    {"<<": lambda a, b: a << _checked_shift(b), ">>": lambda a, b: a >> _checked_shift(b)},
     {"+": operator.add, "-": operator.sub},
     {"*": operator.mul, "/": lambda a, b: a // b if b else 0, "%": lambda a, b: a % b if b else 0},
 )
@@ -111,11 +123,15 @@ class Conditions:
         )
         try:
             return bool(_Condition(self._replaced(known)).value())
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, RecursionError):
             return True
 
     def _replaced(self, text: str, deep: int = 0) -> str:
-        """A condition whose macros are replaced; names that are none are 0."""
+        """A condition whose macros are replaced; names that are none are 0.
+
+        Raises:
+            ValueError: it becomes too long.
+        """
 
         def value(match: re.Match[str]) -> str:
             if match[0] in ("true", "false"):
@@ -125,12 +141,18 @@ class Conditions:
                 return "0"
             return f"({self._replaced(macro.body, deep + 1)})"
 
-        return re.sub(r"\b[A-Za-z_]\w*", value, text)
+        # Each level is checked, because lengths may double from one to the next.
+        replaced = re.sub(r"\b[A-Za-z_]\w*", value, text)
+        if len(replaced) > _LONGEST:
+            raise ValueError("the condition is too long")
+        return replaced
 
     def _expanded(self, line: str, deep: int = 0) -> str:
         """A line whose macros are replaced that stand for one of the words looked for."""
         for name, macro in self._macros.items():
-            if deep <= _DEEPEST and name in line and self._hides(macro, 0):
+            if deep > _DEEPEST or len(line) > _LONGEST:
+                break
+            if name in line and self._hides(macro):
                 arguments = "" if macro.parameters is None else r"\s*\(((?:[^()]|\([^()]*\))*)\)"
                 found = re.search(rf"\b{name}\b{arguments}", line)
                 if found:
@@ -141,12 +163,18 @@ class Conditions:
                     return self._expanded(line, deep + 1)
         return line
 
-    def _hides(self, macro: _Macro, deep: int) -> bool:
-        if self._shown.search(macro.body):
-            return True
-        names = re.findall(r"\b[A-Za-z_]\w*", macro.body)
-        inner = (self._macros[name] for name in names if name in self._macros)
-        return deep < _DEEPEST and any(self._hides(other, deep + 1) for other in inner)
+    def _hides(self, macro: _Macro) -> bool:
+        """Whether a macro stands for a word that is looked for, itself or by way of others."""
+        waiting = [macro]
+        seen: set[str] = set()
+        while waiting:
+            body = waiting.pop().body
+            if self._shown.search(body):
+                return True
+            new = self._macros.keys() & set(re.findall(r"\b[A-Za-z_]\w*", body)) - seen
+            waiting += (self._macros[name] for name in new)
+            seen |= new
+        return False
 
 
 def _substituted(macro: _Macro, arguments: Sequence[str]) -> str:
@@ -194,6 +222,8 @@ class _Condition:
         while self._tokens and self._tokens[0] in _LEVELS[level]:
             operation = _LEVELS[level][self._tokens.pop(0)]
             value = int(operation(value, self._binary(level + 1)))
+            if abs(value) >= _HIGHEST:
+                raise ValueError("a number is too large")
         return value
 
     def _unary(self) -> int:

@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gpucnn.backends.devices.source_text import find_header, read_text, without_comments
+from gpucnn.backends.devices.source_text import (
+    check_depth,
+    find_header,
+    read_text,
+    without_comments,
+)
+from gpucnn.errors import BackendError
+from gpucnn.text import shown
 
 _DIRECTIVE = re.compile(r"[ \t]*#[ \t]*(?P<word>\w+)[ \t]*(?P<rest>.*)")
+_MOST_INCLUSIONS = 2_000
 _NAME = re.compile(r'[<"](?P<name>[^>"]+)[>"]')
 
 
@@ -47,11 +55,16 @@ class Inclusion:
         self._passed_over = passed_over
         self._included: set[Path] = set()
         self._guards: dict[Path, str] = {}
+        self._count = 0
 
     def pieces(self, path: Path) -> list[Piece]:
         """The file's lines and its headers', in the order in which the compiler reads them.
 
         What is found in no folder stays as it is written.
+
+        Raises:
+            BackendError: a file cannot be read, or headers include each other too deeply or too
+                often.
         """
         return list(self._pieces(path, False, ()))
 
@@ -85,6 +98,13 @@ class Inclusion:
         # One that includes itself has a guard, by which nothing comes of it.
         if header in self._included or header in within or self._passed_over(header):
             return
+        check_depth(header, len(within))
+        self._count += 1
+        if self._count > _MOST_INCLUSIONS:
+            raise BackendError(
+                f"{shown(header)}: this header and others are included {_MOST_INCLUSIONS:,} times "
+                f"by one kernel file; begin them with #pragma once"
+            )
         once = _is_once(read_text(header))
         pieces = self._pieces(header, conditional, (*within, header))
         if once and (conditional or header in self._guards):

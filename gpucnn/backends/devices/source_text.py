@@ -9,18 +9,23 @@ from functools import lru_cache
 from pathlib import Path
 
 from gpucnn.errors import BackendError
+from gpucnn.files import FileTooLargeError, NotRegularFileError, read_regular
+from gpucnn.text import shown
 
 _COMMENT_OR_LITERAL = re.compile(
     r'R"(?P<end>[^()\\\s"]{0,16})\(.*?\)(?P=end)"|"(?:\\.|[^"\\\n])*"'
     r"|'(?:\\.|[^'\\\n])'|//[^\n]*|/\*.*?\*/",
     re.DOTALL,
 )
+_LARGEST = 1 << 22
+"""Bytes of a file."""
+_DEEPEST_INCLUSION = 200
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
 
 
 @lru_cache(maxsize=256)
 def _read_version(path: Path, _modified: int) -> str:
-    return path.read_text(encoding="utf-8")
+    return read_regular(path, _LARGEST).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_text(path: Path) -> str:
@@ -32,12 +37,19 @@ def read_text(path: Path) -> str:
     try:
         return _read_version(path, path.stat().st_mtime_ns)
     except OSError as error:
-        raise BackendError(f"the kernel file {path} cannot be read: {error.strerror}") from error
+        raise BackendError(
+            f"the kernel file {shown(path)} cannot be read: {_reason(error)}"
+        ) from error
     except UnicodeDecodeError as error:
         raise BackendError(
-            f"the kernel file {path} is not UTF-8: byte {error.start} is "
+            f"the kernel file {shown(path)} is not UTF-8: byte {error.start} is "
             f"{error.object[error.start]:#04x}; save it as UTF-8"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    wrong_file = isinstance(error, (FileTooLargeError, NotRegularFileError))
+    return f"it {error.strerror}" if wrong_file else str(error.strerror)
 
 
 @lru_cache(maxsize=256)
@@ -60,6 +72,15 @@ def without_strings(text: str) -> str:
 def included(text: str) -> tuple[str, ...]:
     """The names that a text of C++ includes, whatever the conditions."""
     return tuple(_INCLUDE.findall(without_comments(text)))
+
+
+def check_depth(header: Path, depth: int) -> None:
+    """Raises BackendError if a header is included at a depth that compilers refuse."""
+    if depth >= _DEEPEST_INCLUSION:
+        raise BackendError(
+            f"{shown(header)}: this header is included {depth} levels deep, and compilers allow "
+            f"{_DEEPEST_INCLUSION}; include it from a file that is closer to the kernels"
+        )
 
 
 def find_header(name: str, path: Path, folders: Sequence[Path]) -> Path | None:

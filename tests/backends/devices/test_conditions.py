@@ -1,7 +1,9 @@
 """What the preprocessor leaves of a file, and in which order it reads headers."""
 
+import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -94,6 +96,35 @@ def test_macros_that_hide_a_kernel(tmp_path, text, expected):
     assert [words for _, words in read(tmp_path, text)] == [expected]
 
 
+DOUBLED = "".join(f"#define M{n} M{n + 1} M{n + 1}\n" for n in range(40))
+"""Each macro stands for two of the next."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DOUBLED}#if M0\na\n#endif",
+        f"{DOUBLED}#define M40 1\n#if M0\na\n#endif",
+        f"{DOUBLED}M0",
+        f"{DOUBLED}#define M40 __global__\nM0",
+        "#define f(x) __global__ x x x x\nf(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(a))))))))))))))))))",
+        "#define f(x) x x __global__ f(x x)\nf(a)",
+        "#if 1 << 100000000000 << 100000000000\na\n#endif",
+        "#if 1 << -1\na\n#endif",
+        "#if " + "9" * 10_000 + "\na\n#endif",
+        "#if " + "*".join(["9" * 4000] * 100) + "\na\n#endif",
+        "#if " + "(" * 100_000 + "1" + ")" * 100_000 + "\na\n#endif",
+        "#if " + "!" * 100_000 + "1\na\n#endif",
+        "#if " + "1+" * 1_000_000 + "1\na\n#endif",
+    ],
+    ids=range(13),
+)
+def test_what_grows_without_bound_is_not_followed(tmp_path, text):
+    begin = time.perf_counter()
+    assert len("".join(words for _, words in read(tmp_path, text))) < 1_000_000
+    assert time.perf_counter() - begin < 5.0
+
+
 def files(folder, **texts):
     for name, text in texts.items():
         (folder / f"{name}.cuh").write_text(text)
@@ -147,6 +178,45 @@ def test_headers_that_include_each_other(tmp_path):
         "b\n#endif",
         "a",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "times", "words"),
+    [(300, 1, r"h200\.cuh.* 200 levels deep"), (40, 2, r"h\d+\.cuh.* included 2,000 times")],
+)
+def test_headers_without_end_are_refused(tmp_path, count, times, words):
+    for number in range(count):
+        include = f'#include "h{number + 1}.cuh"\n'
+        (tmp_path / f"h{number}.cuh").write_text(include * times)
+    (tmp_path / f"h{count}.cuh").write_text("")
+    (tmp_path / "k.cu").write_text('#include "h0.cuh"\n')
+    with pytest.raises(BackendError, match=words):
+        KernelSource("k.cu", folder=tmp_path).functions()
+    with pytest.raises(BackendError, match=words):
+        Inclusion((tmp_path,)).pieces(tmp_path / "k.cu")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "it is a FIFO, not a file"),
+        (os.mkdir, "it is a folder, not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
+        (lambda path: path.symlink_to(path.name), "symbolic links"),
+        (lambda path: (path.touch(), os.truncate(path, 10**12)), "it has 1,000,000,000,000 bytes"),
+    ],
+)
+def test_what_is_no_kernel_file_is_named(tmp_path, make, words):
+    make(tmp_path / "k.cu")
+    with pytest.raises(BackendError, match=rf"k\.cu cannot be read: .*{words}"):
+        KernelSource("k.cu", folder=tmp_path).functions()
+
+
+def test_line_ends_of_other_systems_are_line_ends(tmp_path):
+    (tmp_path / "k.cu").write_bytes(b"#if 1\r\n__global__ void a() {}\r\n#endif\r\n")
+    source = KernelSource("k.cu", folder=tmp_path)
+    assert source.functions() == ("a",)
+    assert "\r" not in source.text()
 
 
 DECLARATIONS = {
