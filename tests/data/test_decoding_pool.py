@@ -420,7 +420,7 @@ def test_training_runs_no_python_file_next_to_the_data(tmp_path, data_with_scrip
             for number in range(5):
                 pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
-            (folder / "signal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (data_with_scripts / "d" / "signal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     (data_with_scripts / "c.toml").write_text(CONFIG)
     done = subprocess.run(
         [*command, "train", "c.toml", "--backend", "numpy", "--quiet"],
