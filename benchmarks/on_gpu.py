@@ -1,14 +1,16 @@
-"""Everything that only a GPU can tell, in one run of under nine minutes.
+"""Everything that only a GPU can show, in one run of under nine minutes.
 
 Runs from a checkout, with nothing installed but Python, NumPy, CuPy and PyTorch, and the packages
 that gpucnn itself needs; those may come as wheels, without a network:
 
     python benchmarks/on_gpu.py --data-root DATA --wheels WHEELS --out RESULTS
 
-Each part runs in a process of its own and has a time limit of its own; one that fails or is late
-stops no other. What is known is written after each part: NAME.json, NAME.md and NAME-roofline.png.
-The status at the end is 0 if all parts were done, 1 if not, and 2 where none can be.
-See README.md beside this file.
+Each part runs in a process of its own with a time limit of its own; one that fails or is late does
+not stop the others. The results so far are written after each part: NAME.json, NAME.md and
+NAME-roofline.png. The exit status is 0 if all parts were done, 1 if not, and 2 if none can be.
+SIGINT, SIGTERM and SIGHUP end the part that is running, the results so far are written, and the
+exit status is 128 + the signal's number. However this process ends, so do those that it started.
+See README.md in this folder.
 """
 
 import argparse
@@ -19,26 +21,48 @@ import platform
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from on_gpu_summary import Json, summary
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+# These need nothing but Python.
+from gpucnn.files import write_atomically  # noqa: E402
+from gpucnn.programs import Finished, Program, run_program  # noqa: E402
+from gpucnn.scratch import remove_abandoned_folders, scratch_folder  # noqa: E402
+
 PACKAGES = ("gpucnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "pytest", "hypothesis")
 NEEDED = ("numpy", "click", "msgspec", "safetensors", "threadpoolctl", "tqdm")
 NEEDED_FOR_TESTS = ("pytest", "hypothesis")
 PARTS = ("tests", "kernels", "step_lenet", "step_resnet9", "step_resnet18", "unpack_cifar10",
          "train_mnist", "train_cifar10", "train_digits")  # fmt: skip
 GRACE = 15.0
-"""Seconds of a part's time that it has to say what it knows when it is late, before it is killed.
+"""Seconds of a part's time that it has to write its results when it is late, before it is killed.
 The processes of pytest may take 10 of them to end."""
+LAST_GRACE = 5.0
+"""The same if this process was told to end, which may soon be killed itself."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """This process was told to end.
+
+    Attributes:
+        number: the signal that said so.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
 
 
 @dataclass
@@ -66,28 +90,55 @@ class Part:
 
 def main() -> int:
     options = parse()
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, raise_stopped)
+    remove_abandoned_folders()
+    try:
+        with scratch_folder() as scratch:
+            environment = child_environment(options, scratch)
+            if why := why_unavailable(options.backend, environment):
+                print(f"error: {why}", file=sys.stderr)
+                return 2
+            options.out.mkdir(parents=True, exist_ok=True)
+            return run_all(options, environment, scratch)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.number
+
+
+def raise_stopped(number: int, _frame: FrameType | None) -> None:
+    for each in SIGNALS:  # what is left to do takes seconds
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def run_all(options: argparse.Namespace, environment: dict[str, str], scratch: Path) -> int:
+    """Runs the parts one after the other; the exit status.
+
+    Raises:
+        Stopped: a signal said so; what was done by then is written.
+    """
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = child_environment(options, Path(scratch))
-        if why := why_unavailable(options.backend, environment):
-            print(f"error: {why}", file=sys.stderr)
-            return 2
-        options.out.mkdir(parents=True, exist_ok=True)
-        report: Json = {"environment": describe(options), "parts": {}}
-        stem = options.name or default_name(report["environment"])
-        for part in parts(options, stem, Path(scratch)):
-            if options.only and part.name not in options.only:
-                continue
-            left = options.minutes * 60 - (time.monotonic() - begin)
-            print(f"{part.title} ...", flush=True)
-            # However little it is, an emulator and its compiler take long.
-            limit = min(left, 3 * part.seconds if options.quick else part.seconds)
-            report["parts"][part.name] = outcome = run(part, environment, limit)
-            outcome["title"] = part.title
-            print(f"  {outcome['status']}, {outcome['seconds']} s", flush=True)
-            report["seconds"] = round(time.monotonic() - begin, 1)
-            write(options.out, stem, report)
-    print(f"\n{(options.out / stem).with_suffix('.md').read_text(encoding='utf-8')}")
+    report: Json = {"environment": describe(options), "parts": {}}
+    stem = options.name or default_name(report["environment"])
+    for part in parts(options, stem, scratch):
+        if options.only and part.name not in options.only:
+            continue
+        left = options.minutes * 60 - (time.monotonic() - begin)
+        print(f"{part.title} ...", flush=True)
+        # However little it is, an emulator and its compiler take long.
+        limit = min(left, 3 * part.seconds if options.quick else part.seconds)
+        outcome, stop = run(part, environment, limit)
+        report["parts"][part.name] = outcome
+        outcome["title"] = part.title
+        print(f"  {outcome['status']}, {outcome['seconds']} s", flush=True)
+        report["seconds"] = round(time.monotonic() - begin, 1)
+        write(options.out, stem, report)
+        if stop:
+            print(f"see {options.out / stem}.md for what was done", file=sys.stderr)
+            raise stop
+    print(f"\n{(options.out / f'{stem}.md').read_text(encoding='utf-8')}")
     undone = [name for name, outcome in report["parts"].items() if outcome["status"] != "done"]
     if undone:
         print(f"not done: {', '.join(undone)}", file=sys.stderr)
@@ -224,7 +275,10 @@ def child_environment(options: argparse.Namespace, scratch: Path) -> dict[str, s
         site = scratch / "site"
         wheels = [str(path) for path in sorted(options.wheels.glob("*.whl"))]
         install = ["pip", "install", "-q", "--no-index", "--no-deps", "--target", str(site)]
-        subprocess.run([sys.executable, "-m", *install, *wheels], check=True)
+        done = run_program([sys.executable, "-P", "-m", *install, *wheels])
+        if done.status:
+            print(f"error: pip cannot install the wheels:\n{done.errors.strip()}", file=sys.stderr)
+            raise SystemExit(2)
         paths.append(str(site))
         sys.path.append(str(site))  # so that what is in them is found here too
     if os.environ.get("PYTHONPATH"):
@@ -238,50 +292,53 @@ def why_unavailable(backend: str, environment: dict[str, str]) -> str:
     if missing:
         return f"{', '.join(missing)} not installed (see --wheels)"
     look = "import sys; from gpucnn.backends import why_unavailable as w; print(w(sys.argv[1]))"
-    command = [sys.executable, "-c", look, backend]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
+    done = run_program([sys.executable, "-P", "-c", look, backend], environment)
+    return done.out.strip() if done.status == 0 else done.errors.strip()
 
 
-def run(part: Part, environment: dict[str, str], limit: float) -> Json:
-    """Runs a part for so many seconds at most; its outcome, whatever happens."""
+def run(part: Part, environment: dict[str, str], limit: float) -> tuple[Json, Stopped | None]:
+    """Runs a part for so many seconds at most.
+
+    Returns:
+        Its outcome, whatever happens; and the signal that ended it, if one did.
+    """
     missing = [name for name in part.needs if importlib.util.find_spec(name) is None]
     if missing:
         why = f"not run: {', '.join(missing)} not installed (see --wheels)"
-        return {"status": why, "seconds": 0.0}
+        return {"status": why, "seconds": 0.0}, None
     if limit <= 0:
-        return {"status": "not run: no time was left", "seconds": 0.0}
-    begin = time.monotonic()
-    # In a session of its own, so that all of its processes can be ended.
-    process = subprocess.Popen(
-        [sys.executable, *part.arguments], cwd=ROOT, env=environment, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        out, errors = process.communicate(timeout=max(limit - GRACE, limit / 2))
-        status = "done" if process.returncode == 0 else f"failed with status {process.returncode}"
-    except subprocess.TimeoutExpired:
-        status = f"stopped after {limit:.0f} s"
-        out, errors = stop(process)
+        return {"status": "not run: no time was left", "seconds": 0.0}, None
+    begin, stop = time.monotonic(), None
+    with Program([sys.executable, "-P", *part.arguments], environment, ROOT) as program:
+        try:
+            try:
+                done = program.finish(max(limit - GRACE, limit / 2))
+                status = "done" if done.status == 0 else f"failed with status {done.status}"
+            except subprocess.TimeoutExpired:
+                status = f"stopped after {limit:.0f} s"
+                done = interrupt(program, GRACE)
+        except Stopped as error:
+            status, stop = str(error), error
+            done = interrupt(program, LAST_GRACE)
     outcome = {"status": status, "seconds": round(time.monotonic() - begin, 1)}
     outcome["command"] = " ".join(["python", *part.arguments])
-    outcome["output"], outcome["errors"] = out[-12000:], errors[-6000:]
-    result = result_of(part, out)
+    outcome["output"], outcome["errors"] = done.out[-12000:], done.errors[-6000:]
+    result = result_of(part, done.out)
     if result:
         outcome["result"] = result
         if part.result is None:
             del outcome["output"]
-    return outcome
+    return outcome, stop
 
 
-def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Interrupts a process, so that pytest shows what has failed, then kills all that it began."""
-    process.send_signal(signal.SIGINT)
+def interrupt(program: Program, grace: float) -> Finished:
+    """Interrupts a program, so that pytest shows what has failed, and kills it if it is late."""
+    program.send(signal.SIGINT)
     try:
-        return process.communicate(timeout=GRACE)
+        return program.finish(grace)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        return process.communicate()
+        program.end()
+        return program.finish()
 
 
 def result_of(part: Part, out: str) -> Any:
@@ -340,8 +397,8 @@ def default_name(environment: Json) -> str:
 
 def write(folder: Path, stem: str, report: Json) -> None:
     content = json.dumps(report, indent=1, ensure_ascii=False)
-    (folder / f"{stem}.json").write_text(content + "\n", encoding="utf-8")
-    (folder / f"{stem}.md").write_text(summary(report), encoding="utf-8")
+    write_atomically(folder / f"{stem}.json", f"{content}\n".encode())
+    write_atomically(folder / f"{stem}.md", summary(report).encode())
 
 
 if __name__ == "__main__":

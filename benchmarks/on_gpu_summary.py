@@ -73,7 +73,7 @@ def kernel_table(result: Json) -> list[str]:
     header = ["problem", "operation", "variant", "µs", "TFLOP/s", "GB/s", "of ceiling",
               "ours / torch"]  # fmt: skip
     return [
-        f"Ceilings measured in the same run: {ceilings['gb_per_second']:.4g} GB/s copied, "
+        f"Ceilings measured in the same run: {ceilings['gb_per_second']:.4g} GB/s of memory, "
         f"{ceilings['tflops']:.3g} TFLOP/s of FP32. "
         f"{peer if version else 'Without PyTorch'}.",
         "",

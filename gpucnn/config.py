@@ -1,23 +1,31 @@
 """The config of a run: TOML tables to typed, validated values. The one place that knows every key.
 
 A config has the tables ``[data]``, ``[augment]``, ``[model]``, ``[loss]``, ``[optimizer]``,
-``[schedule]``, ``[training]``, ``[checkpoint]`` and the key ``seed``. Those that choose something
-by name have the options of what they name (``gpucnn list`` shows them).
+``[schedule]``, ``[training]``, ``[checkpoint]``, any number of ``[[extensions]]``, and the key
+``seed``. Those that choose something by name have the options of what they name (``gpucnn list``
+shows them).
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from datetime import date, time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
+from gpucnn import overrides as overrides_module
+from gpucnn.config_file import is_too_deep, read_config_file
+from gpucnn.config_tables import (
+    Augment,
+    Checkpoint,
+    CommonData,
+    Table,
+    Top,
+    Training,
+    check_ranges,
+    describe_table,
+)
 from gpucnn.data import (
     Augmentation,
     Dataset,
@@ -26,86 +34,16 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, did_you_mean, nearest
+from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
+from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
+from gpucnn.paths import user_path
 from gpucnn.registry import Registry, convert
 
-
-class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A table with fixed keys; another key is an error."""
-
-
-_T = TypeVar("_T", bound=_Table)
-
-
-class _Top(_Table):
-    """The keys before the first table.
-
-    Attributes:
-        seed: of all randomness, from 0 to 2**64 - 1.
-    """
-
-    seed: int = 0
-
-
-class Augment(_Table):
-    """``[augment]``: changes drawn anew for each sample and epoch.
-
-    Attributes:
-        flip: mirror left and right, at random.
-        crop_padding: shift by up to so many pixels; what enters at the border is reflected.
-    """
-
-    flip: bool = False
-    crop_padding: int = 0
-
-
-class Training(_Table):
-    """``[training]``: how long, in what batches, and within which bounds.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: samples a step.
-        clip_norm: the largest global norm of the gradient; no bound if left out.
-        clip_value: the largest size of an element of the gradient; no bound if left out.
-        evaluation_batch_size: samples at a time in evaluation.
-        fuse: compute neighbouring layers in one operation where there is one; for speed alone.
-    """
-
-    epochs: int = 10
-    batch_size: int = 128
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    evaluation_batch_size: int = 500
-    fuse: bool = True
-
-
-class Checkpoint(_Table):
-    """``[checkpoint]``: how often, besides at the end of each epoch.
-
-    Attributes:
-        every_steps: save after every so many steps; never if 0 or left out.
-        every_seconds: save when so much time has passed since the last; never if 0.
-    """
-
-    every_steps: int | None = None
-    every_seconds: float | None = 300.0
-
-
-class _CommonData(_Table):
-    """``[data]``: keys that every data set has, besides its own options.
-
-    Attributes:
-        validation: the share of the training split to hold out, for choosing the best checkpoint.
-        normalise: whether to give each channel mean 0 and deviation 1 (of the training split).
-    """
-
-    validation: float = 0.0
-    normalise: bool = True
-
+_T = TypeVar("_T", bound=Table)
 
 _DEFAULT_NAMES = {"loss": "softmax_cross_entropy", "schedule": "constant"}
 _CHOSEN: dict[str, Registry[Any]] = {
@@ -114,12 +52,12 @@ _CHOSEN: dict[str, Registry[Any]] = {
     "optimizer": optimizers,
     "schedule": schedules,
 }
-_FIXED: dict[str, type[_Table]] = {
+_FIXED: dict[str, type[Table]] = {
     "augment": Augment,
     "training": Training,
     "checkpoint": Checkpoint,
 }
-_KEYS = ("seed", "data", *_CHOSEN, *_FIXED)
+_KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
 _HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
@@ -138,6 +76,7 @@ class Config:
         data: the keys of ``[data]`` that every data set has.
         data_options: the rest of ``[data]``: the name of the data set, and its own options.
         augment, training, checkpoint: the tables of these names.
+        extensions: the tables of this name.
 
     Raises:
         ConfigError: a key that does not exist, is missing, or has a value that cannot be; with
@@ -147,20 +86,25 @@ class Config:
     def __init__(self, tables: Mapping[str, Any]) -> None:
         for key, value in tables.items():
             if key not in _KEYS:
-                raise ConfigError(f"{key}: there is no such key; {_nearest(key)}")
-            if key != "seed" and not isinstance(value, Mapping):
-                raise ConfigError(f"{key} = {value!r}: this is a table, [{key}]")
-        self.seed: int = convert(tables.get("seed", _Top().seed), int, "seed")
+                raise ConfigError(f"{shortened(key)}: there is no such key; {_nearest(key)}")
+            if is_too_deep(value):
+                raise ConfigError(f"{key}: its tables and lists are nested too deeply")
+            if key not in ("seed", EXTENSIONS) and not isinstance(value, Mapping):
+                raise ConfigError(f"{key} = {brief(value)}: this is a table, [{key}]")
+        self.seed: int = convert(tables.get("seed", Top().seed), int, "seed")
         given = dict(tables.get("data", {}))
-        common = {key: given.pop(key) for key in _CommonData.__struct_fields__ if key in given}
-        self.data = _fixed_table(common, "data", _CommonData)
+        common = {key: given.pop(key) for key in CommonData.__struct_fields__ if key in given}
+        self.data = _fixed_table(common, "data", CommonData)
         self.augment = _fixed_table(tables.get("augment", {}), "augment", Augment)
         self.training = _fixed_table(tables.get("training", {}), "training", Training)
         self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
+        self.extensions = read_extensions(tables.get(EXTENSIONS, []))
         self._check_ranges()
         self.data_options: dict[str, Any] = datasets.resolve(
-            given, "data", _CommonData.__struct_fields__
+            given, "data", CommonData.__struct_fields__
         )
+        if "root" in self.data_options:
+            self._check_root(self.data_options["root"])
         self.tables: dict[str, Any] = {
             "seed": self.seed,
             "data": {**self.data_options, **msgspec.to_builtins(self.data)},
@@ -169,7 +113,50 @@ class Config:
         for key, registry in _CHOSEN.items():
             default = {"name": _DEFAULT_NAMES[key]} if key in _DEFAULT_NAMES else {}
             self.tables[key] = registry.resolve({**default, **tables.get(key, {})}, key)
+        if self.extensions:
+            self.tables[EXTENSIONS] = msgspec.to_builtins(self.extensions)
         self._build_all()
+
+    @property
+    def epochs(self) -> int:
+        """The passes over the training split of the whole run, extensions included."""
+        return self.training.epochs + sum(extension.epochs for extension in self.extensions)
+
+    def extended(self, epochs: int, schedule: Mapping[str, Any] | None = None) -> Config:
+        """This config with an extension more.
+
+        Args:
+            epochs: how many are added.
+            schedule: the table of their own schedule; None for the one before to continue.
+
+        Raises:
+            ConfigError: fewer than one, or a schedule that cannot be.
+        """
+        extension = {"epochs": epochs, "schedule": schedule}
+        before = self.tables.get(EXTENSIONS, [])
+        return Config({**self.tables, EXTENSIONS: [*before, extension]})
+
+    def with_extensions_of(self, other: Config) -> Config:
+        """This config with the extensions of another one, unless it has its own."""
+        if self.extensions or not other.extensions:
+            return self
+        return Config({**self.tables, EXTENSIONS: other.tables[EXTENSIONS]})
+
+    def next_schedule(self, overrides: Iterable[str]) -> dict[str, Any]:
+        """The table of a schedule for an extension: the last one of this config, changed.
+
+        Args:
+            overrides: of keys of the schedule, ``schedule.key=value``. If they have its name, all
+                other options are at their defaults.
+
+        Raises:
+            ConfigError: an override cannot be.
+        """
+        own = (one.schedule for one in reversed(self.extensions) if one.schedule is not None)
+        last = next(own, self.tables["schedule"])
+        changed = apply_overrides({"schedule": last}, overrides)["schedule"]
+        fresh = apply_overrides({"schedule": {}}, overrides)["schedule"]
+        return dict(fresh if "name" in fresh else changed)
 
     def _build_all(self) -> None:
         """Constructs everything once, so that what constructors refuse is refused now."""
@@ -179,30 +166,23 @@ class Config:
         self.build_schedule()
         self.build_augmentation()
 
+    @staticmethod
+    def _check_root(root: str) -> None:
+        """Refuses what is no path; whether the folder is there is seen when the data are read."""
+        try:
+            user_path(root)
+        except ConfigError as error:
+            raise ConfigError(f"data.root: {error}") from None
+
     def _check_ranges(self) -> None:
-        training, checkpoint = self.training, self.checkpoint
         if not 0 <= self.seed < 2**64:
-            raise ConfigError(f"seed = {self.seed}: it must be from 0 to 2**64 - 1")
+            raise ConfigError(f"seed = {brief(self.seed)}: it must be from 0 to 2**64 - 1")
         if not 0.0 <= self.data.validation < 1.0:
             raise ConfigError(
                 f"data.validation = {self.data.validation}: the share of the training split that "
                 f"is held out must be at least 0 and below 1"
             )
-        for key, value, least in (
-            ("training.epochs", training.epochs, 1),
-            ("training.batch_size", training.batch_size, 1),
-            ("training.evaluation_batch_size", training.evaluation_batch_size, 1),
-            ("checkpoint.every_steps", checkpoint.every_steps, 0),
-            ("checkpoint.every_seconds", checkpoint.every_seconds, 0),
-        ):
-            if value is not None and value < least:
-                raise ConfigError(f"{key} = {value}: it must be {least} or more")
-        for key, bound in (
-            ("training.clip_norm", training.clip_norm),
-            ("training.clip_value", training.clip_value),
-        ):
-            if bound is not None and not bound > 0.0:
-                raise ConfigError(f"{key} = {bound}: it must be above 0")
+        check_ranges(self.training, self.checkpoint)
 
     def build_model(self) -> list[Layer]:
         """The layers of a new network."""
@@ -217,8 +197,9 @@ class Config:
         return optimizers.create(self.tables["optimizer"], "optimizer")
 
     def build_schedule(self) -> Schedule:
-        """A new schedule."""
-        return schedules.create(self.tables["schedule"], "schedule")
+        """A new schedule, of the extensions too."""
+        first = schedules.create(self.tables["schedule"], "schedule")
+        return join_schedules(first, self.training.epochs, self.extensions)
 
     def build_augmentation(self) -> Augmentation:
         """What is drawn for each training sample."""
@@ -250,16 +231,24 @@ class Config:
 
 
 def _nearest(key: str) -> str:
-    """The table that has a key of this name, or else the key on top that is most like it."""
-    tables: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
+    """The key of this name in a table, or else the key at the top that is most like it."""
+    found = find_key(key)
+    return f'did you mean "{found}"?' if found else did_you_mean(key, _KEYS)
+
+
+def find_key(name: str) -> str | None:
+    """The dotted key that ends in a name, such as "training.epochs"; None if there is none."""
+    if name in Top.__struct_fields__:
+        return name
+    tables: dict[str, type[Table]] = {"data": CommonData, **_FIXED}
     for table, kind in tables.items():
-        if key in kind.__struct_fields__:
-            return f'did you mean "{table}.{key}"?'
+        if name in kind.__struct_fields__:
+            return f"{table}.{name}"
     for table, registry in {"data": datasets, **_CHOSEN}.items():
-        options = (option.name for name in registry.names() for option in registry.options(name))
-        if key in options:
-            return f'did you mean "{table}.{key}"?'
-    return did_you_mean(key, _KEYS)
+        options = (option.name for known in registry.names() for option in registry.options(known))
+        if name in options:
+            return f"{table}.{name}"
+    return None
 
 
 def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
@@ -268,7 +257,7 @@ def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
     for key in table:
         if key not in kind.__struct_fields__:
             known = did_you_mean(key, kind.__struct_fields__)
-            raise ConfigError(f"{where}.{key}: there is no such key; {known}")
+            raise ConfigError(f"{where}.{shortened(key)}: there is no such key; {known}")
     for key, value in table.items():
         convert(value, hints[key], f"{where}.{key}")
     return msgspec.convert(table, kind)
@@ -281,29 +270,9 @@ def fixed_tables() -> dict[str, dict[str, Any]]:
         By table ("[data]", "top" for the keys before the first): its ``summary``, and its
         ``options`` with their ``name``, ``type``, ``default`` and ``meaning``.
     """
-    kinds: dict[str, type[_Table]] = {"data": _CommonData, **_FIXED}
-    tables = {f"[{name}]": _described(kind) for name, kind in kinds.items()}
-    return {"top": _described(_Top), **tables}
-
-
-def _described(kind: type[_Table]) -> dict[str, Any]:
-    """The keys of a table, with what its docstring says of them under "Attributes:"."""
-    summary, _, attributes = (inspect.getdoc(kind) or "").partition("Attributes:")
-    meanings = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", attributes, re.MULTILINE))
-    summary = summary.strip().rpartition("``: ")[2]
-    return {
-        "summary": summary[0].upper() + summary[1:],
-        "options": [
-            {
-                "name": field.name,
-                "type": str(kind.__annotations__[field.name]),
-                "default": field.default,
-                "required": field.required,
-                "meaning": " ".join(meanings[field.name].split()),
-            }
-            for field in msgspec.structs.fields(kind)
-        ],
-    }
+    kinds: dict[str, type[Table]] = {"data": CommonData, **_FIXED}
+    tables = {f"[{name}]": describe_table(kind) for name, kind in kinds.items()}
+    return {"top": describe_table(Top), **tables, f"[[{EXTENSIONS}]]": describe_table(Extension)}
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -317,53 +286,29 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The tables of a TOML file after overrides, unchecked; ConfigError as ``load_config``."""
-    path = Path(path)
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        near = nearest(path.name, (other.name for other in path.parent.glob("*.toml")))
-        hint = f'; did you mean "{path.parent / near}"?' if near else ""
-        raise ConfigError(f"{path}: there is no such config file{hint}") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; give a config file (.toml)") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file; a config is TOML in UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return apply_overrides(tables, overrides)
+    return apply_overrides(read_config_file(Path(path)), overrides)
 
 
 def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """The tables with dotted keys set: "training.epochs=3". ConfigError where one cannot be."""
-    changed = copy.deepcopy(dict(tables))
-    for override in overrides:
-        _apply(changed, override)
-    return changed
+    """The tables with dotted keys set: "training.epochs=3"; ConfigError if one cannot be set."""
+    return overrides_module.apply_overrides(tables, overrides, _annotation)
 
 
-def _apply(tables: dict[str, Any], override: str) -> None:
-    """Sets one dotted key to a value in TOML.
-
-    What is not TOML is text, and so is what TOML takes for a date or a time: no key has one.
-    """
-    key, equals, text = override.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise ConfigError(f'--set {override}: write it as key=value, "training.epochs=3"')
-    table = tables
-    for name in path[:-1]:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {name} is not a table")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    except RecursionError:
-        raise ConfigError(f"--set {key.strip()}: the value is nested too deeply") from None
-    table[path[-1]] = text if isinstance(value, (date, time)) else value
+def _annotation(tables: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The type of a key, by what the tables choose by name; None if there is no such key."""
+    if len(path) != 2:
+        return int if tuple(path) == ("seed",) else None
+    table, key = path
+    fixed = _FIXED.get(table, CommonData if table == "data" else None)
+    if fixed is not None and key in fixed.__struct_fields__:
+        return get_type_hints(fixed)[key]
+    registry = {"data": datasets, **_CHOSEN}.get(table)
+    if registry is None:
+        return None
+    if key == registry.key:
+        return str
+    chosen = tables[table].get(registry.key, _DEFAULT_NAMES.get(table))
+    return registry.annotations(chosen).get(key) if chosen in registry.names() else None
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -387,6 +332,6 @@ def check_resumable(original: Config, changed: Config) -> None:
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not key.startswith(_HARMLESS_KEYS):
             raise ConfigError(
-                f"{key} was {before.get(key)!r} when the run began and cannot become "
-                f"{after.get(key)!r} in its middle; start a new run for that"
+                f"{key} was {brief(before.get(key))} when the run began and cannot become "
+                f"{brief(after.get(key))} now; start a new run for that"
             )

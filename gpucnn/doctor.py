@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
+import stat
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gpucnn.backends import NAMES, why_unavailable
-from gpucnn.backends.devices.cache import ENVIRONMENT_VARIABLE, default_folder
+from gpucnn.backends.devices.cache import ENVIRONMENT_VARIABLE, default_folder, why_unusable
 from gpucnn.environment import packages
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, install_advice
 from gpucnn.processor import available_cores, processor_name
+from gpucnn.text import shown
 from gpucnn.units import byte_text
 
 
@@ -55,10 +58,10 @@ def examine(device: int = 0) -> list[Finding]:
         ),
         Finding("packages", None, ", ".join(f"{k} {v}" for k, v in packages().items())),
         _blas(),
-        _optional("Pillow", "PIL", 'for image files: pip install "gpucnn[images]"'),
-        _optional("matplotlib", "matplotlib", 'for plots: pip install "gpucnn[plot]"'),
-        _optional("PyTorch", "torch", 'only for comparisons: pip install "gpucnn[peers]"'),
-        _optional("CuPy", "cupy", 'for GPUs: pip install "gpucnn[cuda12]" or "gpucnn[cuda13]"'),
+        _optional("Pillow", "PIL", f"for image files: {install_advice('images')}"),
+        _optional("matplotlib", "matplotlib", f"for plots: {install_advice('plot')}"),
+        _optional("PyTorch", "torch", f"only for comparisons: {install_advice('peers')}"),
+        _optional("CuPy", "cupy", f"for GPUs: {install_advice('cuda12', 'cuda13')}"),
         _driver(),
         _compiler(),
         nvrtc,
@@ -124,7 +127,7 @@ def _disassembler() -> Finding:
     from gpucnn.backends.devices.cuda.disassembly import disassembler
 
     if disassembler() is None:
-        advice = 'to count instructions: pip install "gpucnn[disassembly]"'
+        advice = f"to count instructions: {install_advice('disassembly')}"
         return Finding("nvdisasm", False, f"not installed; {advice}")
     return Finding("nvdisasm", True, "installed")
 
@@ -148,8 +151,19 @@ def _cache() -> Finding:
     if folder is None:
         advice = f"compiled kernels are not kept; set {ENVIRONMENT_VARIABLE}"
         return Finding("cache", False, f"there is no home folder, so {advice}")
-    sizes = [path.stat().st_size for path in folder.glob("*") if path.is_file()]
-    return Finding("cache", None, f"{folder}, {len(sizes)} files, {byte_text(sum(sizes))}")
+    if why := why_unusable(folder):
+        return Finding("cache", False, f"{shown(folder)} is not used: {why}")
+    sizes = [size for path in folder.glob("*") if (size := _file_size(path)) is not None]
+    return Finding("cache", None, f"{shown(folder)}, {len(sizes)} files, {byte_text(sum(sizes))}")
+
+
+def _file_size(path: Path) -> int | None:
+    """Bytes of a regular file; None for anything else, or if it is gone by now."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _backend(name: str, device: int) -> Finding:

@@ -1,6 +1,7 @@
 """The errors a user can cause. Each is one message: what is wrong, where, and what to do.
 
-The command line prints such an error without a traceback and ends with status 2.
+The command line prints such an error without a traceback and ends with status 2, or 1 if the
+training itself failed.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from gpucnn.text import shown
+
+_LENGTH = 60
+"""Characters of a value or a name in a message."""
+
 
 class GpucnnError(Exception):
     """Base of every error that is explained by its message alone."""
 
 
 class ConfigError(GpucnnError, ValueError):
-    """A key, a type or a value in a config (or an argument of a layer) that cannot be."""
+    """An invalid key, type or value in a config, or an invalid argument of a layer."""
 
 
 class ShapeError(GpucnnError, ValueError):
@@ -34,13 +40,44 @@ class BackendError(GpucnnError):
 
 
 class NonFiniteError(GpucnnError):
-    """A loss or gradient that is infinite or not a number; the step was not taken."""
+    """Losses, gradients or weights that are infinite or not a number: the training failed."""
+
+
+def brief(value: object) -> str:
+    """A value for a message: as Python writes it, shortened if it is long."""
+    is_huge = isinstance(value, int) and value.bit_length() > 4 * _LENGTH
+    text = hex(value) if is_huge else repr(value)  # type: ignore[arg-type]
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """A name or a piece of text for a message: on one line, escaped, cut if it is long."""
+    text = shown(text[: _LENGTH + 1])
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
+
+
+def out_of_range(value: float, least: float, most: float) -> str | None:
+    """What a message says of a number outside a range, bounds included; None if it is within."""
+    if value < least:
+        return f"it must be {least:,} or more"
+    return None if value <= most else f"it must be {most:,} or less"
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raises ConfigError, with the name, unless a number is within a range, bounds included."""
+    if reason := out_of_range(value, least, most):
+        raise ConfigError(f"{name} is {brief(value)}; {reason}")
+
+
+def install_advice(*extras: str) -> str:
+    """How to install an optional dependency, or one of several, from a checkout."""
+    return " or ".join(f'pip install -e ".[{extra}]"' for extra in extras) + " in a checkout"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A closing sentence for an error about ``word``: the nearest known one, or all of them.
+    """A closing sentence for an error about ``word``: the most similar known word, or all of them.
 
-    Where none is near, those that contain the word, if there are any.
+    If none is similar, those that contain the word, if there are any.
     """
     names = sorted(known)
     if near := nearest(word, names):
@@ -52,8 +89,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known one that is most like ``word``, or begins with it; empty where none is."""
+    """The known word that is most like ``word``, or begins with it; empty if there is none."""
     names = sorted(known)
+    word = word[: 2 * _LENGTH]
     alike = difflib.get_close_matches(word, names, n=1)
     longer = [name for name in names if len(word) > 1 and name.startswith(word)]
     return next(iter((*alike, *longer)), "")

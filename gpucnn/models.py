@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from gpucnn.errors import ConfigError
+from gpucnn.errors import ConfigError, check_range
 from gpucnn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -18,18 +18,32 @@ from gpucnn.layers import (
     Residual,
     decode_layer,
 )
+from gpucnn.layers.base import MOST_CHANNELS
 from gpucnn.registry import Registry
 
 Layers: TypeAlias = list[Layer]
+
+_MOST_LAYERS = 10_000
+_MOST_STAGES = 16
+"""So many halve a side of 65,536 pixels to one."""
+_MOST_CONVOLUTIONS = 100
 
 models: Registry[Layers] = Registry("model", decode=decode_layer)
 
 
 @models.register("sequential")
 def sequential(layers: list[Layer]) -> Layers:
-    """The layers given, one after another: ``[[model.layers]]`` in a config."""
+    """The layers given, one after another: ``[[model.layers]]`` in a config.
+
+    Args:
+        layers: in order, each a table with its ``type`` and that layer's options.
+
+    Raises:
+        ConfigError: there are none, or too many.
+    """
     if not layers:
         raise ConfigError("a model needs at least one layer")
+    check_range("the number of layers", len(layers), 1, _MOST_LAYERS)
     return layers
 
 
@@ -40,6 +54,12 @@ def lenet(
     """Two convolutions with pooling and two linear layers, after LeCun et al. (1998).
 
     Pooling comes before ReLU: the result is the same, on a quarter of the values.
+
+    Args:
+        filters: the output channels of the two convolutions.
+        kernel: the height and width of their filters.
+        hidden: the outputs of the first linear layer.
+        dropout: the probability with which its outputs are zeroed in training; 0 for no dropout.
     """
     return [
         Conv2d(filters[0], kernel),
@@ -58,8 +78,20 @@ def lenet(
 
 @models.register("vgg")
 def vgg(width: int = 32, stages: int = 3, convolutions: int = 2, dropout: float = 0.0) -> Layers:
-    """Stages of 3×3 convolutions, each stage twice as wide, then pooled (small VGG)."""
-    _at_least_one(width=width, stages=stages, convolutions=convolutions)
+    """Stages of 3×3 convolutions, each stage twice as wide, then pooled (small VGG).
+
+    Args:
+        width: output channels of the first stage.
+        stages: how many there are; each halves the image's height and width.
+        convolutions: how many each stage has.
+        dropout: the probability with which the last layer's inputs are zeroed in training.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+    check_range("width", width, 1, MOST_CHANNELS)
+    check_range("stages", stages, 1, _MOST_STAGES)
+    check_range("convolutions", convolutions, 1, _MOST_CONVOLUTIONS)
     layers: Layers = []
     for stage in range(stages):
         for _ in range(convolutions):
@@ -75,8 +107,16 @@ def vgg(width: int = 32, stages: int = 3, convolutions: int = 2, dropout: float 
 
 @models.register("resnet9")
 def resnet9(width: int = 64, dropout: float = 0.0) -> Layers:
-    """Nine layers with two residual blocks, after David Page's "How to train your ResNet"."""
-    _at_least_one(width=width)
+    """Nine layers with two residual blocks, after David Page's "How to train your ResNet".
+
+    Args:
+        width: output channels of the first layer; the last has eight times as many.
+        dropout: the probability with which the last layer's inputs are zeroed in training.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+    check_range("width", width, 1, MOST_CHANNELS)
     return [
         *_convolution(width),
         *_convolution(2 * width),
@@ -98,10 +138,17 @@ def resnet9(width: int = 64, dropout: float = 0.0) -> Layers:
 def resnet18(width: int = 64, small_images: bool = True, dropout: float = 0.0) -> Layers:
     """Eighteen layers in four stages of two residual blocks (He, Zhang, Ren, Sun 2016).
 
-    ``small_images`` begins with a 3×3 convolution as is usual for 32×32 images, else with a
-    strided 7×7 one and a pooling.
+    Args:
+        width: output channels of the first stage; each of the others has twice as many as the one
+            before.
+        small_images: begin with a 3×3 convolution, as is usual for 32×32 images; otherwise with a
+            7×7 convolution of stride 2 and a pooling.
+        dropout: the probability with which the last layer's inputs are zeroed in training.
+
+    Raises:
+        ConfigError: a number out of range.
     """
-    _at_least_one(width=width)
+    check_range("width", width, 1, MOST_CHANNELS)
     if small_images:
         layers = _convolution(width)
     else:
@@ -138,9 +185,3 @@ def _residual_block(filters: int, stride: int) -> Layers:
     ]
     projection = [Conv2d(filters, 1, stride=stride, bias=False), BatchNorm2d()]
     return [Residual(body, projection if stride > 1 else []), ReLU()]
-
-
-def _at_least_one(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; it must be 1 or more")

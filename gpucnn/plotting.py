@@ -1,19 +1,19 @@
-"""matplotlib, where it is installed."""
+"""matplotlib, if it is installed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, install_advice
 
 
 def import_pyplot() -> Any:
-    """``matplotlib.pyplot``, which draws to files alone; BackendError where it is not installed."""
+    """``matplotlib.pyplot``, which only draws to files; BackendError if it is not installed."""
     try:
         import matplotlib
     except ImportError:
         raise BackendError(
-            'matplotlib is not installed, so no plot can be drawn: pip install "gpucnn[plot]"'
+            f"matplotlib is not installed, so no plot can be drawn: {install_advice('plot')}"
         ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -1,4 +1,4 @@
-"""The processor: its name, and how much of it is ours."""
+"""The processor and the memory: what there is, and how much of it this process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import platform
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 
@@ -25,6 +26,16 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def total_memory() -> int:
+    """Bytes of memory that this process could have, if nothing else did: of machine and cgroup."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # not a number if there is no limit
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii")))
+    return min(limits)
 
 
 @contextmanager

@@ -12,23 +12,33 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gpucnn.errors import ConfigError, did_you_mean
+from gpucnn import docstrings
+from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a registered constructor, as ``gpucnn list`` shows it."""
+    """One option of a registered constructor, as ``gpucnn list`` shows it.
+
+    Attributes:
+        name, type: as in the constructor's signature.
+        default: None if there is none.
+        required: whether it has no default.
+        meaning: what the constructor's docstring says of it under "Args:".
+    """
 
     name: str
     type: str
     default: Any
     required: bool
+    meaning: str
 
 
 class Registry(Generic[T]):
@@ -68,25 +78,22 @@ class Registry(Generic[T]):
         """The constructor under ``name``; raises ConfigError where there is none."""
         if name not in self._constructors:
             known = did_you_mean(name, self._constructors)
-            raise ConfigError(f'there is no {self.kind} "{name}"; {known}')
+            if not known.startswith("known"):
+                known += f" known: {', '.join(self._constructors)}"
+            raise ConfigError(f'there is no {self.kind} "{shortened(name)}"; {known}')
         return self._constructors[name]
 
     def summary(self, name: str) -> str:
         """The first line of the docstring."""
-        return (inspect.getdoc(self.constructor(name)) or "").partition("\n")[0]
+        return docstrings.summary(self.constructor(name))
 
     def options(self, name: str) -> list[Option]:
         """The options of ``name``, in order."""
-        signature = inspect.signature(self.constructor(name))
-        return [
-            Option(
-                name=parameter.name,
-                type=str(parameter.annotation),
-                default=None if parameter.default is parameter.empty else parameter.default,
-                required=parameter.default is parameter.empty,
-            )
-            for parameter in signature.parameters.values()
-        ]
+        return list(_options(self.constructor(name)))
+
+    def annotations(self, name: str) -> Mapping[str, Any]:
+        """The types of the options of ``name``."""
+        return _annotations(self.constructor(name))
 
     def check(
         self, table: Mapping[str, Any], where: str, besides: Iterable[str] = ()
@@ -103,14 +110,14 @@ class Registry(Generic[T]):
             ConfigError: no name or an unknown one; a key unknown, missing or of a wrong type.
         """
         if not isinstance(table, Mapping):
-            raise ConfigError(f"a {self.kind} is a table with a {self.key}, not {table!r}")
+            raise ConfigError(f"a {self.kind} is a table with a {self.key}, not {brief(table)}")
         given = dict(table)
         name = given.pop(self.key, None)
         if not isinstance(name, str):
             raise ConfigError(f'{where}.{self.key}: say which {self.kind}, for example '
                               f'{self.key} = "{self.names()[0]}"')  # fmt: skip
         try:
-            constructor = self.constructor(name)
+            self.constructor(name)
         except ConfigError as error:
             raise ConfigError(f"{where}.{self.key}: {error}") from None
         options = {option.name: option for option in self.options(name)}
@@ -119,14 +126,15 @@ class Registry(Generic[T]):
                 possible = (*options, *besides)
                 known = did_you_mean(key, possible) if possible else "it has none"
                 raise ConfigError(
-                    f'{where}.{key}: the {self.kind} "{name}" has no such option; {known}'
+                    f'{where}.{shortened(key)}: the {self.kind} "{name}" has no such option; '
+                    f"{known}"
                 )
         for option in options.values():
             if option.required and option.name not in given:
                 raise ConfigError(
                     f'{where}.{option.name}: the {self.kind} "{name}" needs it ({option.type})'
                 )
-        hints = typing.get_type_hints(_signature_owner(constructor), include_extras=True)
+        hints = self.annotations(name)
         return {
             key: convert(given[key], hints[key], f"{where}.{key}", self._decode)
             if key in given
@@ -165,18 +173,37 @@ def convert(
     """A value of a config as the type that an annotation asks for.
 
     Raises:
-        ConfigError: it is of another type, or infinite or NaN; names ``where`` and the value.
+        ConfigError: it is of another type, infinite or NaN, or cannot be stored in JSON; names
+            ``where`` and the value.
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where} = {value!r}: it must be a finite number")
+    _refuse_what_json_lacks(value, where)
     try:
         return msgspec.convert(value, annotation, dec_hook=decode)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
-        given = "" if path or isinstance(value, (dict, list)) else f" = {value!r}"
+        given = "" if path or isinstance(value, (dict, list)) else f" = {brief(value)}"
         if reason.startswith("Invalid enum value"):
             reason = f"as text it may only be {' or '.join(_choices(annotation))}"
         raise ConfigError(f"{where}{path.rstrip('`')}{given}: {reason}") from None
+
+
+def _refuse_what_json_lacks(value: Any, where: str) -> None:
+    """Refuses integers that fit into no machine word, and text that UTF-8 cannot represent.
+
+    A run could not keep them in its config.json for every reader.
+    """
+    if isinstance(value, list):
+        for item in value:
+            _refuse_what_json_lacks(item, where)
+    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigError(
+            f"{where} = {brief(value)}: it is not text in UTF-8; for a folder with such a name, "
+            f"give a symbolic link to it"
+        )
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ConfigError(f"{where} = {brief(value)}: it must fit into 64 bits (2**64 - 1 at most)")
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -186,6 +213,23 @@ def _choices(annotation: Any) -> list[str]:
     return [text for part in typing.get_args(annotation) for text in _choices(part)]
 
 
-def _signature_owner(constructor: Callable[..., Any]) -> Any:
-    """What holds the annotations: ``__init__`` for a class, else the function itself."""
-    return constructor.__init__ if inspect.isclass(constructor) else constructor
+@cache
+def _options(constructor: Callable[..., Any]) -> tuple[Option, ...]:
+    meanings = docstrings.meanings(constructor)
+    return tuple(
+        Option(
+            name=parameter.name,
+            type=str(parameter.annotation),
+            default=None if parameter.default is parameter.empty else parameter.default,
+            required=parameter.default is parameter.empty,
+            meaning=meanings.get(parameter.name, ""),
+        )
+        for parameter in inspect.signature(constructor).parameters.values()
+    )
+
+
+@cache
+def _annotations(constructor: Callable[..., Any]) -> Mapping[str, Any]:
+    """The types in the signature of a function, or of the ``__init__`` of a class."""
+    owner: Any = constructor.__init__ if inspect.isclass(constructor) else constructor
+    return typing.get_type_hints(owner, include_extras=True)

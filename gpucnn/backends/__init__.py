@@ -22,12 +22,12 @@ def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = 
     """The backend of this name.
 
     Args:
-        name: one of NAMES; None for what GPUCNN_BACKEND says, or else "auto". "auto" takes CUDA
-            where a GPU answers and NumPy elsewhere, and says which on stderr. A GPU other than
-            the first stands behind a colon: "cuda:1"; ":1" is that GPU of the backend that None
-            stands for, and of "cuda" where that is "auto".
-        precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" alone.
-        quiet: whether to leave out on stderr which one "auto" takes.
+        name: one of NAMES; None for what GPUCNN_BACKEND says, or else "auto". "auto" chooses CUDA
+            if a GPU can be used and NumPy otherwise, and says on stderr which, and why not CUDA
+            if there is an NVIDIA driver. A GPU other than the first follows a colon: "cuda:1";
+            ":1" is that GPU of the backend that None stands for, and of "cuda" if that is "auto".
+        precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" only.
+        quiet: whether "auto" says nothing on stderr.
 
     Raises:
         BackendError: an unknown name, or a backend that cannot work here, and what is missing.
@@ -95,7 +95,11 @@ def _split(name: str) -> tuple[str, int | None]:
 
 
 def _first_that_works(quiet: bool) -> str:
-    name = "numpy" if why_unavailable("cuda") else "cuda"
+    why_not = why_unavailable("cuda")
+    name = "numpy" if why_not else "cuda"
     if not quiet:
-        print(f"backend: {name} (chosen automatically)", file=sys.stderr)
+        from gpucnn.backends.devices.cuda.availability import has_driver
+
+        reason = f"; not cuda, because {why_not}" if why_not and has_driver() else ""
+        print(f"backend: {name} (chosen automatically{reason})", file=sys.stderr)
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from gpucnn.backends.interface.activation import ActivationOperations
 from gpucnn.backends.interface.augmentation import AugmentationOperations
@@ -37,6 +38,9 @@ class Backend(
 
     runs_ahead = False
     """Whether the host goes on while the device works, so that reading an array costs a wait."""
+
+    kernels: Path | None = None
+    """A folder of the user's whose kernel files take the place of ours; None without one."""
 
     memory_bytes = 0
     """Bytes of the device's own memory; 0 where arrays are in the host's."""

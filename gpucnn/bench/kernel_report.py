@@ -31,8 +31,11 @@ def legend(measurements: Sequence[Measurement]) -> str:
     """What the columns mean."""
     text = (
         "spread: between the quartiles, over the median; ceiling: of the rate that the device "
-        "allows; *: the variant that is taken"
+        "allows"
     )
+    if any(one.is_cached for one in measurements):
+        text += "; c: of the rate that its caches allow, for they may hold the data"
+    text += "; *: the variant that is chosen"
     if any(one.torch for one in measurements):
         text += "; torch: in its faster layout; ratio: ours / torch"
     return text
@@ -57,10 +60,10 @@ def _row(one: Measurement) -> list[str]:
     row = [
         f"{one.problem.operation} {one.variant}{star}".rstrip(),
         duration(one.ours.median),
-        f"{(one.ours.high - one.ours.low) / one.ours.median:.0%}",
+        f"{one.ours.spread:.0%}",
         f"{one.flop_rate / unit:.3g}",
         f"{one.byte_rate / 1e9:.3g}",
-        f"{one.share:.0%}",
+        f"{one.share:.0%}{' c' if one.is_cached else ''}",
     ]
     if best is not None:
         row += [duration(best.median), _LAYOUTS[best.name], f"{one.ratio:.2f}"]

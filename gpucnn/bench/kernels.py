@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, cycle
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.variants import Variant
 from gpucnn.bench.ceilings import Ceilings
+from gpucnn.bench.device_clock import cuda_device
+from gpucnn.bench.load import Load, LoadMeter, why_mostly_busy
 from gpucnn.bench.measurement import Failure, Measurement
 from gpucnn.bench.problems import Problem
 from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
@@ -37,6 +40,8 @@ _TARGET = 1e-3
 """Seconds between two readings of the clock."""
 _MOST_RUNS = 200
 _FEWEST_REPETITIONS = 3
+_CACHED = 4
+"""Data up to so many times as large as a CPU's caches may be in them in part."""
 _LAUNCH_LIMIT = 10.0
 """Seconds that a launch may take, at least, on a device that can end one; and then the rest of its
 operation is left out."""
@@ -52,7 +57,8 @@ class KernelBenchmark:
     Args:
         backend: ours.
         clock: what measures.
-        ceilings: the device's.
+        ceilings: measures the device's; this is done before and after all problems, as a device may
+            be slower when it is warm. What an operation reaches raises them.
         torch: PyTorch on the same device; None to run alone.
         repetitions: that count, of each contestant.
         budget: seconds for all repetitions of a contestant; a slow one has fewer of them.
@@ -60,13 +66,15 @@ class KernelBenchmark:
 
     Attributes:
         failures: what could not be measured, in order.
+        ceilings: the device's, as far as they are known.
+        load: what else ran while problems were measured; None before that.
     """
 
     def __init__(
         self,
         backend: Backend,
         clock: Clock,
-        ceilings: Ceilings,
+        ceilings: Callable[[], Ceilings],
         torch: TorchDevice | None = None,
         repetitions: int = 20,
         budget: float = 0.5,
@@ -74,7 +82,9 @@ class KernelBenchmark:
     ) -> None:
         self.backend = backend
         self.clock = clock
-        self.ceilings = ceilings
+        self._measure_ceilings = ceilings
+        self.ceilings = ceilings()
+        self.load: Load | None = None
         self.torch = torch
         self.repetitions = repetitions
         self.budget = budget
@@ -140,17 +150,38 @@ class KernelBenchmark:
         with suppress(BackendError):  # of what does not compile, which its problem will find
             self.backend.compile_ahead(lambda planner: self._run_all(planner, problems, variants))
         measured: list[Measurement] = []
+        meter = LoadMeter()
         for problem in tqdm(problems, "measuring", leave=False, disable=None):
             spent = time.monotonic() - begin
             begun = measured or self.failures
             if begun and self.time_limit is not None and spent > self.time_limit:
                 break
             failed = len(self.failures)
-            measured += self.measure(problem, variants)
+            new = self.measure(problem, variants)
+            for one in new:
+                self.ceilings = one.within(self.ceilings)
+            measured = self._with_ceilings([*measured, *new])
+            self.load = meter.read()
             after_each(measured)
             if len(self.failures) > failed and not self._answers():
-                break
+                return measured
+        before, self.ceilings = self.ceilings, self.ceilings.at_least(self._measure_ceilings())
+        measured = self._with_ceilings(measured)
+        if self.ceilings != before:
+            after_each(measured)
         return measured
+
+    def _with_ceilings(self, measured: Sequence[Measurement]) -> list[Measurement]:
+        return [replace(one, ceilings=self.ceilings) for one in measured]
+
+    def why_busy(self, measurements: Sequence[Measurement]) -> str:
+        """Why the times mean little; empty if they do mean something."""
+        if self.load is None:
+            return ""
+        timings = [timing for one in measurements for timing in (one.ours, *one.torch)]
+        # A GPU's own times do not depend on what the host does besides.
+        load = self.load if cuda_device(self.backend) is None else Load(None, self.load.cores)
+        return why_mostly_busy(load, timings)
 
     def _answers(self) -> bool:
         """Whether the device goes on after a failure: a GPU does not."""
@@ -170,10 +201,13 @@ class KernelBenchmark:
             "environment": self._environment,
             "torch": None if self.torch is None else self.torch.version,
             "torch_device": None if self.torch is None else self.torch.name,
-            "ceilings": {
-                "gb_per_second": self.ceilings.bandwidth / 1e9,
-                "tflops": self.ceilings.arithmetic / 1e12,
-                "cores": self.ceilings.cores or None,
+            "ceilings": self.ceilings.as_json(),
+            "load": None
+            if self.load is None
+            else {
+                **self.load.as_json(),
+                "busy": bool(why := self.why_busy(measurements)),
+                "why": why,
             },
             "measurements": [measurement.as_json() for measurement in measurements],
             "failures": [failure.as_json() for failure in self.failures],
@@ -214,6 +248,7 @@ class KernelBenchmark:
                 timings[name],
                 torch,
                 self.ceilings,
+                self._is_cached(problem),
             )
             for name in ours
         ]
@@ -306,6 +341,13 @@ class KernelBenchmark:
         cache = self.backend.device.limits.cache_bytes
         wanted = math.ceil(_CACHES * cache / problem.traffic)
         return max(1, min(wanted, _MOST_SETS))
+
+    def _is_cached(self, problem: Problem) -> bool:
+        """Whether the caches may hold the data of all sets from one run to the next."""
+        if not self.ceilings.cached_bandwidth:
+            return False
+        factor = _CACHES if isinstance(self.backend, KernelBackend) else _CACHED
+        return self._sets(problem) * problem.traffic < factor * self.ceilings.cache_bytes
 
     def _time(self, contestants: dict[str, Run]) -> list[Timing]:
         once = {}

@@ -21,6 +21,7 @@ class Measurement:
         ours: our time.
         torch: PyTorch's, in each memory format that makes a difference; empty without PyTorch.
         ceilings: the device's.
+        is_cached: whether the caches hold the inputs and results from one run to the next.
     """
 
     problem: Problem
@@ -29,6 +30,7 @@ class Measurement:
     ours: Timing
     torch: tuple[Timing, ...]
     ceilings: Ceilings
+    is_cached: bool = False
 
     @property
     def flop_rate(self) -> float:
@@ -49,8 +51,18 @@ class Measurement:
     @property
     def share(self) -> float:
         """Of the rate that the ceilings allow: 1 is as fast as the device can be."""
-        least = self.ceilings.seconds(self.problem.flops, self.problem.traffic)
+        least = self.ceilings.seconds(self.problem.flops, self.problem.traffic, self.is_cached)
         return least / (self.ours.median / 1e3)
+
+    def within(self, ceilings: Ceilings) -> Ceilings:
+        """These ceilings, or higher ones if this or, on a CPU, PyTorch has reached more.
+
+        On a GPU cuDNN has algorithms that need fewer operations than are counted.
+        """
+        theirs = self.torch if ceilings.cores else ()
+        fastest = min(one.median for one in (self.ours, *theirs)) / 1e3
+        flops, traffic = self.problem.flops / fastest, self.problem.traffic / fastest
+        return ceilings.reached(flops, traffic, self.is_cached)
 
     @property
     def best_torch(self) -> Timing | None:
@@ -79,6 +91,7 @@ class Measurement:
             "gflops_a_core": None if a_core is None else a_core / 1e9,
             "gb_per_second": self.byte_rate / 1e9,
             "share_of_ceiling": self.share,
+            "cached": self.is_cached,
             "torch": {timing.name: asdict(timing) for timing in self.torch},
             "torch_best": None if best is None else best.name,
             "ratio": self.ratio,

@@ -1,7 +1,8 @@
-"""The roofline: what each operation reached, under what the device's ceilings allow."""
+"""The roofline: what each operation reached, and the most that the device's ceilings allow."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,12 @@ _FEW = 1e3
 """A range of numbers with few powers of ten."""
 _MARK = 5
 """Half the width of a mark, in pixels, with a margin."""
+_LARGE, _SMALL = 40, 12
+"""Areas of marks, in square points."""
+_TITLE = 110
+"""Characters of a line above the picture."""
+_SHARES = np.linspace(0.0, 1.0, 200)[:, None]
+"""Of a line's length, to find places along it."""
 _GAP = 10
 """Pixels from a point or a line to its label."""
 
@@ -34,10 +41,11 @@ def can_be_drawn(measurements: Sequence[Measurement]) -> bool:
 
 
 def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, title: str) -> None:
-    """Draws a point for each measurement, and a ring where PyTorch's best is.
+    """Draws a point for each measurement, and a ring for PyTorch's best.
 
-    A colour is a family of operations. An operation's name stands at the fastest of its points
-    that has room for it.
+    A colour is a family of operations. An operation's name is written next to the fastest of its
+    points that has room for it. Small marks are operations whose data the caches may hold; for
+    them the dashed roof is the limit, for the others the solid one.
 
     Args:
         measurements: of the backend's chosen variants, of operations that compute, at least one;
@@ -54,7 +62,7 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
     figure, axes = pyplot.subplots(figsize=(12, 7), dpi=120, layout="constrained")
     axes.set(xscale="log", yscale="log")
     axes.set(xlabel="arithmetic intensity, FLOP/byte", ylabel=f"rate, {ceilings.unit[0]}")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(textwrap.fill(title, _TITLE), fontsize=10)
     axes.grid(which="major", alpha=0.25)
     for family in _FAMILIES:
         members = [one for one in chosen if _family(one) == family]
@@ -62,6 +70,8 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
             _draw_points(axes, family, members)
     if any(one.torch for one in chosen):
         axes.scatter([], [], facecolors="none", edgecolors="0.3", label="PyTorch's best")
+    if any(one.is_cached for one in chosen):
+        axes.scatter([], [], s=_SMALL, color="0.3", linewidths=0, label="small: cached data")
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
     corners = _draw_roof(axes, chosen, ceilings)
     figure.draw_without_rendering()  # places are known from now on
@@ -108,31 +118,51 @@ def _torch_rate(one: Measurement) -> float | None:
 def _draw_points(axes: Any, family: str, measurements: Sequence[Measurement]) -> None:
     """Ours filled, PyTorch's hollow, and a line between the two of one problem."""
     x, y = zip(*map(_point, measurements), strict=True)
+    sizes = [_SMALL if one.is_cached else _LARGE for one in measurements]
     colour, marker = _colour(family), _MARKERS[_FAMILIES.index(family)]
-    axes.scatter(x, y, s=40, label=family, zorder=3, linewidths=0, color=colour, marker=marker)
-    pairs = [(*_point(one), rate) for one in measurements if (rate := _torch_rate(one))]
+    axes.scatter(x, y, s=sizes, zorder=3, linewidths=0, color=colour, marker=marker)
+    axes.scatter([], [], s=_LARGE, label=family, linewidths=0, color=colour, marker=marker)
+    pairs = [(*_point(one), rate, size) for one, size in zip(measurements, sizes, strict=True)
+             if (rate := _torch_rate(one))]  # fmt: skip
     if pairs:
-        x, ours, theirs = zip(*pairs, strict=True)
+        x, ours, theirs, areas = zip(*pairs, strict=True)
         axes.vlines(x, ours, theirs, color=colour, linewidth=0.6, alpha=0.6)
         axes.scatter(
-            x, theirs, s=32, facecolors="none", edgecolors=[colour], marker=marker,
-            linewidths=0.9, zorder=2,
+            x, theirs, s=0.8 * np.array(areas), facecolors="none", edgecolors=[colour],
+            marker=marker, linewidths=0.9, zorder=2,
         )  # fmt: skip
 
 
 def _draw_roof(
     axes: Any, measurements: Sequence[Measurement], ceilings: Ceilings
 ) -> Sequence[tuple[float, float]]:
-    """Draws both ceilings; returns the three corners, the ridge in the middle."""
+    """Draws the ceilings; returns the three corners of the solid roof, the ridge in the middle."""
     intensities = [_point(one)[0] for one in measurements]
     ridge, size = ceilings.arithmetic / ceilings.bandwidth, ceilings.unit[1]
     left, right = min([*intensities, ridge]) / 2, max([*intensities, ridge]) * 4
     top = ceilings.arithmetic / size
     corners = (left, left * ceilings.bandwidth / size), (ridge, top), (right, top)
     axes.plot(*zip(*corners, strict=True), color="black", linewidth=1.5, zorder=2)
+    for start, end in _cached_slope(ceilings, corners):
+        roof = start, end, corners[1]
+        axes.plot(*zip(*roof, strict=True), "--", color="black", linewidth=1.0, zorder=2)
     axes.margins(x=0.01, y=0.08)
     _label_ticks(axes)
     return corners
+
+
+def _cached_slope(
+    ceilings: Ceilings, corners: Sequence[tuple[float, float]]
+) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Both ends of the caches' slope, from the left to the solid roof; none without one."""
+    size, (left, _) = ceilings.unit[1], corners[0]
+    if ceilings.cached_bandwidth <= ceilings.bandwidth:
+        return []
+    ridge = ceilings.arithmetic / ceilings.cached_bandwidth
+    if left >= ridge:
+        return []
+    start = (left, left * ceilings.cached_bandwidth / size)
+    return [(start, (ridge, ceilings.arithmetic / size))]
 
 
 def _label_ticks(axes: Any) -> None:
@@ -206,22 +236,29 @@ class _Labels:
 def _label_roof(
     labels: _Labels, corners: Sequence[tuple[float, float]], ceilings: Ceilings
 ) -> None:
-    """Writes both ceilings above the roof, the memory's along the slope."""
+    """Writes the ceilings above the roof, those of memory and caches along their slopes."""
     unit, size = ceilings.unit
-    start, ridge, end = labels.pixels(corners)
-    share = np.linspace(0.0, 1.0, 200)[:, None]
-    slope, flat = start + share * (ridge - start), ridge + share * (end - ridge)
-    x, y = (ridge - start) / np.hypot(*(ridge - start))
-    labels.write(
-        f"memory, {ceilings.bandwidth / 1e9:.4g} GB/s",
-        np.roll(slope, 100, axis=0) + _GAP * np.array([-y, x]), [(0, 0)],
-        must=True, fontsize=9, rotation=np.degrees(np.arctan2(y, x)),
-    )  # fmt: skip
+    _, ridge, end = labels.pixels(corners)
+    flat = ridge + _SHARES * (end - ridge)
+    _label_slope(labels, f"memory, {ceilings.bandwidth / 1e9:.4g} GB/s", corners[:2])
+    for ends in _cached_slope(ceilings, corners):
+        _label_slope(labels, f"caches, {ceilings.cached_bandwidth / 1e9:.4g} GB/s", ends)
     labels.write(
         f"arithmetic, {ceilings.arithmetic / size:.3g} {unit}",
         flat[::-1] + _GAP * np.array([0, 1]), [(0, 0)], must=True, fontsize=9,
     )  # fmt: skip
-    labels.keep_free(np.concatenate([slope, flat]))
+    labels.keep_free(flat)
+
+
+def _label_slope(labels: _Labels, text: str, ends: Sequence[tuple[float, float]]) -> None:
+    start, end = labels.pixels(ends)
+    slope = start + _SHARES * (end - start)
+    x, y = (end - start) / np.hypot(*(end - start))
+    labels.write(
+        text, np.roll(slope, len(slope) // 2, axis=0) + _GAP * np.array([-y, x]), [(0, 0)],
+        must=True, fontsize=9, rotation=np.degrees(np.arctan2(y, x)),
+    )  # fmt: skip
+    labels.keep_free(slope)
 
 
 def _label_points(labels: _Labels, measurements: Sequence[Measurement]) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 from gpucnn import random
 from gpucnn.backends.base import Backend
 from gpucnn.bench.device_clock import cuda_device, host_clock
+from gpucnn.bench.load import Load, LoadMeter, why_busy
 from gpucnn.bench.timing import Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
 from gpucnn.bench.torch_peer import to_torch, torch_loss, torch_optimizer
-from gpucnn.config import Config, Training
+from gpucnn.config import Config
+from gpucnn.config_tables import Training
 from gpucnn.layers import Network
 from gpucnn.processor import available_cores
 from gpucnn.random import Stream
@@ -34,6 +36,12 @@ class Comparison:
     threads: int
     batch_size: int
     repetitions: int
+    load: Load
+
+    @property
+    def why_busy(self) -> str:
+        """Why the times and ratios mean little; empty if they do mean something."""
+        return why_busy(self.load, (self.ours, *self.torch))
 
     def ratio(self, other: Timing) -> float:
         """Our median over another."""
@@ -47,6 +55,7 @@ class Comparison:
             "batch_size": self.batch_size,
             "repetitions": self.repetitions,
             "ours": asdict(self.ours),
+            "load": {**self.load.as_json(), "busy": bool(self.why_busy), "why": self.why_busy},
         }
         if self.torch:
             answer |= {
@@ -95,6 +104,7 @@ def compare_steps(
             steps[memory_format] = _torch_step(
                 config, image_shape, classes, backend, torch, memory_format
             )
+    meter = LoadMeter()
     in_a_row = 1 if cuda_device(backend) is None else _STEPS_ON_A_GPU
     timings = time_in_turns(
         steps, host_clock(backend), repetitions, times=dict.fromkeys(steps, in_a_row)
@@ -107,6 +117,7 @@ def compare_steps(
         available_cores(),
         config.training.batch_size,
         repetitions,
+        meter.read(),
     )
 
 

@@ -20,18 +20,28 @@ class Timing:
     Attributes:
         name: whose.
         median, low, high: of all repetitions; low and high are the quartiles.
+        drift: by how much the median of the second half of the repetitions exceeds that of the
+            first half, as a share of it.
     """
 
     name: str
     median: float
     low: float
     high: float
+    drift: float = 0.0
+
+    @property
+    def spread(self) -> float:
+        """The distance of the quartiles, as a share of the median."""
+        return (self.high - self.low) / self.median if self.median > 0 else 0.0
 
     @classmethod
     def of(cls, name: str, seconds: list[float]) -> Timing:
-        """From the seconds of two repetitions or more."""
+        """From the seconds of two repetitions or more, in order."""
         low, median, high = (1e3 * value for value in statistics.quantiles(seconds, n=4))
-        return cls(name, median, low, high)
+        half = len(seconds) // 2
+        before, after = statistics.median(seconds[:half]), statistics.median(seconds[half:])
+        return cls(name, median, low, high, after / before - 1 if before > 0 else 0.0)
 
 
 class Clock(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,11 @@ class TorchDevice:
         return tensor.permute(0, 3, 1, 2).contiguous(
             memory_format=self.memory_format(memory_format)
         )
+
+    def product(self, n: int) -> Callable[[], object]:
+        """Multiplies two matrices of (n, n)."""
+        x, w = (self.torch.rand(n, n, device=self.name) for _ in range(2))
+        return lambda: self.torch.matmul(x, w)
 
     def array(self, tensor: Any) -> NDArray[Any]:
         """A tensor as a host array; (N, C, H, W) becomes (N, H, W, C)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.errors import BackendError, ConfigError
+from gpucnn.errors import BackendError, ConfigError, install_advice
 from gpucnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -37,8 +37,8 @@ def import_torch() -> Any:
         import torch
     except ImportError:
         raise BackendError(
-            "PyTorch is not installed, so there is nothing to compare with: pip install "
-            '"gpucnn[peers]"'
+            "PyTorch is not installed, so there is nothing to compare with: "
+            + install_advice("peers")
         ) from None
     return torch
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from gpucnn.backends.base import Backend
+from gpucnn.bench.load import Load, LoadMeter
 from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.bench.torch_training import TorchTraining
 from gpucnn.config import Config
@@ -23,11 +25,17 @@ class TrainingResult:
         accuracy: on the test split, after the last epoch.
         seconds: of all epochs, each with an evaluation, and of one more on the test split at the
             end. Reading the data set, compilation and first steps are not in it.
+        load: what else ran meanwhile.
     """
 
     name: str
     accuracy: float
     seconds: float
+    load: Load
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {**asdict(self), "load": self.load.as_json()}
 
 
 def compare_training(
@@ -62,8 +70,7 @@ def _ours(config: Config, backend: Backend, data: DatasetPair) -> TrainingResult
     warm_up.evaluate()
     trainer = Trainer(config, backend, data=data)
     trainer.prepare()
-    accuracy, seconds = _timed(lambda: trainer.fit().accuracy, backend.synchronise)
-    return TrainingResult("gpucnn", accuracy, seconds)
+    return _timed("gpucnn", lambda: trainer.fit().accuracy, backend.synchronise)
 
 
 def _theirs(
@@ -74,8 +81,7 @@ def _theirs(
         warm_up.train_step(next(warm_up.loader.batches(0, number)), 0)
     warm_up.evaluate()
     training = TorchTraining(config, data, backend, torch)
-    accuracy, seconds = _timed(training.fit, backend.synchronise)
-    return TrainingResult("torch", accuracy, seconds)
+    return _timed("torch", training.fit, backend.synchronise)
 
 
 def _each_size(loader: BatchLoader) -> tuple[int, ...]:
@@ -83,9 +89,9 @@ def _each_size(loader: BatchLoader) -> tuple[int, ...]:
     return 0, len(loader) - 1
 
 
-def _timed(run: Callable[[], float], synchronise: Callable[[], None]) -> tuple[float, float]:
+def _timed(name: str, run: Callable[[], float], synchronise: Callable[[], None]) -> TrainingResult:
     synchronise()
-    start = time.perf_counter()
-    answer = run()
+    meter, start = LoadMeter(), time.perf_counter()
+    accuracy = run()
     synchronise()
-    return answer, time.perf_counter() - start
+    return TrainingResult(name, accuracy, time.perf_counter() - start, meter.read())

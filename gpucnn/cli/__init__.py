@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import os
 import sys
 import traceback
@@ -9,9 +11,12 @@ from typing import NoReturn
 
 import click
 
+from gpucnn.cli.hints import INSTEAD, explain_option
 from gpucnn.cli.lazy_group import LazyGroup
-from gpucnn.errors import GpucnnError
-from gpucnn.training.signals import Interrupted
+from gpucnn.cli.streams import give_up_stdout, prepare_streams, printable
+from gpucnn.errors import GpucnnError, NonFiniteError
+from gpucnn.text import shown
+from gpucnn.training.signals import Interrupted, exit_on_next_signal, ignore_signals
 
 _COMMANDS = (
     "train",
@@ -28,7 +33,10 @@ _COMMANDS = (
 
 
 @click.command(
-    cls=LazyGroup, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    modules=_COMMANDS,
+    instead=INSTEAD,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="gpucnn")
 def cli() -> None:
@@ -39,40 +47,48 @@ def cli() -> None:
       gpucnn train configs/digits.toml
       gpucnn evaluate runs/digits-1
 
-    A user's mistake ends with one message and status 2; --debug, given to any command, shows the
-    traceback too.
+    A user's mistake ends with one message and status 2, a training that diverges with status 1;
+    --debug, given to any command, shows the traceback too.
     """
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0, 1 if a check failed, 2 for a mistake, 130, 141, 143."""
-    _open_closed_streams()
+    """Runs the command line and exits.
+
+    The status is 0, 1 if a check or a training failed, 2 for a user's mistake, 128 + its number
+    after a signal, and 141 if the reader of a pipe has gone.
+    """
+    atexit.register(ignore_signals)  # first, so that it comes last
+    prepare_streams()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         status = _run(arguments)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         status = error.exit_code
     except KeyboardInterrupt as stop:
-        click.echo("\nstopped", err=True)  # on a line of its own, behind the terminal's ^C
+        exit_on_next_signal()
+        # If there is nothing more to say, on its own line, after the terminal's ^C.
+        click.echo(printable(_explain(stop)) if _notes(stop) else "\nstopped", err=True)
         status = stop.status if isinstance(stop, Interrupted) else 130
-    except BrokenPipeError:  # the reader of a pipe has left: nothing more to say to it
-        _give_up_stdout()
+    except BrokenPipeError:  # the reader of a pipe has gone: there is no one left to tell
+        give_up_stdout()
         status = 141
     except (GpucnnError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {_explain(error)}", err=True)
+        click.echo(f"error: {printable(_explain(error))}", err=True)
         if isinstance(error, OSError):
-            _give_up_stdout()
-        status = 2
+            give_up_stdout()
+        status = 1 if isinstance(error, NonFiniteError) else 2
+    exit_on_next_signal()
     sys.exit(status)
 
 
 def _run(arguments: list[str]) -> int:
-    """As click's own ``main``, which takes a pipe without a reader for a failure, status 1."""
+    """Does what click's own ``main`` does, which takes a pipe without a reader for a failure."""
     if "_GPUCNN_COMPLETE" in os.environ:  # a shell asks what may follow
         cli.main(arguments, prog_name="gpucnn")
     try:
@@ -80,30 +96,29 @@ def _run(arguments: list[str]) -> int:
             return cli.invoke(context) or 0
     except click.exceptions.Exit as end:  # after --help
         return end.exit_code
+    except click.NoSuchOption as error:
+        raise explain_option(error, arguments) from None
 
 
-def _open_closed_streams() -> None:
-    """Gives a stream that was closed by the caller (``>&-``) a place where all goes nowhere.
-
-    Else Python has None for it, and the next file that is opened gets its number, and its text.
-    """
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
+def _show_usage(error: click.ClickException) -> None:
+    """Shows what click says of a mistake; it quotes arguments, which may hold anything."""
+    text = io.StringIO()
+    error.show(text)
+    click.echo(printable(text.getvalue()), err=True, nl=False)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        return f"there is not enough memory ({error}); make the model or the batch smaller"
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    return str(error)
+        details = f" ({error})" if str(error) else ""
+        text = f"there is not enough memory{details}; make the model or the batch smaller"
+    elif isinstance(error, OSError):
+        place = f"{shown(os.fsdecode(error.filename))}: " if error.filename else ""
+        text = f"{place}{error.strerror or error}"
+    else:
+        text = str(error)
+    return "; ".join([text, *_notes(error)])
 
 
-def _give_up_stdout() -> None:
-    """Lets what cannot be written go nowhere, or Python would try again at its exit and fail."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way, such as how to continue."""
+    return list(getattr(error, "__notes__", ()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import kernels_option, tell_operations, use_kernels
 from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
 from gpucnn.files import write_atomically
+from gpucnn.json_text import json_text
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
               help="Write everything that was measured, anew after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
-              help="Draw the roofline; needs the extra gpucnn[plot].")  # fmt: skip
+              help="Draw the roofline; needs the extra [plot].")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")
 @backend_option
 def command(
@@ -60,10 +60,10 @@ def command(
 ) -> int:
     """Time single operations, in every variant of the kernels, against PyTorch's.
 
-    Each time stands beside the least that the device could take: the bandwidth of its memory and
-    the rate of its arithmetic are measured in the same run. On a GPU, times are the GPU's own,
-    between CUDA events, with inputs that its cache does not hold. What fails is told, and ends
-    with status 1.
+    Each time is compared with the least that the device could take: the bandwidth of its memory
+    and of its caches and the rate of its arithmetic are measured in the same run, before and after
+    the operations. On a GPU, times are the GPU's own, between CUDA events, with inputs that its
+    cache does not hold. If something fails it is reported, and the exit status is 1.
 
     \b
     Example:
@@ -115,6 +115,7 @@ def _report(
 ) -> None:
     """The table, what failed, and the plot where one is wanted."""
     from gpucnn.bench.kernel_report import footer, legend, table_of
+    from gpucnn.bench.load import warning
     from gpucnn.bench.roofline import can_be_drawn, draw
 
     failures = benchmark.failures
@@ -122,6 +123,8 @@ def _report(
         header, rows = table_of(measurements, failures)
         click.echo(table(header, sections(rows)))
         click.echo(f"\n{wrapped(legend(measurements))}\n{wrapped(footer(benchmark))}")
+    if why := benchmark.why_busy(measurements):
+        click.echo(warning(why), err=True)
     show_complaints((str(failure), failure.message) for failure in failures)
     met = [*(one.problem for one in measurements), *(one.problem for one in failures)]
     left = problems - len({id(problem) for problem in met})
@@ -137,7 +140,7 @@ def _report(
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """The whole file or the one before it, even where this process is killed meanwhile."""
-    text = (json.dumps(content, indent=1) + "\n").encode()
+    text = (json_text(content, indent=1) + "\n").encode()
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout
             path.write_bytes(text)
@@ -203,6 +206,13 @@ def _benchmark(
     if with_torch is None:
         with_torch = is_installed()
     clock = device_clock(backend)
-    ceilings = measure_ceilings(backend, clock)
     torch = TorchDevice(backend) if with_torch else None
-    return KernelBenchmark(backend, clock, ceilings, torch, repetitions, time_limit=time_limit)
+    products = [torch.product] if torch else []
+    return KernelBenchmark(
+        backend,
+        clock,
+        lambda: measure_ceilings(backend, clock, products),
+        torch,
+        repetitions,
+        time_limit=time_limit,
+    )

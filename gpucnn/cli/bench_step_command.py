@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option, table
+from gpucnn.cli.output import UserPath, backend_option, json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=UserPath())
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
 @click.option("--repetitions", default=30, show_default=True, type=click.IntRange(min=2),
               help="Steps that are timed, of each.")  # fmt: skip
@@ -44,7 +44,8 @@ def command(
 
     With --against torch the same network is trained by PyTorch in the same run, in turns, on the
     same GPU or as many threads, in both of its memory formats: contiguous (its default) and
-    channels_last.
+    channels_last. Times and ratios mean little on a busy machine: a warning says so, and a question
+    mark follows each ratio.
 
     \b
     Example:
@@ -53,6 +54,7 @@ def command(
           --set training.batch_size=64 --input 32x32x3 --classes 10 --against torch --json
     """
     from gpucnn.backends import get_backend
+    from gpucnn.bench.load import warning
     from gpucnn.bench.step import compare_steps
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
@@ -65,6 +67,8 @@ def command(
         use_kernels(ours, folder)
         check_training(ours, folder, loaded, shape, count)
     result = compare_steps(loaded, shape, count, ours, against == "torch", repetitions)
+    if result.why_busy:
+        click.echo(warning(result.why_busy), err=True)
     if as_json:
         print_json({"environment": describe(ours), **result.as_json()})
         return
@@ -82,8 +86,9 @@ def _table(result: Comparison) -> str:
     if not result.torch:
         return table(header, [["gpucnn", *_milliseconds(result.ours)]])
     rows = [["gpucnn", *_milliseconds(result.ours), ""]]
+    doubt = "?" if result.why_busy else ""
     rows += [
-        [f"torch, {timing.name}", *_milliseconds(timing), f"{result.ratio(timing):.2f}"]
+        [f"torch, {timing.name}", *_milliseconds(timing), f"{result.ratio(timing):.2f}{doubt}"]
         for timing in result.torch
     ]
     return table([*header, "gpucnn / torch"], rows)

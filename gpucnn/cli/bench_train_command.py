@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, set_option
+from gpucnn.cli.output import UserPath, backend_option, set_option
+from gpucnn.json_text import json_text
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=UserPath())
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
 @click.option("--json", "as_json", is_flag=True,
               help="Print a line of JSON for each run, and nothing else.")  # fmt: skip
@@ -36,6 +35,7 @@ def command(
       gpucnn bench train configs/digits.toml --against torch
     """
     from gpucnn.backends import get_backend
+    from gpucnn.bench.load import warning
     from gpucnn.bench.training import compare_training
     from gpucnn.config import load_config
     from gpucnn.environment import describe
@@ -47,6 +47,8 @@ def command(
         click.echo(f"{epochs} epoch{'s' if epochs > 1 else '':<2} test accuracy   seconds")
     for one in compare_training(loaded, ours, against == "torch"):
         if as_json:
-            click.echo(json.dumps({**about, **asdict(one)}))
+            click.echo(json_text({**about, **one.as_json()}))
         else:
             click.echo(f"{one.name:<10}{one.accuracy:>13.2%}{one.seconds:>10.2f}")
+        if why := one.load.why_busy:
+            click.echo(warning(f"{one.name}: {why}"), err=True)

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option
+from gpucnn.cli.output import (
+    UserPath,
+    backend_option,
+    json_option,
+    print_json,
+    set_option,
+    step_option,
+)
 from gpucnn.cli.result_tables import class_table, confusion_table
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=UserPath())
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train"]),
@@ -20,25 +27,32 @@ from gpucnn.cli.result_tables import class_table, confusion_table
     show_default=True,
     help="Which part of the data.",
 )
+@step_option
 @set_option
 @json_option
 @backend_option
 def command(
-    run: Path, split: str, overrides: tuple[str, ...], as_json: bool, backend: str | None
+    run: Path,
+    split: str,
+    step: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    backend: str | None,
 ) -> None:
-    """Evaluate the model of RUN, a run folder (its best checkpoint) or one checkpoint file.
+    """Evaluate the model of RUN, which is a run folder or one checkpoint file.
 
-    Its classes and the normalisation of images are those that it was trained with, also on other
-    data (--set data.root=FOLDER), which must have the same classes.
+    Images are normalised as in training, also those of other data (--set data.root=FOLDER), which
+    must have the same classes.
 
     \b
     Example:
       gpucnn evaluate runs/digits-1
+      gpucnn evaluate runs/mnist-1 --step 469
       gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
     """
     from gpucnn.inference import TrainedModel, open_checkpoint
 
-    opened = open_checkpoint(run, overrides)
+    opened = open_checkpoint(run, overrides, step)
     model = TrainedModel(opened, backend)
     result = model.evaluate(opened.config.load_split(split))
     if as_json:

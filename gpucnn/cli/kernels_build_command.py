@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import kernels_option
-from gpucnn.cli.output import json_option, print_json, table, wrapped
+from gpucnn.cli.output import UserPath, json_option, print_json, table, wrapped
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.devices.source import Constant
@@ -52,7 +53,7 @@ _DEFINITION = re.compile(r"([A-Za-z_]\w*)=(-?\d{1,18}|true|false)", re.ASCII)
     "--config",
     "configs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="CONFIG",
     help="Also what the training of this config launches. May be repeated.",
 )
@@ -79,7 +80,7 @@ def command(
     """Compile all kernels, or those of FILES, in all variants, and tell what they take.
 
     Every variant and every tile, at shapes that tell; --config and --bench add those of networks
-    and of benchmarks. Needs the extra gpucnn[cuda12] or gpucnn[cuda13], but neither a GPU nor a
+    and of benchmarks. Needs the extra [cuda12] or [cuda13], but neither a GPU nor a
     driver. Ends with status 1 if a kernel does not compile, or spills registers to memory, or if a
     file lacks a kernel that is launched from it.
 
@@ -90,9 +91,8 @@ def command(
       gpucnn kernels build --arch sm_90a --config configs/cifar10_resnet9.toml
           --input 32x32x3 --classes 10
     """
-    from tqdm import tqdm
-
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
+    from gpucnn.backends.devices.progress import progress
     from gpucnn.backends.devices.source import KERNELS
     from gpucnn.kernelbuild.build import build_all, plan
     from gpucnn.kernelbuild.remarks import by_file
@@ -104,15 +104,8 @@ def command(
     if instructions:
         _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
-    built = list(
-        tqdm(
-            build_all(sources, chosen, instructions),
-            "compiling",
-            len(chosen) * len(sources),
-            leave=False,
-            disable=None,
-        )
-    )
+    with progress("compiling", len(chosen) * len(sources)) as advance:
+        built = build_all(sources, chosen, instructions, lambda: advance(1))
     seconds = time.perf_counter() - begin
     failures = [*misfits, *(failure for one in built for failure in one.failures)]
     kernels = [kernel for one in built for kernel in one.kernels]
@@ -199,7 +192,9 @@ def _chosen(planned: Plan, files: tuple[str, ...]) -> Plan:
     known = {source.file for source in planned.sources}
     for file in files:
         if file not in known:
-            raise BackendError(f"there is no kernel file {file}; {did_you_mean(file, known)}")
+            raise BackendError(
+                f"there is no kernel file {shown(file)}; {did_you_mean(file, known)}"
+            )
     return planned.of_files(files or known)
 
 
@@ -222,7 +217,7 @@ def _show_remarks(heading: str, remarks: Mapping[str, Sequence[Remark]]) -> None
     """Each once, below its file, and whose it is where that is not plain."""
     for file, each in remarks.items():
         all_of_them = tuple(dict.fromkeys(name for one in each for name in one.architectures))
-        click.echo(f"{file} {heading} for {', '.join(all_of_them)}:")
+        click.echo(f"{shown(file)} {heading} for {', '.join(all_of_them)}:")
         for remark in each[:_MOST_REMARKS]:
             click.echo(textwrap.indent(remark.text, "  "))
             if remark.sources[0].constants or remark.architectures != all_of_them:
@@ -250,8 +245,8 @@ def _show(kernels: list[KernelReport], architectures: list[str]) -> None:
         header = ["kernel", "variants", "registers", "shared", "stack", "spills"]
         rows: list[Sequence[object] | str] = []
         for (file, name), variants in groups.items():
-            if file not in rows:
-                rows.append(file)
+            if shown(file) not in rows:
+                rows.append(shown(file))
             rows.append([f"  {name}", *_most(variants)])
             if counts := [k.instructions for k in variants if k.instructions is not None]:
                 rows.append(_instructions(counts))

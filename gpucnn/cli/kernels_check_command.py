@@ -11,6 +11,7 @@ from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
 from gpucnn.cli.output import device_option, json_option, print_json, table
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.kernelcheck.check import Checker, Finding
@@ -52,7 +53,8 @@ def command(
     """Check every kernel, in all variants, against NumPy in float64.
 
     Needs no GPU: kernels run under the emulator. An error of 1 is as large as the roundings of a
-    right kernel can add up to. Ends with status 1 if a kernel is wrong.
+    right kernel can add up to; "wrong" in its place is what no rounding explains, such as NaN, or
+    an index that must be exact. Ends with status 1 if a kernel is wrong.
 
     \b
     Example:
@@ -101,8 +103,7 @@ def _check(
     named: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
 ) -> tuple[list[Finding], int]:
     """What was found, and how many problems there were."""
-    from tqdm import tqdm
-
+    from gpucnn.backends.devices.progress import progress
     from gpucnn.kernelcheck.check import Checker
     from gpucnn.kernelcheck.choice import choose
 
@@ -116,11 +117,9 @@ def _check(
         operations = operations or _unnamed(checker)
         problems = [p for name in operations for p in choose(checker, name, count, _FULL)]
         drawn += len(problems)
-        progress = tqdm(total=len(problems), desc=f"{mode}: compiling", leave=False, disable=None)
-        with progress:
+        with progress(mode, len(problems)) as advance:
             for finding in checker.check_all(problems):
-                progress.set_description(mode)
-                progress.update()
+                advance(1)
                 findings.append(finding)
     return findings, drawn
 
@@ -137,7 +136,7 @@ def _unnamed(checker: Checker) -> list[str]:
             for file, _ in checker.own_kernels(problem):
                 launched.setdefault(name, set()).add(file)
     if not launched:
-        raise BackendError(f"no operation launches a file of {checker.kernels}")
+        raise BackendError(f"no operation launches a file of {shown(checker.kernels)}")
     tell_operations("checking", set().union(*launched.values()), launched)
     return list(launched)
 
@@ -160,13 +159,17 @@ def _row(group: list[Finding]) -> list[object]:
         first.mode,
         len(group),
         wrong or "",
-        f"{max(finding.worst for finding in group):.2f}",
+        _error(max(finding.worst for finding in group)),
         f"{sum(finding.seconds for finding in group):.2f}",
     ]
 
 
+def _error(worst: float) -> str:
+    return f"{worst:.2f}" if worst < float("inf") else "wrong"
+
+
 def _as_json(group: list[Finding]) -> dict[str, Any]:
-    """What JSON has no numbers for, an error without bound, is null."""
+    """An infinite error, for which JSON has no number, is null."""
     first = group[0]
     worst = max(finding.worst for finding in group)
     return {

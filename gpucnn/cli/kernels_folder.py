@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gpucnn.cli.output import wrapped
+from gpucnn.cli.output import UserPath, wrapped
 from gpucnn.errors import BackendError
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
@@ -30,7 +31,7 @@ def kernels_option(
     return click.option(
         "--kernels",
         "folder",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        type=UserPath(exists=True, file_okay=False),
         metavar="DIR",
         help=text,
     )
@@ -45,7 +46,8 @@ def check_folder(folder: Path) -> None:
     from gpucnn.backends.devices.source import check_own_kernels
 
     if unused := check_own_kernels(folder):
-        click.echo(f"not used, for no file of ours has the name: {', '.join(unused)}", err=True)
+        names = ", ".join(map(shown, unused))
+        click.echo(f"not used, for no file of ours has the name: {names}", err=True)
 
 
 def use_kernels(backend: Backend, folder: Path) -> None:

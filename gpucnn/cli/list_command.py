@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpucnn.cli.output import json_option, print_json, wrapped
-from gpucnn.errors import did_you_mean
+from gpucnn.errors import did_you_mean, shortened
 
 if TYPE_CHECKING:
     from gpucnn.registry import Registry
@@ -35,7 +35,8 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]
         """The same."""
         kind = str(value)
         if kind not in _KINDS:
-            self.fail(f'there is no "{kind}" to list; {did_you_mean(kind, _KINDS)}', param, ctx)
+            hint = did_you_mean(kind, _KINDS)
+            self.fail(f'there is no "{shortened(kind)}" to list; {hint}', param, ctx)
         return kind
 
 
@@ -43,10 +44,10 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]
 @click.argument("kinds", nargs=-1, type=_Kind(), metavar="[KIND]...")
 @json_option
 def command(kinds: tuple[str, ...], as_json: bool) -> None:
-    """List what a config can have: its tables and their keys, and what it can name, with options.
+    """List what a config can have: its tables and keys, and what it can name, with all options.
 
     KIND is tables, models, layers, losses, optimizers, schedules, datasets or initialisers;
-    without one, everything is listed. A key whose default is None is one left out.
+    without one, everything is listed. A key whose default is None is left out by default.
 
     \b
     Example:
@@ -69,8 +70,7 @@ def _show(entry: Mapping[str, Any]) -> None:
     click.echo(wrapped(f"  {entry['name']:<22}  {entry['summary']}", 26))
     for option in entry["options"]:
         click.echo(f"      {option['name']}: {option['type']}{_default(option)}")
-        if "meaning" in option:
-            click.echo(wrapped(f"          {option['meaning']}", 10))
+        click.echo(wrapped(f"          {option['meaning']}", 10))
 
 
 def _default(option: Mapping[str, Any]) -> str:

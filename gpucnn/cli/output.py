@@ -13,7 +13,9 @@ from typing import Any, TypeVar, cast
 import click
 
 from gpucnn.backends import NAMES
+from gpucnn.errors import ConfigError
 from gpucnn.json_text import json_text
+from gpucnn.paths import user_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -48,6 +50,16 @@ def device_option(function: _F) -> _F:
     )(function)
 
 
+def step_option(function: _F) -> _F:
+    """``--step``, for commands that use a trained model; None for its best checkpoint."""
+    return click.option(
+        "--step",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Use RUN's checkpoint of this step. Default: the best one.",
+    )(function)
+
+
 def json_option(function: _F) -> _F:
     """``--json``."""
     return click.option(
@@ -55,37 +67,66 @@ def json_option(function: _F) -> _F:
     )(function)
 
 
-class NewFile(click.Path):
-    """A file to be written at a command's end: that it can be is known before the command begins.
+class UserPath(click.Path):
+    """A path as ``pathlib.Path``, in which ``~`` is the home folder.
+
+    Args:
+        exists: whether there must be something at the path.
+        file_okay: whether it may lead to a file.
+    """
+
+    def __init__(self, exists: bool = False, file_okay: bool = True) -> None:
+        super().__init__(exists=exists, file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, with the home folder in the place of ``~``."""
+        try:
+            path = user_path(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        super().convert(os.fspath(path), param, ctx)
+        return path
+
+
+class NewFile(UserPath):
+    """A file to be written when a command ends: whether it can be is checked before it begins.
 
     Args:
         endings: what its name may end in; none for anything.
     """
 
     def __init__(self, endings: Sequence[str] = ()) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
+        super().__init__()
         self._endings = endings
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path, where a file can be written."""
+        """The path, if a file can be written there."""
         if value == "-":
             self.fail(
                 "- is not the name of a file; for standard output give /dev/stdout", param, ctx
             )
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = super().convert(value, param, ctx)
         if self._endings and path.suffix not in self._endings:
             self.fail(f"{path} must end in {' or '.join(self._endings)}", param, ctx)
+        if reason := _why_not_writable(path):
+            self.fail(f"{path} cannot be written: {reason}", param, ctx)
+        return path
+
+
+def _why_not_writable(path: Path) -> str | None:
+    try:
+        if path.is_dir():
+            return "it is a folder"
         if not path.parent.is_dir():
-            self.fail(f"{path} cannot be written: there is no folder {path.parent}", param, ctx)
+            return f"there is no folder {path.parent}"
         is_new = not path.exists()
-        if is_new or path.is_file():  # and not a pipe, which would wait for a reader
-            try:
-                path.open("ab").close()
-            except OSError as error:
-                self.fail(f"{path} cannot be written: {error.strerror}", param, ctx)
+        if is_new or path.is_file():  # a FIFO would wait for a reader
+            path.open("ab").close()
         if is_new:
             path.unlink()
-        return path
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def set_option(function: _F) -> _F:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import click
 
-from gpucnn.cli.output import NewFile
+from gpucnn.cli.output import NewFile, UserPath
+from gpucnn.text import shown
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=UserPath())
 @click.option("--output", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
               help="The picture to write. Default: curves.png in the run's folder.")  # fmt: skip
 def command(run: Path, output: Path | None) -> None:
     """Draw RUN's loss and accuracy by epoch, and its confusion matrix if it came to its end.
 
-    Needs the extra gpucnn[plot].
+    Needs the extra [plot]: pip install -e ".[plot]" in a checkout.
 
     \b
     Example:
@@ -29,4 +30,4 @@ def command(run: Path, output: Path | None) -> None:
     folder = RunFolder.open(run)
     path = output or run / "curves.png"
     draw_run(folder, path)
-    click.echo(path)
+    click.echo(shown(path))

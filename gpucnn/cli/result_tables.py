@@ -1,4 +1,4 @@
-"""Tables of an evaluation: by class, and the confusion matrix where it is narrow enough."""
+"""Tables of an evaluation: by class, and the confusion matrix if it is narrow enough."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpucnn.cli.output import table
+from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.training.evaluation import Evaluation
@@ -15,20 +16,22 @@ _MOST_CLASSES = 12
 
 
 def class_table(classes: Sequence[str], result: Evaluation) -> str:
-    """A row a class: its images, how many of them are right, and its most frequent error."""
+    """A row for each class: its images, the share that is right, and its most frequent error."""
+    classes = [*map(shown, classes)]
     rows = [
-        [name, int(row.sum()), _percent(accuracy), _most_frequent_error(classes, result, true)]
-        for true, (name, row, accuracy) in enumerate(
-            zip(classes, result.confusion, result.class_accuracy(), strict=True)
+        [name, int(size), _percent(accuracy), _most_frequent_error(classes, result, true)]
+        for true, (name, size, accuracy) in enumerate(
+            zip(classes, result.class_sizes(), result.class_accuracy(), strict=True)
         )
     ]
     return table(["class", "images", "accuracy", "most often taken for"], rows)
 
 
 def confusion_table(classes: Sequence[str], result: Evaluation, width: int) -> str | None:
-    """The confusion matrix, a row a true class and a column a predicted one.
+    """The confusion matrix, with a row for each true class and a column for each predicted one.
 
-    Columns have the classes' names, or else their numbers, which then stand before the names.
+    Columns are titled by the classes' names or, if that is too wide, by their numbers, which then
+    precede the names in the rows.
 
     Args:
         classes: their names, in the order of the scores.
@@ -36,8 +39,9 @@ def confusion_table(classes: Sequence[str], result: Evaluation, width: int) -> s
         width: columns of the terminal.
 
     Returns:
-        None where it is wider than that, or has too many classes to be read.
+        None if it is wider than that, or has too many classes to be read.
     """
+    classes = [*map(shown, classes)]
     if len(classes) > _MOST_CLASSES:
         return None
     numbers = [str(number) for number in range(len(classes))]

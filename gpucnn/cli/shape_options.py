@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gpucnn.errors import shortened
+
 if TYPE_CHECKING:
     from gpucnn.config import Config
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_LARGEST = 2**15
+_MOST_CLASSES = 10**12
 
 
 class _ImageShape(click.ParamType):  # type: ignore[type-arg]
@@ -23,16 +28,24 @@ class _ImageShape(click.ParamType):  # type: ignore[type-arg]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """Three positive integers."""
-        match = re.fullmatch(r"([1-9]\d*)[x,]([1-9]\d*)[x,]([1-9]\d*)", str(value))
+        match = re.fullmatch(r"([1-9]\d*)[x,]([1-9]\d*)[x,]([1-9]\d*)", str(value), re.ASCII)
         if match is None:
-            self.fail(f'"{value}" is not height x width x channels, such as 32x32x3', param, ctx)
+            self.fail(
+                f'"{shortened(value)}" is not height x width x channels, such as 32x32x3',
+                param,
+                ctx,
+            )
+        if any(len(part) > 5 or int(part) > _LARGEST for part in match.groups()):
+            self.fail(f'"{shortened(value)}": each must be {_LARGEST:,} or less', param, ctx)
         return tuple(int(part) for part in match.groups())
 
 
 def shape_options(function: _F) -> _F:
     """Adds both options."""
     function = click.option(
-        "--classes", type=click.IntRange(min=1), help="Number of classes, instead of the data's."
+        "--classes",
+        type=click.IntRange(min=1, max=_MOST_CLASSES),
+        help="Number of classes, instead of the data's.",
     )(function)
     return click.option(
         "--input",
@@ -45,7 +58,7 @@ def shape_options(function: _F) -> _F:
 def data_shape(
     config: Config, image_shape: tuple[int, int, int] | None, classes: int | None
 ) -> tuple[tuple[int, int, int], int]:
-    """The images' shape and the number of classes: as given, else as the data set has them."""
+    """The images' shape and the number of classes: as given, or else those of the data set."""
     if image_shape is None or classes is None:
         from gpucnn.data import describe
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.output import json_option, print_json, set_option, table
+from gpucnn.cli.output import UserPath, json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.units import byte_text
 
@@ -19,7 +19,7 @@ _FP32_BYTES = 4
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=UserPath())
 @set_option
 @shape_options
 @json_option

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
-from gpucnn.cli.output import backend_option, json_option, print_json, set_option
+from gpucnn.cli.output import UserPath, backend_option, json_option, print_json, set_option
 from gpucnn.cli.result_tables import class_table
 from gpucnn.text import shown
 
@@ -20,14 +21,25 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.argument("config", required=False, type=UserPath())
 @set_option
+@click.option("--resume", type=UserPath(), metavar="RUN", help="Go on with a stopped run.")
 @click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run."
+    "--step",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With --resume: go on from the checkpoint of step N; later checkpoints are deleted.",
+)
+@click.option(
+    "--extend",
+    type=click.IntRange(min=1),
+    metavar="EPOCHS",
+    help="With --resume: add so many epochs to a finished run. --set schedule.name=... gives them "
+    "a schedule of their own.",
 )
 @click.option(
     "--run-dir",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     metavar="DIR",
     help="The new run's folder. Default: runs/NAME-1, or the next free number.",
 )
@@ -42,6 +54,8 @@ def command(
     config: Path | None,
     overrides: tuple[str, ...],
     resume: Path | None,
+    step: int | None,
+    extend: int | None,
     run_dir: Path | None,
     quiet: bool,
     folder: Path | None,
@@ -57,30 +71,38 @@ def command(
       gpucnn train configs/digits.toml
       gpucnn train configs/mnist.toml --set data.root=FOLDER --set training.epochs=1
       gpucnn train --resume runs/mnist-1
+      gpucnn train --resume runs/mnist-1 --extend 10
     """
     from gpucnn.training.display import Display
-    from gpucnn.training.signals import Interrupted
+    from gpucnn.training.signals import StopOnSignal
 
+    if resume is None and (step, extend) != (None, None):
+        raise click.UsageError("--step and --extend are for a run that exists: give --resume RUN.")
+    if extend is not None and (step is not None or config is not None):
+        raise click.UsageError(
+            "--extend adds epochs to the end of a run, by the run's own config: leave out "
+            + ("--step." if step is not None else "CONFIG.")
+        )
+    if resume is not None and run_dir is not None:
+        raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
     display = Display(quiet or as_json)
-    if resume is not None:
-        if run_dir is not None:
-            raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
-        trainer = _resumed(resume, config, overrides, backend, folder, display)
-    elif config is not None:
-        trainer = _begun(config, overrides, run_dir, backend, folder, display)
-    else:
-        raise click.UsageError("Give a CONFIG, or --resume RUN.")
-    assert trainer.run is not None
-    try:
+    with StopOnSignal():
+        if extend is not None and resume is not None:
+            trainer = _extended(resume, extend, overrides, backend, folder, display)
+        elif resume is not None:
+            trainer = _resumed(resume, config, overrides, step, backend, folder, display)
+        elif config is not None:
+            trainer = _begun(config, overrides, run_dir, backend, folder, display)
+        else:
+            raise click.UsageError("Give a CONFIG, or --resume RUN.")
+        if folder is not None:
+            trainer.recorder.resume_options = f" --kernels {shlex.quote(shown(folder))}"
         result = trainer.fit()
-    except Interrupted as stop:
-        again = f"--resume {trainer.run.path}{f' --kernels {folder}' if folder else ''}"
-        click.echo(f"{stop}; a checkpoint was saved. Go on with: gpucnn train {again}", err=True)
-        return stop.status
-    if as_json:
-        print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
-    else:
-        _show_result(trainer, result, display)
+        assert trainer.run is not None
+        if as_json:
+            print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
+        else:
+            _show_result(trainer, result, display)
     return 0
 
 
@@ -140,6 +162,7 @@ def _resumed(
     run: Path,
     path: Path | None,
     overrides: tuple[str, ...],
+    step: int | None,
     backend: str | None,
     folder: Path | None,
     display: Display,
@@ -148,17 +171,50 @@ def _resumed(
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
-    config = load_config(path, overrides) if path else RunFolder.open(run).config(overrides)
-    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display)
+    opened = RunFolder.open(run)
+    if path is None:
+        config = opened.config(overrides)
+    else:
+        config = load_config(path, overrides).with_extensions_of(opened.config())
+    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display, step)
     progress = trainer.progress
-    if progress.epoch == trainer.config.training.epochs:
-        display.line(f"{run} was complete: its best checkpoint is evaluated once more")
+    if progress.epoch == config.epochs:
+        display.line(f"{shown(run)} was complete: its best checkpoint is evaluated once more")
         return trainer
+    _show_place(trainer, run, display)
+    return trainer
+
+
+def _extended(
+    run: Path,
+    epochs: int,
+    overrides: tuple[str, ...],
+    backend: str | None,
+    folder: Path | None,
+    display: Display,
+) -> Trainer:
+    """A finished run with more epochs; overrides of the schedule are for these alone."""
+    from gpucnn.training.run_folder import RunFolder
+    from gpucnn.training.trainer import Trainer
+
+    ours = [
+        text for text in overrides if text.partition("=")[0].split(".")[0].strip() == "schedule"
+    ]
+    config = RunFolder.open(run).config(text for text in overrides if text not in ours)
+    schedule = config.next_schedule(ours) if ours else None
+    config.extended(epochs, schedule)  # what is wrong with it is reported before data is read
+    trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display)
+    trainer.extend(epochs, schedule)
+    _show_place(trainer, run, display)
+    return trainer
+
+
+def _show_place(trainer: Trainer, run: Path, display: Display) -> None:
+    progress = trainer.progress
     display.line(
-        f"resumed {run} at step {progress.step} of {trainer.total_steps} "
+        f"resumed {shown(run)} at step {progress.step} of {trainer.total_steps} "
         f"(epoch {progress.epoch + 1}, batch {progress.batch} of {trainer.steps_per_epoch})"
     )
-    return trainer
 
 
 def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None:
@@ -170,4 +226,4 @@ def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None
         f"loss {result.loss:.4f}"
     )
     assert trainer.run is not None
-    display.line(f"everything is in {trainer.run.path}")
+    display.line(f"everything is in {shown(trainer.run.path)}")

@@ -4,9 +4,9 @@ from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets, in_memory
 from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
-from gpucnn.data.folder_scan import is_image
+from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
-from gpucnn.data.image_folder import ImageFolderDataset, image_folder
+from gpucnn.data.image_folder import ImageFolderDataset, image_folder, load_options
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.shape import describe
 from gpucnn.data.split import load_test_split, validation_split
@@ -29,9 +29,10 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "image_folder",
+    "images_below",
     "in_memory",
-    "is_image",
     "load_image",
+    "load_options",
     "load_test_split",
     "mnist",
     "no_normalisation",

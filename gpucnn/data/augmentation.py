@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.errors import ConfigError
+from gpucnn.errors import check_range
+
+_MOST_PADDING = 2**15
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,14 @@ class Augmentation:
         crop_padding: pad by so many reflected pixels on each side, then crop anywhere.
 
     Raises:
-        ConfigError: a negative padding.
+        ConfigError: a padding that is negative, or larger than any image.
     """
 
     flip: bool = False
     crop_padding: int = 0
 
     def __post_init__(self) -> None:
-        if self.crop_padding < 0:
-            raise ConfigError(f"crop_padding is {self.crop_padding}; it must be 0 or more")
+        check_range("crop_padding", self.crop_padding, 0, _MOST_PADDING)
 
     def draw(self, seed: int, epoch: int, indices: NDArray[np.integer]) -> Draw:
         """The augmentation of the samples ``indices`` (n,), which depends on nothing else.

@@ -1,17 +1,22 @@
-"""What a data set is: images of bytes, labels and the names of the classes."""
+"""What a data set is: 8-bit images, labels and the names of the classes."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.data.class_names import first_difference, listed
 from gpucnn.errors import DataError, ShapeError
 from gpucnn.registry import Registry
+
+_CHUNK_BYTES = 1 << 22
 
 
 class Dataset(ABC):
@@ -21,8 +26,9 @@ class Dataset(ABC):
         image_shape: (H, W, C).
         classes: the name of each label.
         labels: int32 (N,), each the index of a class.
-        on_demand: whether ``images`` has to read and decode files, so that it pays to ask early.
-        on_device: whether ``images`` gives arrays of a backend.
+        on_demand: whether ``images`` reads and decodes files, so that batches are best requested
+            ahead of time.
+        on_device: whether ``images`` returns arrays of a backend.
     """
 
     image_shape: tuple[int, int, int]
@@ -30,6 +36,7 @@ class Dataset(ABC):
     labels: NDArray[np.int32]
     on_demand: bool = False
     on_device: bool = False
+    _fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,6 +55,28 @@ class Dataset(ABC):
             DataError: an image's file is missing or damaged.
         """
 
+    def fingerprint(self) -> str:
+        """A SHA-256, in hexadecimal, of the classes, the labels and the images in their order.
+
+        It is the same for the same data in another place, in memory or not. It is computed once.
+        Data sets whose images are on a device have none.
+
+        Raises:
+            DataError: a file is missing or cannot be read.
+        """
+        if self._fingerprint is None:
+            self._fingerprint = self._compute_fingerprint()
+        return self._fingerprint
+
+    def _compute_fingerprint(self) -> str:
+        """Of the images' bytes, unless a subclass has something quicker that identifies them."""
+        digest = hashlib.sha256(f"{self.image_shape} {self.classes!a}\0".encode())
+        digest.update(self.labels.astype("<i4").tobytes())
+        step = max(1, _CHUNK_BYTES // max(1, math.prod(self.image_shape)))
+        for first in range(0, len(self), step):
+            digest.update(self.images(np.arange(first, min(first + step, len(self)))).data)
+        return digest.hexdigest()
+
 
 class ArrayDataset(Dataset):
     """A data set in memory.
@@ -56,6 +85,8 @@ class ArrayDataset(Dataset):
         images: uint8 (N, H, W, C).
         labels: int32 (N,), each in [0, number of classes).
         classes: the name of each label.
+        fingerprint: returns that of the data set that the images were read from; None to compute
+            it from the arrays.
 
     Raises:
         ShapeError: shapes or dtypes other than these.
@@ -63,7 +94,11 @@ class ArrayDataset(Dataset):
     """
 
     def __init__(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int32], classes: Sequence[str]
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int32],
+        classes: Sequence[str],
+        fingerprint: Callable[[], str] | None = None,
     ) -> None:
         _check_array("images", images, np.uint8, "(N, H, W, C)", 4)
         _check_array("labels", labels, np.int32, "(N,)", 1)
@@ -80,10 +115,16 @@ class ArrayDataset(Dataset):
         self.classes = tuple(classes)
         self.labels = labels
         self._images = np.ascontiguousarray(images)
+        self._source_fingerprint = fingerprint
 
     def images(self, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
         """A copy of the images at these indices."""
         return np.take(self._images, indices, axis=0)
+
+    def _compute_fingerprint(self) -> str:
+        if self._source_fingerprint is not None:
+            return self._source_fingerprint()
+        return super()._compute_fingerprint()
 
 
 def _check_array(name: str, array: NDArray[Any], dtype: type, shape: str, ndim: int) -> None:
@@ -94,13 +135,14 @@ def _check_array(name: str, array: NDArray[Any], dtype: type, shape: str, ndim: 
 
 
 def in_memory(dataset: Dataset) -> ArrayDataset:
-    """The data set with all of its images read and decoded.
+    """The data set with all of its images read and decoded; its fingerprint stays the same.
 
     Raises:
         DataError: an image's file is missing or damaged.
     """
     images = dataset.images(np.arange(len(dataset)))
-    return ArrayDataset(images, dataset.labels, dataset.classes)
+    fingerprint = dataset.fingerprint()  # a string, so that the data set itself is not kept
+    return ArrayDataset(images, dataset.labels, dataset.classes, lambda: fingerprint)
 
 
 class Subset(Dataset):
@@ -131,26 +173,51 @@ class Subset(Dataset):
         """The images at these places of the subset."""
         return self._dataset.images(self._indices[indices])
 
+    def _compute_fingerprint(self) -> str:
+        digest = hashlib.sha256(self._dataset.fingerprint().encode())
+        digest.update(self._indices.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def place_in_class(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many earlier images have the same label, (N,)."""
+    by_class = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    first = np.cumsum(counts) - counts
+    place = np.empty(len(labels), np.int64)
+    place[by_class] = np.arange(len(labels)) - np.repeat(first, counts)
+    return place
+
 
 @dataclass(frozen=True)
 class DatasetPair:
     """What a model learns from and what it is tested on.
 
     Raises:
-        DataError: the two differ in their images' shape or in their classes, of which there must
-            be two or more.
+        DataError: the two differ in the shape of their images or in their classes, or there are
+            fewer than two classes.
     """
 
     train: Dataset
     test: Dataset
 
     def __post_init__(self) -> None:
-        for name in ("image_shape", "classes"):
-            train, test = getattr(self.train, name), getattr(self.test, name)
-            if train != test:
-                raise DataError(f"training and test data differ in {name}: {train} and {test}")
-        if len(self.train.classes) < 2:
-            raise DataError(f"there is one class, {self.train.classes}; it takes two to tell apart")
+        train, test = self.train, self.test
+        if train.image_shape != test.image_shape:
+            raise DataError(
+                f"training and test data differ in image_shape (height, width, channels): "
+                f"{train.image_shape} and {test.image_shape}; bring both to one size"
+            )
+        if train.classes != test.classes:
+            place, ours, theirs = first_difference(train.classes, test.classes)
+            raise DataError(
+                f"training and test data differ in classes: {len(train.classes):,} "
+                f"({listed(train.classes)}) and {len(test.classes):,} ({listed(test.classes)}); "
+                f"the first that differs is number {place}, {ours} and {theirs}"
+            )
+        if len(train.classes) < 2:
+            what = f"one class, {listed(train.classes)}" if train.classes else "no classes"
+            raise DataError(f"the data has {what}; training needs two classes or more")
 
 
 datasets: Registry[DatasetPair] = Registry("data set")

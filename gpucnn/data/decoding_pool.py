@@ -1,63 +1,61 @@
-"""Many image files to one array, in worker processes, for decoding holds the interpreter lock."""
+"""Many image files to arrays, in worker processes, because decoding holds the interpreter lock.
+
+A worker is a fresh Python interpreter that runs ``decoding_worker.py``. It exchanges pickles with
+a thread of this process over its stdin and stdout, and needs nothing else: no semaphores, no shared
+memory, and no ``if __name__ == "__main__"`` in the user's script.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
+import math
 import os
+import pickle
+import queue
 import signal
+import subprocess
+import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import connection
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gpucnn.data.decoding import Fit, decode_image
+from gpucnn.data.decoding import Chunk, Decoding, decode_chunk
 from gpucnn.errors import DataError
+from gpucnn.text import shown, warn_once
 
 _LARGEST_CHUNK = 32
+_CHUNK_BYTES = 1 << 24
+_CHUNKS_AHEAD = 3
+"""So many chunks per worker may wait to be decoded or fetched; more would only take memory."""
+_PACKAGES = ("numpy", "PIL", "msgspec", "gpucnn")
+"""What a worker imports, beyond the standard library, in an order in which it can."""
+_LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECONDS_TO_END = 2.0
 
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some decoded files in a row.
-
-    Attributes:
-        images: uint8 (n, H, W, C), zero where a file could not be decoded.
-        errors: the error of each such file, by its place in the chunk.
-    """
-
-    images: NDArray[np.uint8]
-    errors: dict[int, DataError]
+_Job: TypeAlias = tuple[Sequence[str], "Future[Chunk]"]
 
 
 class ImageDecoder:
-    """Decodes image files, all to one shape.
+    """Decodes image files in worker processes.
+
+    Several threads may use one decoder at the same time.
 
     Args:
-        image_shape: (H, W, C) of each image.
-        fit: how a size is changed; None if it must be (H, W) already.
-        workers: processes, which start with the first use; 0 decodes in the calling one. The
+        decoding: how each file becomes an array.
+        workers: the number of processes, which start at the first use; 0 decodes in this one. The
             images do not depend on it.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], fit: Fit | None, workers: int) -> None:
-        self.image_shape = image_shape
-        self._fit = fit
-        self._workers = workers
-        # A fresh interpreter for each worker: forking a process that has threads can lock up.
-        self._pool = (
-            ProcessPoolExecutor(
-                workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
-            )
-            if workers
-            else None
-        )
+    def __init__(self, decoding: Decoding, workers: int) -> None:
+        self.decoding = decoding
+        self._pool = _Pool(decoding, workers)
+        # Also called if the decoder is dropped without being closed, and when Python exits.
+        self.close = weakref.finalize(self, self._pool.close)
 
     def decode(self, paths: Sequence[str]) -> Iterator[Chunk]:
         """Decodes files in chunks, which come in the order of ``paths``.
@@ -65,73 +63,251 @@ class ImageDecoder:
         Raises:
             DataError: while iterating, if a worker ended unexpectedly.
         """
-        size = max(1, min(_LARGEST_CHUNK, -(-len(paths) // max(1, self._workers))))
-        pieces = [paths[first : first + size] for first in range(0, len(paths), size)]
-        if self._pool is not None:
-            yield from self._from_workers(self._pool, pieces)
+        workers = self._pool.start()
+        fitting = _CHUNK_BYTES // math.prod(self.decoding.image_shape)
+        size = max(1, min(_LARGEST_CHUNK, fitting, -(-len(paths) // max(1, workers))))
+        pieces = (paths[first : first + size] for first in range(0, len(paths), size))
+        if not workers:
+            for piece in pieces:
+                yield decode_chunk(piece, self.decoding)
             return
-        for piece in pieces:
-            yield _decode_chunk(piece, self.image_shape, self._fit)
-
-    def _from_workers(
-        self, pool: ProcessPoolExecutor, pieces: list[Sequence[str]]
-    ) -> Iterator[Chunk]:
-        futures: deque[Future[Chunk]] = deque()
+        pending: deque[Future[Chunk]] = deque()
         try:
-            with _interrupts_held():  # workers start here
-                for piece in pieces:
-                    futures.append(pool.submit(_decode_chunk, piece, self.image_shape, self._fit))
-            while futures:
-                yield futures.popleft().result()  # so no chunk is kept that was handed out
-        except BrokenProcessPool:
-            raise DataError(
-                "a process that decodes images ended unexpectedly: out of memory, perhaps, or "
-                'the script lacks an `if __name__ == "__main__":` around what it runs; '
-                "workers = 0 decodes without further processes"
-            ) from None
+            pending.extend(map(self._pool.submit, islice(pieces, _CHUNKS_AHEAD * workers)))
+            while pending:
+                chunk = pending.popleft().result()
+                pending.extend(map(self._pool.submit, islice(pieces, 1)))
+                yield chunk
+                del chunk  # so that none is kept that was handed out
         finally:
-            for future in futures:
+            for future in pending:
                 future.cancel()
+
+
+class _Pool:
+    """The workers of a decoder, each with a thread that feeds it."""
+
+    def __init__(self, decoding: Decoding, workers: int) -> None:
+        self._decoding = decoding
+        self._wanted = workers
+        self._lock = threading.RLock()  # a finalizer may run in a thread that holds it
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._workers: list[_Worker] = []
+        self._threads: list[threading.Thread] = []
+        self._started = False
+        self._failure: str | None = None
+
+    def start(self) -> int:
+        """Starts the workers, unless that has been done; the number of them.
+
+        If the system refuses some, those that did start do the work.
+        """
+        with self._lock:
+            if not self._started:
+                self._started = True
+                with _signals_blocked():  # processes and threads that start here inherit that
+                    self._start()
+            return len(self._workers)
+
+    def _start(self) -> None:
+        for _ in range(self._wanted):
+            try:
+                worker = _Worker(self._decoding)
+            except OSError as error:
+                self._warn("process", error.strerror or str(error))
+                return
+            thread = threading.Thread(
+                target=self._serve, args=(worker,), name="gpucnn-decoder", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                worker.kill()
+                worker.close()
+                self._warn("thread", str(error))
+                return
+            self._workers.append(worker)
+            self._threads.append(thread)
+
+    def _warn(self, what: str, reason: str) -> None:
+        running = len(self._workers)
+        instead = f"{running} of them decode" if running else "images are decoded without them"
+        warn_once(
+            f"data.workers = {self._wanted}: no further {what} could be started ({reason}); "
+            f"{instead}, which is slower and gives the same images"
+        )
+
+    def submit(self, piece: Sequence[str]) -> Future[Chunk]:
+        """Hands some files to the next worker that is free."""
+        future: Future[Chunk] = Future()
+        with self._lock:
+            if self._failure:
+                future.set_exception(DataError(self._failure))
+            else:
+                self._jobs.put((piece, future))
+        return future
+
+    def _serve(self, worker: _Worker) -> None:
+        """Feeds one worker until the pool is closed or a worker fails."""
+        while (job := self._jobs.get()) is not None:
+            piece, future = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(worker.decode(piece))
+            except (OSError, EOFError, pickle.UnpicklingError, ValueError):
+                self._fail(worker.obituary(piece))
+            finally:
+                if not future.done():
+                    future.set_exception(DataError(self._failure))
+
+    def _fail(self, message: str) -> None:
+        """After one worker has ended unexpectedly, all that waits and all that follows fails."""
+        with self._lock:
+            self._failure = self._failure or message
+            with suppress(queue.Empty):
+                while True:
+                    job = self._jobs.get_nowait()
+                    if job is not None and job[1].set_running_or_notify_cancel():
+                        job[1].set_exception(DataError(self._failure))
+            for _ in self._threads:
+                self._jobs.put(None)
 
     def close(self) -> None:
         """Ends the worker processes; nothing can be decoded afterwards."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        with self._lock:
+            self._started = True
+        self._fail("the decoder is closed")
+        for worker in self._workers:
+            worker.kill()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        for worker in self._workers:
+            worker.close()
 
 
-def _decode_chunk(
-    paths: Sequence[str], image_shape: tuple[int, int, int], fit: Fit | None
-) -> Chunk:
-    images = np.zeros((len(paths), *image_shape), np.uint8)
-    errors = {}
-    for place, path in enumerate(paths):
+class _Worker:
+    """One process.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        if not sys.executable:
+            raise OSError(0, "there is no Python interpreter to start")
+        self._stderr, stderr = os.pipe()
         try:
-            images[place] = decode_image(path, image_shape, fit)
-        except DataError as error:
-            errors[place] = error
-    return Chunk(images, errors)
+            # A full pipe then loses what a library prints, instead of stopping it.
+            os.set_blocking(stderr, False)
+            os.set_blocking(self._stderr, False)
+            self._process = subprocess.Popen(
+                _command(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=_environment(),
+            )
+        except BaseException:
+            os.close(self._stderr)
+            raise
+        finally:
+            os.close(stderr)
+        self._decoding: Decoding | None = decoding
+
+    def decode(self, piece: Sequence[str]) -> Chunk:
+        """Decodes some files there.
+
+        Raises:
+            OSError, EOFError, UnpicklingError, ValueError: the process has ended.
+        """
+        if self._decoding is not None:  # the first message
+            self._send(self._decoding)
+            self._decoding = None
+        self._send(list(piece))
+        return cast(Chunk, pickle.load(cast(BinaryIO, self._process.stdout)))
+
+    def _send(self, message: Decoding | list[str]) -> None:
+        stdin = cast(BinaryIO, self._process.stdin)
+        pickle.dump(message, stdin, protocol=5)
+        stdin.flush()
+
+    def obituary(self, piece: Sequence[str]) -> str:
+        """How the process ended, and what it was decoding."""
+        try:
+            status = self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:  # it has closed its stdout, or has written nonsense
+            self._process.kill()
+            status = self._process.wait()
+        if status < 0:
+            end = f"it was killed by {_signal_name(-status)}"
+            if status == -signal.SIGKILL:
+                end += ", as the system does when memory runs out"
+        else:
+            end = f"its exit status was {status}"
+        if printed := self._printed():
+            end += f", and it printed: {printed}"
+        others = f" or the {len(piece) - 1} after it" if len(piece) > 1 else ""
+        return (
+            f"{shown(piece[0])}: while this file{others} was decoded, the worker process ended "
+            f"unexpectedly: {end}; data.workers = 0 decodes without further processes"
+        )
+
+    def _printed(self) -> str:
+        """The last line of what it wrote to stderr."""
+        try:
+            text = os.read(self._stderr, 1 << 16).decode(errors="replace").strip()
+        except OSError:  # nothing
+            return ""
+        return shown(text.splitlines()[-1][:300]) if text else ""
+
+    def kill(self) -> None:
+        """Ends the process, which has nothing to lose."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Closes what leads to the process, once it has ended and nobody uses that any more."""
+        for stream in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what could not be sent
+                cast(BinaryIO, stream).close()
+        os.close(self._stderr)
 
 
-def _prepare_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends the worker should the parent be killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+def _command() -> list[str]:
+    packages = []
+    for name in _PACKAGES:
+        file = sys.modules[name].__file__ if name in sys.modules else None
+        if file:
+            packages += [name, str(Path(file).absolute())]
+    worker = Path(__file__).absolute().with_name("decoding_worker.py")
+    # The same UTF-8 mode, so that names of files are the same bytes; -P: no script's folder in the
+    # import path.
+    return [sys.executable, "-P", "-X", f"utf8={sys.flags.utf8_mode}", str(worker), *packages]
 
 
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
+def _environment() -> dict[str, str]:
+    """Without further folders to import from, and without threads that a worker does not need."""
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | threads
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Delays Ctrl-C in this thread and, in processes that it starts, for good.
+def _signals_blocked() -> Iterator[None]:
+    """Requests to stop wait in this thread, and in what starts here they are blocked for good.
 
-    A worker that is still importing would otherwise meet it with a traceback.
+    Terminals, ``timeout``, systemd and Slurm send them to every process. The parent decides when
+    its workers end.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_THE_PARENT)
     try:
         yield
     finally:

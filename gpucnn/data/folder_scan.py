@@ -1,8 +1,11 @@
-"""Which image files a folder of class folders has, before any of them is opened."""
+"""Which images a folder of class folders has, before any of them is opened."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +13,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.errors import DataError
-
-_TRAIN = ("train",)
-_TEST = ("test", "val")
-_EXTENSIONS = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
-    *(".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+from gpucnn.data.class_names import how_they_differ, listed, look_alikes
+from gpucnn.data.folder_contents import (
+    FOLDER,
+    IMAGE,
+    left_out_files,
+    portable_name,
+    read_folder,
+    report_left_out,
+    unreadable,
 )
+from gpucnn.data.folder_layout import missing_split
+from gpucnn.errors import DataError
+from gpucnn.files import open_regular
+from gpucnn.paths import user_path
+from gpucnn.text import shown
+
+TRAIN = ("train",)
+TEST = ("test", "val")
+_SAMPLE = 4096
+"""Bytes of a file that count towards a fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class Listing:
         folder: the split's folder.
         files: their paths, by class and then by name.
         labels: int32 (N,), the index of each file's class.
-        classes: the names of the class folders.
+        classes: the names of the class folders, in composed Unicode (NFC).
     """
 
     folder: Path
@@ -41,11 +56,36 @@ class Listing:
         files = tuple(self.files[place] for place in places)
         return Listing(self.folder, files, self.labels[list(places)], self.classes)
 
+    def fingerprint(self) -> str:
+        """A SHA-256 of the classes and, in order, of each file's label, name, size and a sample.
 
-def is_image(path: str | Path) -> bool:
-    """Whether a file's name says that it is an image, and not a hidden one."""
-    path = Path(path)
-    return path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
+        The sample is the middle of the file, 4 KiB at most: enough to notice that two files, or two
+        class folders with files of the same names, were exchanged, without reading it all. Where
+        the folder lies does not matter.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for name in self.classes:
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        for path, label in zip(self.files, self.labels.tolist(), strict=True):
+            name = portable_name(os.path.basename(path))  # noqa: PTH119 # a Path would take longer
+            size, sample = _sample(path)
+            digest.update(f"\0{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
+            digest.update(sample)
+        return digest.hexdigest()
+
+
+def _sample(path: str) -> tuple[int, bytes]:
+    """A file's size and the bytes in its middle."""
+    try:
+        with open_regular(path) as file:
+            descriptor = file.fileno()
+            size = os.fstat(descriptor).st_size
+            return size, os.pread(descriptor, _SAMPLE, max(0, size - _SAMPLE) // 2)
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def scan(root: str) -> tuple[Listing, Listing]:
@@ -53,20 +93,15 @@ def scan(root: str) -> tuple[Listing, Listing]:
 
     Raises:
         DataError: a folder is missing or unreadable; there are fewer than two classes; a class is
-            empty or in one split only.
+            empty or in one split only; a file that is called an image is not a file.
     """
-    train, test = _scan_splits(root, _TRAIN, _TEST)
-    for one, other in ((train, test), (test, train)):
-        lacking = sorted(set(one.classes) - set(other.classes))
-        if lacking:
-            raise DataError(
-                f"{other.folder}: lacks the class folders {', '.join(lacking)}, which are in "
-                f"{one.folder}; both splits need the same classes"
-            )
+    folder = _root(root)
+    train, test = _scan_split(folder, TRAIN), _scan_split(folder, TEST)
+    _check_same_classes(train, test)
     if len(train.classes) < 2:
         raise DataError(
-            f"{train.folder}: has one class folder, {train.classes[0]}; it takes two classes or "
-            f"more to tell apart"
+            f"{shown(train.folder)}: has one class folder, {shown(train.classes[0])}; training "
+            f"needs two classes or more, so add folders for the others"
         )
     return train, test
 
@@ -77,53 +112,99 @@ def scan_test(root: str) -> Listing:
     Raises:
         DataError: as ``scan``, of this split.
     """
-    return _scan_splits(root, _TEST)[0]
+    return _scan_split(_root(root), TEST)
 
 
-def _scan_splits(root: str, *splits: tuple[str, ...]) -> list[Listing]:
-    folder = Path(root).expanduser()
+def _root(root: str) -> Path:
+    """The folder's whole path, so that messages do not depend on the current folder."""
+    folder = user_path(root)
     try:
-        if not folder.is_dir():
-            problem = "is not a folder" if folder.exists() else "there is no such folder"
-            raise DataError(f"{folder}: {problem}; set data.root to where the images are")
-        return [_scan_split(folder, names) for names in splits]
+        folder = folder.absolute()
+        if folder.is_dir():
+            return folder
+        problem = "is not a folder" if folder.exists() else "there is no such folder"
     except OSError as error:
-        path = error.filename or folder
+        raise unreadable(folder, error) from None
+    raise DataError(f"{shown(folder)}: {problem}; set data.root to where the images are")
+
+
+def _check_same_classes(train: Listing, test: Listing) -> None:
+    for one, other in ((train, test), (test, train)):
+        lacking = sorted(set(one.classes) - set(other.classes))
+        if not lacking:
+            continue
+        for name, alike in look_alikes(lacking, set(other.classes) - set(one.classes)):
+            raise DataError(
+                f'{shown(other.folder)}: has the class folder "{shown(alike)}", and '
+                f'{shown(one.folder)} has "{shown(name)}"; they differ '
+                f"{how_they_differ(alike, name)}, so rename one of them"
+            )
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
-        ) from None
+            f"{shown(other.folder)}: lacks the class folders {listed(lacking)}, which are in "
+            f"{shown(one.folder)}; both splits need the same classes"
+        )
 
 
 def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
-    folders = [root / name for name in names if (root / name).is_dir()]
-    if not folders:
-        raise DataError(f"{root}: has no folder {' or '.join(names)}; put class folders into one")
-    classes = sorted(
-        path for path in folders[0].iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    if not classes:
-        raise DataError(f"{folders[0]}: has no class folders; put one in it for each class")
+    try:
+        folder = next((root / name for name in names if (root / name).is_dir()), None)
+    except OSError as error:
+        raise unreadable(root, error) from None
+    if folder is None:
+        raise missing_split(root, names)
+    contents = read_folder(folder)
+    class_folders, stray = contents.of_kind(FOLDER), contents.of_kind(IMAGE)
+    if not class_folders:
+        what = "has images but no class folders" if stray else "has no class folders"
+        raise DataError(
+            f"{shown(folder)}: {what}; make a folder for each class in it, and put the images of a "
+            f"class into {shown(folder)}/CLASS"
+        )
+    classes = _class_names(folder, class_folders)
+    left_out = Counter(contents.left_out)
     files: list[str] = []
     labels: list[int] = []
-    for label, path in enumerate(classes):
-        images = _images(path)
+    for label, path in enumerate(class_folders):
+        images = _images_of_class(path, left_out)
         files += images
         labels += [label] * len(images)
-    names_of_classes = tuple(path.name for path in classes)
-    return Listing(folders[0], tuple(files), np.array(labels, np.int32), names_of_classes)
+    report_left_out(folder, left_out)
+    if stray:
+        print(
+            f"{shown(folder)}: left out {len(stray):,} images that are not in a class folder",
+            file=sys.stderr,
+        )
+    return Listing(folder, tuple(files), np.array(labels, np.int32), classes)
 
 
-def _images(folder: Path) -> list[str]:
-    """The image files of a class."""
-    images = []
-    with os.scandir(folder) as entries:  # tells folders from files without a look at each
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir() and not entry.name.startswith("."):
-                raise DataError(
-                    f"{entry.path}: is a folder in a class folder; images must lie in {folder}"
-                )
-            if is_image(entry.name):
-                images.append(entry.path)
+def _class_names(folder: Path, class_folders: list[str]) -> tuple[str, ...]:
+    """Their names in composed Unicode, which must differ."""
+    seen: dict[str, str] = {}
+    for path in class_folders:
+        name = Path(path).name
+        other = seen.setdefault(portable_name(name), name)
+        if other != name:
+            raise DataError(
+                f'{shown(folder)}: has two class folders "{shown(name)}" that differ '
+                f"{how_they_differ(other, name)}; merge them, or rename one of them"
+            )
+    return tuple(seen)
+
+
+def _images_of_class(folder: str, left_out: Counter[str]) -> list[str]:
+    """The images of a class, in order. Other files are added to ``left_out``."""
+    contents = read_folder(folder)
+    inner = contents.of_kind(FOLDER)
+    if inner:
+        raise DataError(
+            f"{shown(inner[0])}: is a folder in a class folder; the images must lie in "
+            f"{shown(folder)} itself"
+        )
+    images = contents.of_kind(IMAGE)
     if not images:
-        raise DataError(f"{folder}: has no image files; add some, or remove the class")
+        others = f" (only {left_out_files(contents.left_out)})" if contents.left_out else ""
+        raise DataError(
+            f"{shown(folder)}: has no image files{others}; add some, or remove the class"
+        )
+    left_out += contents.left_out
     return images

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from gpucnn import random
 from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import Dataset
 from gpucnn.errors import ConfigError
+from gpucnn.text import warn_once
 
 
 @dataclass(frozen=True)
@@ -133,15 +135,26 @@ def _each(load: Callable[[int], Batch], numbers: Iterable[int]) -> Generator[Bat
 def _one_ahead(
     load: Callable[[int], Batch], numbers: Iterable[int]
 ) -> Generator[Batch, None, None]:
-    """As ``_each``, with the next batch being loaded by a thread meanwhile.
+    """As ``_each``, while a thread loads the next batch.
 
-    The thread ends with the generator: when it is exhausted or closed, or when loading fails.
+    The thread ends with the generator: when it is exhausted or closed, or when loading fails. If
+    the system has no thread to spare, batches are loaded when they are asked for.
     """
+    remaining = iter(numbers)
     with ThreadPoolExecutor(1, thread_name_prefix="gpucnn-loader") as thread:
         pending = None
-        for number in numbers:
-            loaded, pending = pending, thread.submit(load, number)
+        for number in remaining:
+            try:
+                loaded, pending = pending, thread.submit(load, number)
+            except RuntimeError as error:
+                warn_once(
+                    f"no thread to fetch batches ahead could be started ({error}); they are "
+                    f"fetched when they are needed, which is slower and gives the same batches"
+                )
+                remaining = chain((number,), remaining)
+                break
             if loaded is not None:
                 yield loaded.result()
         if pending is not None:
             yield pending.result()
+    yield from _each(load, remaining)

@@ -1,4 +1,4 @@
-"""The shape of a data set's images and its number of classes, without reading it all."""
+"""The shape of a data set's images and its number of classes, without reading all of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def describe(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
         options: the data set's table in a config: its name and its options.
 
     Raises:
-        DataError: the data cannot be read, where it has to be.
+        DataError: the data has to be read for that, and cannot be.
     """
     if options["name"] in _KNOWN:
         return _KNOWN[options["name"]]
     if options["name"] == "image_folder":
         checked = datasets.check(options, "data")
-        return first_image_shape(checked["root"], checked["size"], checked["colour"])
+        keys = ("root", "size", "colour", "max_pixels", "range")
+        return first_image_shape(*(checked[key] for key in keys))
     data = datasets.create(options, "data").train
     return data.image_shape, len(data.classes)

@@ -1,4 +1,4 @@
-"""The parts of a data set: a part of the training data is kept back for validation."""
+"""The parts of a data set: some of the training images are held out for validation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.data.dataset import Dataset, Subset, datasets
+from gpucnn.data.class_names import listed
+from gpucnn.data.dataset import Dataset, Subset, datasets, place_in_class
 from gpucnn.data.image_folder import image_folder_test
 from gpucnn.errors import ConfigError
+from gpucnn.text import warn_once
 
 
 def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -18,6 +21,7 @@ def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Data
 
     Of each class with n images, round(fraction·n) are for validation, so that both parts have
     the proportions of the whole. Images keep their order. The same seed gives the same split.
+    A warning names the classes that validation has no image of.
 
     Args:
         dataset: the training data.
@@ -25,34 +29,75 @@ def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Data
         seed: of the run.
 
     Returns:
-        The data to train on, and the data to validate on: none of them if the fraction is 0.
+        The data to train on, and the data to validate on, which is empty if the fraction is 0.
 
     Raises:
-        ConfigError: a fraction out of range, or one that leaves either part empty.
+        ConfigError: a fraction that is out of range, leaves no images for validation, or leaves
+            none of some class for training.
     """
     if not 0.0 <= fraction < 1.0:
         raise ConfigError(f"the validation fraction is {fraction}; it must be in [0, 1)")
+    images = np.bincount(dataset.labels, minlength=len(dataset.classes))
+    taken = np.rint(fraction * images).astype(np.int64)
+    if fraction > 0.0:
+        _check_taken(dataset, fraction, images, taken)
     order = random.permutation(seed, random.Stream.VALIDATION_SPLIT, 0, len(dataset))
     shuffled_labels = dataset.labels[order]
     is_validation = np.zeros(len(dataset), bool)
-    for label in range(len(dataset.classes)):
-        members = order[shuffled_labels == label]
-        is_validation[members[: round(fraction * len(members))]] = True
-    count = int(is_validation.sum())
-    if fraction > 0.0 and count in (0, len(dataset)):
-        raise ConfigError(
-            f"a validation fraction of {fraction} of {len(dataset)} images in "
-            f"{len(dataset.classes)} classes leaves {len(dataset) - count} to train on and "
-            f"{count} to validate on; choose another fraction, or 0 for no validation"
-        )
+    is_validation[order] = place_in_class(shuffled_labels) < taken[shuffled_labels]
     return (
         Subset(dataset, np.flatnonzero(~is_validation)),
         Subset(dataset, np.flatnonzero(is_validation)),
     )
 
 
+def _check_taken(
+    dataset: Dataset, fraction: float, images: NDArray[np.int64], taken: NDArray[np.int64]
+) -> None:
+    """Whether training and validation have images of all classes.
+
+    Args:
+        dataset: the training data.
+        fraction: the share that is for validation.
+        images: how many there are of each class.
+        taken: how many of them are for validation.
+
+    Raises:
+        ConfigError: validation has no images at all, or training has none of a class.
+    """
+    if not taken.any():
+        raise ConfigError(
+            f"a validation fraction of {fraction} of {len(dataset)} images in "
+            f"{len(dataset.classes)} classes leaves none to validate on; choose a larger fraction, "
+            f"or 0 for no validation (data.validation)"
+        )
+    present = images > 0
+    lost, lacking = present & (taken == images), present & (taken == 0)
+    if lost.any():
+        raise ConfigError(
+            f"a validation fraction of {fraction} of {len(dataset)} images leaves no images to "
+            f"train on in {_named(dataset, images, lost)}; add images, remove the class, or choose "
+            f"a smaller fraction (data.validation)"
+        )
+    if lacking.any():
+        warn_once(
+            f"a validation fraction of {fraction} leaves no images to validate on in "
+            f"{_named(dataset, images, lacking)}; add images or choose a larger fraction "
+            f"(data.validation)"
+        )
+
+
+def _named(dataset: Dataset, images: NDArray[np.int64], chosen: NDArray[np.bool_]) -> str:
+    """Such as "the class cat (1 image)"."""
+    names = [
+        f"{dataset.classes[label]} ({images[label]} image{'s' if images[label] > 1 else ''})"
+        for label in np.flatnonzero(chosen)
+    ]
+    return f"the class{'es' if len(names) > 1 else ''} {listed(names)}"
+
+
 def load_test_split(options: Mapping[str, Any]) -> Dataset:
-    """The data to test on. A folder of images needs no others for that.
+    """The data to test on. Of a folder of images, only the test split is read.
 
     Args:
         options: the data set's table in a config: its name and its options.

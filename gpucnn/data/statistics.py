@@ -1,4 +1,4 @@
-"""The mean and standard deviation that images are normalised with."""
+"""The mean and standard deviation by which images are normalised."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from gpucnn.data.dataset import Dataset
 from gpucnn.errors import DataError
+from gpucnn.text import warn_once
 
 _CHUNK_BYTES = 1 << 22
+_NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,36 @@ def no_normalisation(channels: int) -> Normalisation:
 def channel_statistics(dataset: Dataset) -> Normalisation:
     """The exact mean and (population) standard deviation of each channel.
 
-    A channel that has one value everywhere gets the standard deviation 1.
+    A channel that has one value everywhere gets the standard deviation 1, and is reported on
+    stderr: nothing can be learned from it.
 
     Raises:
         DataError: there are no images.
     """
     if len(dataset) == 0:
         raise DataError("there are no images to take the mean and standard deviation of")
-    moments = [_moments(counts) for counts in _histograms(dataset)]
+    histograms = _histograms(dataset)
+    _report_constant(histograms)
+    moments = [_moments(counts) for counts in histograms]
     return Normalisation(
         mean=tuple(mean for mean, _ in moments), std=tuple(std or 1.0 for _, std in moments)
     )
+
+
+def _report_constant(histograms: NDArray[np.int64]) -> None:
+    """One line about channels that have the same value in every pixel of every image."""
+    names = _NAMES.get(len(histograms), range(len(histograms)))
+    constant = [
+        f"{name} ({counts.argmax()} everywhere)"
+        for name, counts in zip(names, histograms, strict=True)
+        if np.count_nonzero(counts) == 1
+    ]
+    if constant:
+        noun = "channel" if len(constant) == 1 else "channels"
+        warn_once(
+            f"the training images have constant {noun}: {', '.join(constant)}; nothing can be "
+            f"learned from that, so check the images and how they were saved"
+        )
 
 
 def _histograms(dataset: Dataset) -> NDArray[np.int64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelbuild.representative import run_all
 from gpucnn.processor import thread_on_each_core
+from gpucnn.text import shown
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,9 @@ def plan(
     """
     files = {path.name for path in folder.glob("*.cu")}
     if not files:
-        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+        raise BackendError(
+            f"{shown(folder)} is not a folder of kernels: there is no .cu file in it"
+        )
     device = PlanningDevice()
     backend = KernelBackend(device)
     run_all(backend)
@@ -150,8 +154,8 @@ def plan(
     rest = files - {source.file for source in planned}
     if constants and not rest:
         raise BackendError(
-            f"operations launch every file of {folder}, with constants of their own; --define is "
-            "for other files"
+            f"operations launch every file of {shown(folder)}, with constants of their own; "
+            "--define is for other files"
         )
     alone = [KernelSource(file, constants, folder) for file in rest]
     launched: dict[str, dict[str, int]] = {}
@@ -162,14 +166,30 @@ def plan(
 
 
 def build_all(
-    sources: Iterable[KernelSource], architectures: Iterable[str], disassemble: bool = True
-) -> Iterator[Built]:
-    """Compiles everything, several at a time; in order of architecture, then source."""
-    jobs = [
-        (ProgramStore(architecture), source) for architecture in architectures for source in sources
-    ]
+    sources: Sequence[KernelSource],
+    architectures: Iterable[str],
+    disassemble: bool = True,
+    after_each: Callable[[], object] = lambda: None,
+) -> list[Built]:
+    """Compiles everything, several at a time.
+
+    Args:
+        sources: files with their constants.
+        architectures: what to compile each for.
+        disassemble: whether instructions are counted.
+        after_each: called whenever one has been compiled.
+
+    Returns:
+        What was built, in order of architecture, then source.
+    """
+    stores = [ProgramStore(architecture) for architecture in architectures]
     with thread_on_each_core() as pool:
-        yield from pool.map(lambda job: _build(job[0], job[1], disassemble), jobs)
+        jobs = [
+            pool.submit(_build, store, each, disassemble) for store in stores for each in sources
+        ]
+        for _ in as_completed(jobs):
+            after_each()
+        return [job.result() for job in jobs]
 
 
 def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Built:

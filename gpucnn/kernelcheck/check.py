@@ -15,6 +15,7 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelcheck.problem import Outcome, Problem
 from gpucnn.kernelcheck.reference import Expected, expect
+from gpucnn.text import shown
 
 MODES = ("fast", "race", "sanitize", "cuda")
 """Those of the emulator, and a GPU."""
@@ -29,8 +30,9 @@ class Finding:
     Attributes:
         problem: which.
         mode: where.
-        worst: the largest error as a share of its bound.
-        complaint: what is wrong; empty where nothing is.
+        worst: the largest error as a share of its bound; infinite if no rounding explains it, or
+            if there is no outcome.
+        complaint: what is wrong, and what to do; empty if nothing is.
         seconds: how long it took, compiling not included.
     """
 
@@ -126,8 +128,20 @@ class Checker:
         if not complaint:
             worst = max(expected.worst(outcome) for outcome in outcomes)
             complaints = (expected.complaint(outcome) for outcome in outcomes)
-            complaint = next(filter(None, complaints), "") or _difference(outcomes)
+            complaint = next(filter(None, complaints), "")
+            difference = "" if complaint else _difference(outcomes)
+            if difference or not worst < float("inf"):
+                complaint = f"{complaint or difference}; {self._advice(problem)}"
         return Finding(problem, self.mode, worst, complaint, seconds)
+
+    def _advice(self, problem: Problem) -> str:
+        """How to find what no rounding explains."""
+        if self.mode == "race":
+            return "no race was found, so look at indices and at what is read before it is written"
+        command = f"gpucnn kernels check --mode race --operation {problem.operation.name}"
+        if self.kernels is not None:
+            command += f" --kernels {shown(self.kernels)}"
+        return f"the race mode reports the line: {command}"
 
     def backend(self, device: Device) -> KernelBackend:
         """A backend on one of the devices."""

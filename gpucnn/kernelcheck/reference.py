@@ -22,22 +22,28 @@ class Expected:
     bounds: Mapping[str, NDArray[Any]]
 
     def worst(self, actual: Outcome) -> float:
-        """The largest error as a share of its bound: up to 1 is right; infinite without bound."""
+        """The largest error as a share of its bound: up to 1 is right, and infinity is an element
+        that must be exact and is not, or that is infinite or NaN and must not be."""
         return max((self._share(name, actual[name]) for name in self.outcome), default=0.0)
 
     def complaint(self, actual: Outcome) -> str:
-        """Which element is off most, and how far; empty where none is."""
+        """Which element is off most, and how far or in which way; empty if none is."""
         name = max(self.outcome, key=lambda name: self._share(name, actual[name]))
         shares = self._shares(name, actual[name])
         if not (shares > 1).any():
             return ""
         place = np.unravel_index(int(shares.argmax()), shares.shape)
         where = ", ".join(str(int(index)) for index in place)
-        return (
+        value, expected = actual[name][place], self.outcome[name][place]
+        told = (
             f"{np.count_nonzero(shares > 1)} of {shares.size} elements of {name} are wrong; "
-            f"{name}[{where}] is {actual[name][place]}, expected {self.outcome[name][place]}, "
-            f"{shares[place]:.3g} times the bound"
+            f"{name}[{where}] is {value}, expected {expected}, "
         )
+        if np.isfinite(shares[place]):
+            return f"{told}{shares[place]:.3g} times the bound"
+        is_exact = np.isfinite(value) and np.isfinite(expected)
+        how = "and must be exact" if is_exact else "which no rounding explains"
+        return f"{told}{how}: a race, a wrong index or uninitialised data"
 
     def _share(self, name: str, actual: NDArray[Any]) -> float:
         return float(self._shares(name, actual).max(initial=0.0))

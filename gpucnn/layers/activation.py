@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.errors import ConfigError
+from gpucnn.errors import ConfigError, check_range
 from gpucnn.layers.base import Layer, Shape, layers
+
+_LARGEST_SLOPE = 1000
 
 
 class _Activation(Layer):
@@ -44,7 +46,14 @@ class ReLU(_Activation):
 
 @layers.register("leaky_relu")
 class LeakyReLU(_Activation):
-    """y = x where x > 0, else slope · x."""
+    """y = x where x > 0, else slope · x.
+
+    Args:
+        slope: what negative inputs are multiplied by.
+
+    Raises:
+        ConfigError: a slope that is not finite, or absurdly large.
+    """
 
     kind = "leaky_relu"
 
@@ -52,6 +61,7 @@ class LeakyReLU(_Activation):
         super().__init__()
         if not math.isfinite(slope):
             raise ConfigError(f"leaky_relu slope is {slope}; it must be finite")
+        check_range("leaky_relu slope", slope, -_LARGEST_SLOPE, _LARGEST_SLOPE)
         self.slope = slope
 
     def forward(self, x: Array) -> Array:

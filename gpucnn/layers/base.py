@@ -16,6 +16,11 @@ from gpucnn.registry import Registry
 Shape: TypeAlias = tuple[int, ...]
 """The shape of one sample, without the batch: (H, W, C), or (features,)."""
 
+MOST_CHANNELS = 2**20
+"""Of a convolution; whether they fit into memory is ``size.check_size``'s to say."""
+LARGEST_WINDOW = 2**15
+"""Of windows, strides, dilations and paddings, so that indices of kernels fit into 32 bits."""
+
 
 @dataclass
 class Context:
@@ -165,7 +170,7 @@ class Layer(ABC):
 
 
 def decode_layer(kind: type, value: Any) -> Any:
-    """A layer within a table of a config: a table itself, or a layer made already.
+    """A layer within a table of a config: a table itself, or a ``Layer``.
 
     Raises:
         ConfigError: it is neither, or a table that describes no layer.

@@ -8,8 +8,16 @@ from typing import Literal
 from gpucnn import init
 from gpucnn.backends.geometry import Pair, Sides, conv2d_geometry, same_padding
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.errors import ConfigError, ShapeError
-from gpucnn.layers.base import Layer, Parameter, Shape, as_pair, layers
+from gpucnn.errors import ConfigError, ShapeError, check_range
+from gpucnn.layers.base import (
+    LARGEST_WINDOW,
+    MOST_CHANNELS,
+    Layer,
+    Parameter,
+    Shape,
+    as_pair,
+    layers,
+)
 
 
 @layers.register("conv2d")
@@ -19,13 +27,13 @@ class Conv2d(Layer):
     Args:
         filters: K, the number of output channels.
         kernel: the filters' height and width, one number or a pair.
-        stride: one number or a pair.
-        padding: one number, a pair (height, width), ((top, bottom), (left, right)), or "same" for
-            an output of ceil(input / stride).
-        dilation: one number or a pair.
-        groups: divides input channels and filters into as many independent groups.
+        stride: the distance between neighbouring windows, one number or a pair (height, width).
+        padding: zeros around the input: one number, a pair (height, width), ((top, bottom),
+            (left, right)), or "same" for an output of ceil(input / stride).
+        dilation: the distance between neighbouring taps of a filter, one number or a pair.
+        groups: how many independent groups the input channels and the filters are divided into.
         bias: whether to add a learned number to each output channel.
-        initialiser: of the filters.
+        initialiser: how the filters are drawn at first.
     """
 
     kind = "conv2d"
@@ -57,6 +65,14 @@ class Conv2d(Layer):
             raise ConfigError(f'conv2d padding is "{padding}"; give numbers, or "same"')
         if not isinstance(padding, str) and _smallest(padding) < 0:
             raise ConfigError(f"conv2d padding is {padding}; it must not be negative")
+        check_range("conv2d filters", filters, 1, MOST_CHANNELS)
+        for name, sides in (
+            ("kernel", self.kernel),
+            ("stride", self.stride),
+            ("dilation", self.dilation),
+            ("padding", () if isinstance(padding, str) else (_largest(padding),)),
+        ):
+            check_range(f"conv2d {name}", max(sides, default=0), 0, LARGEST_WINDOW)
         init.check(initialiser)
 
     def _declare(self, input_shape: Shape) -> Shape:
@@ -142,6 +158,10 @@ class Conv2d(Layer):
     def multiply_adds(self) -> int:
         """P·Q·K·R·S·C/groups."""
         return math.prod(self.output_shape[:2]) * self.parameters["weight"].size
+
+
+def _largest(padding: int | tuple[int | Pair, int | Pair]) -> int:
+    return padding if isinstance(padding, int) else max(_largest(side) for side in padding)
 
 
 def _smallest(padding: int | tuple[int | Pair, int | Pair]) -> int:

@@ -9,6 +9,9 @@ from gpucnn.errors import ConfigError
 from gpucnn.layers.base import Layer, Shape, layers
 from gpucnn.random import Stream
 
+_HIGHEST_RATE = 0.999999
+"""What is kept is divided by 1 − rate, which must not be 0 in FP32."""
+
 
 @layers.register("dropout")
 class Dropout(Layer):
@@ -16,6 +19,12 @@ class Dropout(Layer):
 
     The mask depends on the seed, this layer's place among the dropouts, the step and the
     element's place in the global batch.
+
+    Args:
+        rate: the probability, at least 0 and below 1.
+
+    Raises:
+        ConfigError: a rate out of range.
 
     Attributes:
         index: the layer's number among the network's dropout layers.
@@ -26,8 +35,11 @@ class Dropout(Layer):
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()
-        if not 0.0 <= rate < 1.0:
-            raise ConfigError(f"dropout rate is {rate}; it must be at least 0 and below 1")
+        if not 0.0 <= rate <= _HIGHEST_RATE:
+            raise ConfigError(
+                f"dropout rate is {rate}; it must be at least 0 and below 1 (at most "
+                f"{_HIGHEST_RATE})"
+            )
         self.rate = rate
         self.index = 0
 

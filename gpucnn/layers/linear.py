@@ -7,8 +7,10 @@ from typing import Literal
 
 from gpucnn import init
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.errors import ConfigError
+from gpucnn.errors import ConfigError, check_range
 from gpucnn.layers.base import Layer, Parameter, Shape, layers
+
+_MOST_FEATURES = 2**31 - 1
 
 
 @layers.register("linear")
@@ -16,9 +18,9 @@ class Linear(Layer):
     """y = x · weightᵀ + bias, weight (features, inputs).
 
     Args:
-        features: the number of outputs; "classes" for as many as the data has classes.
+        features: the number of outputs; "classes" for the number of classes of the data.
         bias: whether to add a learned number to each output.
-        initialiser: of the weight.
+        initialiser: how the weight is drawn at first.
     """
 
     kind = "linear"
@@ -33,6 +35,8 @@ class Linear(Layer):
         self.features, self.bias, self.initialiser = features, bias, initialiser
         if features != "classes" and (isinstance(features, str) or features < 1):
             raise ConfigError(f'linear features is {features!r}; give 1 or more, or "classes"')
+        if not isinstance(features, str):
+            check_range("linear features", features, 1, _MOST_FEATURES)
         init.check(initialiser)
 
     def _declare(self, input_shape: Shape) -> Shape:

@@ -16,6 +16,8 @@ from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
 from gpucnn.layers.containers import Sequential
 from gpucnn.layers.dropout import Dropout
 from gpucnn.layers.fusion import fuse_layers
+from gpucnn.layers.size import check_size
+from gpucnn.processor import total_memory
 from gpucnn.random import Stream
 
 _ALIGNMENT = 32
@@ -75,7 +77,8 @@ class Network:
         decayed: how many of their elements, from the first, are for weight decay.
 
     Raises:
-        ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
+        ShapeError: a layer cannot take what the one before gives, with its name and the shapes;
+            or no memory could hold the parameters, or the output of a layer.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Network:
         self.context = Context(backend, seed, classes)
         self.body = declare_layers(layers, input_shape, self.context)
         self.output_shape = self.body.output_shape
+        check_size(self.body, backend.dtype.itemsize, total_memory())
         if fuse:
             fuse_layers(self.body)
         self.body.skip_input_grad()

@@ -6,6 +6,9 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ConfigError
 from gpucnn.layers.base import Buffer, Layer, Parameter, Shape, layers
 
+_SMALLEST_EPSILON = 1e-30
+"""Its root still has an inverse in FP32."""
+
 
 @layers.register("batch_norm2d")
 class BatchNorm2d(Layer):
@@ -22,10 +25,10 @@ class BatchNorm2d(Layer):
 
     def __init__(self, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
-        if not 0.0 < momentum <= 1.0 or epsilon <= 0.0:
+        if not 0.0 < momentum <= 1.0 or not _SMALLEST_EPSILON <= epsilon <= 1.0:
             raise ConfigError(
                 f"batch_norm2d with momentum={momentum}, epsilon={epsilon}: momentum must be "
-                f"above 0 and at most 1, epsilon above 0"
+                f"above 0 and at most 1, epsilon from {_SMALLEST_EPSILON} to 1"
             )
         self.momentum, self.epsilon = momentum, epsilon
 

@@ -6,17 +6,18 @@ from typing import Literal
 
 from gpucnn.backends.geometry import Pair, pool2d_geometry
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.errors import ConfigError, ShapeError
-from gpucnn.layers.base import Layer, Shape, as_pair, layers
+from gpucnn.errors import ConfigError, ShapeError, check_range
+from gpucnn.layers.base import LARGEST_WINDOW, Layer, Shape, as_pair, layers
 
 
 class _Pool2d(Layer):
     """The window, stride and padding that pooling layers share.
 
     Args:
-        window: one number or a pair; "global" for the whole image.
-        stride: one number or a pair; None for the window's own.
-        padding: one number or a pair (height, width).
+        window: its height and width, one number or a pair; "global" for the whole image.
+        stride: the distance between neighbouring windows, one number or a pair; None for the size
+            of the window.
+        padding: what is added around the input, one number or a pair (height, width).
     """
 
     def __init__(
@@ -37,6 +38,12 @@ class _Pool2d(Layer):
                 f"{self.kind} with window={window}, stride={stride}, padding={padding}: window "
                 f"and stride must be 1 or more, padding not negative"
             )
+        for name, pair in (
+            ("window", self.window),
+            ("stride", self.stride),
+            ("padding", self.padding),
+        ):
+            check_range(f"{self.kind} {name}", max(pair), 0, LARGEST_WINDOW)
 
     def _declare(self, input_shape: Shape) -> Shape:
         """(H, W, C) to (P, Q, C)."""

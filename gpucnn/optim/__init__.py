@@ -1,7 +1,7 @@
 """Optimizers, and schedules of their learning rate."""
 
 from gpucnn.optim.optimizers import SGD, Adam, AdamW, Optimizer, optimizers
-from gpucnn.optim.schedules import Constant, Cosine, OneCycle, Schedule, Step, schedules
+from gpucnn.optim.schedules import Constant, Cosine, OneCycle, Parts, Schedule, Step, schedules
 
 __all__ = [
     "SGD",
@@ -11,6 +11,7 @@ __all__ = [
     "Cosine",
     "OneCycle",
     "Optimizer",
+    "Parts",
     "Schedule",
     "Step",
     "optimizers",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import CheckpointError, ConfigError
+from gpucnn.fp32 import is_below_one, require_fp32
 from gpucnn.layers.network import Network
 from gpucnn.registry import Registry
 
@@ -24,6 +25,8 @@ class Optimizer(ABC):
         weight_decay: of weights; biases, scales and shifts have none, unless decay_all.
         decay_all: whether all parameters have weight decay.
         state_names: a vector of state each, as long as the network's values.
+        is_changing: whether ``step`` has begun to change arrays and has not finished; it stays True
+            after an error.
 
     Raises:
         ConfigError: an option that cannot be; of subclasses too.
@@ -36,8 +39,10 @@ class Optimizer(ABC):
             raise ConfigError(f"learning_rate is {learning_rate}; it must be above 0")
         if weight_decay < 0.0:
             raise ConfigError(f"weight_decay is {weight_decay}; it must not be negative")
+        require_fp32(learning_rate=learning_rate, weight_decay=weight_decay)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.decay_all = decay_all
+        self.is_changing = False
         self._state: dict[str, Array] = {}
 
     def attach(self, network: Network) -> None:
@@ -55,6 +60,7 @@ class Optimizer(ABC):
             factor: what the schedule multiplies the learning rate by.
             guard: holds the step back where it is not 0 (``guard_step``); None for no guard.
         """
+        self.is_changing = True
         for part, weight_decay in self._parts():
             self._step(
                 self.network.values[part],
@@ -65,6 +71,7 @@ class Optimizer(ABC):
                 weight_decay,
                 guard,
             )
+        self.is_changing = False
 
     def _parts(self) -> Iterator[tuple[slice, float]]:
         decayed, total = self.network.decayed, self.network.values.size
@@ -129,7 +136,7 @@ class SGD(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decay_all)
-        if not 0.0 <= momentum < 1.0:
+        if not (momentum >= 0.0 and is_below_one(momentum)):
             raise ConfigError(f"momentum is {momentum}; it must be at least 0 and below 1")
         if nesterov and momentum == 0.0:
             raise ConfigError("nesterov needs a momentum above 0")
@@ -183,11 +190,13 @@ class Adam(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decay_all)
-        if not (0.0 <= beta1 < 1.0 and 0.0 <= beta2 < 1.0 and epsilon > 0.0):
+        betas_fit = all(beta >= 0.0 and is_below_one(beta) for beta in (beta1, beta2))
+        if not (betas_fit and epsilon > 0.0):
             raise ConfigError(
                 f"beta1={beta1}, beta2={beta2}, epsilon={epsilon}: the betas must be at least 0 "
                 f"and below 1, epsilon above 0"
             )
+        require_fp32(epsilon=epsilon)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
     def _step(

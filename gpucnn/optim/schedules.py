@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from gpucnn.errors import ConfigError
 from gpucnn.registry import Registry
 
 schedules: Registry[Schedule] = Registry("schedule")
 
+_NEVER = 2.0**62
+"""Steps: more than any run has."""
+
 
 class Schedule(ABC):
-    """A factor for each step, after a linear warm-up.
+    """A factor for each step.
 
-    Args:
-        warmup_epochs: how long the factor rises from near 0 to 1 first: it is (s + 1)/n in step
-            s of n. The schedule proper begins after it.
+    Attributes:
+        warmup_epochs: how long the factor rises from near 0 to 1 at the beginning.
     """
 
     def __init__(self, warmup_epochs: float) -> None:
@@ -24,9 +27,26 @@ class Schedule(ABC):
             raise ConfigError(f"warmup_epochs is {warmup_epochs}; it must not be negative")
         self.warmup_epochs = warmup_epochs
 
+    @abstractmethod
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """The factor in step ``step``, from 0, of ``total_steps``."""
-        warmup = min(round(self.warmup_epochs * steps_per_epoch), total_steps)
+        """The factor in step ``step``, from 0, of ``total_steps``, or after these."""
+
+
+class Rule(Schedule):
+    """A rule that begins after a linear warm-up, in which the factor is (s + 1)/n in step s of n.
+
+    Args:
+        warmup_epochs: the length of the warm-up.
+    """
+
+    continues = False
+    """Whether the rule says what follows the last step; if not, the factor stays as it was then."""
+
+    def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
+        """The factor in step ``step``, from 0, of ``total_steps``, or after these."""
+        if not self.continues:
+            step = min(step, total_steps - 1)
+        warmup = round(min(self.warmup_epochs * steps_per_epoch, total_steps))
         if step < warmup:
             return (step + 1) / warmup
         return self._factor(step - warmup, max(1, total_steps - warmup), steps_per_epoch)
@@ -36,8 +56,30 @@ class Schedule(ABC):
         """The factor after the warm-up, from which steps count here."""
 
 
+class Parts(Schedule):
+    """Schedules one after another, each of which counts steps from where it begins.
+
+    Each applies until the next one begins, also after the epochs that it was made for.
+
+    Args:
+        parts: by the epoch in which it begins, ascending from 0: a schedule and the number of
+            epochs that it was made for.
+    """
+
+    def __init__(self, parts: Mapping[int, tuple[Schedule, int]]) -> None:
+        super().__init__(parts[0][0].warmup_epochs)
+        self._parts = parts
+
+    def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
+        """The factor in step ``step``, from 0; how many steps there are, the parts know."""
+        begin = max(epoch for epoch in self._parts if epoch * steps_per_epoch <= step)
+        schedule, epochs = self._parts[begin]
+        done = begin * steps_per_epoch
+        return schedule.factor(step - done, epochs * steps_per_epoch, steps_per_epoch)
+
+
 @schedules.register("constant")
-class Constant(Schedule):
+class Constant(Rule):
     """1 throughout.
 
     Args:
@@ -52,7 +94,7 @@ class Constant(Schedule):
 
 
 @schedules.register("step")
-class Step(Schedule):
+class Step(Rule):
     """Multiplied by ``decay`` every so many epochs.
 
     Args:
@@ -60,6 +102,8 @@ class Step(Schedule):
         decay: the factor each time.
         warmup_epochs: length of the linear warm-up.
     """
+
+    continues = True
 
     def __init__(self, every_epochs: float, decay: float = 0.1, warmup_epochs: float = 0.0) -> None:
         super().__init__(warmup_epochs)
@@ -71,11 +115,12 @@ class Step(Schedule):
         self.every_epochs, self.decay = every_epochs, decay
 
     def _factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        return float(self.decay ** (step // max(1, round(self.every_epochs * steps_per_epoch))))
+        every = min(self.every_epochs * steps_per_epoch, _NEVER)
+        return float(self.decay ** (step // max(1, round(every))))
 
 
 @schedules.register("cosine")
-class Cosine(Schedule):
+class Cosine(Rule):
     """Half a cosine from 1 down to ``final`` (Loshchilov, Hutter 2017, without restarts).
 
     Args:
@@ -94,7 +139,7 @@ class Cosine(Schedule):
 
 
 @schedules.register("one_cycle")
-class OneCycle(Schedule):
+class OneCycle(Rule):
     """Up to 1 and down again, along half cosines (Smith, Topin 2018).
 
     Args:

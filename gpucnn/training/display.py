@@ -1,11 +1,13 @@
-"""What a run shows: a bar on a terminal, a line an epoch, all of it in the run's log too."""
+"""What a run shows: a bar on a terminal, a line per epoch, all of it in the run's log too."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gpucnn.progress import ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from gpucnn.training.run_folder import RunFolder
@@ -25,14 +27,12 @@ class Display:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.run: RunFolder | None = None
-        self._bar: Any = None
+        self._bar: ProgressBar | None = None
 
     def open_bar(self, images: int, done: int) -> Display:
         """Starts the bar of a run over so many images; use as a context manager."""
         if not self.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
+            self._bar = progress_bar(
                 total=images,
                 initial=done,
                 unit=" img",
@@ -77,7 +77,7 @@ class Display:
         return bar is not None and bar._time() - bar.last_print_t >= bar.mininterval
 
     def advance(self, images: int, label: str = "", shown: str = "") -> None:
-        """Moves the bar on; ``label`` stands before it and ``shown`` behind, if given."""
+        """Moves the bar on, with ``label`` before it and ``shown`` after it, if given."""
         if self._bar is None:
             return
         if shown:
@@ -91,16 +91,30 @@ def epoch_header(split: str) -> str:
     return f"{'epoch':>9}   train loss  accuracy   {split} loss  accuracy   seconds"
 
 
-def epoch_line(row: Mapping[str, Any], split: str, epochs: int) -> str:
-    """What is shown of an epoch, under ``epoch_header``.
+def epoch_line(row: Mapping[str, float | None], split: str, epochs: int) -> str:
+    """What is shown of an epoch, under ``epoch_header``; numbers of any size keep to their columns.
 
     Args:
         row: the epoch's line of metrics.jsonl.
         split: that it was evaluated on, "validation" or "test".
         epochs: of the whole run.
     """
+    number = f"{row['epoch']}/{epochs}"
+    number = number if len(number) <= 9 else str(row["epoch"])
     return (
-        f"{row['epoch']:>{8 - len(str(epochs))}}/{epochs}   {row['train_loss']:10.4f}  "
-        f"{row['train_accuracy']:8.2%}   {row[f'{split}_loss']:{len(split) + 5}.4f}  "
-        f"{row[f'{split}_accuracy']:8.2%}   {row['seconds']:7.1f}"
+        f"{number:>9}   {_number(row['train_loss'], 10, 4)}  "
+        f"{row['train_accuracy']:8.2%}   {_number(row[f'{split}_loss'], len(split) + 5, 4)}  "
+        f"{row[f'{split}_accuracy']:8.2%}   {_number(row['seconds'], 7, 1)}"
     )
+
+
+def _number(value: float | None, width: int, decimals: int) -> str:
+    """A number with so many decimals, or with an exponent if it would be wider than its column."""
+    if value is None:
+        return f"{'-':>{width}}"
+    text = f"{value:.{decimals}f}"
+    for digits in range(decimals, -1, -1):
+        if len(text) <= width:
+            break
+        text = f"{value:.{digits}e}"
+    return text.rjust(width)

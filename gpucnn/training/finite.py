@@ -1,14 +1,56 @@
-"""Finding where a loss or a gradient that is not finite came from."""
+"""Losses, gradients and weights that are not finite: where they came from, and the errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Layer, Network, unfused
+from gpucnn.text import shown
+
+
+def require_finite(arrays: Mapping[str, NDArray[Any]], step: int, backend: Backend) -> None:
+    """Checks the state of a run.
+
+    Args:
+        arrays: of the network and the optimizer, by name, on the host.
+        step: how many steps led to them.
+        backend: that took the steps.
+
+    Raises:
+        NonFiniteError: an element of one is infinite or not a number; names the first such array.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise NonFiniteError(
+                f'"{name}" is not finite after step {step}, so that step is not saved. '
+                f"{_remedy(backend)}"
+            )
+
+
+def require_finite_loss(loss: float, split: str, backend: Backend) -> None:
+    """Checks the loss that a run ends with.
+
+    Args:
+        loss: the mean over a split.
+        split: its name.
+        backend: that computed it.
+
+    Raises:
+        NonFiniteError: it is infinite or not a number.
+    """
+    if not np.isfinite(loss):
+        raise NonFiniteError(
+            f"the loss on the {split} split is not finite ({loss}): the training has diverged. "
+            f"{_remedy(backend)}"
+        )
 
 
 def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonFiniteError:
@@ -29,8 +71,24 @@ def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonF
             else "all outputs and gradients of layers are finite, their sum is not"
         )
     return NonFiniteError(
-        f"step {step}: the {what} is not finite, so the step was not taken; {place}. Lower "
-        f"optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+        f"step {step}: the {what} is not finite, so the step was not taken; {place}. "
+        f"{_remedy(network.backend)}"
+    )
+
+
+def _remedy(backend: Backend) -> str:
+    """The closing sentence of a message, without a full stop.
+
+    Kernels of the user's own are suspected first: a missing barrier or a wrong index gives NaN at
+    any learning rate.
+    """
+    if backend.kernels is None:
+        return "Lower optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+    folder = shlex.quote(shown(backend.kernels))
+    return (
+        f"A missing barrier or a wrong index in the kernels of {folder} can be the cause; check "
+        f"them in race mode, which reports the line: "
+        f"gpucnn kernels check --kernels {folder} --mode race"
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucnn.data import Dataset, Normalisation
+from gpucnn.data.class_names import first_difference, how_they_differ, listed, look_alikes
 from gpucnn.errors import DataError
 from gpucnn.text import shown
-
-_MOST_NAMES = 20
-"""Of classes in a message."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,17 @@ class ModelCard:
                 f"the data has images of the shape {_sides(dataset.image_shape)}, and the model "
                 f"takes {_sides(self.input_shape)}; give it the data that it was trained for"
             )
-        if dataset.classes != self.classes:
-            pairs = itertools.zip_longest(dataset.classes, self.classes, fillvalue="missing")
-            place, (theirs, ours) = next(
-                (place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1]
-            )
-            raise DataError(
-                f"the data has the classes {_listed(dataset.classes)}, and the model has "
-                f"{_listed(self.classes)}; the first that differs is number {place}, "
-                f"{shown(theirs)} in the data and {shown(ours)} in the model"
-            )
+        theirs, ours = _as_stored(dataset.classes), _as_stored(self.classes)
+        if theirs == ours:
+            return
+        place, one, other = first_difference(theirs, ours)
+        message = (
+            f"the data has the classes {listed(theirs)}, and the model has {listed(ours)}; the "
+            f"first that differs is number {place}, {one} in the data and {other} in the model"
+        )
+        for pair in look_alikes(set(theirs) - set(ours), set(ours) - set(theirs))[:1]:
+            message += f"; {shown(pair[0])} and {shown(pair[1])} differ {how_they_differ(*pair)}"
+        raise DataError(message)
 
     def check_same_training(self, other: ModelCard) -> None:
         """Whether another card describes the same data to train on, as far as cards describe it.
@@ -105,7 +105,6 @@ def _described(normalisation: Normalisation) -> str:
     return f"mean {normalisation.mean} and deviation {normalisation.std}"
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    """All of them, or how many and the first."""
-    first = ", ".join(map(shown, names[:_MOST_NAMES]))
-    return first if len(names) <= _MOST_NAMES else f"{first}, … ({len(names)})"
+def _as_stored(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names as model.json can hold them, whatever Unicode form the file system gave them."""
+    return tuple(shown(unicodedata.normalize("NFC", name)) for name in classes)

@@ -367,9 +367,9 @@ class _TakenError(CheckpointError):
 
 def _make_folders(path: Path, made: list[Path]) -> None:
     """Makes a folder and those above it; those that were missing are added to ``made``."""
-    missing = [path, *path.parents]
-    missing = list(itertools.takewhile(lambda folder: not folder.exists(), missing))
     try:
+        chain = [path, *path.parents]
+        missing = list(itertools.takewhile(lambda folder: not folder.exists(), chain))
         for folder in reversed(missing):
             with suppress(FileExistsError):
                 folder.mkdir()

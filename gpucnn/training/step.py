@@ -1,18 +1,22 @@
-"""One training step, as work for the device: nothing of it is read back."""
+"""Training steps, as work for the device; what of them is read back, and when."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.config import Training
-from gpucnn.data import Batch
+from gpucnn.config_tables import Training
+from gpucnn.data import Batch, BatchLoader
 from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Network
 from gpucnn.losses import Loss
 from gpucnn.optim import Optimizer
 from gpucnn.training.finite import non_finite_error
 from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.state import TrainingState
+
+UNCHECKED_STEPS = 50
+"""After so many steps at most the host looks whether all were taken, if it runs ahead."""
 
 
 class TrainingStep:
@@ -71,7 +75,7 @@ class TrainingStep:
         return number - 1 if number else None
 
     def explain(self, batch: Batch, step: int) -> NonFiniteError:
-        """Repeats a step that was not taken, up to its gradient, and tells where it went wrong.
+        """Repeats a step that was not taken, up to its gradient, and reports where it went wrong.
 
         Steps are taken again from then on.
         """
@@ -83,6 +87,74 @@ class TrainingStep:
         network.backward(self.loss.backward(backend, labels.size))
         total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
         return non_finite_error(network, x, step, total)
+
+
+class CheckedSteps:
+    """Training steps, and a look at which of them were not taken.
+
+    If the host does not run ahead of the device, it looks after each step. Otherwise it does so
+    now and then, because it has to wait for the device to do so. No batch is kept for that: the
+    images of one that went wrong are taken again.
+
+    Args:
+        step: takes one.
+        state: of the run.
+        loader: of the batches.
+
+    Attributes:
+        unchecked: the epoch and the index of the batch of each step since the last look.
+    """
+
+    def __init__(self, step: TrainingStep, state: TrainingState, loader: BatchLoader) -> None:
+        self._step, self._state, self._loader = step, state, loader
+        self._most_unchecked = UNCHECKED_STEPS if step.network.backend.runs_ahead else 1
+        self.unchecked: dict[int, tuple[int, int]] = {}
+
+    def take(self, batch: Batch, factor: float) -> None:
+        """Takes a step and counts it; ``factor`` is the schedule's.
+
+        Raises:
+            NonFiniteError: as ``check``.
+        """
+        progress = self._state.progress
+        with self._state.step():
+            self._step.take(batch, progress.step, factor)
+            self.unchecked[progress.step] = batch.epoch, batch.index
+            if len(self.unchecked) >= self._most_unchecked:
+                self.check()
+        progress.step, progress.batch = progress.step + 1, batch.index + 1
+
+    def check(self) -> None:
+        """Waits for the device, and looks at the steps since the last look.
+
+        Raises:
+            NonFiniteError: one was not taken. Progress is what it was before that step.
+        """
+        taken, self.unchecked = self.unchecked, {}
+        refused = self._step.refused() if taken else None
+        if refused is None:
+            return
+        self._state.is_whole = False  # running statistics have changed
+        epoch, index = taken[refused]
+        self._state.progress.step, self._state.progress.batch = refused, index
+        raise self._step.explain(self._loader.batch(epoch, index), refused)
+
+    def totals(self) -> tuple[float, float]:
+        """Sum of losses and number right in the epoch at hand, after a check of its steps."""
+        self.check()
+        loss, correct = self._step.network.backend.to_numpy(self._step.totals)
+        return float(loss), float(correct)
+
+    @property
+    def seen(self) -> int:
+        """Samples taken in the epoch at hand."""
+        batches, loader = self._state.progress.batch, self._loader
+        return min(batches * loader.batch_size, len(loader.dataset))
+
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy over the epoch at hand, of which a step has been taken."""
+        loss, correct = self.totals()
+        return loss / self.seen, correct / self.seen
 
 
 def clip_gradients(network: Network, options: Training, norm: Array | None = None) -> None:

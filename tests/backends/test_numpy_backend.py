@@ -2,14 +2,17 @@
 
 import inspect
 import itertools
+import threading
 
 import numpy as np
 import pytest
 from tolerance import assert_close, probable_sum_bound, unit_roundoff
 
+from gpucnn import text
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
 from gpucnn.backends.numpy_backend import NumpyBackend
+from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
 
 
@@ -405,3 +408,27 @@ def test_border():
     copy[...] = 1
     assert not array.any()
     be.synchronise()
+
+
+@pytest.mark.parametrize("available", [0, 1, 2, 3, 9])
+def test_threads_that_the_system_refuses_are_not_missed(monkeypatch, capsys, available):
+    monkeypatch.setattr(text, "_has_warned", set())
+    start, running = threading.Thread.start, []
+
+    def start_some(thread):
+        running[:] = [other for other in running if other.is_alive()]
+        if len(running) == available:
+            raise RuntimeError("can't start new thread")
+        running.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    workers = Workers(4)
+    assert workers.threads == min(4, 1 + available)
+    for _ in range(3):
+        done = []
+        workers.run(done.append, 50)
+        assert sorted(done) == list(range(50))
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == (available < 3)
+    assert all("threads" in line for line in warnings)

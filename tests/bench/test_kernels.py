@@ -11,8 +11,9 @@ from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
-from gpucnn.bench.kernel_report import table_of
+from gpucnn.bench.kernel_report import legend, table_of
 from gpucnn.bench.kernels import KernelBenchmark
+from gpucnn.bench.load import Load
 from gpucnn.bench.measurement import Measurement
 from gpucnn.bench.problems import QUICK, Problem, select
 from gpucnn.bench.problems.matrix import product
@@ -20,6 +21,11 @@ from gpucnn.bench.timing import Clock, Timing
 from gpucnn.errors import BackendError
 
 CEILINGS = Ceilings(bandwidth=1e9, arithmetic=1e10)
+
+
+def known():
+    """Ceilings that need not be measured."""
+    return CEILINGS
 
 
 class Steady(Clock):
@@ -78,7 +84,7 @@ def test_rows_stand_under_their_titles():
 
 def test_everyone_is_timed_equally_often():
     clock = Steady()
-    benchmark = KernelBenchmark(get_backend("numpy"), clock, CEILINGS, repetitions=20, budget=4.0)
+    benchmark = KernelBenchmark(get_backend("numpy"), clock, known, repetitions=20, budget=4.0)
     (one,) = benchmark.measure_all(select(QUICK, ["quick-map"], ["add"]))
     # A look at how long it takes, a warm-up, and as many as four seconds allow.
     assert clock.runs == 1 + 1 + 4
@@ -87,7 +93,7 @@ def test_everyone_is_timed_equally_often():
 
 
 def test_variants(kernel_backend):
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     problems = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     measured = benchmark.measure_all(problems)
     assert [one.variant for one in measured] == list(problems[0].variants)
@@ -116,7 +122,7 @@ def test_everything_is_compiled_before_the_first_run(kernel_backend, monkeypatch
 
     monkeypatch.setattr(device, "compile_all", watched_all)
     monkeypatch.setattr(device, "compile", watched_one)
-    benchmark = KernelBenchmark(backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(backend, Steady(), known, budget=0.0)
     benchmark.measure_all(select(QUICK, ["quick-pool", "quick-map"]))
     planned = order[0]
     used = {entry for entry in order if not isinstance(entry, set)}
@@ -148,7 +154,7 @@ def test_what_fails_is_noted_and_the_rest_measured(
     if kernel_backend.device.name != "emulator":
         pytest.skip("a GPU does not go on after a bad access")
     own_kernels(kernel_backend, tmp_path, monkeypatch, statement)
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     problems = select(QUICK, ["quick-map", "quick-1x1"], ["relu_forward", "conv2d_forward", "add"])
     told = []
     measured = benchmark.measure_all(problems, after_each=lambda _: told.append(None))
@@ -178,7 +184,7 @@ def test_a_launch_that_never_ends_is_ended_and_its_operation_left(
     monkeypatch.setattr(kernel_backend.device, "time_limit", None)
     loop = "volatile int zero = 0; while (zero == 0) {}"
     own_kernels(kernel_backend, tmp_path, monkeypatch, loop)
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     (relu,) = select(QUICK, ["quick-map"], ["relu_forward"])
     (add,) = select(QUICK, ["quick-map"], ["add"])
     measured = benchmark.measure_all([relu, replace(relu, name="again"), add])
@@ -198,7 +204,7 @@ def test_a_device_that_has_failed_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(backend, "relu_input_grad", fail)
     monkeypatch.setattr(backend, "synchronise", lambda: fail() if tried else None)
-    benchmark = KernelBenchmark(backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(backend, Steady(), known, budget=0.0)
     measured = benchmark.measure_all(select(QUICK, ["quick-map"]))
     assert [one.problem.operation for one in measured] == ["relu_forward"]
     assert [one.problem.operation for one in benchmark.failures] == ["relu_input_grad"]
@@ -208,7 +214,7 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
     (tmp_path / "conv2d_forward.cu").write_text("")
     (tmp_path / "activation.cu").mkdir()
     monkeypatch.setattr(kernel_backend, "kernels", tmp_path)
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known)
     problems = select(QUICK, ["quick-map", "quick-1x1"])
     own = benchmark.launching_own(problems)
     assert [problem.operation for problem in own] == ["conv2d_forward"]
@@ -218,7 +224,7 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
 
 
 def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known)
     (problem,) = select(QUICK, ["quick-map"], ["add"])
     limits = replace(kernel_backend.device.limits, cache_bytes=0)
     monkeypatch.setattr(kernel_backend.device, "limits", limits)
@@ -245,7 +251,7 @@ def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
 
 def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
     """Whatever the number of variants and of sets."""
-    benchmark = KernelBenchmark(kernel_backend, Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     monkeypatch.setattr(benchmark, "_sets", lambda _: 4)
     (problem,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     drawn, moved = [], []
@@ -257,7 +263,7 @@ def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
 
 
 def test_what_was_measured_is_told_after_each_problem():
-    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), CEILINGS, budget=0.0)
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), known, budget=0.0)
     told = []
     benchmark.measure_all(
         select(QUICK, ["quick-map"]), after_each=lambda so_far: told.append([*so_far])
@@ -267,6 +273,60 @@ def test_what_was_measured_is_told_after_each_problem():
         ["relu_forward", "relu_input_grad"],
         ["relu_forward", "relu_input_grad", "add"],
     ]
+
+
+def test_ceilings_are_raised_by_what_is_reached_and_measured_again():
+    """A slow first measurement, an operation that is faster, and a faster measurement at last."""
+    problem = product("", 100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
+    measured = iter([Ceilings(1e3, 1e3, cores=2), Ceilings(2e3, 3e6, cores=2)])
+    benchmark = KernelBenchmark(
+        get_backend("numpy"), Steady(), lambda: next(measured), repetitions=3
+    )
+    told = []
+    (one,) = benchmark.measure_all([problem], after_each=lambda so_far: told.extend(so_far))
+    assert benchmark.ceilings == one.ceilings == Ceilings(1.2e5, 3e6, cores=2)
+    assert one.share == pytest.approx(1.0)
+    assert told[0].ceilings == Ceilings(1.2e5, 2e6, cores=2)
+    assert told[-1] == one
+    assert all(each.share <= 1.0 for each in told)
+
+
+def test_pytorch_raises_the_ceilings_of_a_cpu_and_not_of_a_gpu():
+    torch = (Timing("torch, contiguous", 0.5, 0, 1), Timing("torch, channels_last", 0.1, 0, 1))
+    one = measurement(1.0, torch)
+    low = Ceilings(1.0, 1.0)
+    assert one.within(replace(low, cores=2)).arithmetic == pytest.approx(2e6 / 1e-4)
+    assert one.within(low).arithmetic == pytest.approx(2e6 / 1e-3)
+    cached = replace(one, is_cached=True).within(low)
+    assert (cached.bandwidth, cached.cached_bandwidth) == (1.0, pytest.approx(1.2e5 / 1e-3))
+
+
+def test_what_the_caches_may_hold_is_compared_with_them_and_marked():
+    ceilings = Ceilings(1e9, 1e12, 2, cached_bandwidth=1e10, cache_bytes=1 << 20)
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), lambda: ceilings)
+    small, large = product("", 100, 100, 100), product("", 2000, 1, 2000)
+    assert large.traffic > 4 << 20
+    assert [benchmark._is_cached(problem) for problem in (small, large)] == [True, False]
+    plain = replace(ceilings, cached_bandwidth=0.0)
+    assert not KernelBenchmark(get_backend("numpy"), Steady(), lambda: plain)._is_cached(small)
+    one = replace(measurement(1.0), ceilings=ceilings, is_cached=True)
+    assert one.share == pytest.approx(1.2e5 / 1e10 / 1e-3)
+    assert one.as_json()["cached"]
+    _, ((_, row),) = table_of([one])
+    assert row[-1] == "1% c"
+    assert "its caches allow" in legend([one])
+    assert "c: " not in legend([measurement(1.0)])
+
+
+def test_load_is_part_of_the_result(monkeypatch):
+    benchmark = KernelBenchmark(get_backend("numpy"), Steady(), known, budget=0.0)
+    assert benchmark.as_json([])["load"] is None
+    monkeypatch.setattr("gpucnn.bench.kernels.LoadMeter.read", lambda _: Load(1.0, 2))
+    measured = benchmark.measure_all(select(QUICK, ["quick-map"], ["add"]))
+    load = benchmark.as_json(measured)["load"]
+    assert load["busy"]
+    assert load["why"] == "other processes kept 1.0 of 2 cores busy"
+    assert json.loads(json.dumps(load))["cores_busy_with_others"] == 1.0
 
 
 def test_the_copy_copies(kernel_backend, rng):

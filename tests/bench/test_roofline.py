@@ -1,6 +1,7 @@
 """The roofline's picture."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,37 @@ def test_the_roof_has_its_corner_and_its_ends(figures, tmp_path):
     assert corners[1] == pytest.approx((10, 10))  # 1e10 operations for 1e9 bytes; GFLOP/s
     assert corners[0][1] == pytest.approx(corners[0][0])
     assert corners[2][1] == pytest.approx(10)
+
+
+def test_no_point_is_above_its_roof(figures, tmp_path):
+    """Points of cached data, which are small, may be above the memory's, but not the caches'."""
+    ceilings = Ceilings(bandwidth=1e9, arithmetic=1e10)
+    ceilings = replace(ceilings, cores=2, cached_bandwidth=2e9, cache_bytes=1 << 20)
+    one_a_byte = [p for p in QUICK if 0 < p.flops < 10 * p.traffic]
+    times = [1e3 * p.traffic / (40e9 if k % 2 else 5e9) for k, p in enumerate(one_a_byte)]
+    points = [
+        Measurement(p, "", True, Timing("", t, t, t), (), ceilings, k % 2 == 1)
+        for k, (p, t) in enumerate(zip(one_a_byte, times, strict=True))
+    ]
+    for point in points:
+        ceilings = point.within(ceilings)
+    assert ceilings.cached_bandwidth == pytest.approx(40e9)
+    assert ceilings.bandwidth == pytest.approx(5e9)
+    draw([replace(p, ceilings=ceilings) for p in points], ceilings, tmp_path / "r.svg", "")
+    ((axes,),) = (figure.axes for figure in figures)
+    solid, dashed = (line.get_xydata() for line in axes.get_lines())
+    assert dashed[-1] == pytest.approx(solid[1])
+    seen = set()
+    for marks in axes.collections:
+        for (x, y), area in zip(marks.get_offsets(), marks.get_sizes(), strict=False):
+            is_small = area < 20
+            seen.add(is_small)
+            rate = 40 if is_small else 5
+            assert y <= min(x * rate, solid[1][1]) * 1.000001
+    assert seen == {True, False}
+    texts = [text.get_text() for text in axes.texts]
+    assert "memory, 5 GB/s" in texts
+    assert "caches, 40 GB/s" in texts
 
 
 def test_families_are_in_the_legend(figures, tmp_path):

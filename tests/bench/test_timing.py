@@ -115,6 +115,14 @@ def test_contestants_take_turns_and_warm_ups_do_not_count():
     assert (b.name, b.median) == ("b", 8e3)
 
 
+def test_a_timing_has_a_spread_and_a_drift():
+    timing = Timing.of("x", [1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+    assert timing.drift == pytest.approx(1.0)
+    assert timing.spread == pytest.approx((timing.high - timing.low) / timing.median)
+    assert Timing.of("x", [1.0, 2.0, 1.0, 2.0]).drift == pytest.approx(0.0)
+    assert Timing("x", 0.0, 0.0, 0.0).spread == 0.0
+
+
 def test_a_timing_is_the_median_between_quartiles():
     timing = Timing.of("x", [0.004, 0.001, 0.003, 0.002, 0.005])
     assert (timing.low, timing.median, timing.high) == pytest.approx((1.5, 3.0, 4.5))

@@ -68,10 +68,10 @@ def test_both_do_the_same_work(monkeypatch):
 
         monkeypatch.setattr(kind, method, counted)
 
-    def timed(run, synchronise):
+    def timed(name, run, synchronise):
         nonlocal timing
         timing = True
-        answer = real_timed(run, synchronise)
+        answer = real_timed(name, run, synchronise)
         timing = False
         return answer
 

@@ -1,9 +1,12 @@
 """benchmarks/on_gpu.py: what it is asked for."""
 
 import importlib
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,104 @@ def test_the_status_tells_whether_all_was_done(code, status, on_gpu, monkeypatch
     assert on_gpu.main() == status
     assert capsys.readouterr().err == ("not done: tests\n" if status else "")
     assert (tmp_path / "stem.md").exists()
+
+
+DRIVER = """
+import signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+import on_gpu
+code, ignored = sys.argv.pop(1), sys.argv.pop(1)
+if ignored:
+    signal.signal(signal.Signals(int(ignored)), signal.SIG_IGN)
+first = on_gpu.Part("tests", "First", ["-c", "print('first')"], 60)
+second = on_gpu.Part("kernels", "Second", ["-c", code], 60)
+third = on_gpu.Part("step_lenet", "Third", ["-c", ""], 60)
+on_gpu.parts = lambda *_: [first, second, third]
+on_gpu.LAST_GRACE = 1.0
+sys.exit(on_gpu.main())
+"""
+
+POLITE = """
+import subprocess, sys
+child = subprocess.Popen(["sleep", "1000"])
+print("some results", child.pid, flush=True)
+open("NUMBER", "w").write(f"{child.pid}\\n")
+try:
+    child.wait()
+except KeyboardInterrupt:
+    print("and more")
+"""
+STUBBORN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + POLITE
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Starts the script; gives its process, and the number of a grandchild's process."""
+    processes = []
+
+    def start(code, ignored=""):
+        number = tmp_path / "number"
+        code = code.replace("NUMBER", str(number))
+        command = [sys.executable, "-c", DRIVER, str(SCRIPT.parent), code, ignored]
+        options = ["--backend", "numpy", "--out", str(tmp_path), "--name", "stem"]
+        process = subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        end = time.monotonic() + 60
+        while not (number.exists() and number.read_text().strip()):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return process, int(number.read_text())
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_gone(number):
+    end = time.monotonic() + 10
+    while Path(f"/proc/{number}").exists():
+        stat = Path(f"/proc/{number}/stat")
+        if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("code", [POLITE, STUBBORN], ids=["polite", "stubborn"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_processes_and_keeps_the_results(number, code, started, tmp_path):
+    process, child = started(code)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert f"stopped by {number.name}" in errors
+    assert "Traceback" not in errors
+    wait_until_gone(child)
+    written = json.loads((tmp_path / "stem.json").read_text())["parts"]
+    assert list(written) == ["tests", "kernels"]
+    assert written["tests"]["status"] == "done"
+    assert written["kernels"]["status"] == f"stopped by {number.name}"
+    assert written["kernels"]["output"].startswith(f"some results {child}\n")
+    assert ("and more" in written["kernels"]["output"]) == (code is POLITE)
+    assert f"stopped by {number.name}" in (tmp_path / "stem.md").read_text()
+
+
+def test_all_processes_end_when_the_script_is_killed(started):
+    process, child = started(STUBBORN)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+    wait_until_gone(child)
+
+
+def test_a_signal_that_was_ignored_before_stays_ignored(started, tmp_path):
+    """As under nohup."""
+    process, child = started(POLITE, str(int(signal.SIGHUP)))
+    process.send_signal(signal.SIGHUP)
+    os.kill(child, signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert len(json.loads((tmp_path / "stem.json").read_text())["parts"]) == 3

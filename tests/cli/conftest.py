@@ -1,6 +1,7 @@
 """Running the command line within the process that tests, which is quicker than a new one."""
 
 import hashlib
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -46,6 +47,9 @@ class Answer:
         return self
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @pytest.fixture
 def cli(monkeypatch, capsys):
     """Runs ``gpucnn ARGUMENTS``."""
@@ -53,8 +57,11 @@ def cli(monkeypatch, capsys):
     def run(*arguments):
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["gpucnn", *map(str, arguments)])
+        handlers = [signal.getsignal(number) for number in SIGNALS]
         with pytest.raises(SystemExit) as ended:
             main()
+        for number, handler in zip(SIGNALS, handlers, strict=True):
+            signal.signal(number, handler)  # main makes them end the process
         written = capsys.readouterr()
         return Answer(ended.value.code or 0, written.out, written.err)
 

@@ -123,7 +123,7 @@ def test_the_good_idx_files_are_good(cli):
 def test_root_not_given_or_of_a_wrong_type(cli, place, snapshot):
     before = snapshot(place)
     refused(cli(*train("mnist")), "data.root", "needs it")
-    refused(cli(*train("mnist", "data.root=3")), "data.root = 3")
+    refused(cli(*train("mnist", "data.root=3")), "3: there is no such folder", "data.root")
     refused(cli(*train("image_folder", "data.root=none")), "none", "data.root")
     refused(cli(*train("image_folder", f"data.root={'x' * 300}")), "too long")
     assert snapshot(place) == before

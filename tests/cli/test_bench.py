@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import signal
 
 import pytest
@@ -9,7 +10,73 @@ import pytest
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.bench.kernels import KernelBenchmark
+from gpucnn.bench.load import Load
+from gpucnn.bench.torch_device import is_installed
 from gpucnn.training.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def quick_ceilings(monkeypatch):
+    """Of small arrays and matrices: what they are is tested elsewhere."""
+    monkeypatch.setattr("gpucnn.bench.ceilings._MATRICES", (64,))
+    monkeypatch.setattr("gpucnn.bench.ceilings.memory_floats", lambda _: 1 << 16)
+    monkeypatch.setattr("gpucnn.bench.ceilings.cached_floats", lambda: [1 << 14])
+
+
+@pytest.fixture(autouse=True)
+def others(monkeypatch):
+    """Sets how many of two cores other processes keep busy; none, unless a test says otherwise."""
+
+    def keep_busy(cores):
+        monkeypatch.setattr("gpucnn.bench.load.LoadMeter.read", lambda _: Load(cores, 2))
+
+    keep_busy(0.0)
+    monkeypatch.setattr("gpucnn.bench.load._MOST_SPREAD", 1e9)
+    monkeypatch.setattr("gpucnn.bench.load._MOST_DRIFT", 1e9)
+    return keep_busy
+
+
+BUSY = (
+    "warning: these times mean little: {}other processes kept 1.5 of 2 cores busy; measure again "
+    "on an idle machine\n"
+)
+
+
+def test_bench_step_warns_of_a_busy_machine(cli, config, others):
+    options = ["bench", "step", config, "--repetitions", "2", "--backend", "numpy"]
+    assert cli(*options).succeeded().err == ""
+    answer = cli(*options, "--json").succeeded()
+    load = {"busy": False, "cores_busy_with_others": 0.0, "cores": 2, "why": ""}
+    assert json.loads(answer.out)["load"] == load
+    others(1.5)
+    assert cli(*options).succeeded().err == BUSY.format("")
+    answer = cli(*options, "--json").succeeded()
+    assert answer.err == BUSY.format("")
+    assert json.loads(answer.out)["load"]["why"] == "other processes kept 1.5 of 2 cores busy"
+
+
+@pytest.mark.skipif(not is_installed(), reason="PyTorch is not installed")
+def test_bench_step_marks_doubtful_ratios(cli, config, others):
+    options = ["bench", "step", config, "--repetitions", "2", "--against", "torch"]
+    for cores, doubt in ((0.0, ""), (1.5, r"\?")):
+        others(cores)
+        shown = cli(*options, "--backend", "numpy").succeeded().out
+        rows = [line for line in shown.splitlines() if line.startswith("torch, c")]
+        assert len(rows) == 2
+        assert all(re.search(rf"\d\.\d\d{doubt}$", row) for row in rows)
+
+
+def test_bench_train_and_kernels_warn_of_a_busy_machine(cli, config, others):
+    train = ["bench", "train", config, "--backend", "numpy", "--set", "training.epochs=1"]
+    kernels = ["bench", "kernels", "--backend", "numpy", "--problem", "quick-map", "--no-torch"]
+    assert cli(*train).succeeded().err == ""
+    assert cli(*kernels).succeeded().err == ""
+    others(1.5)
+    answer = cli(*train, "--json").succeeded()
+    assert answer.err == BUSY.format("gpucnn: ")
+    load = {"busy": True, "cores_busy_with_others": 1.5, "cores": 2}
+    assert json.loads(answer.out)["load"] == load
+    assert cli(*kernels).succeeded().err == BUSY.format("")
 
 
 def test_bench_step_without_a_peer(cli, config):

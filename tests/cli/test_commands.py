@@ -145,7 +145,7 @@ def test_plot_without_matplotlib(cli, run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     answer = cli("plot", run, "--output", tmp_path / "picture.png")
     assert (answer.status, answer.out) == (2, "")
-    assert 'pip install "gpucnn[plot]"' in answer.err
+    assert 'pip install -e ".[plot]"' in answer.err
     assert not any(tmp_path.iterdir())
 
 
@@ -253,12 +253,18 @@ def test_list(cli):
     assert rate["type"] == "float"
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
     tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
-    assert set(tables) == {"top", "[data]", "[augment]", "[training]", "[checkpoint]"}
-    assert all(option["meaning"] for options in tables.values() for option in options)
+    fixed = {"top", "[data]", "[augment]", "[training]", "[checkpoint]", "[[extensions]]"}
+    assert set(tables) == fixed
+    for entries in answer.values():
+        for entry in entries:
+            for option in entry["options"]:
+                assert len(option["meaning"]) > 8, (entry["name"], option["name"])
+                assert "``" not in option["meaning"]
     (seed,) = tables["top"]
     assert (seed["name"], seed["type"], seed["default"]) == ("seed", "int", 0)
     shown = cli("list").succeeded().out
     assert "      clip_norm: float | None = None\n          the largest global norm" in shown
+    assert "      nesterov: bool = false\n          whether to look ahead" in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert all(name in shown for name in ("resnet9", "conv2d", "one_cycle", "image_folder"))
 

@@ -1,6 +1,7 @@
 """``gpucnn doctor``."""
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -38,6 +39,25 @@ def test_doctor_measures_the_cache(cli, monkeypatch, tmp_path):
     monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path))
     answer = json.loads(cli("doctor", "--json").succeeded().out)
     assert answer["cache"]["text"] == f"{tmp_path}, 2 files, 2.0 KiB"
+
+
+def test_doctor_says_why_the_cache_is_not_used(cli, monkeypatch, tmp_path):
+    """And works with whatever is in it."""
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert answer["cache"]["text"] == f"{tmp_path}, 0 files, 0 B"
+    tmp_path.chmod(0o777)
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert not answer["cache"]["works"]
+    reason = f"{tmp_path} is not used: can be written to by other users (mode 777); run chmod go-w"
+    assert answer["cache"]["text"].startswith(reason)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "file"))
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert f"{tmp_path / 'file'} is not used: Not a directory" in answer["cache"]["text"]
 
 
 def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):

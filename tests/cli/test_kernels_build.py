@@ -241,5 +241,5 @@ def test_without_cupy(cli, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
     answer = cli("kernels", "build")
     assert answer.status == 2
-    assert 'pip install "gpucnn[cuda12]"' in answer.err
+    assert 'pip install -e ".[cuda12]"' in answer.err
     assert len(answer.err.splitlines()) == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -36,6 +37,31 @@ def test_a_wrong_kernel_is_named_with_its_problem(cli, wrong_kernels):
     assert result.status == 1
     assert "max_pool2d_forward(x=(" in result.out
     assert "elements of argmax are wrong; argmax[" in result.out
+
+    assert "must be exact: a race, a wrong index or uninitialised data; the race mode" in result.out
+    command = "gpucnn kernels check --mode race --operation max_pool2d_forward --kernels "
+    assert f"{command}{wrong_kernels}\n" in result.out
+    assert "inf" not in result.out
+
+
+def test_a_missing_barrier_is_called_a_race_with_the_element_and_its_values(cli, tmp_path):
+    text = (KERNELS / "conv2d_depthwise.cu").read_text(encoding="utf-8")
+    barrier = "    __syncthreads();\n"
+    assert text.count(barrier) == 1
+    (tmp_path / "conv2d_depthwise.cu").write_text(text.replace(barrier, ""), "utf-8")
+    arguments = ("--quick", "--operation", "conv2d_forward", "--kernels", tmp_path)
+    result = cli("kernels", "check", "--mode", "fast", *arguments)
+    assert result.status == 1
+    assert re.search(
+        r"elements of y are wrong; y\[\d+, \d+, \d+, \d+\] is nan, expected -?\d+\.\d+, which no "
+        r"rounding explains: a race, a wrong index or uninitialised data; the race mode reports "
+        r"the line: gpucnn kernels check --mode race --operation conv2d_forward --kernels ",
+        result.out,
+    )
+    (row,) = [line for line in result.out.splitlines() if "forward depthwise  fast" in line]
+    assert row.split()[-2] == "wrong"
+    result = cli("kernels", "check", "--mode", "race", *arguments)
+    assert "has not written at conv2d_depthwise.cu:" in result.out
 
 
 def test_the_gpu_to_check_on(cli, monkeypatch):
@@ -205,7 +231,33 @@ def test_a_kernel_file_that_is_a_folder(cli, tmp_path):
     (tmp_path / "max_pool2d.cu").mkdir()
     result = cli(*SMALL, "--kernels", tmp_path)
     assert result.status == 2
-    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: Is a directory" in result.err
+    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: is a folder, not a file" in result.err
+
+
+def test_a_kernel_file_that_is_a_pipe_or_huge(cli, tmp_path):
+    """Neither waits for a writer nor reads what is no text."""
+    os.mkfifo(tmp_path / "max_pool2d.cu")
+    result = cli(*SMALL, "--kernels", tmp_path)
+    assert result.status == 2
+    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: is a FIFO, not a file" in result.err
+    (tmp_path / "max_pool2d.cu").unlink()
+    (tmp_path / "max_pool2d.cu").touch()
+    os.truncate(tmp_path / "max_pool2d.cu", 10**11)
+    result = cli(*SMALL, "--kernels", tmp_path)
+    assert result.status == 2
+    assert "max_pool2d.cu cannot be read: has 100,000,000,000 bytes" in result.err
+
+
+def test_names_of_files_are_shown_on_one_line(cli, tmp_path):
+    folder = tmp_path / "a\x1b[2J\nb"
+    folder.mkdir()
+    result = cli(*SMALL, "--kernels", folder)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert r"a\x1b[2J\nb is not a folder of kernels" in result.err
+    (folder / "caf\udce9\n.cu").touch()
+    result = cli(*SMALL, "--kernels", folder)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert r"caf\xe9\n.cu has no counterpart" in result.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

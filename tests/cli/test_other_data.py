@@ -146,6 +146,21 @@ def test_a_resume_finds_the_same_images_elsewhere(cli):
     assert answer.out.startswith("run was complete")
 
 
+@pytest.mark.parametrize(
+    ("root", "share", "words"),
+    [
+        ("images", 0.9, "no images to train on in the classes cat (4 images), dog (4 images); add"),
+        ("images", 0.05, "leaves none to validate on; choose a larger fraction"),
+        ("images/train", 0.5, "images/train: has no folder train; it is the folder of one split"),
+    ],
+)
+def test_what_cannot_be_trained_on_leaves_no_run_folder(root, share, words, cli, trained, tmp_path):
+    options = ("--set", f"data.root={trained / root}", "--set", f"data.validation={share}")
+    arguments = (trained / "folder.toml", *options, "--run-dir", tmp_path / "new")
+    refused(cli("train", *arguments, "--backend", "numpy"), words)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_card_without_the_number_of_images_is_taken(cli, place):
     """Early versions wrote such cards."""
     card = json.loads((place / "run" / "model.json").read_text())

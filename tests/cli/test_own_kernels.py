@@ -44,6 +44,43 @@ def test_the_folder_s_kernels_take_a_step(cli, config, kernels):
     assert cli(*arguments).status == 0
 
 
+DEPTHWISE = """
+seed = 1
+[data]
+name = "digits"
+[model]
+name = "sequential"
+layers = [
+    {type = "conv2d", filters = 4, kernel = 3},
+    {type = "conv2d", filters = 4, kernel = 3, groups = 4},
+    {type = "flatten"},
+    {type = "linear", features = "classes"},
+]
+[optimizer]
+name = "sgd"
+learning_rate = 0.01
+[training]
+epochs = 1
+batch_size = 100
+"""
+
+
+def test_a_missing_barrier_is_not_blamed_on_the_learning_rate(cli, tmp_path):
+    folder, config = tmp_path / "own", tmp_path / "depthwise.toml"
+    folder.mkdir()
+    config.write_text(DEPTHWISE)
+    text = (KERNELS / "conv2d_depthwise.cu").read_text(encoding="utf-8")
+    barrier = "    __syncthreads();\n"
+    assert text.count(barrier) == 1
+    (folder / "conv2d_depthwise.cu").write_text(text.replace(barrier, ""), "utf-8")
+    run = ("--run-dir", tmp_path / "run")
+    answer = cli("train", config, *ON_EMULATOR, "--kernels", folder, *run)
+    assert answer.status != 0
+    assert "is not finite" in answer.err
+    assert f"gpucnn kernels check --kernels {folder} --mode race" in answer.err
+    assert "learning_rate" not in answer.err
+
+
 @pytest.mark.parametrize("command", [("train",), ("bench", "step")])
 def test_a_folder_of_which_the_training_launches_nothing(cli, config, kernels, tmp_path, command):
     (kernels / "adam.cu").rename(kernels / "sgd.cu")
@@ -67,7 +104,8 @@ def test_how_to_go_on_has_the_folder(cli, config, kernels, tmp_path, monkeypatch
     def stopped(_):
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(Trainer, "fit", stopped)
+    monkeypatch.setattr(Trainer, "prepare", lambda _: None)
+    monkeypatch.setattr(Trainer, "_train", stopped)
     run = tmp_path / "run"
     answer = cli("train", config, *ON_EMULATOR, "--kernels", kernels, "--run-dir", run)
     assert answer.status == 130

@@ -31,3 +31,12 @@ def test_no_matrix_where_it_is_too_wide_or_has_many_classes():
     for count, fits in ((12, True), (13, False)):
         result = Evaluation(np.eye(count, dtype=np.int64), loss=0.5)
         assert bool(confusion_table([*map(str, range(count))], result, 200)) == fits
+
+
+def test_names_are_escaped_and_keep_their_columns():
+    names = ("two\nlines", "\x1b[31m", "caf\udce9")
+    for text in (class_table(names, RESULT), confusion_table(names, RESULT, 100)):
+        assert len(text.splitlines()) == 5
+        assert all(line.isprintable() for line in text.splitlines())
+        for name in (r"two\nlines", r"\x1b[31m", r"caf\xe9"):
+            assert name in text

@@ -89,6 +89,18 @@ def test_a_pair_has_two_classes_to_tell_apart():
         DatasetPair(_numbered(4, ("a",)), _numbered(2, ("a",)))
 
 
+def test_thousands_of_classes_that_differ_are_not_all_named():
+    names = [f"class{number}" for number in range(3000)]
+    images, labels = np.zeros((1, 2, 3, 1), np.uint8), np.zeros(1, np.int32)
+    pair = [ArrayDataset(images, labels, [*names, last]) for last in ("line\nbreak", "z")]
+    with pytest.raises(DataError) as caught:
+        DatasetPair(*pair)
+    message = str(caught.value)
+    assert r"the first that differs is number 3000, line\nbreak and z" in message
+    assert len(message) < 400
+    assert message.isprintable()
+
+
 def test_digits_are_split_by_every_fifth_of_each_class():
     pair = digits()
     assert (len(pair.train), len(pair.test)) == (1442, 355)

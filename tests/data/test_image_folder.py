@@ -1,15 +1,25 @@
 """Folders of images: what is read, how it is brought to size, and what is refused."""
 
+import importlib
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gpucnn.data import BatchLoader, datasets, decoding_pool, image_folder, load_image
+from gpucnn.data import (
+    BatchLoader,
+    datasets,
+    decoding_pool,
+    describe,
+    image_folder,
+    load_image,
+    load_options,
+)
 from gpucnn.errors import ConfigError, DataError
+
+module = importlib.import_module("gpucnn.data.image_folder")  # the function has the same name
 
 SHAPE = (6, 8, 3)
 CLASSES = ("cat", "dog")
@@ -172,7 +182,8 @@ def test_16_bits_keep_their_upper_half(tmp_path, name):
 def test_each_mode_can_be_read(tmp_path, mode, C):
     path = tmp_path / "picture.tif"
     Image.new(mode, (5, 4)).save(path)
-    image = load_image(path, (4, 5, C), "crop")
+    value_range = (0, 1000) if mode == "I" else None  # it has no range of its own
+    image = load_image(path, (4, 5, C), "crop", value_range=value_range)
     assert (image.shape, image.dtype) == ((4, 5, C), np.uint8)
     assert image.flags.c_contiguous
 
@@ -304,6 +315,11 @@ def test_damage_is_found_on_demand(root):
         ({"colour": "gray"}, "gray"),
         ({"fit": "squeeze"}, "squeeze"),
         ({"on_damaged": "ignore"}, "ignore"),
+        ({"max_pixels": 0}, "0"),
+        ({"size": 20_000}, "400,000,000 pixels"),
+        ({"range": (5, 5)}, "5"),
+        ({"range": (9, 1)}, "9"),
+        ({"range": (0, float("nan"))}, "nan"),
     ],
 )
 def test_options_out_of_range_are_refused(root, options, part):
@@ -330,21 +346,50 @@ def test_load_image_names_what_it_cannot_read(tmp_path):
 def test_a_missing_pillow_is_told_with_its_remedy(root, monkeypatch):
     for name in ("PIL", "PIL.Image", "PIL.ImageOps"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(DataError, match=r"pip install \"gpucnn\[images\]\""):
+    with pytest.raises(DataError, match=r"pip install -e \"\.\[images\]\""):
         image_folder(str(root))
 
 
-def test_a_script_that_starts_itself_over_is_told_so(root, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from gpucnn.data import image_folder\n"
-        "from gpucnn.errors import DataError\n"
-        "try:\n"
-        f"    image_folder({str(root)!r}, workers=1)\n"
-        "except DataError as error:\n"
-        "    print(error)\n"
+@pytest.mark.parametrize("memory_limit_mb", [1, 0], ids=["in memory", "on demand"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_range_and_a_limit_apply_to_all(root, workers, memory_limit_mb):
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        _save(path, np.full((6, 8), 100 * number, np.uint16))
+    options = {"colour": "grey", "workers": workers, "memory_limit_mb": memory_limit_mb}
+    with pytest.raises(DataError, match=r"cat/0\.png.*largest is 400.*data\.range"):
+        _all(image_folder(str(root), **options).train)
+    pair = image_folder(str(root), range=(0, 1100), **options)
+    pair_values = [_all(part)[:, 0, 0, 0].tolist() for part in (pair.test, pair.train)]
+    expected = np.rint(np.arange(12) * 100 / 1100 * 255).astype(int).tolist()
+    assert pair_values == [expected[:4], expected[4:]]
+    with pytest.raises(DataError, match=r"48 pixels.*data\.max_pixels allows 47"):
+        _all(image_folder(str(root), range=(0, 1100), max_pixels=47, **options).train)
+    assert (
+        pair.train.image_shape
+        == describe(
+            {"name": "image_folder", "root": str(root), "colour": "grey", "range": [0, 1100]}
+        )[0]
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
-    assert "workers = 0" in done.stdout
-    assert "__main__" in done.stdout
+
+
+def test_files_that_are_too_large_can_be_skipped(root, capsys):
+    _save(root / CAT, _pixels(0, (60, 80, 3)))
+    pair = image_folder(str(root), size=(6, 8), max_pixels=4799, on_damaged="skip")
+    assert len(pair.train) == 7
+    line = capsys.readouterr().err
+    for part in ("skipped 1 of 8", CAT, "4,800 pixels"):
+        assert part in line
+
+
+def test_load_options_are_what_the_data_set_uses():
+    assert load_options({"name": "digits"}) == load_options({"name": "image_folder"})
+    options = load_options({"max_pixels": 5, "range": [0, 4095]})
+    assert options == {"max_pixels": 5, "value_range": (0, 4095)}
+
+
+def test_more_workers_than_cores_can_use_are_not_started(capsys, monkeypatch):
+    monkeypatch.setattr(module, "available_cores", lambda: 1)
+    assert module._processes(9, 10**6) == 8
+    assert "data.workers = 9" in capsys.readouterr().err
+    assert module._processes(8, 10**6) == 8
+    assert capsys.readouterr().err == ""

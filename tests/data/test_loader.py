@@ -1,12 +1,14 @@
 """Batches: each sample once an epoch, resumable, and fetched ahead where that takes time."""
 
 import threading
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpucnn import text
 from gpucnn.data import ArrayDataset, Augmentation, BatchLoader, Dataset
 from gpucnn.errors import ConfigError, DataError
 
@@ -146,6 +148,21 @@ def test_an_error_while_fetching_reaches_the_caller_in_its_turn():
     with pytest.raises(DataError, match=r"5\.png"):
         next(batches)
     assert not _threads()
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_without_threads_batches_are_the_same(monkeypatch, capsys, start):
+    monkeypatch.setattr(text, "_has_warned", set())
+    refuse = Mock(side_effect=RuntimeError("can't start new thread"))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    direct = BatchLoader(_numbered(10), 3, 1, AUGMENTATION)
+    alone = BatchLoader(OnDemand(10), 3, 1, AUGMENTATION)
+    for epoch in range(2):
+        expected = [_facts(batch) for batch in direct.batches(epoch, start)]
+        assert [_facts(batch) for batch in alone.batches(epoch, start)] == expected
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "thread" in lines[0]
 
 
 @pytest.mark.parametrize("size", [0, -3])

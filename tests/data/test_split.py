@@ -23,7 +23,7 @@ def _numbers(dataset):
 
 
 @given(
-    labels=st.lists(st.integers(0, 3), min_size=20, max_size=200),
+    labels=st.lists(st.integers(0, 3), max_size=200).map(lambda some: [*some, *[0, 1, 2, 3] * 3]),
     fraction=st.floats(0.2, 0.8),
     seed=SEEDS,
 )
@@ -67,3 +67,47 @@ def test_a_fraction_out_of_range_is_refused(fraction):
 def test_a_fraction_that_leaves_a_part_empty_is_refused(fraction):
     with pytest.raises(ConfigError, match=f"{fraction}.*8 images"):
         validation_split(_numbered([0, 1, 2, 3] * 2), fraction, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        ([0] * 20 + [1] * 20 + [2], "the class 2 (1 image)"),
+        ([0] * 20 + [1] + [2], "the classes 1 (1 image), 2 (1 image)"),
+    ],
+)
+def test_a_fraction_that_takes_all_of_a_class_is_refused(labels, named):
+    with pytest.raises(ConfigError) as caught:
+        validation_split(_numbered(labels), 0.6, seed=1)
+    assert f"no images to train on in {named}; add images" in str(caught.value)
+    assert "choose a smaller fraction" in str(caught.value)
+
+
+def test_a_fraction_that_takes_none_of_a_class_is_warned_of(capsys):
+    _, validation = validation_split(_numbered([0] * 20 + [1] * 20 + [2] * 3), 0.15, seed=1)
+    assert set(validation.labels.tolist()) == {0, 1}
+    assert capsys.readouterr().err == (
+        "warning: a validation fraction of 0.15 leaves no images to validate on in the class 2 "
+        "(3 images); add images or choose a larger fraction (data.validation)\n"
+    )
+
+
+def test_of_many_such_classes_a_few_are_named():
+    labels = np.arange(3000, dtype=np.int32)
+    dataset = ArrayDataset(np.zeros((3000, 1, 1, 1), np.uint8), labels, [*map(str, labels)])
+    with pytest.raises(ConfigError, match=r"4 \(1 image\) and 2,995 more; add") as caught:
+        validation_split(dataset, 0.9, seed=1)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_class_without_images_is_of_no_concern(capsys):
+    train, validation = validation_split(_numbered([0, 1] * 10), 0.2, seed=1)
+    assert (len(train), len(validation)) == (16, 4)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_split_is_what_it_was():
+    """Runs that began with an earlier version go on with the same images."""
+    labels = [number * number % 4 for number in range(24)]
+    _, validation = validation_split(_numbered(labels), 0.25, seed=7)
+    assert _numbers(validation) == [9, 12, 16, 18, 21, 23]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gpucnn import text
 from gpucnn.data import ArrayDataset, Subset, channel_statistics, statistics
 from gpucnn.errors import DataError
 
@@ -34,6 +35,31 @@ def test_chunks_and_order_leave_no_trace(rng, monkeypatch):
     monkeypatch.setattr(statistics, "_CHUNK_BYTES", 7 * 48)
     assert channel_statistics(dataset) == whole
     assert channel_statistics(Subset(dataset, rng.permutation(30))) == whole
+
+
+def _constant(capsys, monkeypatch, images):
+    monkeypatch.setattr(text, "_has_warned", set())
+    channel_statistics(_dataset(images))
+    return capsys.readouterr().err
+
+
+def test_a_constant_channel_is_reported_by_name(capsys, monkeypatch, rng):
+    images = rng.integers(0, 256, (9, 4, 4, 3), np.uint8)
+    assert _constant(capsys, monkeypatch, images) == ""
+    images[..., 2] = 7
+    line = _constant(capsys, monkeypatch, images)
+    assert len(line.splitlines()) == 1
+    assert "blue (7 everywhere)" in line
+    assert "green" not in line
+    images[..., 0] = 255
+    assert "red (255 everywhere), blue (7 everywhere)" in _constant(capsys, monkeypatch, images)
+    assert "grey (7 everywhere)" in _constant(capsys, monkeypatch, images[..., 2:])
+
+
+def test_one_different_pixel_is_not_constant(capsys, monkeypatch):
+    images = np.zeros((3, 2, 2, 1), np.uint8)
+    images[2, 1, 1, 0] = 1
+    assert _constant(capsys, monkeypatch, images) == ""
 
 
 def test_no_images_have_no_statistics():

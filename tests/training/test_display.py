@@ -64,3 +64,23 @@ def test_epochs_stand_under_their_titles(split, epochs):
     assert [m.end() for m in re.finditer(r"\S+", line)] == [
         m.end() for m in re.finditer(r"epoch|\S+ loss|accuracy|seconds", title)
     ]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("epochs", [1, 9999, 10_000, 1_000_000])
+@pytest.mark.parametrize("size", [0.0, 1e-30, 99999.0, 123456.789, 1e30, 1.5e308, float("inf"),
+                                  float("nan"), -1e30, None])  # fmt: skip
+def test_numbers_of_any_size_stay_in_their_columns(split, epochs, size):
+    row = {
+        "epoch": epochs, "train_loss": size, "train_accuracy": 1.0,
+        f"{split}_loss": size, f"{split}_accuracy": 0.125, "seconds": abs(size or 0.0),
+    }  # fmt: skip
+    title, line = epoch_header(split), epoch_line(row, split, epochs)
+    assert len(line) == len(title)
+    columns = line.split()
+    assert len(columns) == 6
+    assert columns[0] == (f"{epochs}/{epochs}" if epochs < 10_000 else str(epochs))
+    if size is None:
+        assert columns[1] == columns[3] == "-"
+    else:
+        assert float(columns[1]) == pytest.approx(size, rel=0.1, abs=1e-4, nan_ok=True)

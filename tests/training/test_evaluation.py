@@ -86,17 +86,57 @@ def test_scores_are_read_a_few_batches_at_a_time(network, dataset, monkeypatch):
     assert events == ["run"] * 16 + ["read"] * 16 + ["run"] * 7 + ["read"] * 7 + ["read"]
 
 
-def test_rows_with_a_nan_count_as_wrong(network, dataset):
+def test_scores_that_are_not_numbers_belong_to_no_class(network, dataset):
     network.parameters()["1.linear.weight"].value[...] = np.nan
     result = run(network, dataset, SoftmaxCrossEntropy())
-    assert (result.n, result.correct) == (23, 0)
+    assert (result.n, result.correct, result.accuracy) == (23, 0, 0.0)
+    assert not result.confusion.any()
+    np.testing.assert_array_equal(result.unclassified, np.bincount(dataset.labels, minlength=3))
+    assert result.class_accuracy() == [0.0, 0.0, 0.0]
     assert np.isnan(result.loss)
+    answer = result.as_json(CLASSES)
+    assert (answer["n"], answer["unclassified"], answer["accuracy"]) == (23, 23, 0.0)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_one_nan_among_the_scores_is_enough(place, network, dataset):
     network.parameters()["1.linear.bias"].value[place] = np.nan
-    assert run(network, dataset, SoftmaxCrossEntropy()).correct == 0
+    result = run(network, dataset, SoftmaxCrossEntropy())
+    assert (result.correct, int(np.sum(result.unclassified))) == (0, 23)
+
+
+def test_unclassified_samples_count_in_the_denominators(network, dataset, monkeypatch):
+    """Of every fifth image only: the scores of the others are as they were."""
+    whole, forward = run(network, dataset, SoftmaxCrossEntropy()), network.forward
+    seen = []
+
+    def poisoned(x):
+        scores = forward(x)
+        for row in range(len(scores)):
+            if len(seen) % 5 == 0:
+                scores[row, 1] = np.nan
+            seen.append(None)
+        return scores
+
+    monkeypatch.setattr(network, "forward", poisoned)
+    result = run(network, dataset, SoftmaxCrossEntropy())
+    lost = np.arange(23) % 5 == 0
+    predicted = scores_of(network, dataset).argmax(axis=1)
+    right = (predicted == dataset.labels) & ~lost
+    assert (whole.n, result.n) == (23, 23)
+    assert result.accuracy == right.sum() / 23
+    for k, share in enumerate(result.class_accuracy()):
+        assert share == right[dataset.labels == k].sum() / (dataset.labels == k).sum()
+
+
+def test_an_error_puts_it_back_into_training_too(network, dataset):
+    class Failing(SoftmaxCrossEntropy):
+        def forward(self, backend, scores, labels):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run(network, dataset, Failing())
+    assert network.context.training
 
 
 def test_the_first_of_equal_scores_is_the_prediction(network, dataset):
@@ -122,6 +162,7 @@ def test_a_class_without_samples_has_no_accuracy():
         "accuracy": 4 / 6,
         "loss": 0.5,
         "n": 6,
+        "unclassified": 0,
         "class_accuracy": {"a": 0.75, "b": None, "c": 0.5},
         "confusion": [[3, 1, 0], [0, 0, 0], [0, 1, 1]],
     }

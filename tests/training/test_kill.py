@@ -148,7 +148,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     script = (
         "import signal, sys, time\n"
         "from gpucnn.training.signals import StopOnSignal\n"
-        "with StopOnSignal() as stop:\n"
+        "with StopOnSignal() as stop, stop.postponed():\n"
         "    print('ready', flush=True)\n"
         "    while stop.number is None: time.sleep(0.01)\n"
         "    print(stop.number, flush=True)\n"

@@ -26,7 +26,7 @@ def step_losses(trainer, steps):
     losses, seen = [], 0.0
     for _, batch in zip(range(steps), trainer.loader.batches(0), strict=False):
         trainer.train_step(batch)
-        total, _ = trainer.backend.to_numpy(trainer._step.totals)
+        total, _ = trainer.backend.to_numpy(trainer._totals)
         losses.append((total - seen) / batch.labels.size)
         seen = total
     return np.array(losses)

@@ -62,12 +62,54 @@ def test_confusion(axes):
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
 
 
-def test_many_classes_have_no_numbers_nor_names(axes):
-    count = 60
-    report = Report(1.0, count, dict.fromkeys(map(str, range(count)), 1.0), np.eye(count).tolist())
+@pytest.mark.parametrize(("count", "every"), [(21, 1), (100, 1), (150, 2), (1000, 10)])
+def test_many_classes_have_no_numbers_but_names(axes, count, every):
+    names = [f"class {number}" for number in range(count)]
+    report = Report(1.0, count, dict.fromkeys(names, 1.0), np.eye(count).tolist())
     draw_confusion(axes, report)
     assert not axes.texts
-    assert len(axes.get_yticks()) < count
+    for labels in (axes.get_yticklabels(), axes.get_xticklabels()):
+        assert [label.get_text() for label in labels] == names[::every]
+    assert ("one name in" in axes.get_xlabel()) == (every > 1)
+
+
+@pytest.mark.parametrize("count", [2, 20, 30])
+def test_names_are_text(axes, count, tmp_path):
+    """Neither mathtext nor TeX nor control characters, in a picture that can be drawn."""
+    odd = ["$x^2$", "$", r"\frac{a}{b}_c", "two\nlines", "\x1b[31m", "caf\udce9", "名" * 40, "_a"]
+    names = [f"{odd[number % len(odd)]}{number}" for number in range(count)]
+    report = Report(1.0, count, dict.fromkeys(names, 1.0), np.eye(count, dtype=int).tolist())
+    draw_confusion(axes, report)
+    for label in (*axes.get_yticklabels(), *axes.get_xticklabels()):
+        assert not label.get_parse_math()
+        assert label.get_text().isprintable()
+        assert len(label.get_text()) <= 28
+    run = tmp_path / "$a_{b$\x1b\udce9"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in EPOCHS))
+    content = {**REPORT, "n": count, "confusion": report.confusion}
+    content["class_accuracy"] = report.class_accuracy
+    (run / "report.json").write_text(json.dumps(content))
+    draw_run(RunFolder(run), tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("first", [1, 7, 123])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 40])
+def test_ticks_are_at_whole_epochs(axes, first, count):
+    epochs = [{**EPOCHS[0], "epoch": first + number} for number in range(count)]
+    draw_curves(axes, epochs, "loss")
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks
+    assert all(tick == round(tick) for tick in ticks)
+
+
+@pytest.mark.parametrize("losses", [(None, 1.0, 2.0), (1e308, 1.0, None), (1e-30, 1e30, 0.0),
+                                    (None, None, None), (float("inf"), 1e50, 1e-50)])  # fmt: skip
+def test_losses_of_any_size_are_drawn(axes, losses):
+    epochs = [{**row, "train_loss": loss} for row, loss in zip(EPOCHS, losses, strict=True)]
+    draw_curves(axes, epochs, "loss")
+    axes.figure.canvas.draw()
 
 
 def test_a_run_before_and_after_its_end(run, tmp_path):
@@ -92,8 +134,76 @@ def test_damaged_metrics(run, lines):
         read_epochs(run)
 
 
-@pytest.mark.parametrize("change", [{"accuracy": "high"}, {"confusion": [[1, 2]]}])
+ROWS = {
+    "a string": ({"train_loss": "low"}, "train_loss is 'low', not a number"),
+    "a list": ({"test_accuracy": 0, "validation_accuracy": [[1]]}, "validation_accuracy is [[1]]"),
+    "true": ({"train_accuracy": True}, "train_accuracy is True"),
+    "an accuracy of 200 %": ({"train_accuracy": 2.0}, "train_accuracy is 2.0, not from 0 to 1"),
+    "a negative epoch": ({"epoch": -1}, "epoch is -1, not a whole number above 1"),
+    "the same epoch again": ({"epoch": 1}, "epoch is 1, not a whole number above 1"),
+    "a huge epoch": ({"epoch": 10**400}, "epoch is 0x"),
+    "half an epoch": ({"epoch": 1.5}, "epoch is 1.5"),
+    "an epoch that is text": ({"epoch": "2"}, "epoch is '2'"),
+    "no epoch": ({"epoch": None}, "epoch is None"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_damaged_line_is_named(run, name):
+    change, reason = ROWS[name]
+    rows = [EPOCHS[0], {"step": 50}, {**EPOCHS[1], **change}, EPOCHS[2]]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CheckpointError) as caught:
+        read_epochs(run)
+    assert "metrics.jsonl, line 3: " + reason in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["train_loss", "train_accuracy", "validation_accuracy"])
+def test_a_line_that_lacks_a_key(run, key):
+    rows = [EPOCHS[0], {name: value for name, value in EPOCHS[1].items() if name != key}]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CheckpointError, match=rf"metrics\.jsonl, line 2: {key} is missing"):
+        read_epochs(run)
+
+
+def test_null_for_what_was_not_finite(run):
+    rows = [{**EPOCHS[0], "train_loss": None}, *EPOCHS[1:]]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_epochs(run) == rows
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accuracy": "high"},
+        {"accuracy": 1.5},
+        {"accuracy": -1},
+        {"confusion": [[1, 2]]},
+        {"confusion": []},
+        {"confusion": [[4, 0], [2]]},
+        {"confusion": [[4, 0], [3, 1], [0, 0]]},
+        {"confusion": [[4, -1], [3, 2]]},
+        {"confusion": [[4, 0.5], [2, 2]]},
+        {"confusion": [[4, None], [2, 2]]},
+        {"confusion": [[4, 0], [2, 10**30]]},
+        {"confusion": [[[4], 0], [2, 2]]},
+        {"confusion": 3},
+        {"n": 9},
+        {"n": -8},
+        {"n": "8"},
+        {"class_accuracy": ["cat", "dog"]},
+        {"class_accuracy": {"cat": 1.0}},
+        {"class_accuracy": {"cat": 1.0, "dog": "none"}},
+        {"class_accuracy": {}, "confusion": [], "n": 0},
+    ],
+)
 def test_a_damaged_report(run, change):
     (run.path / "report.json").write_text(json.dumps({**REPORT, **change}))
     with pytest.raises(CheckpointError, match=r"report\.json is damaged"):
         read_report(run)
+
+
+def test_a_class_without_images(run):
+    confusion = {"confusion": [[8, 0], [0, 0]], "class_accuracy": {"cat": 1.0, "dog": None}}
+    (run.path / "report.json").write_text(json.dumps({**REPORT, **confusion}))
+    assert read_report(run).class_accuracy["dog"] is None

@@ -74,13 +74,13 @@ def test_nothing_is_changed_from_the_refused_step_on():
     for step in range(SEEN):
         if step == POISONED:
             values = trainer.network.values.copy()
-            totals = trainer._step.totals.copy()
+            totals = trainer._totals.copy()
             state = trainer.optimizer.state()
         trainer.train_step(next(batches))
     with pytest.raises(NonFiniteError, match=rf'step {POISONED}: .*"1\.batch_norm2d\.scale"'):
-        trainer._read_totals()
+        trainer._steps.totals()
     np.testing.assert_array_equal(trainer.network.values, values)
-    np.testing.assert_array_equal(trainer._step.totals, totals)
+    np.testing.assert_array_equal(trainer._totals, totals)
     for name, array in trainer.optimizer.state().items():
         np.testing.assert_array_equal(array, state[name])
     assert trainer.progress.step == POISONED
@@ -105,17 +105,17 @@ def test_no_batch_is_kept_until_the_checks():
         images.append(weakref.ref(batch.images))
         trainer.train_step(batch)
     del batch
-    assert len(trainer._unchecked) == len(images) > 2
+    assert len(trainer._steps.unchecked) == len(images) > 2
     assert [image() for image in images] == [None] * len(images)
 
 
 def test_without_a_run_folder_no_loss_is_read(monkeypatch, tmp_path):
     monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    monkeypatch.setattr("gpucnn.training.step.UNCHECKED_STEPS", 2)
     reads = []
     for run_dir in (None, tmp_path / "run"):
         trainer = Trainer(load(), Ahead(), run_dir)
         monkeypatch.setattr(trainer, "_end_epoch", lambda: None)
-        monkeypatch.setattr(trainer, "_leave_if_asked", lambda: None)
         trainer._train_epoch()
         reads.append(trainer.backend.reads)
     checks = trainer.progress.step // 2
@@ -123,7 +123,7 @@ def test_without_a_run_folder_no_loss_is_read(monkeypatch, tmp_path):
 
 
 def test_the_host_looks_after_so_many_steps(monkeypatch):
-    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 4)
+    monkeypatch.setattr("gpucnn.training.step.UNCHECKED_STEPS", 4)
     trainer = Trainer(load(), Ahead())
     poison(trainer)
     batches = trainer.loader.batches(0)

@@ -124,7 +124,7 @@ def test_stopped_again_and_again(make_trainer, tmp_path, outcome, uninterrupted)
 def test_stopped_in_an_evaluation(make_trainer, tmp_path, outcome, uninterrupted):
     """The epoch's steps are taken; its evaluation begins anew."""
     trainer = make_trainer(run_dir=tmp_path / "run")
-    batches, seen = trainer._batches, []
+    batches, seen = trainer._data.evaluation_batches, []
 
     def stopping(dataset):
         for batch in batches(dataset):
@@ -133,7 +133,7 @@ def test_stopped_in_an_evaluation(make_trainer, tmp_path, outcome, uninterrupted
                 signal.raise_signal(signal.SIGINT)
             yield batch
 
-    trainer._batches = stopping
+    trainer._data.evaluation_batches = stopping
     with pytest.raises(Interrupted):
         trainer.fit()
     resumed = Trainer.resume(tmp_path / "run", "numpy")

@@ -1,32 +1,53 @@
 """Compiled kernels on disk: bytes under a key, for every device.
 
-An entry is written to a temporary file, synced and renamed, so processes that share a folder see
-it whole or not at all. Its checksum stands behind its bytes, in the same file: an ELF file, which
-a cubin and a shared library are, may be followed by anything, so a library is loaded from the
-cache as it is.
+What is loaded from here is executed, so nothing is read that another user could have written:
+
+- The folder is opened once, and must belong to this user and be writable by no one else. All
+  files are then reached through the open folder (``/proc/PID/fd/N`` on Linux), so it does not
+  matter who can rename the folders above it, or whether the path is a link.
+- An entry must be a regular file that belongs to this user and is writable by no one else. It is
+  opened once, without following links; what was checked is what is returned.
+- A checksum of the key and the content follows the content in the same file. An ELF file, which a
+  cubin and a shared library are, may be followed by anything, so a library is loaded from the
+  cache as it is.
+
+An entry that fails any of these checks is as good as missing, and is replaced. It is written to a
+temporary file and renamed, so processes that share a folder see either the old entry or the new
+one. There is no fsync: a power cut can damage entries, which are then compiled again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
-import shutil
+import secrets
+import stat
 import sys
-import tempfile
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
-from gpucnn.files import write_atomically
+from gpucnn.files import kind_of, open_regular
+from gpucnn.scratch import is_removed, lock, remove_abandoned, scratch_folder_of
+from gpucnn.text import shown
 
-FORMAT = "gpucnn-1"
+FORMAT = "gpucnn-2"
 """Part of every key; another number leaves all older entries behind."""
 ENVIRONMENT_VARIABLE = "GPUCNN_CACHE_DIR"
 
 _KEY = re.compile(r"[\w.-]*\w")
-_MARK = b"gpucnn\x00\x01"
+_MARK = b"gpucnn\x00\x02"
 _TRAILER = len(_MARK) + hashlib.sha256().digest_size
+_LARGEST = 1 << 28
+"""Bytes of an entry; the largest are precompiled headers of 23 MB."""
+_UNFINISHED = ".unfinished"
+
+
+class UntrustedError(PermissionError):
+    """A folder or file that another user could have written; ``strerror`` says why."""
 
 
 def cache_key(*parts: str) -> str:
@@ -41,7 +62,7 @@ def default_folder() -> Path | None:
     """GPUCNN_CACHE_DIR, or else gpucnn's folder among the user's caches; None without a home."""
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
-        return Path(chosen).absolute()
+        return Path(os.path.expanduser(chosen)).absolute()  # noqa: PTH111 - this one never raises
     try:
         home = Path.home()
     except RuntimeError:
@@ -53,8 +74,19 @@ def default_folder() -> Path | None:
     return (Path(base) if Path(base).is_absolute() else home / ".cache") / "gpucnn"
 
 
+def why_unusable(folder: Path) -> str:
+    """Why entries in a folder are not used, and what to do; empty if they are, or if it is new."""
+    try:
+        os.close(_open_folder(folder))
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{error.strerror}; {_advice(error, folder)}"
+    return ""
+
+
 class Cache:
-    """A folder of entries; where it cannot be written to, they last as long as the process.
+    """A folder of entries; if it cannot be used, they last as long as the process.
 
     Threads and processes may share one.
 
@@ -65,72 +97,160 @@ class Cache:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = default_folder() if folder is None else folder
         self._memory: dict[str, bytes] = {}
+        self._opened: int | None = None
         self._temporary: Path | None = None
         self._lock = threading.Lock()
         self._has_warned = False
 
     def get(self, key: str) -> bytes | None:
-        """What was put under this key; None where nothing was, or where it is damaged."""
+        """What was put under this key; None if nothing was, or if it is damaged or untrusted."""
+        _check_key(key)
         held = self._memory.get(key)
         if held is not None:
             return held
-        path = self._place(key)
-        if path is None:
-            return None
         try:
-            return _opened(path.read_bytes())
+            return _read(self._place() / key)
         except OSError:
             return None
 
     def put(self, key: str, content: bytes) -> None:
-        """Keeps bytes under a key, over what was there before."""
-        path = self._place(key)
+        """Keeps bytes under a key, in place of what was there before."""
+        _check_key(key)
         try:
-            if path is None:
-                raise FileNotFoundError("there is no home folder")
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(path, _sealed(content))
+            _write(self._place(make=True) / key, _sealed(key, content))
         except OSError as error:
             self._memory[key] = content
-            self._warn(error)
+            self._warn(error, key)
 
     def path_of(self, key: str) -> Path | None:
-        """A file that begins with the bytes under this key, for a loader; None as in ``get``."""
+        """A file that begins with the bytes under this key; None as in ``get``.
+
+        Other processes of this user can open it too, as long as this object lasts.
+        """
         content = self.get(key)
         if content is None:
             return None
         if key not in self._memory:
-            return self._place(key)
+            return self._place() / key
         with self._lock:
             if self._temporary is None:
-                self._temporary = Path(tempfile.mkdtemp(prefix="gpucnn-"))
-                weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+                self._temporary = scratch_folder_of(self)
             path = self._temporary / key
             if not path.exists():
-                write_atomically(path, _sealed(content))
+                path.write_bytes(_sealed(key, content))
         return path
 
-    def _place(self, key: str) -> Path | None:
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} cannot be the name of a file")
-        return None if self.folder is None else self.folder / key
+    def _place(self, make: bool = False) -> Path:
+        """The folder, by a path that leads to the one that was checked, whatever is renamed.
 
-    def _warn(self, error: OSError) -> None:
+        Raises:
+            UntrustedError: another user could have written there.
+            OSError: there is none, or it cannot be opened.
+        """
+        if self.folder is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no home folder")
+        if make:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._lock:
+            # The folder may have been removed or changed since.
+            status = self.folder.stat()
+            if self._opened is None or not os.path.samestat(status, os.fstat(self._opened)):
+                self._opened = _open_folder(self.folder)
+                weakref.finalize(self, os.close, self._opened)
+            _check(os.fstat(self._opened), self.folder)
+            place = Path(f"/proc/{os.getpid()}/fd/{self._opened}")
+        return place if place.exists() else self.folder
+
+    def _warn(self, error: OSError, key: str) -> None:
         with self._lock:
             has_warned, self._has_warned = self._has_warned, True
-        if not has_warned:
-            print(
-                f"compiled kernels are not kept: {self.folder or 'no cache folder'}: "
-                f"{error.strerror or error}; set {ENVIRONMENT_VARIABLE} to a folder that can be "
-                "written to",
-                file=sys.stderr,
-            )
+        if has_warned:
+            return
+        place, reason = self.folder, error.strerror or str(error)
+        if place is not None and (kind := kind_of(place / key, follow_links=False)):
+            place, reason = place / key, f"is {kind}, which cannot be replaced"
+        print(
+            f"warning: compiled kernels are not kept: {shown(place or 'no cache folder')}: "
+            f"{reason}; {_advice(error, place)}",
+            file=sys.stderr,
+        )
 
 
-def _sealed(content: bytes) -> bytes:
-    return content + _MARK + hashlib.sha256(content).digest()
+def _check_key(key: str) -> None:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} cannot be the name of a file")
 
 
-def _opened(sealed: bytes) -> bytes | None:
-    content, trailer = sealed[:-_TRAILER], sealed[-_TRAILER:]
-    return content if trailer == _MARK + hashlib.sha256(content).digest() else None
+def _open_folder(folder: Path) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _check(os.fstat(descriptor), folder)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(status: os.stat_result, path: Path) -> None:
+    """Raises UntrustedError unless this user owns it and no one else can write to it."""
+    why = ""
+    if status.st_uid != os.geteuid():
+        why = f"belongs to another user (number {status.st_uid})"
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        why = f"can be written to by other users (mode {stat.S_IMODE(status.st_mode):o})"
+    if why:
+        raise UntrustedError(errno.EPERM, why, str(path))
+
+
+def _advice(error: OSError, folder: Path | None) -> str:
+    other = f"set {ENVIRONMENT_VARIABLE} to a folder that only you can write to"
+    if not isinstance(error, UntrustedError) or folder is None:
+        return other
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:  # as /tmp
+        return other
+    return f"run chmod go-w {shown(folder)}, if all that is in it is yours, or {other}"
+
+
+def _read(path: Path) -> bytes | None:
+    """The content of an entry; None if it is damaged.
+
+    Raises:
+        OSError: there is none, or something else, or it cannot be read or trusted.
+    """
+    with open_regular(path, follow_links=False) as file:
+        status = os.fstat(file.fileno())
+        _check(status, path)
+        if not _TRAILER <= status.st_size <= _LARGEST + _TRAILER:
+            return None
+        sealed = file.read(status.st_size)
+    content = sealed[:-_TRAILER]
+    return content if sealed == _sealed(path.name, content) else None
+
+
+def _sealed(key: str, content: bytes) -> bytes:
+    digest = hashlib.sha256(f"{len(key)}\n{key}".encode())
+    digest.update(content)
+    return content + _MARK + digest.digest()
+
+
+def _write(path: Path, sealed: bytes) -> None:
+    """Replaces an entry, after removing the temporary files of processes that were killed."""
+    remove_abandoned(path.parent, lambda name: name.endswith(_UNFINISHED), Path.unlink)
+    while True:
+        temporary = path.with_name(f"{path.name[:32]}.{secrets.token_hex(8)}{_UNFINISHED}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            # Before it is locked, another process may take it for abandoned.
+            lock(file.fileno())
+            if is_removed(file.fileno(), temporary):
+                continue
+            try:
+                file.write(sealed)
+                file.flush()
+                temporary.replace(path)
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
+            return

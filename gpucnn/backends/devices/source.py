@@ -25,6 +25,7 @@ from gpucnn.backends.devices.source_text import (
     without_strings,
 )
 from gpucnn.errors import BackendError, did_you_mean, nearest
+from gpucnn.text import shown
 
 Constant: TypeAlias = int | bool
 
@@ -83,7 +84,7 @@ class KernelSource:
     def __str__(self) -> str:
         """The file and its constants, as messages show them."""
         constants = ", ".join(f"{name}={_literal(value)}" for name, value in self.constants)
-        return f"{self.file} ({constants})" if constants else self.file
+        return f"{shown(self.file)} ({constants})" if constants else shown(self.file)
 
     @property
     def path(self) -> Path:
@@ -205,9 +206,9 @@ def check_used(
         BackendError: none is, and what is to be looked at would be our own kernels.
     """
     if not any((folder / source.file).is_file() for source in sources):
-        files = ", ".join(sorted(path.name for path in folder.glob("*.cu")))
+        files = ", ".join(sorted(shown(path.name) for path in folder.glob("*.cu")))
         raise BackendError(
-            f"none of these operations launches a file of {folder} ({files}){advice}"
+            f"none of these operations launches a file of {shown(folder)} ({files}){advice}"
         )
 
 
@@ -224,10 +225,13 @@ def check_own_kernels(folder: Path) -> tuple[str, ...]:
     files = sorted(path.name for path in folder.glob("*.cu"))
     unknown = tuple(file for file in files if file not in known)
     if not files:
-        raise BackendError(f"{folder} is not a folder of kernels: there is no .cu file in it")
+        raise BackendError(
+            f"{shown(folder)} is not a folder of kernels: there is no .cu file in it"
+        )
     if unknown == tuple(files):
         raise BackendError(
-            f"no file of {folder} takes the place of one of ours: {files[0]} has no counterpart; "
+            f"no file of {shown(folder)} takes the place of one of ours: {shown(files[0])} has no "
+            f"counterpart; "
             f"{_counterpart(files[0], known)}"
         )
     for file in known:

@@ -9,7 +9,8 @@ import numpy as np
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
 
-_LAST_STEP = 2**31 - 1
+LAST_STEP = 2**31 - 1
+"""The largest number of a step that a guard can hold."""
 
 
 class GuardOperations(ArrayOperations):
@@ -37,8 +38,8 @@ class GuardOperations(ArrayOperations):
         if losses.ndim != 1:
             raise ShapeError(f"losses have shape {losses.shape}; a guard takes (N,)")
         self._check_step(step)
-        if step > _LAST_STEP:
-            raise ShapeError(f"step is {step}; a guard holds steps up to {_LAST_STEP}")
+        if step > LAST_STEP:
+            raise ShapeError(f"step is {step}; a guard holds steps up to {LAST_STEP}")
         self._guard_step(guard, norm, losses, step)
 
     def _check_guard(self, guard: Array | None) -> None:

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.processor import available_cores
+from gpucnn.text import warn_once
 
 _MULTIPLE = 4
 _PARTIAL_SUMS = 8
@@ -41,18 +42,41 @@ def partial_sums(pieces: int) -> list[slice]:
     return even_slices(pieces, ceil_divide(pieces, _PARTIAL_SUMS))
 
 
+def _running_threads(most: int) -> tuple[ThreadPoolExecutor | None, int]:
+    """A pool whose threads have all been started, and their number.
+
+    A pool starts a thread when it is first needed. That would be in the middle of a step, and if
+    the system refuses it, the pool cannot be used any more.
+    """
+    for count in range(most, 0, -1):
+        pool = ThreadPoolExecutor(count, thread_name_prefix="gpucnn")
+        all_started = threading.Event()
+        try:
+            for _ in range(count):
+                pool.submit(all_started.wait)
+        except RuntimeError:
+            all_started.set()
+            pool.shutdown()
+            continue
+        all_started.set()
+        return pool, count
+    return None, 0
+
+
 class Workers:
     """The calling thread and ``threads - 1`` more, each with a scratch memory of its own."""
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or available_cores()
+        wanted = threads or available_cores()
         threadpool_limits(1, user_api="blas")
         self._scratch = threading.local()
-        self._pool = (
-            ThreadPoolExecutor(self.threads - 1, thread_name_prefix="gpucnn")
-            if self.threads > 1
-            else None
-        )
+        self._pool, further = _running_threads(wanted - 1)
+        self.threads = 1 + further
+        if self.threads < wanted:
+            warn_once(
+                f"{self.threads} of {wanted} threads could be started; the NumPy backend is slower "
+                f"and gives the same results"
+            )
 
     def run(self, task: Callable[[int], None], count: int) -> None:
         """Calls ``task(0) … task(count - 1)``, in any order, on all threads."""

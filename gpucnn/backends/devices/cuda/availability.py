@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 from gpucnn.backends.devices.cuda.importing import import_cupy, is_installed
 from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, install_advice
 
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
+_DEVICE_FILES = Path("/dev")
+_DRIVER_LIBRARY = "libcuda.so.1"
 _INSUFFICIENT_DRIVER = 35
 """cudaErrorInsufficientDriver: also where there is no driver at all."""
 _OTHERS = "the backends numpy and emulator need no GPU"
@@ -25,14 +28,25 @@ def why_unavailable(ordinal: int = 0) -> str:
     """
     if not is_installed():
         return (
-            'CuPy is not installed: pip install "gpucnn[cuda12]", or "gpucnn[cuda13]" where the '
-            f"NVIDIA driver is 580 or newer; {_OTHERS}"
+            f"CuPy is not installed: {install_advice('cuda12')}, or with [cuda13] if the NVIDIA "
+            f"driver is 580 or newer; {_OTHERS}"
         )
     try:
         cupy = import_cupy()
     except Exception as error:  # Whatever a broken module, or one of its libraries, ends with.
         return f"CuPy is installed but does not import ({_one_line(error)}); install it again"
     return _driver(cupy) or _gpu(cupy, ordinal)
+
+
+def has_driver() -> bool:
+    """Whether there are signs of an NVIDIA driver on this machine, whether or not it works."""
+    if _DRIVER_FILE.exists() or any(_DEVICE_FILES.glob("nvidia[0-9]*")):
+        return True
+    try:
+        ctypes.CDLL(_DRIVER_LIBRARY)
+    except OSError:
+        return False
+    return True
 
 
 def driver_release() -> str:
@@ -62,7 +76,7 @@ def _driver(cupy: Any) -> str:
             return (
                 f"the NVIDIA driver is for CUDA {cuda_version(version)} and CuPy for "
                 f"{cuda_version(runtime.runtimeGetVersion())}; update the driver, or install the "
-                'CuPy that fits it ("gpucnn[cuda12]")'
+                f"CuPy that fits it ({install_advice('cuda12')})"
             )
         return f"the NVIDIA driver finds no GPU ({_one_line(error)})" + _hidden()
     return "" if count else "the NVIDIA driver finds no GPU" + _hidden()

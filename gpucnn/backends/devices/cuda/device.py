@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,7 @@ from gpucnn.backends.devices.cuda.staging import Staging
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.cuda.uploads import Uploads
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Kernel, Module
+from gpucnn.backends.devices.progress import progress
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
@@ -169,13 +171,12 @@ class CudaDevice(Device):
         missing = [source for source in dict.fromkeys(sources) if self._store.find(source) is None]
         if not missing:
             return
-        from tqdm import tqdm
-
-        with thread_on_each_core() as pool:
-            compiled = pool.map(self._store.compile, missing)
-            label = f"compiling kernels for {self.architecture}, once"
-            for _ in tqdm(compiled, label, len(missing), leave=False, disable=None):
-                pass
+        label = f"compiling kernels for {self.architecture}, once"
+        with progress(label, len(missing)) as advance, thread_on_each_core() as pool:
+            jobs = [pool.submit(self._store.compile, source) for source in missing]
+            for job in as_completed(jobs):
+                job.result()
+                advance(1)
 
     def launch(
         self,

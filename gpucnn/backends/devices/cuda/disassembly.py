@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import subprocess
-import tempfile
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cuda.nvrtc import compute_capability
+from gpucnn.errors import install_advice
+from gpucnn.programs import run_program
+from gpucnn.scratch import scratch_folder
 
 OLDEST = 75
 """The packages of nvdisasm (CUDA 13) no longer read what is older."""
@@ -37,7 +38,7 @@ def disassembler() -> Path | None:
 def why_not(architecture: str) -> str:
     """Why no instructions can be counted for this architecture; empty where they can."""
     if disassembler() is None:
-        return 'nvdisasm is not installed: pip install "gpucnn[disassembly]"'
+        return f"nvdisasm is not installed: {install_advice('disassembly')}"
     if compute_capability(architecture) < OLDEST:
         return f"nvdisasm of CUDA 13 reads sm_{OLDEST} and newer"
     return ""
@@ -51,12 +52,11 @@ def instructions(cubin: bytes) -> dict[str, Counter[str]]:
     program = disassembler()
     if program is None:
         return {}
-    with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
-        file = Path(folder) / "kernels.cubin"
+    with scratch_folder() as folder:
+        file = folder / "kernels.cubin"
         file.write_bytes(cubin)
-        command = [str(program), "--print-code", "--no-dataflow", str(file)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return parse(result.stdout)
+        result = run_program([str(program), "--print-code", "--no-dataflow", str(file)])
+    return parse(result.out)
 
 
 def parse(listing: str) -> dict[str, Counter[str]]:

@@ -6,10 +6,11 @@ import importlib
 import importlib.util
 import os
 import sys
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from gpucnn.scratch import scratch_folder_of
 
 _CACHE_VARIABLE = "CUPY_CACHE_DIR"
 
@@ -31,7 +32,7 @@ def import_cupy() -> Any:
     """
     is_new = "cupy" not in sys.modules and is_installed()
     if is_new and _CACHE_VARIABLE not in os.environ and not _has_usable_folder():
-        os.environ[_CACHE_VARIABLE] = _temporary_folder().name
+        os.environ[_CACHE_VARIABLE] = str(_temporary_folder())
     return importlib.import_module("cupy")
 
 
@@ -46,6 +47,6 @@ def _has_usable_folder() -> bool:
 
 
 @lru_cache(maxsize=1)
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder of our own, taken away when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="gpucnn-cupy-")
+def _temporary_folder() -> Path:
+    """A folder of our own, removed when the process ends."""
+    return scratch_folder_of(_temporary_folder)

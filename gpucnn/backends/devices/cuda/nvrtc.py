@@ -15,7 +15,8 @@ from typing import Any
 from gpucnn.backends.devices.cuda.diagnostics import CompilationError, diagnostics
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.source import KernelSource
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, install_advice
+from gpucnn.text import shown
 
 OPTIONS = (
     "--std=c++17",
@@ -38,7 +39,7 @@ OLDEST = 70
 _OLDEST_WITH_SUFFIX = {"": OLDEST, "a": 90, "f": 100}
 """a: with the instructions of this chip alone; f: with those of its family."""
 
-_INSTALL = 'pip install "gpucnn[cuda12]" (or [cuda13])'
+_INSTALL = install_advice("cuda12", "cuda13")
 _COMPILER = '"nvidia-cuda-nvrtc-cu12==12.*" (for CUDA 13: "nvidia-cuda-nvrtc==13.*")'
 _HEADERS = '"nvidia-cuda-runtime-cu12==12.*" (for CUDA 13: "nvidia-cuda-runtime==13.*")'
 _PACKAGES = ("nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc")
@@ -159,7 +160,7 @@ def why_unsupported(architecture: str) -> str:
         return ""
     major, minor = compiler_version()
     advice = (
-        'the last to do is CUDA 12: pip install "gpucnn[cuda12]"'
+        f"the last to do is CUDA 12: {install_advice('cuda12')}"
         if wanted < min(supported)
         else f"a newer one may: pip install --upgrade {_COMPILER}"
     )
@@ -182,8 +183,10 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
         f"--gpu-architecture={architecture}",
         *(f"--include-path={folder}" for folder in folders),
     )
-    text = f'{source.prologue}#line 1 "{source.file}"\n{source.text()}'
-    program = nvrtc.createProgram(text, source.file, [], [])
+    # Quotes would end the name, and bytes that are not UTF-8 would be none.
+    name = shown(source.file).replace('"', "'").replace("\\", "/")
+    text = f'{source.prologue}#line 1 "{name}"\n{source.text()}'
+    program = nvrtc.createProgram(text, name, [], [])
     try:
         for name in functions:
             nvrtc.addNameExpression(program, name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
-import signal
-import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,10 +20,13 @@ from gpucnn.backends.devices.emulator.translation import (
     translation_unit,
     without_prefixes,
 )
+from gpucnn.backends.devices.progress import progress
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, thread_on_each_core
+from gpucnn.programs import Programs
+from gpucnn.scratch import remove_abandoned_folders, scratch_folder
 
 _RUNTIME = Path(__file__).parent / "runtime"
 _DEVICES = Path(__file__).parent.parent
@@ -35,6 +38,8 @@ _READERS = [
 ]  # fmt: skip
 """What decides what is made of a file, and which kernels it is found to have."""
 
+_COMPILING_EMULATOR = "compiling the emulator, once"
+_LIBRARY_KEY = re.compile(rb"[0-9a-f]{64}")
 _BATCH = 8
 """Sources of one translation unit at most: its headers are parsed once for all of them."""
 
@@ -159,7 +164,9 @@ class Builder:
         key = self.runtime_key
         path = self.cache.path_of(key)
         if path is None:
-            self.cache.put(key, self._compile_runtime())
+            with progress(_COMPILING_EMULATOR, 1) as advance:
+                self.cache.put(key, self._compile_runtime())
+                advance(1)
             path = self._path(key)
         return path
 
@@ -171,20 +178,36 @@ class Builder:
     def libraries(self, sources: Iterable[KernelSource]) -> dict[KernelSource, Path]:
         """The library of each source; those that are not in the cache are compiled, in parallel.
 
+        An error, or Ctrl-C, ends the compilers that are running.
+
         Raises:
             BackendError: one does not compile.
         """
         sources = list(dict.fromkeys(sources))
         missing = [source for source in sources if self._known(source) is None]
         if missing:
-            with thread_on_each_core() as pool:
-                list(pool.map(self._build, _batches(missing)))
+            self._build_all(missing)
         return {source: self._found(source) for source in sources}
+
+    def _build_all(self, missing: Sequence[KernelSource]) -> None:
+        remove_abandoned_folders()
+        programs = Programs()
+        self._precompiled_header(programs)  # which all batches need
+        with (
+            progress("compiling kernels, once", len(missing)) as advance,
+            thread_on_each_core() as pool,
+            programs.ended_by_errors(),  # before the threads are waited for
+        ):
+            jobs = [pool.submit(self._build, batch, programs) for batch in _batches(missing)]
+            for job in as_completed(jobs):
+                advance(job.result())
 
     def _known(self, source: KernelSource) -> Path | None:
         """A source's key leads to the key of the library that it was compiled into."""
         library = self.cache.get(_key(self.mode, source.digest()))
-        return None if library is None else self.cache.path_of(library.decode())
+        if library is None or not _LIBRARY_KEY.fullmatch(library):
+            return None
+        return self.cache.path_of(library.decode())
 
     def _found(self, source: KernelSource) -> Path:
         path = self._known(source)
@@ -198,19 +221,21 @@ class Builder:
             raise BackendError("the compiled emulator has gone from the cache; try again")
         return path
 
-    def _build(self, batch: Sequence[KernelSource]) -> None:
+    def _build(self, batch: Sequence[KernelSource], programs: Programs) -> int:
+        """Compiles sources into one library; returns how many there are."""
         try:
-            library = self._compile_module(batch)
+            library = self._compile_module(batch, programs)
         except BackendError:
             if len(batch) == 1:
                 raise
             for source in batch:  # To name the one that does not compile.
-                self._build([source])
-            return
+                self._build([source], programs)
+            return len(batch)
         key = _key(self.mode, "library", *(source.digest() for source in batch))
         self.cache.put(key, library)
         for source in batch:
             self.cache.put(_key(self.mode, source.digest()), key.encode())
+        return len(batch)
 
     def _compile_runtime(self) -> bytes:
         files = sorted(_RUNTIME.glob("*.cpp"))
@@ -219,8 +244,13 @@ class Builder:
             files = [file for file in files if file.name != "sanitize_main.cpp"]
         # One unit of all files: their headers are read once.
         unit = "".join(f'#include "{file}"\n' for file in files)
-        options = [*self._runtime_options, "-x", "c++", "-", *linking, "-ldl"]
-        return _compile(options, "the emulator", unit)
+        remove_abandoned_folders()
+        with scratch_folder() as folder:
+            source, output = folder / "runtime.cpp", folder / "runtime"
+            source.write_text(unit, encoding="utf-8")
+            options = [*self._runtime_options, str(source), *linking, "-ldl"]
+            _run([*options, "-o", str(output)], "the emulator", folder, Programs())
+            return output.read_bytes()
 
     def _module_options(self) -> list[str]:
         own = _GNU if compiler().is_gnu else self.mode.definitions
@@ -228,7 +258,7 @@ class Builder:
             own += POISONED_LOCALS
         return [*_COMMON, *_MODULE, *own, *self.mode.kernel_options, f"-I{INCLUDE}"]
 
-    def _precompiled_header(self) -> Path | None:
+    def _precompiled_header(self, programs: Programs) -> Path | None:
         """The emulator's header as g++ reads it in no time; None for other compilers."""
         if not compiler().is_gnu:
             return None
@@ -237,27 +267,32 @@ class Builder:
         if path is None:
             header = str(INCLUDE / "emulator.h")
             options = [*self._module_options(), "-x", "c++-header", header]
-            self.cache.put(key, _compile(options, "the emulator"))
+            with scratch_folder() as folder, progress(_COMPILING_EMULATOR, 1) as advance:
+                output = folder / "emulator.h.gch"
+                _run([*options, "-o", str(output)], "the emulator", folder, programs)
+                self.cache.put(key, output.read_bytes())
+                advance(1)
             path = self._path(key)
         return path
 
-    def _compile_module(self, sources: Sequence[KernelSource]) -> bytes:
+    def _compile_module(self, sources: Sequence[KernelSource], programs: Programs) -> bytes:
         options = self._module_options()
-        header = self._precompiled_header()
-        with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
-            unit, compiled = Path(folder) / "module.cpp", Path(folder) / "module.o"
+        header = self._precompiled_header(programs)
+        with scratch_folder() as folder:
+            unit, compiled = folder / "module.cpp", folder / "module.o"
             unit.write_text(translation_unit(sources), encoding="utf-8")
             if header is not None:
                 # Found before the header itself; one that does not fit is passed over.
-                (Path(folder) / "emulator.h.gch").symlink_to(header)
+                (folder / "emulator.h.gch").symlink_to(header)
             described = "; ".join(str(source) for source in sources)
-            _run([*options, "-c", str(unit), "-o", str(compiled)], described)
+            _run([*options, "-c", str(unit), "-o", str(compiled)], described, folder, programs)
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
             if self.mode.checked:
                 linking += _ALLOCATIONS
-            linked = Path(folder) / "module.so"
-            _run([*linking, str(compiled), "-shared", "-o", str(linked)], described)
+            linked = folder / "module.so"
+            linking += [str(compiled), "-shared", "-o", str(linked)]
+            _run(linking, described, folder, programs)
             if not self.mode.sanitized:
                 _check_defined(linked, self.runtime(), described)
             return linked.read_bytes()
@@ -283,18 +318,10 @@ def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
     return batches + [[source] for source in sources if source not in together]
 
 
-def _compile(arguments: Sequence[str], described: str, text: str = "") -> bytes:
-    with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
-        output = Path(folder) / "output"
-        _run([*arguments, "-o", str(output)], described, text)
-        return output.read_bytes()
-
-
-def _run(arguments: Sequence[str], described: str, text: str = "") -> None:
+def _run(arguments: Sequence[str], described: str, folder: Path, programs: Programs) -> None:
+    """Runs the compiler, whose own temporary files go into the folder too."""
     command = [*compiler().command, *arguments]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    if done.returncode == -signal.SIGINT:
-        raise KeyboardInterrupt  # the user's Ctrl-C, which the compiler was told of too
-    if done.returncode:
-        words = without_prefixes(done.stderr.strip())
+    done = programs.run(command, os.environ | {"TMPDIR": str(folder)})
+    if done.status:
+        words = without_prefixes(done.errors.strip())
         raise BackendError(f"{described} does not compile:\n{words[:4000]}")

@@ -10,10 +10,7 @@ import ctypes
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,8 @@ from gpucnn.backends.devices.emulator.library import LoadedKernel, argument_name
 from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.backends.devices.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
+from gpucnn.programs import run_program
+from gpucnn.scratch import scratch_folder, scratch_folder_of
 
 _REFUSED = 1
 _ENVIRONMENT = {
@@ -58,9 +57,7 @@ class SanitizerRunner:
 
     def __init__(self, program: Path) -> None:
         # Files of the cache cannot be executed.
-        folder = tempfile.mkdtemp(prefix="gpucnn-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._program = Path(folder) / "emulator"
+        self._program = scratch_folder_of(self) / "emulator"
         shutil.copyfile(program, self._program)
         self._program.chmod(0o700)
 
@@ -77,8 +74,8 @@ class SanitizerRunner:
         """Runs a kernel; BackendError for whatever a sanitizer or the emulator finds."""
         kernel.packed(arguments)
         buffers = _buffers(arguments)
-        with tempfile.TemporaryDirectory(prefix="gpucnn-") as folder:
-            request, result = Path(folder) / "request", Path(folder) / "result"
+        with scratch_folder() as folder:
+            request, result = folder / "request", folder / "result"
             text = [
                 f"library {kernel.library}",
                 f"kernel {kernel.name}",
@@ -94,17 +91,11 @@ class SanitizerRunner:
             ]
             content = b"".join(buffer.tobytes() for buffer in buffers)
             request.write_bytes("\n".join(text).encode() + b"\n\n" + content)
-            done = subprocess.run(
-                [str(self._program), str(request), str(result)],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                env=os.environ | _ENVIRONMENT,
-            )
-            sys.stderr.write(done.stdout)  # What the kernel has printed.
-            if done.returncode:
-                raise BackendError(_described(kernel, done.returncode, done.stderr))
+            command = [str(self._program), str(request), str(result)]
+            done = run_program(command, os.environ | _ENVIRONMENT)
+            sys.stderr.write(done.out)  # What the kernel has printed.
+            if done.status:
+                raise BackendError(_described(kernel, done.status, done.errors))
             written = np.fromfile(result, np.uint8)
         start = 0
         for buffer in buffers:

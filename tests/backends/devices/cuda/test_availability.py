@@ -10,7 +10,7 @@ from fake_cupy import CUDARuntimeError, FakeCupy
 
 from gpucnn.backends import get_backend
 from gpucnn.backends import why_unavailable as why_not
-from gpucnn.backends.devices.cuda.availability import why_unavailable
+from gpucnn.backends.devices.cuda.availability import has_driver, why_unavailable
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.errors import BackendError
 
@@ -35,13 +35,61 @@ def test_a_gpu_that_works(installed):
 
 def test_without_cupy(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert 'pip install "gpucnn[cuda12]"' in why_unavailable()
+    assert 'pip install -e ".[cuda12]"' in why_unavailable()
 
 
 def test_a_broken_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     assert "does not import" in why_unavailable()
+
+
+@pytest.fixture
+def driver(monkeypatch, tmp_path):
+    """The places where signs of a driver are looked for, all of them empty."""
+    module = "gpucnn.backends.devices.cuda.availability"
+    (tmp_path / "dev").mkdir()
+    monkeypatch.setattr(f"{module}._DRIVER_FILE", tmp_path / "version")
+    monkeypatch.setattr(f"{module}._DEVICE_FILES", tmp_path / "dev")
+    monkeypatch.setattr(f"{module}._DRIVER_LIBRARY", str(tmp_path / "libcuda.so.1"))
+    return tmp_path
+
+
+def chosen_automatically(capsys, quiet=False):
+    capsys.readouterr()
+    return get_backend("auto", quiet=quiet).name, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("driver")
+def test_auto_says_nothing_of_cuda_without_a_driver(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert not has_driver()
+    told = ("numpy", "backend: numpy (chosen automatically)\n")
+    assert chosen_automatically(capsys) == told
+
+
+@pytest.mark.parametrize("sign", ["version", "dev/nvidia0", "libcuda.so.1"])
+def test_auto_says_why_not_cuda_if_there_is_a_driver(sign, driver, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    if sign == "libcuda.so.1":  # a library that loads
+        monkeypatch.setattr(
+            "gpucnn.backends.devices.cuda.availability._DRIVER_LIBRARY", "libc.so.6"
+        )
+    else:
+        (driver / sign).touch()
+    name, told = chosen_automatically(capsys)
+    assert name == "numpy"
+    assert told.startswith("backend: numpy (chosen automatically; not cuda, because CuPy is not")
+    assert "[cuda12]" in told
+    assert told.count("\n") == 1
+    assert chosen_automatically(capsys, quiet=True) == ("numpy", "")
+
+
+def test_auto_says_why_a_cupy_that_is_installed_does_not_work(driver, installed, capsys):
+    (driver / "version").touch()
+    fake = installed(driver=11040)
+    fake.count_error = CUDARuntimeError(35, "cudaErrorInsufficientDriver")
+    assert "not cuda, because the NVIDIA driver is for CUDA 11.4" in chosen_automatically(capsys)[1]
 
 
 def test_cupy_for_amd(installed):

@@ -1,0 +1,101 @@
+"""What to write instead of commands and options that other tools have."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import click
+
+from gpucnn.errors import shortened
+
+INSTEAD = {
+    "export": "there is none; the weights of a run are RUN/checkpoints/*.safetensors, which any "
+    "safetensors library reads",
+    "resume": 'a stopped run is continued by "gpucnn train --resume RUN"',
+    "fit": 'to train a model, use "gpucnn train"',
+    "test": 'to evaluate a trained model, use "gpucnn evaluate"',
+    "validate": 'to evaluate a trained model, use "gpucnn evaluate"',
+    "infer": 'to classify images, use "gpucnn predict"',
+    "inference": 'to classify images, use "gpucnn predict"',
+    "classify": 'to classify images, use "gpucnn predict"',
+    "info": 'use "gpucnn summary CONFIG" for a model, "gpucnn doctor" for this machine',
+    "devices": 'use "gpucnn doctor"',
+    "models": 'use "gpucnn list models"',
+}
+"""By the name of a command that gpucnn does not have."""
+
+_KEYS = {
+    "lr": "learning_rate",
+    "epoch": "epochs",
+    "num_epochs": "epochs",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "wd": "weight_decay",
+    "data": "root",
+    "data_dir": "root",
+    "data_root": "root",
+    "num_workers": "workers",
+    "image_size": "size",
+    "img_size": "size",
+    "val_split": "validation",
+    "grad_clip": "clip_norm",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "dataset": "data.name",
+}
+"""Keys of the config by the names that they have in other tools."""
+
+_OPTIONS = {
+    "gpu": "--backend cuda",
+    "cuda": "--backend cuda",
+    "cpu": "--backend numpy",
+    "output": "--run-dir DIR",
+    "output_dir": "--run-dir DIR",
+    "out": "--run-dir DIR",
+}
+"""Options by the names that they have in other tools."""
+
+
+def explain_option(error: click.NoSuchOption, arguments: Sequence[str]) -> click.UsageError:
+    """The error for an unknown option, with what to write if it is a key of the config.
+
+    Args:
+        error: from click.
+        arguments: of the command line.
+    """
+    options = {} if error.ctx is None else {p.name: p for p in error.ctx.command.params}
+    name = error.option_name.lstrip("-").replace("-", "_").lower()
+    key = _key(name) if "overrides" in options else None
+    if key is not None:
+        hint = f"it is a key of the config: --set {key}={_value(error.option_name, arguments)}"
+    elif name in _OPTIONS and _parameter(_OPTIONS[name]) in options:
+        hint = f"use {_OPTIONS[name]}"
+    else:
+        return error
+    option = shortened(error.option_name)
+    return click.UsageError(f'No such option "{option}"; {hint}', error.ctx)
+
+
+def _key(name: str) -> str | None:
+    """The dotted key that is meant by the name of an option."""
+    from gpucnn.config import find_key
+
+    name = _KEYS.get(name, name)
+    if name in ("model", "loss", "optimizer", "schedule"):
+        return f"{name}.name"
+    return name if "." in name else find_key(name)
+
+
+def _parameter(option: str) -> str:
+    return option.split()[0].lstrip("-").replace("-", "_")
+
+
+def _value(option: str, arguments: Sequence[str]) -> str:
+    """What was given for the option, as a shell takes it."""
+    for argument, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        if argument.startswith(f"{option}="):
+            return shlex.quote(argument.partition("=")[2])
+        if argument == option and following and not following.startswith("--"):
+            return shlex.quote(following)
+    return "VALUE"

@@ -1,0 +1,174 @@
+"""What a run writes down: rows of metrics, checkpoints, and the last step when an error ends it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from gpucnn.config_tables import Checkpoint as Cadence
+from gpucnn.errors import GpucnnError, NonFiniteError
+from gpucnn.text import shown
+from gpucnn.training.evaluation import Evaluation
+from gpucnn.training.run_folder import RunFolder
+from gpucnn.training.signals import Interrupted, StopOnSignal
+from gpucnn.training.state import TrainingState
+
+SAVED = "a checkpoint was saved. "
+
+
+class RunRecorder:
+    """Keeps a run's folder up to date; without one it keeps nothing but the time.
+
+    As a context manager it goes around a run: an error that leaves it has a note that says what was
+    saved and how to go on, and the folder is unlocked.
+
+    Args:
+        state: of the run.
+        cadence: how often checkpoints are due.
+
+    Attributes:
+        run: the run folder; None where nothing is kept.
+        resume_options: of the command that resumes the run, besides its folder.
+        outcome: what of the training is saved, for messages about an error.
+    """
+
+    def __init__(self, state: TrainingState, cadence: Cadence) -> None:
+        self._state, self._cadence = state, cadence
+        self.run: RunFolder | None = None
+        self.resume_options = ""
+        self.outcome = ""
+        self._metrics_bytes: int | None = None
+        self._seconds_before, self._since = 0.0, time.perf_counter()
+        self._saved_at = self._since
+
+    def __enter__(self) -> RunRecorder:
+        """Starts the clock, and removes rows of metrics that are about to be written again."""
+        progress = self._state.progress
+        self.outcome = SAVED if progress.step else "no step was taken. "
+        self._seconds_before, self._since = progress.seconds, time.perf_counter()
+        self._saved_at = self._since
+        if self.run is not None:
+            self.run.truncate_metrics(progress.metrics_bytes)
+        self._metrics_bytes = None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Adds the note, and lets others train in the folder."""
+        if self.run is None:
+            return
+        if error is not None:
+            error.add_note(self.outcome + self._advice(error, self.run))
+        self.run.unlock()
+
+    def _advice(self, error: BaseException, run: RunFolder) -> str:
+        if isinstance(error, NonFiniteError):
+            return "A resumed run would end in the same way: train again with such a change"
+        folder = shlex.quote(shown(run.path))
+        return f"Go on with: gpucnn train --resume {folder}{self.resume_options}"
+
+    def seconds(self) -> float:
+        """Of training so far."""
+        return self._seconds_before + time.perf_counter() - self._since
+
+    def log_epoch(
+        self, means: tuple[float, float], split: str, result: Evaluation
+    ) -> dict[str, float]:
+        """Appends the row of an epoch that is about to end, and returns it.
+
+        Args:
+            means: loss and accuracy over the epoch.
+            split: the name of what was evaluated.
+            result: of the evaluation.
+        """
+        row = {
+            "epoch": self._state.progress.epoch + 1,
+            "step": self._state.progress.step,
+            "train_loss": means[0],
+            "train_accuracy": means[1],
+            f"{split}_loss": result.loss,
+            f"{split}_accuracy": result.accuracy,
+            "seconds": round(self.seconds(), 3),
+        }
+        self.append(row)
+        return row
+
+    def append(self, row: dict[str, float]) -> None:
+        """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it once more."""
+        if self.run is not None:
+            self._metrics_bytes = self.run.append_metrics(row)
+
+    def keep_rows(self) -> None:
+        """Makes the rows appended so far a part of the state."""
+        if self._metrics_bytes is not None:
+            self._state.progress.metrics_bytes = self._metrics_bytes
+
+    def is_due(self) -> bool:
+        """Whether the config asks for a checkpoint at this step."""
+        every = self._cadence
+        by_steps = every.every_steps and self._state.progress.step % every.every_steps == 0
+        waited = time.perf_counter() - self._saved_at
+        return bool(by_steps or (every.every_seconds and waited >= every.every_seconds))
+
+    def save(self) -> None:
+        """Saves a checkpoint of the state, if there is a run folder.
+
+        Raises:
+            NonFiniteError: the state is not finite.
+            CheckpointError: the state is not whole, or the file cannot be written.
+        """
+        if self.run is None:
+            return
+        self._state.progress.seconds = self.seconds()
+        checkpoint = self._state.checkpoint()
+        self.run.sync_metrics()
+        self.run.checkpoints.save(checkpoint)
+        self._saved_at = time.perf_counter()
+
+
+class Rescue:
+    """A context manager around the training loop: whatever ends it, its last step is saved.
+
+    If a signal has asked the run to stop, what is raised then is Interrupted, because other errors
+    may well be results of that signal.
+
+    Args:
+        recorder: of the run, whose ``outcome`` is set.
+        save: saves a checkpoint.
+        stop: knows of signals.
+    """
+
+    def __init__(self, recorder: RunRecorder, save: Callable[[], None], stop: StopOnSignal) -> None:
+        self._recorder, self._save, self._stop = recorder, save, stop
+
+    def __enter__(self) -> Rescue:
+        """Nothing has happened yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Saves, unless the loop came to its end."""
+        if error is None:
+            return
+        if self._recorder.run is not None:
+            self._recorder.outcome = self._saved(error)
+        if not isinstance(error, Interrupted):
+            self._stop.obey()
+
+    def _saved(self, error: BaseException) -> str:
+        try:
+            self._save()
+        except (GpucnnError, OSError, MemoryError) as failure:
+            reason = f": {failure}" if str(failure) not in ("", str(error)) else ""
+            return f"the last step could not be saved{reason}. "
+        return SAVED

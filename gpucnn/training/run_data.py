@@ -1,0 +1,110 @@
+"""The data of a run: its splits, their batches, and what the run launches for them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from gpucnn.backends.base import Backend
+from gpucnn.config import Config
+from gpucnn.data import (
+    Batch,
+    BatchLoader,
+    Dataset,
+    DatasetPair,
+    channel_statistics,
+    in_memory,
+    no_normalisation,
+    validation_split,
+)
+from gpucnn.errors import ConfigError
+from gpucnn.training.model_card import ModelCard
+from gpucnn.training.preflight import check_splits
+from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
+from gpucnn.training.resident import NearestImages, fits
+
+
+class RunData:
+    """The splits of a data set as a config asks for them.
+
+    Args:
+        config: of the run.
+        backend: that trains; images are copied to its device if there is room.
+        pair: the data set.
+
+    Attributes:
+        classes: the classes' names, in the order of the scores.
+        loader: of the batches to train on.
+        validation: the split held out for choosing the best checkpoint; None without one.
+        test: the test split.
+        normalisation: mean and deviation of each channel of the training split.
+
+    Raises:
+        ConfigError: a validation share, a batch size or a padding that does not fit the data.
+        DataError: files that are missing or damaged, or a split without images.
+    """
+
+    def __init__(self, config: Config, backend: Backend, pair: DatasetPair) -> None:
+        self._config, self._near, self._whole = config, NearestImages(backend), pair.train
+        self.classes, self.test = pair.train.classes, pair.test
+        train, validation = validation_split(pair.train, config.data.validation, config.seed)
+        check_splits(training=train, test=self.test)
+        self.validation: Dataset | None = validation if len(validation) else None
+        if fits(backend, train):
+            train = in_memory(train)  # read once, for the statistics and for the device
+        self.normalisation = (
+            channel_statistics(train)
+            if config.data.normalise
+            else no_normalisation(train.image_shape[2])
+        )
+        self.loader = BatchLoader(
+            self._near.of(train),
+            config.training.batch_size,
+            config.seed,
+            config.build_augmentation(),
+        )
+
+    def card(self) -> ModelCard:
+        """What the model takes and learns from."""
+        train = self.loader.dataset
+        return ModelCard(
+            train.image_shape,
+            self.classes,
+            self.normalisation,
+            len(train),
+            self._whole.fingerprint(),
+        )
+
+    def split(self, name: str) -> Dataset:
+        """The split "test", "validation" or "train".
+
+        Raises:
+            ConfigError: this run has no such split.
+        """
+        all_splits = {
+            "test": self.test,
+            "validation": self.validation,
+            "train": self.loader.dataset,
+        }
+        splits = {key: dataset for key, dataset in all_splits.items() if dataset is not None}
+        if name not in splits:
+            known = ", ".join(splits)
+            raise ConfigError(f'there is no split "{name}"; this run has {known}')
+        return splits[name]
+
+    def evaluation_batches(self, dataset: Dataset) -> Generator[Batch, None, None]:
+        """The batches of one of the splits, not augmented, in its own order."""
+        size, seed = self._config.training.evaluation_batch_size, self._config.seed
+        return BatchLoader(self._near.of(dataset), size, seed, shuffle=False).batches(0)
+
+    def rehearse(self, backend: Backend) -> None:
+        """Launches what the run will launch, on a backend that only takes note of it."""
+        classes = len(self.classes)
+        rehearse_training(self._config, backend, self.loader, classes, self.normalisation)
+        for dataset in (self.validation, self.test):
+            if dataset is not None:
+                self.rehearse_evaluation(backend, dataset)
+
+    def rehearse_evaluation(self, backend: Backend, dataset: Dataset) -> None:
+        """As ``rehearse``, for an evaluation of one of the splits."""
+        classes = len(self.classes)
+        rehearse_evaluation(self._config, backend, dataset, classes, self.normalisation)
