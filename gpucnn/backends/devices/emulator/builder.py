@@ -21,12 +21,12 @@ from gpucnn.backends.devices.emulator.translation import (
     translation_unit,
     without_prefixes,
 )
-from gpucnn.backends.devices.progress import progress
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, thread_on_each_core
 from gpucnn.programs import Programs
+from gpucnn.progress import progress
 from gpucnn.scratch import remove_abandoned_folders, scratch_folder
 
 _RUNTIME = Path(__file__).parent / "runtime"
