@@ -203,7 +203,10 @@ class Config:
 
     def build_augmentation(self) -> Augmentation:
         """What is drawn for each training sample."""
-        return Augmentation(self.augment.flip, self.augment.crop_padding)
+        try:
+            return Augmentation(self.augment.flip, self.augment.crop_padding)
+        except ConfigError as error:
+            raise ConfigError(f"augment: {error}") from None
 
     def load_data(self) -> DatasetPair:
         """Reads the data set.
