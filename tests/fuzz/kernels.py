@@ -283,7 +283,7 @@ def drawn_directives(rng: random.Random) -> str:
             )
         else:
             lines.append(kernel.format(number))
-    if rng.random() < 0.02:  # each macro is two of the next
+    if rng.random() < 0.005:  # each macro is two of the next
         lines[:0] = [f"#define M{n} M{n + 1} M{n + 1}" for n in range(40)] + [
             "#define M40 __global__",
             "M0",

@@ -42,6 +42,10 @@ JSON_RAW = (
     *(Raw('{"a":' * depth + "1" + "}" * depth) for depth in (30, 600, 20_000)),
 )
 TOML_RAW = (
+    Raw("0x" + "f" * 5000),
+    Raw("{name = 'vgg', stages = 1000000000}"),
+    Raw("{name = 'lenet', filters = [1000000000000, 1]}"),
+    Raw("[{type = 'sequential', layers = [{type = 'relu'}]}]"),
     *map(Raw, _HUGE),
     *map(Raw, ("nan", "inf", "-inf", "+nan", "0x7f", "0o17", "0b1", "1_000", "01", ".5", "1.", "")),
     *map(Raw, ("1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "9999-99-99", "0000-00-00")),
