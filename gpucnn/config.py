@@ -34,7 +34,7 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
+from gpucnn.errors import ConfigError, brief, did_you_mean, other_name, shortened
 from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
@@ -203,7 +203,10 @@ class Config:
 
     def build_augmentation(self) -> Augmentation:
         """What is drawn for each training sample."""
-        return Augmentation(self.augment.flip, self.augment.crop_padding)
+        try:
+            return Augmentation(self.augment.flip, self.augment.crop_padding)
+        except ConfigError as error:
+            raise ConfigError(f"augment: {error}") from None
 
     def load_data(self) -> DatasetPair:
         """Reads the data set.
@@ -232,7 +235,7 @@ class Config:
 
 def _nearest(key: str) -> str:
     """The key of this name in a table, or else the key at the top that is most like it."""
-    found = find_key(key)
+    found = find_key(other_name(key.lower()))
     return f'did you mean "{found}"?' if found else did_you_mean(key, _KEYS)
 
 
