@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TextIO, cast
 
 
@@ -29,6 +32,26 @@ class ProgressBar(Protocol):
 
     def close(self) -> None:
         """Removes the bar, or leaves its last state, as it was asked for."""
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr that disappears at the end; nothing if stderr is not a terminal.
+
+    Args:
+        label: in front of the bar.
+        total: how many things there are to do.
+
+    Yields:
+        What to call with the number of things that have been done since the last call.
+    """
+    # Given no width, tqdm shows nothing on a terminal that does not know its own.
+    width = shutil.get_terminal_size().columns
+    bar = progress_bar(total=total, desc=label, leave=False, disable=None, ncols=width)
+    try:
+        yield bar.update
+    finally:
+        bar.close()
 
 
 def progress_bar(*arguments: Any, **options: Any) -> ProgressBar:

@@ -1,7 +1,10 @@
 """Bars of our own, which leave nothing to clean up."""
 
+import io
 import subprocess
 import sys
+
+from gpucnn.progress import progress
 
 SCRIPT = """
 import os, sys, threading
@@ -32,3 +35,28 @@ def test_tqdm_itself_is_as_it_was():
     interval, lock = tqdm.monitor_interval, vars(tqdm).get("_lock")
     progress_bar(total=1, disable=True).close()
     assert (tqdm.monitor_interval, vars(tqdm).get("_lock")) == (interval, lock)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown_on(stream, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress("compiling", 3) as advance:
+        before = stream.getvalue()
+        advance(1)
+        advance(2)
+    return before, stream.getvalue()
+
+
+def test_a_terminal_shows_it_from_the_beginning(monkeypatch):
+    before, after = shown_on(Terminal(), monkeypatch)
+    assert "compiling:   0%" in before
+    assert "0/3" in before
+    assert after.endswith("\r")  # and it is gone at the end
+
+
+def test_what_is_not_a_terminal_shows_nothing(monkeypatch):
+    assert shown_on(io.StringIO(), monkeypatch) == ("", "")

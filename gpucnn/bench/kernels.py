@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import DeviceLimits
@@ -32,6 +31,7 @@ from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
 from gpucnn.environment import describe
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.progress import progress
 
 _CACHES = 3
 """How many times over the input sets fill a GPU's cache."""
@@ -151,20 +151,22 @@ class KernelBenchmark:
             self.backend.compile_ahead(lambda planner: self._run_all(planner, problems, variants))
         measured: list[Measurement] = []
         meter = LoadMeter()
-        for problem in tqdm(problems, "measuring", leave=False, disable=None):
-            spent = time.monotonic() - begin
-            begun = measured or self.failures
-            if begun and self.time_limit is not None and spent > self.time_limit:
-                break
-            failed = len(self.failures)
-            new = self.measure(problem, variants)
-            for one in new:
-                self.ceilings = one.within(self.ceilings)
-            measured = self._with_ceilings([*measured, *new])
-            self.load = meter.read()
-            after_each(measured)
-            if len(self.failures) > failed and not self._answers():
-                return measured
+        with progress("measuring", len(problems)) as advance:
+            for problem in problems:
+                spent = time.monotonic() - begin
+                begun = measured or self.failures
+                if begun and self.time_limit is not None and spent > self.time_limit:
+                    break
+                failed = len(self.failures)
+                new = self.measure(problem, variants)
+                for one in new:
+                    self.ceilings = one.within(self.ceilings)
+                measured = self._with_ceilings([*measured, *new])
+                self.load = meter.read()
+                after_each(measured)
+                advance(1)
+                if len(self.failures) > failed and not self._answers():
+                    return measured
         before, self.ceilings = self.ceilings, self.ceilings.at_least(self._measure_ceilings())
         measured = self._with_ceilings(measured)
         if self.ceilings != before:

@@ -94,7 +94,7 @@ class TorchTraining:
             The accuracy on the test split.
         """
         step = 0
-        for epoch in range(self.config.training.epochs):
+        for epoch in range(self.config.epochs):
             for batch in self.loader.batches(epoch):
                 self.train_step(batch, step)
                 step += 1
@@ -105,7 +105,7 @@ class TorchTraining:
 
     def train_step(self, batch: Batch, step: int) -> None:
         """Forward, loss, backward, optimizer; and the epoch's loss and accuracy so far."""
-        total = self.config.training.epochs * len(self.loader)
+        total = self.config.epochs * len(self.loader)
         factor = self.schedule.factor(step, total, len(self.loader))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * factor

@@ -41,7 +41,7 @@ def command(
     from gpucnn.environment import describe
 
     loaded = load_config(config, overrides)
-    ours, epochs = get_backend(backend), loaded.training.epochs
+    ours, epochs = get_backend(backend), loaded.epochs
     about = {"environment": describe(ours), "epochs": epochs}
     if not as_json:
         click.echo(f"{epochs} epoch{'s' if epochs > 1 else '':<2} test accuracy   seconds")

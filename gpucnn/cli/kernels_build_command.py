@@ -92,10 +92,10 @@ def command(
           --input 32x32x3 --classes 10
     """
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
-    from gpucnn.backends.devices.progress import progress
     from gpucnn.backends.devices.source import KERNELS
     from gpucnn.kernelbuild.build import build_all, plan
     from gpucnn.kernelbuild.remarks import by_file
+    from gpucnn.progress import progress
 
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]

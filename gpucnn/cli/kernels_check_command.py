@@ -103,9 +103,9 @@ def _check(
     named: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
 ) -> tuple[list[Finding], int]:
     """What was found, and how many problems there were."""
-    from gpucnn.backends.devices.progress import progress
     from gpucnn.kernelcheck.check import Checker
     from gpucnn.kernelcheck.choice import choose
+    from gpucnn.progress import progress
 
     findings: list[Finding] = []
     drawn = 0

@@ -115,9 +115,12 @@ def _begun(
     display: Display,
 ) -> Trainer:
     from gpucnn.config import load_config
+    from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
     config = load_config(path, overrides)
+    if run_dir is not None:
+        RunFolder(run_dir).refuse_if_taken()  # before the data is read, which may take long
     trainer = Trainer(config, _with_kernels(backend, folder, display), display=display)
     if folder is not None:
         shape = trainer.loader.dataset.image_shape

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
@@ -20,6 +17,7 @@ from numpy.typing import NDArray
 
 from gpucnn.data.image_formats import ImageFormat, identify
 from gpucnn.data.metadata import exif_orientation, without_metadata
+from gpucnn.data.pillow_state import quiet_pillow
 from gpucnn.data.sample_values import (
     NotFiniteError,
     Rule,
@@ -44,7 +42,6 @@ _BYTES_PER_PIXEL = 8
 _BYTES_BESIDES = 1 << 26
 """A file with more than 8 bytes per pixel and 64 MB for everything else is no image."""
 _MODES = {1: "L", 3: "RGB"}
-_one_thread = threading.Lock()
 
 
 class DamagedImageError(DataError):
@@ -123,7 +120,7 @@ def load_image(
     """
     require_pillow()
     image = np.empty(image_shape, np.uint8)
-    with _pillow_to_itself(max_pixels):
+    with quiet_pillow(max_pixels):
         _decode(str(path), Decoding(image_shape, fit, max_pixels, value_range), image)
     return image
 
@@ -132,7 +129,7 @@ def decode_chunk(paths: Sequence[str], decoding: Decoding) -> Chunk:
     """Decodes some files, and keeps the error of each that cannot be decoded."""
     images = np.zeros((len(paths), *decoding.image_shape), np.uint8)
     errors = {}
-    with _pillow_to_itself(decoding.max_pixels):
+    with quiet_pillow(decoding.max_pixels):
         for place, path in enumerate(paths):
             try:
                 _decode(path, decoding, images[place])
@@ -165,27 +162,9 @@ def image_size(
     Raises:
         DataError: as ``load_image``.
     """
-    with _pillow_to_itself(max_pixels):
+    with quiet_pillow(max_pixels):
         image = _open(path, "L", max_pixels, value_range)
         return image.height, image.width
-
-
-@contextmanager
-def _pillow_to_itself(max_pixels: int) -> Iterator[None]:
-    """No warnings, and no limit on pixels but ours.
-
-    Both are states of the process that Pillow's other users see meanwhile, and that two threads
-    could not restore in turn; so one thread at a time is in here.
-    """
-    import PIL.Image
-
-    with _one_thread, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, max_pixels
-        try:
-            yield
-        finally:
-            PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
 def _open(path: str, mode: str, max_pixels: int, value_range: ValueRange | None) -> Image:

@@ -32,7 +32,6 @@ def _main(arguments: list[str]) -> None:
     import pickle
     import queue
     import threading
-    import warnings
 
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
@@ -42,7 +41,6 @@ def _main(arguments: list[str]) -> None:
         _import_from(name, file)
     from gpucnn.data.decoding import decode_chunk
 
-    warnings.simplefilter("ignore")
     waiting: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def receive() -> list[str]:

@@ -27,6 +27,7 @@ from gpucnn.data.folder_scan import Listing, scan, scan_test
 from gpucnn.data.sample_values import ValueRange
 from gpucnn.errors import ConfigError, DataError
 from gpucnn.processor import available_cores
+from gpucnn.progress import progress
 from gpucnn.text import shown, warn_once
 
 OnDamaged: TypeAlias = Literal["error", "skip"]
@@ -297,14 +298,10 @@ def _decode_all(
 
     The images go one after another into ``images`` (N, H, W, C), if there is such an array.
     """
-    from tqdm import tqdm
-
     intact: list[int] = []
     first_error: DataError | None = None
     done = 0
-    with tqdm(
-        total=len(listing.files), desc=f"decoding {listing.folder.name}", unit="image", disable=None
-    ) as bar:
+    with progress(f"decoding {shown(listing.folder.name)}", len(listing.files)) as advance:
         for chunk in decoder.decode(listing.files):
             _refuse(chunk, on_damaged)
             first_error = first_error or next(iter(chunk.errors.values()), None)
@@ -313,7 +310,7 @@ def _decode_all(
                 images[len(intact) : len(intact) + len(kept)] = chunk.images[kept]
             intact += [done + place for place in kept]
             done += len(chunk.images)
-            bar.update(len(chunk.images))
+            advance(len(chunk.images))
     return _without_damaged(listing, intact, first_error) if first_error else listing
 
 

@@ -57,10 +57,10 @@ def _report_constant(histograms: NDArray[np.int64]) -> None:
         if np.count_nonzero(counts) == 1
     ]
     if constant:
-        noun = "channel" if len(constant) == 1 else "channels"
+        channels = "a constant channel" if len(constant) == 1 else "constant channels"
         warn_once(
-            f"the training images have constant {noun}: {', '.join(constant)}; nothing can be "
-            f"learned from that, so check the images and how they were saved"
+            f"the training images have {channels}: {', '.join(constant)}; nothing can be learned "
+            f"from that, so check the images and how they were saved"
         )
 
 

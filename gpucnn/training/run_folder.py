@@ -85,12 +85,12 @@ class RunFolder:
             CheckpointError: the folder is in use, has something else in it, or cannot be made.
         """
         run = cls(path, report, secrets.token_hex(16))
-        run._refuse_if_taken()
+        run.refuse_if_taken()
         made: list[Path] = []
         try:
             _make_folders(path, made)
             run.lock()
-            run._refuse_if_taken()  # by another process that has come and gone since the first look
+            run.refuse_if_taken()  # by another process that has come and gone since the first look
         except BaseException:
             run.unlock()
             _remove_if_empty(made)
@@ -160,8 +160,12 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
             self.checkpoints.folder.rmdir()
 
-    def _refuse_if_taken(self) -> None:
-        """Raises CheckpointError if there is anything but what a run leaves that never began."""
+    def refuse_if_taken(self) -> None:
+        """Refuses a folder with anything in it but what a run leaves that never began.
+
+        Raises:
+            CheckpointError: there is more, or something other than a folder.
+        """
         path = self.path
         try:
             if not os.path.lexists(path):

@@ -231,7 +231,7 @@ def test_a_kernel_file_that_is_a_folder(cli, tmp_path):
     (tmp_path / "max_pool2d.cu").mkdir()
     result = cli(*SMALL, "--kernels", tmp_path)
     assert result.status == 2
-    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: is a folder, not a file" in result.err
+    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: it is a folder, not a file" in result.err
 
 
 def test_a_kernel_file_that_is_a_pipe_or_huge(cli, tmp_path):
@@ -239,13 +239,13 @@ def test_a_kernel_file_that_is_a_pipe_or_huge(cli, tmp_path):
     os.mkfifo(tmp_path / "max_pool2d.cu")
     result = cli(*SMALL, "--kernels", tmp_path)
     assert result.status == 2
-    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: is a FIFO, not a file" in result.err
+    assert f"{tmp_path / 'max_pool2d.cu'} cannot be read: it is a FIFO, not a file" in result.err
     (tmp_path / "max_pool2d.cu").unlink()
     (tmp_path / "max_pool2d.cu").touch()
     os.truncate(tmp_path / "max_pool2d.cu", 10**11)
     result = cli(*SMALL, "--kernels", tmp_path)
     assert result.status == 2
-    assert "max_pool2d.cu cannot be read: has 100,000,000,000 bytes" in result.err
+    assert "max_pool2d.cu cannot be read: it has 100,000,000,000 bytes" in result.err
 
 
 def test_names_of_files_are_shown_on_one_line(cli, tmp_path):

@@ -109,7 +109,7 @@ def add(place):
     ("change", "words"),
     [
         (rename, ("dog, fish", "cat, dog", "number 0, dog in the data and cat in the model")),
-        (add, ("cat, dog, emu", "number 2, emu in the data and missing in the model")),
+        (add, ("cat, dog, emu", "number 2, emu in the data and nothing in the model")),
     ],
 )
 def test_other_classes_are_refused(command, change, words, cli, place, snapshot):

@@ -112,3 +112,13 @@ def test_weights_that_are_not_finite_are_never_saved(cli, config, tmp_path):
     assert "nan" not in answer.out
     saved = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert saved == ["step-00000000.json", "step-00000000.safetensors"]
+
+
+def test_a_run_folder_that_is_taken_is_named_before_the_data_is_read(cli, tmp_path, config):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    data = ("--set", "data.name=mnist", "--set", "data.root=nowhere")
+    answer = cli("train", config, *data, "--run-dir", tmp_path / "run", "--backend", "numpy")
+    assert answer.status == 2
+    assert "is not empty" in answer.err
+    assert "nowhere" not in answer.err

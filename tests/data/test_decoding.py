@@ -1,6 +1,7 @@
 """Single image files: which are read, which values they give, and which are refused."""
 
 import io
+import logging
 import os
 import socket
 import subprocess
@@ -281,9 +282,10 @@ def test_truncated_pixels_are_damage(load):
             load(content)
 
 
-def test_warnings_are_not_passed_on(load, monkeypatch):
+def test_warnings_are_not_passed_on(load, monkeypatch, caplog):
     def load_noisily(_):
         warnings.warn("something about metadata", stacklevel=2)
+        logging.getLogger("PIL.PngImagePlugin").error("something about samples")
         raise OSError("truncated")
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load_noisily)
@@ -291,6 +293,20 @@ def test_warnings_are_not_passed_on(load, monkeypatch):
     with pytest.raises(DamagedImageError, match="truncated"):
         load(png(PIXELS))
     assert list(warnings.filters) == filters
+    assert not caplog.records
+    logging.getLogger("PIL").warning("from elsewhere")
+    assert len(caplog.records) == 1
+
+
+def test_libtiff_prints_nothing(load, capfd):
+    content = tiff(PIXELS, compressed=True)
+    broken = content[:20] + bytes(30) + content[50:]
+    with pytest.raises(DamagedImageError, match=r"picture\.png"):
+        load(broken)
+    assert capfd.readouterr().err == ""
+    with pytest.raises(OSError), Image.open(io.BytesIO(broken)) as image:
+        image.load()
+    assert capfd.readouterr().err  # as before
 
 
 def test_names_are_shown_on_one_line(load):

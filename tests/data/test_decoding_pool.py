@@ -411,7 +411,7 @@ SCRIPT = Path(sys.executable).with_name("gpucnn")
     ids=["module", "script"],
 )
 def test_training_runs_no_python_file_next_to_the_data(tmp_path, data_with_scripts, command):
-    for name in ("types", "warnings"):  # `python -m` imports them before it runs the package
+    for name in ("types", "warnings", "gpucnn"):  # `python -m` itself looks for these
         (data_with_scripts / f"{name}.py").unlink()
     for split in ("train", "test"):
         for name in "ab":
@@ -420,7 +420,7 @@ def test_training_runs_no_python_file_next_to_the_data(tmp_path, data_with_scrip
             for number in range(5):
                 pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
-            (folder / "signal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (data_with_scripts / "d" / "signal.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     (data_with_scripts / "c.toml").write_text(CONFIG)
     done = subprocess.run(
         [*command, "train", "c.toml", "--backend", "numpy", "--quiet"],

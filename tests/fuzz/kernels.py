@@ -323,6 +323,8 @@ class CompilerFuzzer(KernelFuzzer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._builder = Builder(MODES["fast"], Cache(folder / "cache"))
+        (folder / "first.cu").write_text("__global__ void first() {}\n")
+        self._builder.libraries([KernelSource("first.cu", (), folder)])
 
     def _check(self, rng: random.Random, folder: Path, file: str, number: int) -> None:
         source = KernelSource(file, (("N", 4),), folder)

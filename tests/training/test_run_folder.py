@@ -185,7 +185,7 @@ def test_create_locks_before_it_writes(tmp_path, create, monkeypatch):
     """Two that found the same folder empty: the second writes nothing, whenever it comes."""
     first = create(tmp_path, by="the first")
     before = names(tmp_path)
-    monkeypatch.setattr(RunFolder, "_refuse_if_taken", lambda self: None)  # noqa: ARG005
+    monkeypatch.setattr(RunFolder, "refuse_if_taken", lambda self: None)  # noqa: ARG005
     with pytest.raises(CheckpointError, match="another process is training there"):
         create(tmp_path, by="the second")
     monkeypatch.undo()

@@ -46,7 +46,8 @@ def _nested(levels: int) -> str:
 _BOUNDS = re.compile(rf"__launch_bounds__\s*\((?P<bounds>{_nested(8)})\)")
 _SPECIFIER = (
     r"(?:(?:void|static|inline|extern|__noinline__|__forceinline__)\b"
-    rf'|""|__\w+__\s*\({_nested(8)}\)|\[\[[^\]]*\]\])\s*'
+    rf'|""|__\w+__\s*\({_nested(8)}\)'
+    r"|\[\[[^\]]{0,200}\]\])\s*"
 )
 _KERNEL = re.compile(
     rf"(?P<template>\btemplate\s*<[^;{{}}]*>\s*)?(?P<before>(?:{_SPECIFIER})*)\b__global__\s*"
@@ -183,7 +184,7 @@ def _own_text(path: Path, folders: tuple[Path, ...], capability: int) -> str:
 def _headers(
     path: Path, folders: tuple[Path, ...], seen: set[Path], depth: int = 0
 ) -> Iterator[Path]:
-    for name in included(read_text(path)):
+    for name in dict.fromkeys(included(read_text(path))):
         header = find_header(name, path, folders)
         if header is not None and header not in seen:
             check_depth(header, depth)

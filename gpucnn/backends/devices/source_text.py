@@ -86,4 +86,12 @@ def check_depth(header: Path, depth: int) -> None:
 def find_header(name: str, path: Path, folders: Sequence[Path]) -> Path | None:
     """Where a file finds a header: beside itself, or in one of the folders; None for nowhere."""
     candidates = (Path(os.path.normpath(folder / name)) for folder in (path.parent, *folders))
-    return next((header for header in candidates if header.is_file()), None)
+    return next((header for header in candidates if _is_file(header)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that is too long is no file's."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -61,7 +61,7 @@ def test_a_training_is_planned_without_its_data():
     """The same kernels as the run compiles by itself."""
     config = load_config(Path(__file__).parents[3] / "configs" / "digits.toml")
     device, planned = PlanningDevice(), PlanningDevice()
-    Trainer(config, KernelBackend(device))._rehearse(KernelBackend(planned))
+    Trainer(config, KernelBackend(device))._data.rehearse(KernelBackend(planned))
     alone = PlanningDevice()
     rehearse_without_data(config, KernelBackend(alone), (8, 8, 1), 10)
     assert set(alone.sources) == set(planned.sources)

@@ -21,11 +21,11 @@ from gpucnn.backends.devices.cuda.staging import Staging
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.cuda.uploads import Uploads
 from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Kernel, Module
-from gpucnn.backends.devices.progress import progress
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
 from gpucnn.processor import thread_on_each_core
+from gpucnn.progress import progress
 from gpucnn.units import byte_text
 
 _NULL = np.uintp(0)

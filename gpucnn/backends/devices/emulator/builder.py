@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ from gpucnn.backends.devices.emulator.translation import (
     translation_unit,
     without_prefixes,
 )
-from gpucnn.backends.devices.progress import progress
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores, thread_on_each_core
 from gpucnn.programs import Programs
+from gpucnn.progress import progress
 from gpucnn.scratch import remove_abandoned_folders, scratch_folder
 
 _RUNTIME = Path(__file__).parent / "runtime"
@@ -322,6 +323,8 @@ def _run(arguments: Sequence[str], described: str, folder: Path, programs: Progr
     """Runs the compiler, whose own temporary files go into the folder too."""
     command = [*compiler().command, *arguments]
     done = programs.run(command, os.environ | {"TMPDIR": str(folder)})
+    if done.status == 128 + signal.SIGINT:
+        raise KeyboardInterrupt  # somebody has interrupted all of the user's processes
     if done.status:
         words = without_prefixes(done.errors.strip())
         raise BackendError(f"{described} does not compile:\n{words[:4000]}")

@@ -65,6 +65,7 @@ class Guarded(np.ndarray):
 class GuardedDevice(PlanningDevice):
     """Gives such arrays, and takes no others in launches."""
 
+    runs_ahead = True
     uploads = 0
 
     def upload(self, array):
