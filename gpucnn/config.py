@@ -34,7 +34,7 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
+from gpucnn.errors import ConfigError, brief, did_you_mean, other_name, shortened
 from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
@@ -235,7 +235,7 @@ class Config:
 
 def _nearest(key: str) -> str:
     """The key of this name in a table, or else the key at the top that is most like it."""
-    found = find_key(key)
+    found = find_key(other_name(key.lower()))
     return f'did you mean "{found}"?' if found else did_you_mean(key, _KEYS)
 
 

@@ -10,7 +10,7 @@ import click
 
 from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import kernels_option, tell_operations, use_kernels
-from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
+from gpucnn.cli.output import Integer, NewFile, Number, backend_option, sections, table, wrapped
 from gpucnn.files import write_atomically
 from gpucnn.json_text import json_text
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
               help="Only a few small problems, as is the default on the emulator.")  # fmt: skip
 @click.option("--torch/--no-torch", "with_torch", default=None,
               help="Time PyTorch's kernels too. Default: where it is installed.")  # fmt: skip
-@click.option("--repetitions", default=20, show_default=True, type=click.IntRange(min=3),
+@click.option("--repetitions", default=20, show_default=True, type=Integer(min=3),
               help="How often each is timed; what takes long, less often.")  # fmt: skip
-@click.option("--time-limit", type=click.FloatRange(min=0.0), metavar="SECONDS",
+@click.option("--time-limit", type=Number(min=0.0), metavar="SECONDS",
               help="Begin no further problem after so long.")  # fmt: skip
 @kernels_option()
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",

@@ -104,6 +104,15 @@ def test_ticks_are_at_whole_epochs(axes, first, count):
     assert all(tick == round(tick) for tick in ticks)
 
 
+def test_a_million_epochs_are_counted_in_whole_numbers(axes):
+    draw_curves(axes, [{**EPOCHS[0], "epoch": epoch} for epoch in (1, 10**6)], "loss")
+    axes.figure.canvas.draw()
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    assert "1000000" in texts
+    assert all(text.lstrip("\N{MINUS SIGN}").isdigit() for text in texts)
+    assert axes.xaxis.get_offset_text().get_text() == ""
+
+
 @pytest.mark.parametrize("losses", [(None, 1.0, 2.0), (1e308, 1.0, None), (1e-30, 1e30, 0.0),
                                     (None, None, None), (float("inf"), 1e50, 1e-50)])  # fmt: skip
 def test_losses_of_any_size_are_drawn(axes, losses):
@@ -139,8 +148,8 @@ ROWS = {
     "a list": ({"test_accuracy": 0, "validation_accuracy": [[1]]}, "validation_accuracy is [[1]]"),
     "true": ({"train_accuracy": True}, "train_accuracy is True"),
     "an accuracy of 200 %": ({"train_accuracy": 2.0}, "train_accuracy is 2.0, not from 0 to 1"),
-    "a negative epoch": ({"epoch": -1}, "epoch is -1, not a whole number above 1"),
-    "the same epoch again": ({"epoch": 1}, "epoch is 1, not a whole number above 1"),
+    "a negative epoch": ({"epoch": -1}, "epoch is -1, which cannot follow epoch 1"),
+    "the same epoch again": ({"epoch": 1}, "epoch is 1, which cannot follow epoch 1"),
     "a huge epoch": ({"epoch": 10**400}, "epoch is 0x"),
     "half an epoch": ({"epoch": 1.5}, "epoch is 1.5"),
     "an epoch that is text": ({"epoch": "2"}, "epoch is '2'"),
