@@ -37,9 +37,14 @@ def prepare_streams() -> None:
     for name, kind in (("stdout", _Stdout), ("stderr", _Stderr)):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, kind):
-            buffered = {"line_buffering": stream.line_buffering}
-            buffered["write_through"] = stream.write_through
-            setattr(sys, name, kind(stream.buffer, stream.encoding, _ERRORS, **buffered))
+            replacement = kind(
+                stream.buffer,
+                stream.encoding,
+                _ERRORS,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, replacement)
 
 
 class _Stdout(io.TextIOWrapper):
