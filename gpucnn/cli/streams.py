@@ -37,14 +37,14 @@ def prepare_streams() -> None:
     for name, kind in (("stdout", _Stdout), ("stderr", _Stderr)):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, kind):
-            replacement = kind(
+            other = kind(
                 stream.buffer,
                 stream.encoding,
                 _ERRORS,
                 line_buffering=stream.line_buffering,
                 write_through=stream.write_through,
             )
-            setattr(sys, name, replacement)
+            setattr(sys, name, other)
 
 
 class _Stdout(io.TextIOWrapper):
