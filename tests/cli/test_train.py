@@ -41,7 +41,7 @@ def test_extensions_that_cannot_be(cli, run, config, tmp_path, snapshot):
         ((*resume, config, "--extend", 1), "leave out CONFIG"),
         ((*resume, "--extend", 1, "--set", "schedule.name=cosin"), 'did you mean "cosine"?'),
         ((*resume, "--extend", 1, "--set", "training.epochs=9"), "training.epochs was 2"),
-        ((*resume, "--extend", 2**40), "lower training.epochs"),
+        ((*resume, "--extend", 2**40), "a run can have 1,000,000 or fewer"),
         (("train", config, "--extend", 1), "--step and --extend are for a run that exists"),
         (("train", config, "--step", 1), "--step and --extend are for a run that exists"),
         ((*resume, "--step", 7), "there is no checkpoint of step 7; there are: 15, 30"),
