@@ -157,7 +157,9 @@ class Config:
         last = next(own, self.tables["schedule"])
         changed = apply_overrides({"schedule": last}, overrides)["schedule"]
         fresh = apply_overrides({"schedule": {}}, overrides)["schedule"]
-        return dict(fresh if "name" in fresh else changed)
+        table = fresh if isinstance(fresh, Mapping) and "name" in fresh else changed
+        Config({**self.tables, "schedule": table})  # names its keys as the overrides do
+        return dict(table)
 
     def _build_all(self) -> None:
         """Constructs everything once, so that what constructors refuse is refused now."""

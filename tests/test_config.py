@@ -159,3 +159,9 @@ def test_text_that_json_cannot_hold_is_refused_at_once():
     tables = {**SMALLEST, "data": {"name": "mnist", "root": "caf\udce9"}}
     with pytest.raises(ConfigError, match=r"data\.root = .*not text in UTF-8.*symbolic link"):
         Config(tables)
+
+
+def test_what_an_augmentation_refuses_names_its_table():
+    tables = {**SMALLEST, "augment": {"crop_padding": 2**32}}
+    with pytest.raises(ConfigError, match=r"^augment: crop_padding is 4294967296; it must be"):
+        Config(tables)

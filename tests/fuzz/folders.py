@@ -85,6 +85,7 @@ class FolderFuzzer(Fuzzer):
         Trainer(Config(CONFIG), "numpy", self._run).fit()
         (folder / "outside").mkdir()
         (folder / "outside" / "far.png").write_bytes(self._png)
+        (folder / "outside" / "back").symlink_to("..")
 
     def run(self, rng: random.Random, number: int) -> None:
         """A tree that is scanned for training and for prediction."""
@@ -165,7 +166,7 @@ class FolderFuzzer(Fuzzer):
             elif kind == 2:
                 path.symlink_to(rng.choice((".", "..", root, folder, path.name, "nothing")))
             elif kind == 3:
-                path.symlink_to(rng.choice(("/dev/zero", "/dev/null", "/proc/self", "/", "/root")))
+                path.symlink_to(rng.choice(("/dev/zero", "/dev/null", "/dev/full", "/dev")))
             elif kind == 4:
                 path.symlink_to(self.folder / "outside")
             elif kind == 5:

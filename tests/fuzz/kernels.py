@@ -86,6 +86,7 @@ _WORDS = (
     *(
         "#line 5",
         "asm(",
+        "asm volatile ",
         "defined",
         "1 << 1000000",
         "9" * 5000,

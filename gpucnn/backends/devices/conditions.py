@@ -68,8 +68,8 @@ class Conditions:
     def __init__(self, macros: dict[str, str], shown: Sequence[str]) -> None:
         self._macros = {name: _Macro(None, body) for name, body in macros.items()}
         self._shown = re.compile("|".join(map(re.escape, shown)))
-        # Of each condition within which the line stands: whether its branch is read, and whether a
-        # branch of it has been.
+        # Of each condition around the line, outermost first: whether its branch is read (none is
+        # within a branch that is not), and whether a branch of it has been read.
         self._branches: list[tuple[bool, bool]] = []
 
     def lines(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
@@ -88,7 +88,7 @@ class Conditions:
 
     @property
     def _active(self) -> bool:
-        return all(read for read, _ in self._branches)
+        return not self._branches or self._branches[-1][0]
 
     def _direct(self, word: str, rest: str) -> None:
         if word in ("if", "ifdef", "ifndef"):

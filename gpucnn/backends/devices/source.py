@@ -46,12 +46,13 @@ def _nested(levels: int) -> str:
 _BOUNDS = re.compile(rf"__launch_bounds__\s*\((?P<bounds>{_nested(8)})\)")
 _SPECIFIER = (
     r"(?:(?:void|static|inline|extern|__noinline__|__forceinline__)\b"
-    rf'|""|__\w+__\s*\({_nested(8)}\)'
+    rf'|""|\b__\w+__\s*\({_nested(8)}\)'
     r"|\[\[[^\]]{0,200}\]\])\s*"
 )
+# The bounds keep the time in proportion to the length of the file.
 _KERNEL = re.compile(
-    rf"(?P<template>\btemplate\s*<[^;{{}}]*>\s*)?(?P<before>(?:{_SPECIFIER})*)\b__global__\s*"
-    rf"(?P<behind>(?:{_SPECIFIER})*)(?P<name>\w+)\s*\("
+    rf"(?P<template>\btemplate\s*<[^;{{}}]{{,2000}}>\s*)?(?P<before>(?:{_SPECIFIER}){{,20}})"
+    rf"\b__global__\s*(?P<behind>(?:{_SPECIFIER}){{,20}})(?P<name>\w+)\s*\("
 )
 
 

@@ -12,9 +12,11 @@ from gpucnn.errors import BackendError
 from gpucnn.files import FileTooLargeError, NotRegularFileError, read_regular
 from gpucnn.text import shown
 
+# What is not ended goes on to the end of the file, or of the line: it is not looked for again from
+# each place on, which would take a time that grows with the square of the length.
 _COMMENT_OR_LITERAL = re.compile(
-    r'R"(?P<end>[^()\\\s"]{0,16})\(.*?\)(?P=end)"|"(?:\\.|[^"\\\n])*"'
-    r"|'(?:\\.|[^'\\\n])'|//[^\n]*|/\*.*?\*/",
+    r'R"(?P<end>[^()\\\s"]{0,16})\((?:.*?\)(?P=end)"|.*)|"(?:\\.|[^"\\\n])*(?:"|(?=\n)|\\?\Z)'
+    r"|'(?:\\.|[^'\\\n])'|//[^\n]*|/\*(?:.*?\*/|.*)",
     re.DOTALL,
 )
 _LARGEST = 1 << 22

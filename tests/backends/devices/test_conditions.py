@@ -8,6 +8,7 @@ import time
 import pytest
 
 from gpucnn.backends.devices.conditions import Conditions
+from gpucnn.backends.devices.emulator.translation import translation_unit
 from gpucnn.backends.devices.inclusion import Inclusion, Piece
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
@@ -194,6 +195,80 @@ def test_headers_without_end_are_refused(tmp_path, count, times, words):
         KernelSource("k.cu", folder=tmp_path).functions()
     with pytest.raises(BackendError, match=words):
         Inclusion((tmp_path,)).pieces(tmp_path / "k.cu")
+
+
+REPEATED = (
+    *("/*", "/* ", 'R"(', '"', '"\\', '" ', "' ", "void ", "extern ", "__global__ ", "__global__"),
+    *(
+        "__shared__ extern ",
+        "extern __shared__ a",
+        "template <",
+        "template <> ",
+        "[[",
+        "__a__(",
+        "(",
+    ),
+    *(
+        "asm ",
+        "asm a",
+        "__launch_bounds__(",
+        "#if 1\n",
+        "#define A\n",
+        "A(",
+        "\\\n",
+        "#\n",
+        "\n",
+        "a",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", REPEATED)
+def test_reading_takes_a_time_in_proportion_to_the_length(tmp_path, text):
+    (tmp_path / "k.cu").write_text(text * (40_000 // len(text)))
+    source = KernelSource("k.cu", folder=tmp_path)
+    begin = time.perf_counter()
+    try:
+        source.functions()
+        translation_unit([source])
+    except BackendError as error:
+        assert "inline assembly" in str(error)
+    assert time.perf_counter() - begin < 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "is_assembly"),
+    [
+        ('asm("nop;");', True),
+        ('asm volatile ("nop;" : : );', True),
+        ('__asm__ __volatile__("nop;");', True),
+        ('asm("" : "+r"(x));', False),
+        ("asm_helper(1);", False),
+        ("int asms(int); asms (1);", False),
+        ("asm " + "a" * 50 + ";", False),
+    ],
+)
+def test_inline_assembly_is_told_from_other_words(tmp_path, text, is_assembly):
+    (tmp_path / "k.cu").write_text(f"__global__ void k(int x) {{ {text} }}\n")
+    source = KernelSource("k.cu", folder=tmp_path)
+    if is_assembly:
+        with pytest.raises(BackendError, match=r"k\.cu:1: inline assembly"):
+            translation_unit([source])
+    else:
+        assert text in translation_unit([source])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("__global__ void k() {}\n/* __global__ void old() {}", ("k",)),
+        ('__global__ void k() {}\nR"(__global__ void old() {}', ("k",)),
+        ('const char* s = "__global__ void a();\n__global__ void k() {}', ("k",)),
+    ],
+)
+def test_what_is_not_ended_hides_what_follows(tmp_path, text, expected):
+    (tmp_path / "k.cu").write_text(text)
+    assert KernelSource("k.cu", folder=tmp_path).functions() == expected
 
 
 @pytest.mark.parametrize(

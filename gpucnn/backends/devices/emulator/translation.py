@@ -25,10 +25,10 @@ _MACRO = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)\b", re.MULTILINE)
 _C = re.compile(r'extern(\s+)"C"')
 _DYNAMIC = re.compile(
     r"(?:\bextern(?P<gap>\s+)__shared__|\b__shared__(?P<other>\s+)extern)\b"
-    r"(?P<declared>[^;\[#{}]*?(?P<name>\w+)\s*\[\s*\](?:\s*\[[^;\]]*\])*\s*);"
+    r"(?P<declared>[^;\[#{}]{,500}?(?P<name>\w+)\s*\[\s*\](?:\s*\[[^;\]]*\])*\s*);"
 )
 # Empty assembly keeps the compiler from moving accesses, here as there.
-_ASSEMBLY = re.compile(r'\b(?:asm|__asm|__asm__)\s*(?:\w+\s*)*\(\s*(?!"\s*"\s*[:)])')
+_ASSEMBLY = re.compile(r'\b(?:asm|__asm|__asm__)\b(?:\s+\w+){,4}\s*\(\s*(?!"\s*"\s*[:)])')
 _PREFIX = re.compile(r"\bgpucnn_[0-9a-f]{24}(?:::|_)?")
 
 
