@@ -17,6 +17,7 @@ import msgspec
 from gpucnn import overrides as overrides_module
 from gpucnn.config_file import is_too_deep, read_config_file
 from gpucnn.config_tables import (
+    MOST_EPOCHS,
     Augment,
     Checkpoint,
     CommonData,
@@ -72,7 +73,7 @@ class Config:
     Attributes:
         tables: the resolved config, every default written out (those of layers in a list of
             layers aside).
-        seed: of all randomness, from 0 to 2**64 - 1.
+        seed: the seed of all randomness, from 0 to 2**64 - 1.
         data: the keys of ``[data]`` that every data set has.
         data_options: the rest of ``[data]``: the name of the data set, and its own options.
         augment, training, checkpoint: the tables of these names.
@@ -185,6 +186,11 @@ class Config:
                 f"is held out must be at least 0 and below 1"
             )
         check_ranges(self.training, self.checkpoint)
+        if self.epochs > MOST_EPOCHS:
+            raise ConfigError(
+                f"{EXTENSIONS}: with them the run has {self.epochs:,} epochs; a run can have "
+                f"{MOST_EPOCHS:,} or fewer"
+            )
 
     def build_model(self) -> list[Layer]:
         """The layers of a new network."""

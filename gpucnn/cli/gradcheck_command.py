@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--bound", default=1e-6, show_default=True, type=Number(1e-9, 1.0),
               help="The largest relative error allowed.")  # fmt: skip
 @click.option("--batch", default=3, show_default=True, type=Integer(2, 1000),
-              help="Samples of the random inputs.")  # fmt: skip
+              help="Number of random samples.")  # fmt: skip
 @click.option("--backend", type=click.Choice(NAMES), default="numpy", show_default=True,
               help="Only numpy has the float64 that finite differences need.")  # fmt: skip
 @json_option
