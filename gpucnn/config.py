@@ -17,6 +17,7 @@ import msgspec
 from gpucnn import overrides as overrides_module
 from gpucnn.config_file import is_too_deep, read_config_file
 from gpucnn.config_tables import (
+    MOST_EPOCHS,
     Augment,
     Checkpoint,
     CommonData,
@@ -34,7 +35,7 @@ from gpucnn.data import (
     load_test_split,
     validation_split,
 )
-from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
+from gpucnn.errors import ConfigError, brief, did_you_mean, other_name, shortened
 from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
@@ -72,7 +73,7 @@ class Config:
     Attributes:
         tables: the resolved config, every default written out (those of layers in a list of
             layers aside).
-        seed: of all randomness, from 0 to 2**64 - 1.
+        seed: the seed of all randomness, from 0 to 2**64 - 1.
         data: the keys of ``[data]`` that every data set has.
         data_options: the rest of ``[data]``: the name of the data set, and its own options.
         augment, training, checkpoint: the tables of these names.
@@ -156,7 +157,9 @@ class Config:
         last = next(own, self.tables["schedule"])
         changed = apply_overrides({"schedule": last}, overrides)["schedule"]
         fresh = apply_overrides({"schedule": {}}, overrides)["schedule"]
-        return dict(fresh if "name" in fresh else changed)
+        table = fresh if isinstance(fresh, Mapping) and "name" in fresh else changed
+        Config({**self.tables, "schedule": table})  # names its keys as the overrides do
+        return dict(table)
 
     def _build_all(self) -> None:
         """Constructs everything once, so that what constructors refuse is refused now."""
@@ -183,6 +186,11 @@ class Config:
                 f"is held out must be at least 0 and below 1"
             )
         check_ranges(self.training, self.checkpoint)
+        if self.epochs > MOST_EPOCHS:
+            raise ConfigError(
+                f"{EXTENSIONS}: with them the run has {self.epochs:,} epochs; a run can have "
+                f"{MOST_EPOCHS:,} or fewer"
+            )
 
     def build_model(self) -> list[Layer]:
         """The layers of a new network."""
@@ -235,7 +243,7 @@ class Config:
 
 def _nearest(key: str) -> str:
     """The key of this name in a table, or else the key at the top that is most like it."""
-    found = find_key(key)
+    found = find_key(other_name(key.lower()))
     return f'did you mean "{found}"?' if found else did_you_mean(key, _KEYS)
 
 

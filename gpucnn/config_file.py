@@ -43,10 +43,14 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{name} is a folder; give a config file (.toml)") from None
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
+    except ConfigError:
+        raise
     except UnicodeDecodeError:
         raise ConfigError(f"{name}: not a text file; a config is TOML in UTF-8") from None
-    except ValueError as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -115,9 +119,9 @@ def _advice(path: Path) -> str:
     from gpucnn.models import models
 
     folders = dict.fromkeys((path.parent, Path("configs")))
-    files = {file.name: file for folder in folders for file in sorted(folder.glob("*.toml"))}
+    files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
     advice = []
-    if near := nearest(path.name, files) or nearest(f"{path.name}.toml", files):
+    if near := nearest(path.name.removesuffix(".toml"), files):
         advice.append(f'did you mean "{shown(files[near])}"?')
     if nearest(path.name, models.names()):
         known = ", ".join(models.names())

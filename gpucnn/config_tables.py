@@ -10,7 +10,8 @@ from gpucnn import docstrings
 from gpucnn.errors import ConfigError, out_of_range
 from gpucnn.fp32 import require_fp32
 
-_MOST_EPOCHS = 10**6
+MOST_EPOCHS = 10**6
+"""Of a run, extensions included."""
 _LARGEST_BATCH = 10**6
 _MOST_STEPS = 10**12
 _MOST_SECONDS = 10**9
@@ -24,18 +25,18 @@ class Top(Table):
     """The keys before the first table.
 
     Attributes:
-        seed: of all randomness, from 0 to 2**64 - 1.
+        seed: the seed of all randomness, from 0 to 2**64 - 1.
     """
 
     seed: int = 0
 
 
 class Augment(Table):
-    """``[augment]``: changes drawn anew for each sample and epoch.
+    """``[augment]``: random changes of the training images, new ones in each epoch.
 
     Attributes:
-        flip: mirror left and right, at random.
-        crop_padding: shift by up to so many pixels; what enters at the border is reflected.
+        flip: whether to mirror images left to right, at random.
+        crop_padding: shift by up to this many pixels; the border is filled by reflection.
     """
 
     flip: bool = False
@@ -43,15 +44,15 @@ class Augment(Table):
 
 
 class Training(Table):
-    """``[training]``: how long, in what batches, and within which bounds.
+    """``[training]``: the length of the training, its batches, and limits of the gradient.
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: samples a step.
-        clip_norm: the largest global norm of the gradient; no bound if left out.
-        clip_value: the largest size of an element of the gradient; no bound if left out.
-        evaluation_batch_size: samples at a time in evaluation.
-        fuse: compute neighbouring layers in one operation where there is one; for speed alone.
+        batch_size: samples in a batch.
+        clip_norm: the largest global norm of the gradient; no limit if left out.
+        clip_value: the largest size of an element of the gradient; no limit if left out.
+        evaluation_batch_size: samples in a batch of an evaluation.
+        fuse: compute neighbouring layers in one operation if possible; affects speed only.
     """
 
     epochs: int = 10
@@ -63,11 +64,11 @@ class Training(Table):
 
 
 class Checkpoint(Table):
-    """``[checkpoint]``: how often, besides at the end of each epoch.
+    """``[checkpoint]``: when to save, besides at the end of each epoch.
 
     Attributes:
-        every_steps: save after every so many steps; never if 0 or left out.
-        every_seconds: save when so much time has passed since the last; never if 0.
+        every_steps: save each time this many steps are done; never if 0 or left out.
+        every_seconds: save when this much time has passed since the last checkpoint; never if 0.
     """
 
     every_steps: int | None = None
@@ -89,7 +90,7 @@ class CommonData(Table):
 def check_ranges(training: Training, checkpoint: Checkpoint) -> None:
     """Raises ConfigError, with the key, for a number that is out of range."""
     for key, value, least, most in (
-        ("training.epochs", training.epochs, 1, _MOST_EPOCHS),
+        ("training.epochs", training.epochs, 1, MOST_EPOCHS),
         ("training.batch_size", training.batch_size, 1, _LARGEST_BATCH),
         ("training.evaluation_batch_size", training.evaluation_batch_size, 1, _LARGEST_BATCH),
         ("checkpoint.every_steps", checkpoint.every_steps, 0, _MOST_STEPS),

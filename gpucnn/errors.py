@@ -14,6 +14,46 @@ from gpucnn.text import shown
 _LENGTH = 60
 """Characters of a value or a name in a message."""
 
+_ALIKE = 0.65
+"""How alike two words must be for one to be suggested in place of the other; 1 is equal."""
+
+_OTHER_NAMES = {
+    "lr": "learning_rate",
+    "epoch": "epochs",
+    "num_epochs": "epochs",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "wd": "weight_decay",
+    "data_dir": "root",
+    "data_root": "root",
+    "num_workers": "workers",
+    "image_size": "size",
+    "img_size": "size",
+    "val_split": "validation",
+    "grad_clip": "clip_norm",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "dataset": "data.name",
+    "cifar10": "image_folder",
+    "imagenet": "image_folder",
+    "imagefolder": "image_folder",
+    "dense": "linear",
+    "fc": "linear",
+    "bn": "batch_norm2d",
+    "gap": "global_avg_pool2d",
+    "out_channels": "filters",
+    "out_features": "features",
+    "units": "features",
+    "p": "rate",
+    "negative_slope": "slope",
+    "eps": "epsilon",
+    "betas": "beta1",
+    "mse": "mean_squared_error",
+    "none": "constant",
+    "multistep": "step",
+}
+"""Names of keys, layers, losses and so on in a config, by the names that other tools use."""
+
 
 class GpucnnError(Exception):
     """Base of every error that is explained by its message alone."""
@@ -91,7 +131,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like ``word``, or begins with it; empty if there is none."""
     names = sorted(known)
-    word = word[: 2 * _LENGTH]
-    alike = difflib.get_close_matches(word, names, n=1)
-    longer = [name for name in names if len(word) > 1 and name.startswith(word)]
-    return next(iter((*alike, *longer)), "")
+    word = word[: 2 * _LENGTH].lower()
+    other = other_name(word)
+    by_lower = {name.lower(): name for name in names}
+    alike = difflib.get_close_matches(word, by_lower, n=1, cutoff=_ALIKE)
+    longer = [name for name in by_lower if len(word) > 1 and name.startswith(word)]
+    return next((by_lower[name] for name in (other, *alike, *longer) if name in by_lower), "")
+
+
+def other_name(word: str) -> str:
+    """What gpucnn calls something in a config that other tools call ``word``, if it knows it."""
+    return _OTHER_NAMES.get(word, word)

@@ -15,11 +15,11 @@ EXTENSIONS = "extensions"
 
 
 class Extension(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``[[extensions]]``: more epochs, as ``gpucnn train --extend`` adds to a finished run.
+    """``[[extensions]]``: epochs added to a finished run by ``gpucnn train --extend``.
 
     Attributes:
-        epochs: how many, after all those before.
-        schedule: as in [schedule], for these epochs alone; if left out, the one before continues.
+        epochs: how many are added.
+        schedule: for these epochs, as in [schedule]; if left out, the previous one continues.
     """
 
     epochs: int

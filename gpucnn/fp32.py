@@ -5,7 +5,8 @@ from __future__ import annotations
 from gpucnn.errors import ConfigError
 
 _LARGEST = 3.4028234663852886e38
-_SMALLEST = 1.401298464324817e-45
+_SMALLEST = 7.1e-46
+"""From here on, numbers are rounded to the smallest of FP32, 1.4e-45, rather than to 0."""
 _BELOW_ONE = 1.0 - 2.0**-25
 """From here on, numbers below 1 are rounded to 1."""
 

@@ -58,8 +58,8 @@ def open_checkpoint(
             raise ConfigError(f"{shown(path)} is one checkpoint; a step is for a run folder")
         if path.suffix != ".safetensors" and not is_checkpoint_name(path.name):
             raise CheckpointError(
-                f"{shown(path)} is no checkpoint (.safetensors) and no run folder; give a folder "
-                f"that gpucnn train made, or a file of its checkpoints"
+                f"{shown(path)} is neither a checkpoint (.safetensors) nor a run folder; give a "
+                f"folder that gpucnn train made, or a file of its checkpoints"
             )
         run = RunFolder.open(path.resolve().parent.parent)
     else:

@@ -55,9 +55,10 @@ def _place(tables: dict[str, Any], override: str) -> tuple[str, ...]:
     """Puts the text of an override where its key is, and returns the key's parts."""
     key, equals, text = override.partition("=")
     path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path) or len(path) > _MOST_PARTS:
+    is_quoted = any(part[0] in "\"'" for part in path if part)
+    if not equals or not all(path) or len(path) > _MOST_PARTS or is_quoted:
         raise ConfigError(
-            f'--set {shortened(override)}: write it as key=value, "training.epochs=3"'
+            f"--set {shortened(override)}: write it as KEY=VALUE, for example training.epochs=3"
         )
     table = tables
     for place, name in enumerate(path[:-1], 1):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -123,11 +123,9 @@ class Registry(Generic[T]):
         options = {option.name: option for option in self.options(name)}
         for key in given:
             if key not in options:
-                possible = (*options, *besides)
-                known = did_you_mean(key, possible) if possible else "it has none"
                 raise ConfigError(
                     f'{where}.{shortened(key)}: the {self.kind} "{name}" has no such option; '
-                    f"{known}"
+                    f"{self._instead(key, (*options, *besides))}"
                 )
         for option in options.values():
             if option.required and option.name not in given:
@@ -141,6 +139,12 @@ class Registry(Generic[T]):
             else option.default
             for key, option in options.items()
         }
+
+    def _instead(self, key: str, possible: Sequence[str]) -> str:
+        """What to do about an option that does not exist, given those that do."""
+        owners = [other for other in self.names() if key in self.annotations(other)]
+        hint = did_you_mean(key, possible) if possible else "it has none"
+        return f"it is one of {', '.join(owners)}: remove it; {hint}" if owners else hint
 
     def resolve(
         self, table: Mapping[str, Any], where: str, besides: Iterable[str] = ()

@@ -39,6 +39,8 @@ def test_they_are_resolved_and_read_again():
         ([3], r"^extensions\[0\]: Expected `object`"),
         ([{}], r"^extensions\[0\]\.epochs: say how many"),
         ([{"epochs": 1}, {"epochs": 0}], r"^extensions\[1\]\.epochs = 0: it must be 1 or more"),
+        ([{"epochs": 10**6}], r"1,000,002 epochs; a run can have 1,000,000 or fewer"),
+        ([{"epochs": 2**63}], r"a run can have 1,000,000 or fewer"),
         ([{"epochs": 1.5}], r"^extensions\[0\]\.epochs = 1\.5: Expected `int`"),
         ([{"epochs": True}], r"^extensions\[0\]\.epochs = True: Expected `int`"),
         ([{"epoch": 1}], r'^extensions\[0\]\.epoch: .* did you mean "epochs"'),

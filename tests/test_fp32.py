@@ -15,7 +15,7 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("number", [0.0, 1.0, -1e30, 3.4028234e38, 1.5e-45, 10**30, None])
+@pytest.mark.parametrize("number", [0.0, 1.0, -1e30, 3.4028234e38, 1.5e-45, 1e-45, 10**30, None])
 def test_numbers_that_it_holds(number):
     require_fp32(number=number)
     if number:
@@ -23,7 +23,7 @@ def test_numbers_that_it_holds(number):
         assert np.float32(number) != 0
 
 
-@pytest.mark.parametrize("number", [3.5e38, -1e39, 1e300, 10**39, 1e-46, 5e-324, float("inf")])
+@pytest.mark.parametrize("number", [3.5e38, -1e39, 1e300, 10**39, 7e-46, 1e-46, 5e-324, float("inf")])
 def test_numbers_that_it_does_not_hold(number):
     with pytest.raises(ConfigError, match="rate is ") as raised:
         require_fp32(fine=1.0, rate=number)

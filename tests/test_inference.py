@@ -40,7 +40,7 @@ def test_an_evaluation_refuses_other_data(model):
     for shape, classes, message in (
         ((2, 8, 9, 1), model.classes, "8×9×1, and the model takes 8×8×1"),
         ((2, 8, 8, 1), model.classes[::-1], "number 0, 9 in the data and 0 in the model"),
-        ((2, 8, 8, 1), model.classes[:9], "number 9, missing in the data and 9 in the model"),
+        ((2, 8, 8, 1), model.classes[:9], "number 9, nothing in the data and 9 in the model"),
     ):
         dataset = ArrayDataset(np.resize(images, shape), labels, classes)
         with pytest.raises(DataError, match=message):

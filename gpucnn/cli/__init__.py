@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import io
 import os
 import sys
 import traceback
@@ -101,10 +100,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _show_usage(error: click.ClickException) -> None:
-    """Shows what click says of a mistake; it quotes arguments, which may hold anything."""
-    text = io.StringIO()
-    error.show(text)
-    click.echo(printable(text.getvalue()), err=True, nl=False)
+    """Shows what click says of a mistake, as click does, but escaped: it quotes arguments."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        help_text = f"Try '{context.command_path} --help' for help."
+        click.echo(f"{context.get_usage()}\n{help_text}\n", err=True)
+    click.echo(f"Error: {shown(error.format_message())}", err=True)
 
 
 def _explain(error: BaseException) -> str:

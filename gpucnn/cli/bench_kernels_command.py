@@ -10,7 +10,7 @@ import click
 
 from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import kernels_option, tell_operations, use_kernels
-from gpucnn.cli.output import NewFile, backend_option, sections, table, wrapped
+from gpucnn.cli.output import Integer, NewFile, Number, backend_option, sections, table, wrapped
 from gpucnn.files import write_atomically
 from gpucnn.json_text import json_text
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--problem", "names", multiple=True, metavar="NAME",
-              help="Only problems whose names begin so. May be repeated.")  # fmt: skip
+              help="Only problems whose names begin with NAME. May be repeated.")  # fmt: skip
 @click.option("--operation", "operations", multiple=True, metavar="NAME",
               help="Only this operation, such as conv2d_forward. May be repeated. Default: all, or "
               "those that launch a file of --kernels.")  # fmt: skip
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 @click.option("--quick", is_flag=True,
               help="Only a few small problems, as is the default on the emulator.")  # fmt: skip
 @click.option("--torch/--no-torch", "with_torch", default=None,
-              help="Time PyTorch's kernels too. Default: where it is installed.")  # fmt: skip
-@click.option("--repetitions", default=20, show_default=True, type=click.IntRange(min=3),
-              help="How often each is timed; what takes long, less often.")  # fmt: skip
-@click.option("--time-limit", type=click.FloatRange(min=0.0), metavar="SECONDS",
-              help="Begin no further problem after so long.")  # fmt: skip
+              help="Time PyTorch's kernels too. Default: if it is installed.")  # fmt: skip
+@click.option("--repetitions", default=20, show_default=True, type=Integer(min=3),
+              help="How often each is timed; slow ones are timed less often.")  # fmt: skip
+@click.option("--time-limit", type=Number(min=0.0), metavar="SECONDS",
+              help="Start no further problem after this time.")  # fmt: skip
 @kernels_option()
 @click.option("--json", "json_path", type=NewFile(), metavar="FILE",
-              help="Write everything that was measured, anew after each problem.")  # fmt: skip
+              help="Write all measurements; rewritten after each problem.")  # fmt: skip
 @click.option("--plot", "plot_path", type=NewFile((".png", ".pdf", ".svg")), metavar="FILE.png",
               help="Draw the roofline; needs the extra [plot].")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show the problems, and time nothing.")

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
-from gpucnn.cli.output import UserPath, backend_option, json_option, print_json, set_option, table
+from gpucnn.cli.output import (
+    Integer,
+    UserPath,
+    backend_option,
+    json_option,
+    print_json,
+    set_option,
+    table,
+)
 from gpucnn.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config", type=UserPath())
 @click.option("--against", type=click.Choice(["torch"]), help="Compare with this library.")
-@click.option("--repetitions", default=30, show_default=True, type=click.IntRange(min=2),
+@click.option("--repetitions", default=30, show_default=True, type=Integer(min=2),
               help="Steps that are timed, of each.")  # fmt: skip
 @kernels_option()
 @set_option

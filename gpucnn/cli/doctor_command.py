@@ -11,7 +11,7 @@ from gpucnn.cli.output import device_option, json_option, print_json, wrapped
 @device_option
 @json_option
 def command(device: int | None, as_json: bool) -> None:
-    """Tell what is installed, which devices answer, and which backends work here, or why not.
+    """Report what is installed, which devices respond, and which backends work here, or why not.
 
     \b
     Example:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.backends import NAMES
-from gpucnn.cli.output import UserPath, json_option, print_json, set_option, table
+from gpucnn.cli.output import Integer, Number, UserPath, json_option, print_json, set_option, table
 from gpucnn.cli.shape_options import shape_options
 from gpucnn.errors import BackendError
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.argument("config", type=UserPath())
 @set_option
 @shape_options
-@click.option("--bound", default=1e-6, show_default=True, type=click.FloatRange(1e-9, 1.0),
+@click.option("--bound", default=1e-6, show_default=True, type=Number(1e-9, 1.0),
               help="The largest relative error allowed.")  # fmt: skip
-@click.option("--batch", default=3, show_default=True, type=click.IntRange(2, 1000),
-              help="Samples of the random inputs.")  # fmt: skip
+@click.option("--batch", default=3, show_default=True, type=Integer(2, 1000),
+              help="Number of random samples.")  # fmt: skip
 @click.option("--backend", type=click.Choice(NAMES), default="numpy", show_default=True,
               help="Only numpy has the float64 that finite differences need.")  # fmt: skip
 @json_option

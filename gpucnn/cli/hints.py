@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import click
 
-from gpucnn.errors import shortened
+from gpucnn.errors import other_name, shortened
+
+_WEIGHTS = (
+    "the weights of a run are in RUN/checkpoints/*.safetensors, which any safetensors library reads"
+)
 
 INSTEAD = {
-    "export": "there is none; the weights of a run are RUN/checkpoints/*.safetensors, which any "
-    "safetensors library reads",
+    **dict.fromkeys(("export", "convert", "save", "onnx"), _WEIGHTS),
     "resume": 'a stopped run is continued by "gpucnn train --resume RUN"',
     "fit": 'to train a model, use "gpucnn train"',
     "test": 'to evaluate a trained model, use "gpucnn evaluate"',
@@ -21,30 +24,20 @@ INSTEAD = {
     "classify": 'to classify images, use "gpucnn predict"',
     "info": 'use "gpucnn summary CONFIG" for a model, "gpucnn doctor" for this machine',
     "devices": 'use "gpucnn doctor"',
+    "version": 'use "gpucnn --version"',
+    "help": 'use "gpucnn --help", or "gpucnn COMMAND --help"',
+    "build": 'use "gpucnn kernels build"',
+    "check": 'use "gpucnn kernels check" for kernels, "gpucnn gradcheck CONFIG" for gradients',
+    "config": 'use "gpucnn list" to see what a config can have',
+    "tables": 'use "gpucnn list tables"',
     "models": 'use "gpucnn list models"',
+    "layers": 'use "gpucnn list layers"',
+    "losses": 'use "gpucnn list losses"',
+    "optimizers": 'use "gpucnn list optimizers"',
+    "schedules": 'use "gpucnn list schedules"',
+    "datasets": 'use "gpucnn list datasets"',
 }
 """By the name of a command that gpucnn does not have."""
-
-_KEYS = {
-    "lr": "learning_rate",
-    "epoch": "epochs",
-    "num_epochs": "epochs",
-    "bs": "batch_size",
-    "batch": "batch_size",
-    "wd": "weight_decay",
-    "data": "root",
-    "data_dir": "root",
-    "data_root": "root",
-    "num_workers": "workers",
-    "image_size": "size",
-    "img_size": "size",
-    "val_split": "validation",
-    "grad_clip": "clip_norm",
-    "optim": "optimizer",
-    "scheduler": "schedule",
-    "dataset": "data.name",
-}
-"""Keys of the config by the names that they have in other tools."""
 
 _OPTIONS = {
     "gpu": "--backend cuda",
@@ -81,7 +74,7 @@ def _key(name: str) -> str | None:
     """The dotted key that is meant by the name of an option."""
     from gpucnn.config import find_key
 
-    name = _KEYS.get(name, name)
+    name = "root" if name == "data" else other_name(name)
     if name in ("model", "loss", "optimizer", "schedule"):
         return f"{name}.name"
     return name if "." in name else find_key(name)

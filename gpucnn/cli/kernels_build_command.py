@@ -62,7 +62,7 @@ _DEFINITION = re.compile(r"([A-Za-z_]\w*)=(-?\d{1,18}|true|false)", re.ASCII)
 @click.option(
     "--instructions/--no-instructions",
     default=True,
-    help="Count instructions, where nvdisasm is installed.",
+    help="Count instructions, if nvdisasm is installed.",
 )
 @json_option
 def command(
@@ -77,12 +77,12 @@ def command(
     instructions: bool,
     as_json: bool,
 ) -> int:
-    """Compile all kernels, or those of FILES, in all variants, and tell what they take.
+    """Compile all kernels, or those of FILES, in all variants, and report what they use.
 
-    Every variant and every tile, at shapes that tell; --config and --bench add those of networks
-    and of benchmarks. Needs the extra [cuda12] or [cuda13], but neither a GPU nor a
-    driver. Ends with status 1 if a kernel does not compile, or spills registers to memory, or if a
-    file lacks a kernel that is launched from it.
+    Every variant and every tile is compiled, for representative shapes; --config and --bench add
+    the shapes of networks and of benchmarks. Needs the extra [cuda12] or [cuda13], but neither a
+    GPU nor a driver. Ends with status 1 if a kernel does not compile, or spills registers to
+    memory, or if a file lacks a kernel that is launched from it.
 
     \b
     Example:

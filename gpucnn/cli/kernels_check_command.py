@@ -52,9 +52,9 @@ def command(
 ) -> int:
     """Check every kernel, in all variants, against NumPy in float64.
 
-    Needs no GPU: kernels run under the emulator. An error of 1 is as large as the roundings of a
-    right kernel can add up to; "wrong" in its place is what no rounding explains, such as NaN, or
-    an index that must be exact. Ends with status 1 if a kernel is wrong.
+    Needs no GPU: kernels run under the emulator. An error of 1 is the largest that rounding can
+    cause in a correct kernel; "wrong" stands for what no rounding explains, such as NaN or a wrong
+    index. Ends with status 1 if a kernel is wrong.
 
     \b
     Example:

@@ -20,8 +20,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def kernels_option(
-    text: str = "A folder of your own kernels: a file there takes the place of ours of the same "
-    "name.",
+    text: str = "A folder of your own kernels: a file in it replaces our file of the same name.",
 ) -> Callable[[_F], _F]:
     """``--kernels``, as ``folder``; None where it is not given.
 

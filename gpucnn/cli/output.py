@@ -16,6 +16,7 @@ from gpucnn.backends import NAMES
 from gpucnn.errors import ConfigError
 from gpucnn.json_text import json_text
 from gpucnn.paths import user_path
+from gpucnn.text import shown
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -44,7 +45,7 @@ def device_option(function: _F) -> _F:
     """``--device``, for commands that have no ``--backend``; None where it is not given."""
     return click.option(
         "--device",
-        type=click.IntRange(min=0),
+        type=Integer(min=0),
         metavar="N",
         help="Which GPU, counted from 0. Default: the first.",
     )(function)
@@ -54,7 +55,7 @@ def step_option(function: _F) -> _F:
     """``--step``, for commands that use a trained model; None for its best checkpoint."""
     return click.option(
         "--step",
-        type=click.IntRange(min=0),
+        type=Integer(min=0),
         metavar="N",
         help="Use RUN's checkpoint of this step. Default: the best one.",
     )(function)
@@ -65,6 +66,18 @@ def json_option(function: _F) -> _F:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as JSON and nothing else."
     )(function)
+
+
+class Integer(click.IntRange):
+    """A whole number within bounds, under a name that fits into a message and into --help."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number within bounds, under a name that fits into a message and into --help."""
+
+    name = "number"
 
 
 class UserPath(click.Path):
@@ -107,9 +120,9 @@ class NewFile(UserPath):
             )
         path = super().convert(value, param, ctx)
         if self._endings and path.suffix not in self._endings:
-            self.fail(f"{path} must end in {' or '.join(self._endings)}", param, ctx)
+            self.fail(f"{shown(path)} must end in {' or '.join(self._endings)}", param, ctx)
         if reason := _why_not_writable(path):
-            self.fail(f"{path} cannot be written: {reason}", param, ctx)
+            self.fail(f"{shown(path)} cannot be written: {reason}", param, ctx)
         return path
 
 
@@ -118,7 +131,7 @@ def _why_not_writable(path: Path) -> str | None:
         if path.is_dir():
             return "it is a folder"
         if not path.parent.is_dir():
-            return f"there is no folder {path.parent}"
+            return f"there is no folder {shown(path.parent)}"
         is_new = not path.exists()
         if is_new or path.is_file():  # a FIFO would wait for a reader
             path.open("ab").close()

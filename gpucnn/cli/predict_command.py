@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from gpucnn.cli.output import UserPath, backend_option, json_option, step_option
+from gpucnn.cli.output import Integer, UserPath, backend_option, json_option, step_option
 from gpucnn.errors import DataError
 from gpucnn.json_text import json_text
 from gpucnn.text import shown
@@ -35,7 +35,7 @@ _MOST_BYTES = 1 << 26
 @click.command()
 @click.argument("run", type=UserPath())
 @click.argument("images", nargs=-1, required=True, type=UserPath())
-@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), metavar="K",
+@click.option("--top", default=3, show_default=True, type=Integer(min=1), metavar="K",
               help="How many classes to show.")  # fmt: skip
 @click.option("--fit", type=click.Choice(["crop", "stretch"]),
               help="How an image of another size is made to fit. Default: as in training, or crop "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gpucnn.cli.output import Integer
 from gpucnn.errors import shortened
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def shape_options(function: _F) -> _F:
     """Adds both options."""
     function = click.option(
         "--classes",
-        type=click.IntRange(min=1, max=_MOST_CLASSES),
+        type=Integer(min=1, max=_MOST_CLASSES),
         help="Number of classes, instead of the data's.",
     )(function)
     return click.option(

@@ -6,6 +6,8 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from gpucnn.text import shown
 
@@ -32,9 +34,51 @@ def prepare_streams() -> None:
     """
     _open_closed_streams()
     codecs.register_error(_ERRORS, _replacement)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_ERRORS)
+    for name, kind in (("stdout", _Stdout), ("stderr", _Stderr)):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, kind):
+            other = kind(
+                stream.buffer,
+                stream.encoding,
+                _ERRORS,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, other)
+
+
+class _Stdout(io.TextIOWrapper):
+    """Names itself in errors, such as that of a full disk; the system's have no name."""
+
+    def write(self, text: str, /) -> int:
+        with _named_stdout():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _named_stdout():
+            super().flush()
+
+
+class _Stderr(io.TextIOWrapper):
+    """Loses text that cannot be written, as to a full disk: a warning must not end a training."""
+
+    def write(self, text: str, /) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+@contextmanager
+def _named_stdout() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = "stdout"
+        raise
 
 
 def printable(text: str) -> str:
@@ -57,7 +101,9 @@ def _open_closed_streams() -> None:
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
+            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), "r+")
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)  # Python's own reference, which keeps it open
 
 
 def _replacement(error: UnicodeError) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
-from gpucnn.cli.output import UserPath, backend_option, json_option, print_json, set_option
+from gpucnn.cli.output import Integer, UserPath, backend_option, json_option, print_json, set_option
 from gpucnn.cli.result_tables import class_table
 from gpucnn.text import shown
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config", required=False, type=UserPath())
 @set_option
-@click.option("--resume", type=UserPath(), metavar="RUN", help="Go on with a stopped run.")
+@click.option("--resume", type=UserPath(), metavar="RUN", help="Continue a stopped run.")
 @click.option(
     "--step",
-    type=click.IntRange(min=0),
+    type=Integer(min=0),
     metavar="N",
-    help="With --resume: go on from the checkpoint of step N; later checkpoints are deleted.",
+    help="With --resume: continue from the checkpoint of step N; later checkpoints are deleted.",
 )
 @click.option(
     "--extend",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     metavar="EPOCHS",
-    help="With --resume: add so many epochs to a finished run. --set schedule.name=... gives them "
-    "a schedule of their own.",
+    help="With --resume: add this many epochs to a finished run. --set schedule.name=... "
+    "gives them a schedule of their own.",
 )
 @click.option(
     "--run-dir",
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @kernels_option(
-    "A folder of your own kernels: a file there takes the place of ours of the same name. The run "
+    "A folder of your own kernels: a file in it replaces our file of the same name. The run "
     "does not keep them."
 )
 @json_option

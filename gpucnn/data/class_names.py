@@ -32,6 +32,8 @@ def how_they_differ(name: str, other: str) -> str:
         return f"only in their Unicode form ({name!a} and {other!a})"
     if _composed(name).casefold() == _composed(other).casefold():
         return "only in upper and lower case"
+    if shown(_composed(name)) == shown(_composed(other)):
+        return f"only in a character that is shown escaped ({name!a} and {other!a})"
     return f"only in spaces or in the kind of characters ({name!a} and {other!a})"
 
 

@@ -178,17 +178,17 @@ def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
 
 
 def _class_names(folder: Path, class_folders: list[str]) -> tuple[str, ...]:
-    """Their names in composed Unicode, which must differ."""
+    """Their names in composed Unicode. They must differ as shown, for so a run stores them."""
     seen: dict[str, str] = {}
     for path in class_folders:
         name = Path(path).name
-        other = seen.setdefault(portable_name(name), name)
+        other = seen.setdefault(shown(portable_name(name)), name)
         if other != name:
             raise DataError(
                 f'{shown(folder)}: has two class folders "{shown(name)}" that differ '
                 f"{how_they_differ(other, name)}; merge them, or rename one of them"
             )
-    return tuple(seen)
+    return tuple(portable_name(name) for name in seen.values())
 
 
 def _images_of_class(folder: str, left_out: Counter[str]) -> list[str]:

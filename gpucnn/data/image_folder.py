@@ -99,12 +99,12 @@ def image_folder(
 
     Args:
         root: the folder of the two splits. Classes and files are taken in the order of their
-            names; hidden files and those that are no images by their extension are left out.
-        size: the side, or (height, width), that all images are brought to; None if they have
+            names; hidden files and those without an image's extension are left out.
+        size: the side, or (height, width), to which all images are resized; None if they have
             one size already.
         colour: what the images are converted to: 3 channels or 1.
-        fit: "crop" scales an image to cover the size and cuts off what sticks out, equally at
-            both ends; "stretch" changes its proportions.
+        fit: "crop" scales an image to cover the size and cuts off what is left over, equally
+            at both ends; "stretch" changes its proportions.
         workers: processes that decode; 0 to decode in this one; None for one per core, or 0 if
             there are few images.
         memory_limit_mb: how much memory all decoded images may take, in 10⁶ bytes.
@@ -113,7 +113,7 @@ def image_folder(
         max_pixels: a file with more pixels counts as damaged.
         range: the lowest and highest value, which become 0 and 255, of images that have more than
             8 bits or floating-point values. If None, 16-bit images keep their upper 8 bits and
-            floating-point values go from 0 to 1; images that do not look like it are refused.
+            floating-point values are taken to be from 0 to 1; images that do not fit are refused.
 
     Raises:
         ConfigError: a value that is out of range.

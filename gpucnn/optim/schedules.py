@@ -80,7 +80,7 @@ class Parts(Schedule):
 
 @schedules.register("constant")
 class Constant(Rule):
-    """1 throughout.
+    """A factor of 1 throughout.
 
     Args:
         warmup_epochs: length of the linear warm-up.
@@ -95,11 +95,11 @@ class Constant(Rule):
 
 @schedules.register("step")
 class Step(Rule):
-    """Multiplied by ``decay`` every so many epochs.
+    """From 1, multiplied by ``decay`` every ``every_epochs`` epochs.
 
     Args:
-        every_epochs: how often.
-        decay: the factor each time.
+        every_epochs: the number of epochs between two reductions.
+        decay: what the factor is multiplied by each time.
         warmup_epochs: length of the linear warm-up.
     """
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.errors import CheckpointError
-from gpucnn.files import is_unfinished
+from gpucnn.files import is_unfinished, kind_of
 from gpucnn.text import shown
 from gpucnn.training import files
 from gpucnn.training.seal import seal, unseal
@@ -201,6 +201,11 @@ class CheckpointFolder:
             return [path.name for path in self.folder.iterdir()]
         except FileNotFoundError:
             return []
+        except NotADirectoryError:
+            kind = kind_of(self.folder) or "a file"
+            raise CheckpointError(
+                f"{shown(self.folder)} is {kind}, not a folder; restore the folder from a copy"
+            ) from None
         except OSError as error:
             raise CheckpointError(
                 f"{shown(self.folder)}: the checkpoints cannot be listed ({error.strerror}); check "

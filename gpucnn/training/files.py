@@ -7,6 +7,7 @@ in it, and each only if it is no larger than such a file can be.
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from gpucnn import files
@@ -54,18 +55,31 @@ def append(path: Path, content: bytes) -> int:
         raise cannot_write(path, error) from None
 
 
-def truncate(path: Path, length: int) -> None:
-    """Cuts a file to ``length`` bytes if it is longer; nothing to do if it is missing.
+def truncate_lines(path: Path, length: int, longest: int) -> None:
+    """Cuts a file of lines after the last complete one that ends within ``length`` bytes.
+
+    So what is appended begins a line of its own, also if the file was cut or changed. Nothing to
+    do if it is missing.
+
+    Args:
+        path: of the file.
+        length: the bytes to keep at most.
+        longest: bytes of the longest line; there is no looking further back for a line's end.
 
     Raises:
-        CheckpointError: it is not a regular file, or cannot be written.
+        CheckpointError: it is not a regular file, or cannot be read or written.
     """
     try:
-        if not path.is_symlink() and not path.exists():
+        if not os.path.lexists(path):
             return
-        with files.open_for_writing(path) as file:
-            if file.tell() > length:
-                file.truncate(length)
+        with files.open_regular(path, follow_links=False) as file:
+            size = os.fstat(file.fileno()).st_size
+            start = max(0, min(size, length) - longest)
+            file.seek(start)
+            end = start + file.read(min(size, length) - start).rfind(b"\n") + 1
+        if end < size:
+            with files.open_for_writing(path) as file:
+                file.truncate(end)
     except OSError as error:
         raise cannot_write(path, error) from None
 
@@ -74,6 +88,8 @@ def cannot_write(path: Path, error: OSError) -> CheckpointError:
     """The error for a file that cannot be written."""
     if isinstance(error, NotRegularFileError):
         return _not_a_file(path, error)
+    if isinstance(error, IsADirectoryError):  # a file cannot be renamed to the name of a folder
+        return _not_a_file(path, NotRegularFileError(error.errno, "is a folder, not a file"))
     advice = (
         "free some space"
         if error.errno in (errno.ENOSPC, errno.EDQUOT)

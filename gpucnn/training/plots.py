@@ -130,8 +130,9 @@ def _why_damaged(row: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) ->
     """What is wrong with the line of an epoch, given those before it; None if nothing is."""
     epoch, last = row["epoch"], before[-1]["epoch"] if before else 0
     if type(epoch) is not int or not last < epoch <= _MOST_EPOCHS:
-        wanted = f"a whole number above {last}, of the epoch before"
-        return f"epoch is {brief(epoch)}, not {wanted if before else 'a positive whole number'}"
+        if before:
+            return f"epoch is {brief(epoch)}, which cannot follow epoch {last}"
+        return f"epoch is {brief(epoch)}, not a positive whole number"
     split = _split(before[0] if before else row)
     for key in ("train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy"):
         if key not in row:
@@ -159,17 +160,19 @@ def read_report(run: RunFolder) -> Report | None:
     try:
         report = msgspec.convert(run.read_json(path.name), Report)
     except msgspec.ValidationError as error:
-        raise CheckpointError(f"{shown(path)} is damaged: {error}") from None
+        raise _damaged(path, str(error)) from None
     sides = {len(report.confusion), *map(len, report.confusion)}
     if sides != {len(report.class_accuracy)} or not report.confusion:
-        raise CheckpointError(
-            f"{shown(path)} is damaged: its confusion matrix is not of its classes"
-        )
+        raise _damaged(path, "its confusion matrix is not of its classes")
     if sum(map(sum, report.confusion)) != report.n:
-        raise CheckpointError(
-            f"{shown(path)} is damaged: its confusion matrix does not add up to n = {report.n}"
-        )
+        raise _damaged(path, f"its confusion matrix does not add up to n = {report.n}")
     return report
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f'{shown(path)} is damaged: {reason}; "gpucnn train --resume RUN" writes it again'
+    )
 
 
 def draw_curves(axes: Any, epochs: Sequence[Mapping[str, Any]], quantity: str) -> None:
@@ -197,6 +200,7 @@ def draw_curves(axes: Any, epochs: Sequence[Mapping[str, Any]], quantity: str) -
     axes.set_xlim(numbers[0] - margin, numbers[-1] + margin)
     locator = MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
     axes.xaxis.set_major_locator(locator)
+    axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.grid(alpha=0.3)
     axes.legend()
 

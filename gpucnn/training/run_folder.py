@@ -358,7 +358,7 @@ class RunFolder:
 
     def truncate_metrics(self, length: int) -> None:
         """Cuts metrics.jsonl back to where a checkpoint was: what follows is about to be redone."""
-        files.truncate(self.path / _METRICS, length)
+        files.truncate_lines(self.path / _METRICS, length, _LONGEST_LINE)
 
     def append_log(self, text: str) -> None:
         """Adds to log.txt."""

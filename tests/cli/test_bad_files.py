@@ -332,7 +332,7 @@ def test_one_checkpoint_that_is_damaged_or_missing(cli, run):
     flip(newest, 500)
     refused(cli("evaluate", newest), newest.name, "damaged")
     refused(cli("evaluate", newest.with_name("step-00000099.safetensors")), "step-00000099")
-    refused(cli("evaluate", run / "model.json"), "model.json is no checkpoint", "run folder")
+    refused(cli("evaluate", run / "model.json"), "model.json is neither a checkpoint", "run folder")
 
 
 def test_run_folder_in_use(cli, run):

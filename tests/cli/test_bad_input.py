@@ -262,9 +262,9 @@ ARGUMENTS = {
     "misspelt config": (("train", "god.toml"), 'no such config file; did you mean "good.toml"?'),
     "unknown option": ((*GOOD, "--epochs", "3"), "No such option"),
     "unknown kind in list": (("list", "layer"), "layers"),
-    "set without equals": ((*GOOD, "--set", "training.epochs"), "write it as key=value"),
-    "set without a key": ((*GOOD, "--set", "=3"), "write it as key=value"),
-    "set with an empty part": ((*GOOD, "--set", "training..epochs=3"), "write it as key=value"),
+    "set without equals": ((*GOOD, "--set", "training.epochs"), "write it as KEY=VALUE"),
+    "set without a key": ((*GOOD, "--set", "=3"), "write it as KEY=VALUE"),
+    "set with an empty part": ((*GOOD, "--set", "training..epochs=3"), "write it as KEY=VALUE"),
     "set into no table": ((*GOOD, "--set", "seed.x=3"), "seed is not a table"),
     "set into a list": ((*GOOD, "--set", "model.layers.0=3"), "model.layers is a list"),
     "set of an unknown key": ((*GOOD, "--set", "trainig.epochs=3"), 'mean "training"'),
@@ -281,7 +281,7 @@ ARGUMENTS = {
     "resume of a file": (("train", "--resume", "good.toml"), "is not a run folder"),
     "evaluate nothing": (("evaluate", "none"), "none is not there"),
     "evaluate a folder": (("evaluate", "."), "is not a run folder"),
-    "evaluate a config": (("evaluate", "good.toml"), "is no checkpoint (.safetensors)"),
+    "evaluate a config": (("evaluate", "good.toml"), "is neither a checkpoint"),
     "evaluate too long a name": (("evaluate", "x" * 300), "too long"),
     "predict with nothing": (("predict", "none", "good.toml"), "none is not there"),
     "predict without images": (("predict", "none"), "Missing argument 'IMAGES...'"),
@@ -313,7 +313,7 @@ FILES = {
     "YAML": (b"seed: 1\n", "not valid TOML"),
     "key twice": (b"seed = 1\nseed = 2\n", "not valid TOML"),
     "empty": (b"", "data.name: say which data set"),
-    "deep nesting": (b"seed = " + b"[" * 50_000, "not valid TOML"),
+    "deep nesting": (b"seed = " + b"[" * 50_000, "bad.toml: it is nested too deeply"),
 }
 
 

@@ -28,6 +28,27 @@ HINTS = {
     ("train", "resnet50"): "known: sequential, lenet, vgg, resnet9, resnet18",
     ("train", "c.toml", "--set", "model.name=resnet50"): 'did you mean "resnet',
     ("train", "c"): 'did you mean "c.toml"?',
+    ("train", "C.toml"): 'did you mean "c.toml"?',
+    ("convert", "x"): "RUN/checkpoints/*.safetensors",
+    ("build",): 'use "gpucnn kernels build"',
+    ("check",): 'use "gpucnn kernels check"',
+    ("help",): 'use "gpucnn --help"',
+    ("version",): 'use "gpucnn --version"',
+    ("layers",): 'use "gpucnn list layers"',
+    ("TRAIN",): 'did you mean "train"?',
+    ("train", "c.toml", "--set", "lr=.1"): 'did you mean "optimizer.learning_rate"?',
+    ("train", "c.toml", "--set", "optimizer.lr=.1"): 'did you mean "learning_rate"?',
+    ("train", "c.toml", "--set", "Epochs=3"): 'did you mean "training.epochs"?',
+    ("train", "c.toml", "--set", '"model".kernel=2'): "write it as KEY=VALUE",
+    ("train", "c.toml", "--set", 'model."kernel"=2'): "write it as KEY=VALUE",
+    ("train", "c.toml", "--set", "model.name=vgg"): "it is one of lenet: remove it",
+    ("train", "c.toml", "--set", "schedule.name=none"): 'did you mean "constant"?',
+    ("train", "c.toml", "--set", "data.name=MNIST"): 'did you mean "mnist"?',
+    ("train", "c.toml", "--set", "data.name=cifar10"): 'did you mean "image_folder"?',
+    ("train", "c.toml", "--set", "loss.name=mse"): 'did you mean "mean_squared_error"?',
+    ("train", "c.toml", "--set", "model.name=LeNet5"): 'did you mean "lenet"?',
+    ("train", "c.toml", "--device", "x"): "'x' is not a valid integer.",
+    ("gradcheck", "c.toml", "--bound", "x"): "'x' is not a valid number.",
 }
 
 
@@ -39,6 +60,28 @@ def test_the_hint(arguments, cli, tmp_path, monkeypatch):
     assert (answer.status, answer.out) == (2, "")
     assert HINTS[arguments] in answer.err
     assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
+
+
+@pytest.mark.parametrize("layer", ["ReLU", "relu ", "RELU"])
+def test_a_layer_is_suggested_whatever_its_case(layer, cli, tmp_path):
+    text = CONFIG.replace('name = "lenet", filters = [2, 2], kernel = 2', "LAYERS")
+    layers = f'name = "sequential", layers = [{{type = "{layer}"}}]'
+    (tmp_path / "c.toml").write_text(text.replace("LAYERS", layers))
+    assert 'did you mean "relu"?' in cli("summary", tmp_path / "c.toml").err
+
+
+@pytest.mark.parametrize("name", ["q", "\U0001f600", "--help", "$HOME", "a b"])
+def test_a_config_is_not_suggested_for_its_ending_alone(name, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cr.toml").write_text(CONFIG)
+    answer = cli("train", "--", name)
+    assert "there is no such config file; give a config file (.toml)" in answer.err
+
+
+def test_an_option_of_another_choice_can_be_left_behind_by_replacing_the_table(cli, tmp_path):
+    (tmp_path / "c.toml").write_text(CONFIG)
+    table = 'model={name = "vgg", width = 2, stages = 1}'
+    assert cli("summary", tmp_path / "c.toml", "--set", table).status == 0
 
 
 def test_no_hint_where_there_is_no_such_key_or_no_config(cli):
@@ -63,14 +106,25 @@ def test_no_hint_where_there_is_no_such_key_or_no_config(cli):
         ("summary", "x", "--input", "\x1b[31m"),
         ("bench", "kernels", "--plot", "\x1b[31m.png/x"),
         ("bench", "kernels", "--kernels", "\x1b"),
-        ("train", "--set", "\x1b=1", "x"),
+        ("train", "--set", "\x1b=1", "c.toml"),
         ("kernels", "\x1b"),
+        ("plot", "--output", "\x1b[31m\n.txt", "x"),
+        ("plot", "--output", "\n/\x1b.png", "x"),
+        ("train", "--device", "\x1b[31m\n"),
+        ("train", "--backend", "\n\x1b[31m"),
+        ("train", "--kernels", "\n\x1b[31m", "x"),
+        ("train", "x", "\n\x1b[31m"),
+        ("train", "--\n\x1b[31m"),
     ],
     ids=repr,
 )
 def test_messages_hold_no_control_characters(arguments, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.toml").write_text(CONFIG)
     answer = cli(*arguments)
     assert (answer.status, answer.out) == (2, "")
     assert "Traceback" not in answer.err
     assert all(line.isprintable() for line in answer.err.splitlines())
+    assert len([line for line in answer.err.splitlines() if line]) in (1, 3)  # click's has three
+    if any("\x1b" in argument for argument in arguments):
+        assert "\\x1b" in answer.err

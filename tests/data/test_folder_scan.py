@@ -426,3 +426,16 @@ def _change(rng, folder):
         path.touch()
     else:
         path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(b"\xff", b"\\xff"), (b"a\nb", b"a\\nb"), ("é".encode(), b"e\xcc\x81")],
+    ids=repr,
+)
+def test_two_class_folders_that_a_run_could_not_tell_apart(tmp_path, one, other):
+    for split in ("train", "test"):
+        for name in (one, other):
+            _touch(tmp_path / split / os.fsdecode(name) / "1.png")
+    with pytest.raises(DataError, match=r"has two class folders .* rename one of them"):
+        scan(tmp_path)

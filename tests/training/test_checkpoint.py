@@ -282,6 +282,22 @@ def test_no_flipped_bit_of_a_seal_changes_what_is_read(folder, tmp_path):
                 assert "step-00000001.json" in str(error)
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(folder):
+    for step, ending in ((1, "safetensors"), (2, "json")):
+        name = f"step-{step:08d}.{ending}"
+        (folder.folder / name).mkdir()
+        with pytest.raises(CheckpointError, match=rf"{name} is a folder, not a file; .*remove it"):
+            folder.save(make(step))
+
+
+@pytest.mark.parametrize(("make_it", "kind"), [(os.mkfifo, "a FIFO"), (Path.touch, "a file")])
+def test_something_else_in_the_place_of_the_folder_is_named(make_it, kind, tmp_path):
+    make_it(tmp_path / "checkpoints")
+    folder = CheckpointFolder(tmp_path / "checkpoints", print)
+    with pytest.raises(CheckpointError, match=f"checkpoints is {kind}, not a folder; restore"):
+        folder.newest()
+
+
 def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
     def refuse(_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

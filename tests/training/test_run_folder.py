@@ -385,6 +385,26 @@ def test_truncate_metrics_cuts_what_came_after_a_checkpoint(run):
     assert (run.path / "metrics.jsonl").stat().st_size == length
 
 
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (lambda text: text[:20], [1]),  # within the second line
+        (lambda text: text[:5], []),
+        (lambda text: text.replace(b"\n", b"\r\n"), [1, 2]),
+        (lambda text: text[:26] + bytes(200), [1, 2]),
+        (lambda _: b"", []),
+    ],
+)
+def test_rows_after_a_file_that_was_cut_or_changed_are_lines_of_their_own(change, rows, run):
+    for step in (1, 2, 3):
+        length = run.append_metrics({"step": step})
+    path = run.path / "metrics.jsonl"
+    path.write_bytes(change(path.read_bytes()))
+    run.truncate_metrics(length)
+    run.append_metrics({"step": 4})
+    assert [row["step"] for row in run.metrics()] == [*rows, 4]
+
+
 def test_append_returns_the_length(run):
     for number in range(3):
         length = run.append_metrics({"step": number, "name": "é×"})
