@@ -22,8 +22,8 @@ class ModelCard:
         classes: their names, in the order of the scores.
         normalisation: mean and deviation of each channel, of pixels in [0, 1].
         training_images: how many it learns from; None on cards of early versions.
-        training_data: the fingerprint of the training split with its labels and order, before a
-            validation split is taken from it; None on cards of version 0.1.
+        data: a fingerprint of both splits with their labels and order, before a validation split
+            is taken from the training split; None on cards of version 0.1.
 
     Raises:
         ValueError: values that do not belong together.
@@ -33,7 +33,7 @@ class ModelCard:
     classes: tuple[str, ...]
     normalisation: Normalisation
     training_images: int | None = None
-    training_data: str | None = None
+    data: str | None = None
 
     def __post_init__(self) -> None:
         mean, std = self.normalisation.mean, self.normalisation.std
@@ -80,21 +80,21 @@ class ModelCard:
                 images, or the same in another order.
         """
         if self.training_images not in (None, other.training_images):
-            change = f"{self.training_images} images, and now there are {other.training_images}"
+            change = (
+                f"the run began with {self.training_images} images to train on, and now there are "
+                f"{other.training_images}"
+            )
         elif self.normalisation != other.normalisation:
             before, now = _described(self.normalisation), _described(other.normalisation)
-            change = f"{before}, and now it has {now}"
-        elif self.training_data not in (None, other.training_data):
+            change = f"the run began with training images of {before}, and now they have {now}"
+        elif self.data not in (None, other.data):
             change = (
-                "the same number of images, but since then labels or images were exchanged, "
-                "renamed or put into another order"
+                "labels, images or their order, in the training or the test split, have changed "
+                "since the run began"
             )
         else:
             return
-        raise DataError(
-            f"the run began with training data of {change}; a run can only go on with the data "
-            f"that it began with"
-        )
+        raise DataError(f"{change}; a run can only go on with the data that it began with")
 
 
 def _sides(shape: tuple[int, int, int]) -> str:

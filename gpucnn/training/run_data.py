@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 
 from gpucnn.backends.base import Backend
@@ -44,7 +45,7 @@ class RunData:
     """
 
     def __init__(self, config: Config, backend: Backend, pair: DatasetPair) -> None:
-        self._config, self._near, self._whole = config, NearestImages(backend), pair.train
+        self._config, self._near, self._pair = config, NearestImages(backend), pair
         self.classes, self.test = pair.train.classes, pair.test
         train, validation = validation_split(pair.train, config.data.validation, config.seed)
         check_splits(training=train, test=self.test)
@@ -71,8 +72,13 @@ class RunData:
             self.classes,
             self.normalisation,
             len(train),
-            self._whole.fingerprint(),
+            self._fingerprint(),
         )
+
+    def _fingerprint(self) -> str:
+        """Of both splits."""
+        splits = self._pair.train.fingerprint() + self._pair.test.fingerprint()
+        return hashlib.sha256(splits.encode("ascii")).hexdigest()
 
     def split(self, name: str) -> Dataset:
         """The split "test", "validation" or "train".

@@ -139,6 +139,28 @@ def test_a_resume_refuses_other_images(cli, place):
     refused(cli(*RESUME), f"mean {tuple(before)}", "now")
 
 
+def exchange(one, other):
+    between = one.with_name("between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("train/cat/0.png", "train/dog/0.png"),
+        ("train/cat/0.png", "train/cat/1.png"),
+        ("train/cat", "train/dog"),
+        ("test/cat/0.png", "test/dog/0.png"),
+    ],
+)
+def test_a_resume_refuses_other_labels_and_another_order(one, other, cli, place):
+    """Numbers and normalisation stay what they were."""
+    exchange(place / "other" / one, place / "other" / other)
+    refused(cli(*RESUME), "labels, images or their order", "have changed since the run began")
+
+
 @pytest.mark.usefixtures("place")
 def test_a_resume_finds_the_same_images_elsewhere(cli):
     answer = cli(*RESUME)

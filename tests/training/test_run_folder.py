@@ -283,7 +283,7 @@ GOOD_CARD = {
     "classes": ["a", "b"],
     "normalisation": {"mean": [0.5], "std": [0.25]},
     "training_images": 3,
-    "training_data": None,
+    "data": None,
 }
 
 
@@ -305,7 +305,7 @@ GOOD_CARD = {
         {"normalisation": {"mean": [0.0], "std": [0.0]}},
         {"normalisation": {"mean": [1e999], "std": [1.0]}},
         {"training_images": "3"},
-        {"training_data": 7},
+        {"data": 7},
     ],
 )
 def test_a_sealed_card_that_makes_no_sense_is_named(change, run):
@@ -352,7 +352,7 @@ def test_no_flipped_bit_changes_what_is_read(run):
 def test_files_of_version_0_1_are_read(run, make_config):
     """They have no seal."""
     tables, card = make_config().tables, dict(GOOD_CARD)
-    del card["training_data"]
+    del card["data"]
     (run.path / "config.json").write_text(json.dumps(tables, indent=1))
     (run.path / "model.json").write_text(json.dumps(card, indent=1))
     old = RunFolder.open(run.path)
