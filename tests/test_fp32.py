@@ -23,7 +23,9 @@ def test_numbers_that_it_holds(number):
         assert np.float32(number) != 0
 
 
-@pytest.mark.parametrize("number", [3.5e38, -1e39, 1e300, 10**39, 7e-46, 1e-46, 5e-324, float("inf")])
+@pytest.mark.parametrize(
+    "number", [3.5e38, -1e39, 1e300, 10**39, 7e-46, 1e-46, 5e-324, float("inf")]
+)
 def test_numbers_that_it_does_not_hold(number):
     with pytest.raises(ConfigError, match="rate is ") as raised:
         require_fp32(fine=1.0, rate=number)
