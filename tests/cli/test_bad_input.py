@@ -396,7 +396,7 @@ def test_stdout_that_is_full(place):
             stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=place,
         )  # fmt: skip
     assert answer.returncode == 2
-    assert answer.stderr == "error: No space left on device\n"
+    assert answer.stderr == "error: stdout: No space left on device\n"
 
 
 def test_a_gpu_of_the_backend_in_the_environment(cli, place, monkeypatch, snapshot):

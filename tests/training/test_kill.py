@@ -93,10 +93,6 @@ def check_kills(seed, count, share, config, tmp_path, uninterrupted, outcome):
     assert not list(tmp_path.rglob("*.unfinished"))
 
 
-def test_killed_twice(config, tmp_path, uninterrupted, outcome):
-    check_kills(1, 2, 0.7, config, tmp_path, uninterrupted, outcome)
-
-
 @pytest.mark.slow
 def test_killed_at_twenty_instants_in_one_run(config, tmp_path, uninterrupted, outcome):
     check_kills(2, 20, 0.2, config, tmp_path, uninterrupted, outcome)
@@ -120,6 +116,19 @@ def wait_for_step(run_dir, step, process):
         assert process.poll() is None
         time.sleep(0.01)
     raise AssertionError("there is no checkpoint")
+
+
+def test_killed_twice(config, tmp_path, uninterrupted, outcome):
+    """After the first checkpoint, and half way."""
+    run_dir = tmp_path / "run"
+    for step in (0, 260):
+        process = start(*continued(config, run_dir))
+        wait_for_step(run_dir, step, process)
+        process.kill()
+        assert "Traceback" not in "".join(process.communicate())
+        assert process.returncode == -signal.SIGKILL
+    subprocess.run(command("--resume", run_dir), check=True, capture_output=True)
+    assert final(run_dir, outcome) == uninterrupted[0]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
