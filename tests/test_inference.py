@@ -69,7 +69,8 @@ def test_refuses_other_images(model):
             model.predict(images)
 
 
-def test_a_model_that_does_not_take_its_images_is_named(model, tmp_path):
+@pytest.mark.usefixtures("model")
+def test_a_model_that_does_not_take_its_images_is_named(tmp_path):
     opened = open_checkpoint(tmp_path / "run")
     tables = {**opened.config.tables, "model": {"name": "sequential", "layers": LAYERS[1:]}}
     other = replace(opened, config=Config(tables))
