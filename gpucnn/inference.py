@@ -90,23 +90,23 @@ class TrainedModel:
 
     Raises:
         BackendError: a backend that cannot work here.
-        CheckpointError: the checkpoint is of another model than its config describes.
-        ShapeError: the model that its config describes does not take its images.
+        CheckpointError: the checkpoint is of another model than its config describes, or this model
+            does not take its images.
     """
 
     def __init__(self, opened: OpenedCheckpoint, backend: Backend | str | None = None) -> None:
         self.card = opened.card
         self._config = opened.config
         self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
-        self.network = Network(
-            opened.config.build_model(),
-            self.card.input_shape,
-            len(self.card.classes),
-            self.backend,
-            fuse=opened.config.training.fuse,
-            draw_weights=False,
-        )
         with opened.checkpoint.named_in_errors():
+            self.network = Network(
+                opened.config.build_model(),
+                self.card.input_shape,
+                len(self.card.classes),
+                self.backend,
+                fuse=opened.config.training.fuse,
+                draw_weights=False,
+            )
             self.network.load_state(opened.checkpoint.group("network"))
         self.network.infer()
         self._pipeline = InputPipeline(self.backend, self.card.normalisation)

@@ -1,12 +1,14 @@
 """A trained model: its probabilities are those of its network, and what it cannot take."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gpucnn.config import Config
 from gpucnn.data import ArrayDataset
-from gpucnn.errors import DataError, ShapeError
-from gpucnn.inference import load
+from gpucnn.errors import CheckpointError, DataError, ShapeError
+from gpucnn.inference import TrainedModel, load, open_checkpoint
 from gpucnn.training.trainer import Trainer
 
 LAYERS = [{"type": "flatten"}, {"type": "linear", "features": "classes"}]
@@ -65,3 +67,12 @@ def test_refuses_other_images(model):
     for images in (np.zeros((2, 8, 9, 1), np.uint8), np.zeros((2, 8, 8, 1), np.float32)):
         with pytest.raises(ShapeError, match="this model takes uint8"):
             model.predict(images)
+
+
+@pytest.mark.usefixtures("model")
+def test_a_model_that_does_not_take_its_images_is_named(tmp_path):
+    opened = open_checkpoint(tmp_path / "run")
+    tables = {**opened.config.tables, "model": {"name": "sequential", "layers": LAYERS[1:]}}
+    other = replace(opened, config=Config(tables))
+    with pytest.raises(CheckpointError, match=r"step-00000000\.json cannot be used: layer"):
+        TrainedModel(other, "numpy")

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.errors import CheckpointError
+from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.files import is_unfinished, kind_of
 from gpucnn.text import shown
 from gpucnn.training import files
@@ -85,13 +85,17 @@ class Checkpoint:
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Puts the file's name before the message of a CheckpointError that is raised within.
+        """Names the file in a CheckpointError or ShapeError that is raised within.
 
-        For use around what takes the arrays: they may be of another model.
+        For use around what builds the model and takes the arrays: these may be of another model,
+        and the model may not take the images that its card describes.
+
+        Raises:
+            CheckpointError: instead of either.
         """
         try:
             yield
-        except CheckpointError as error:
+        except (CheckpointError, ShapeError) as error:
             if self.path is None:
                 raise
             raise CheckpointError(f"{shown(self.path)} cannot be used: {error}") from None
@@ -318,7 +322,7 @@ def _described(content: Mapping[str, Any]) -> tuple[Progress, _SealedArrays]:
         progress = msgspec.convert(given, Progress)
         arrays = msgspec.convert(content["arrays"], _SealedArrays)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(shown(str(error))) from None
     for field in fields(Progress):
         if not math.isfinite(getattr(progress, field.name)):
             raise ValueError(f"its {field.name} is not finite")

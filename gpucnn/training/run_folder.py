@@ -308,7 +308,7 @@ class RunFolder:
         try:
             return msgspec.convert(sealed.content, ModelCard)
         except msgspec.ValidationError as error:
-            raise CheckpointError(f"{shown(path)} is damaged: {error}") from None
+            raise CheckpointError(f"{shown(path)} is damaged: {shown(str(error))}") from None
 
     def _write_sealed(self, name: str, content: dict[str, Any]) -> None:
         files.write_atomically(self.path / name, seal(content, self._run))

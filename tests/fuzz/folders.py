@@ -111,10 +111,7 @@ class FolderFuzzer(Fuzzer):
                 name = path.rpartition("/")[2]
                 assert not name.startswith("."), f"a hidden file was taken: {path!r}"
                 assert path.startswith(str(root)), f"taken from elsewhere: {path!r}"
-        if rng.random() < 0.5:
-            self._predict(rng, root)
-        else:
-            self._read(rng, root)
+        rng.choice((self._predict, self._read, lambda *_: None))(rng, root)
 
     def _read(self, rng: random.Random, root: Path) -> None:
         skip = rng.choice(("skip", "error"))

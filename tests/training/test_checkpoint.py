@@ -174,6 +174,9 @@ SEAL = {
     "a list for progress": resealed(top={"progress": []}),
     "one key more": resealed(top={"extra": 1}),
     "arrays without size": resealed(top={"arrays": {"sha256": "00"}}),
+    "a name that is not printable": resealed(
+        top={"arrays": {"sha256": "00", "bytes": 1, "\u2028\x1b[31m": 1}}
+    ),
     "a size that is text": resealed(bytes="12"),
     "a negative size": resealed(bytes=-1),
     "a checksum that is no text": resealed(sha256=1),
@@ -241,6 +244,7 @@ def test_a_damaged_one_is_reported_by_name_and_passed_over(
     assert_same(folder.newest(), make(1))
     assert len(reports) == 1
     assert f"step-00000002{suffix}" in reports[0]
+    assert reports[0].isprintable()
 
 
 @pytest.mark.parametrize("place", ["network/a", "optimizer/b"])

@@ -52,7 +52,7 @@ _SPECIFIER = (
 # The bounds keep the time in proportion to the length of the file.
 _KERNEL = re.compile(
     rf"(?P<template>\btemplate\s*<[^;{{}}]{{,2000}}>\s*)?(?P<before>(?:{_SPECIFIER}){{,20}})"
-    rf"\b__global__\s*(?P<behind>(?:{_SPECIFIER}){{,20}})(?P<name>\w+)\s*\("
+    rf"\b__global__\s*(?P<behind>(?:{_SPECIFIER}){{,20}})(?P<name>[^\W\d]\w*)\s*\("
 )
 
 

@@ -314,6 +314,7 @@ DECLARATIONS = {
     'const char* s = R"(__global__ void z(int))", *t = "__global__ void y(";': [],
     "template <int n> __global__ void t() {}\n__global__ void k() {}": [("k", "")],
     "/* __global__ void old(); */ // __global__ void older();": [],
+    "__global__ void 9k() {} __global__ void 12() {} __global__ void k() {}": [("k", "")],
     '#include "macros.cuh"\nKERNEL(8) k() {}\n#ifdef FAST\n__global__ void fast() {}\n#endif': [
         ("k", "8"),
         ("fast", ""),
