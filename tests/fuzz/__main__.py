@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fuzz.harness import run_here
+from fuzz.harness import MOST_FAILURES, run_here, working_folder
 from fuzz.registry import fuzzer
 
 
@@ -16,11 +17,14 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("number", type=int)
     parser.add_argument("count", type=int, nargs="?", default=1)
-    parser.add_argument("--progress", type=Path, help="a file for the number at hand")
-    parser.add_argument("--most", type=int, default=10, help="failures after which to stop")
+    parser.add_argument(
+        "--most", type=int, default=MOST_FAILURES, help="stop after so many failures"
+    )
+    parser.add_argument("--folder", type=Path, help="an empty folder to work in")
     given = parser.parse_args()
     numbers = range(given.number, given.number + given.count)
-    return 1 if run_here(fuzzer(given.name), numbers, given.progress, given.most) else 0
+    with nullcontext(given.folder) if given.folder else working_folder() as folder:
+        return 1 if run_here(fuzzer(given.name), numbers, given.most, folder) else 0
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ T = TypeVar("T")
 HERE = Path(__file__).parent
 MIB = 1 << 20
 _LONGEST_MESSAGE = 1000
-_MOST_FAILURES = 10
+MOST_FAILURES = 10
+NUMBER_AT_HAND = "number"
 _CAPABILITY_VERSION = 0x20080522
 _READ_AND_WRITE_ALL = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 _ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
@@ -123,11 +124,10 @@ class Session:
 
     Args:
         kind: the fuzzer.
-        folder: for its files.
-        progress: a file in which the number at hand is noted; None for none.
+        folder: an empty one for its files, and for the number at hand.
     """
 
-    def __init__(self, kind: type[Fuzzer], folder: Path, progress: Path | None = None) -> None:
+    def __init__(self, kind: type[Fuzzer], folder: Path) -> None:
         self._kind = kind
         self._places = [folder / name for name in ("temporary", "current", "home")]
         for place in self._places:
@@ -138,7 +138,7 @@ class Session:
         os.chdir(current)
         self._warnings: list[str] = []
         self._started: list[str] = []
-        self._note = None if progress is None else os.open(progress, os.O_WRONLY | os.O_CREAT)
+        self._note = os.open(folder / NUMBER_AT_HAND, os.O_WRONLY | os.O_CREAT)
         self._output = os.open(folder / "output", os.O_RDWR | os.O_CREAT)
         self._streams = (os.dup(1), os.dup(2))
         self._redirect((self._output, self._output))
@@ -183,8 +183,7 @@ class Session:
 
     def failure(self, number: int) -> Failure | None:
         """Tries an input."""
-        if self._note is not None:
-            os.pwrite(self._note, f"{number:12}".encode(), 0)
+        os.pwrite(self._note, f"{number:12}".encode(), 0)
         problem = ""
         rng = random.Random(f"{self._kind.name} {number}")
         faulthandler.dump_traceback_later(self._kind.seconds, exit=True, file=self._streams[1])
@@ -301,19 +300,13 @@ def _fast_folder() -> str | None:
     return None
 
 
-def run_here(
-    kind: type[Fuzzer],
-    numbers: range,
-    progress: Path | None = None,
-    most: int = _MOST_FAILURES,
-) -> int:
+def run_here(kind: type[Fuzzer], numbers: range, most: int, folder: Path) -> int:
     """Tries inputs in this process, which is good for nothing else afterwards.
 
     Prints each failure and returns how many there were, ``most`` at most.
     """
-    folder = Path(tempfile.mkdtemp(prefix="gpucnn-fuzz-", dir=_fast_folder()))
     failures = 0
-    session = Session(kind, folder, progress)
+    session = Session(kind, folder)
     try:
         for number in numbers:
             if failure := session.failure(number):
@@ -323,12 +316,22 @@ def run_here(
                 break
     finally:
         session.close()
-        os.chdir("/")
-        remove_tree(folder)
     return failures
 
 
-def run_apart(name: str, numbers: range, seconds: float, most: int = _MOST_FAILURES) -> str:
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A new folder for a session's files, removed in the end; in memory if there is space."""
+    folder = Path(tempfile.mkdtemp(prefix="gpucnn-fuzz-", dir=_fast_folder()))
+    here = Path.cwd()
+    try:
+        yield folder
+    finally:
+        os.chdir(here)
+        remove_tree(folder)
+
+
+def run_apart(name: str, numbers: range, seconds: float, most: int = MOST_FAILURES) -> str:
     """Tries inputs in a process of their own, which may die of one.
 
     Args:
@@ -340,20 +343,19 @@ def run_apart(name: str, numbers: range, seconds: float, most: int = _MOST_FAILU
     Returns:
         The failures as text; empty without.
     """
-    with tempfile.TemporaryDirectory(prefix="gpucnn-fuzz-") as folder:
-        progress = Path(folder) / "progress"
-        command = [sys.executable, str(HERE), name, str(numbers.start), str(len(numbers))]
-        environment = {**os.environ, "TMPDIR": folder, "MALLOC_ARENA_MAX": "2"}
+    command = [sys.executable, str(HERE), name, str(numbers.start), str(len(numbers))]
+    with working_folder() as folder:
         try:
             done = subprocess.run(
-                [*command, "--progress", str(progress), "--most", str(most)],
+                [*command, "--most", str(most), "--folder", str(folder)],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                timeout=seconds, check=False, env=environment,
+                timeout=seconds, check=False, env={**os.environ, "MALLOC_ARENA_MAX": "2"},
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return f"{name}: {numbers} took more than {seconds} s"
         if done.returncode in (0, 1) and not done.stderr:
             return done.stdout
-        number = int(progress.read_text()) if progress.exists() else numbers.start
+        noted = folder / NUMBER_AT_HAND
+        number = int(noted.read_text()) if noted.exists() else numbers.start
         problem = f"the process died with status {done.returncode}:\n{done.stderr[-4000:]}"
         return f"{done.stdout}{Failure(name, number, problem)}"
