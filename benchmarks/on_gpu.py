@@ -297,7 +297,7 @@ def why_unavailable(backend: str, environment: dict[str, str]) -> str:
 
 
 def run(part: Part, environment: dict[str, str], limit: float) -> tuple[Json, Stopped | None]:
-    """Runs a part for so many seconds at most.
+    """Runs a part, and stops it when its time is up.
 
     Returns:
         Its outcome, whatever happens; and the signal that ended it, if one did.

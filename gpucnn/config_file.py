@@ -25,7 +25,7 @@ _PATIENCE = 60
 _LONG_KEY = re.compile(
     rf"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MOST_LEVELS}}}"""
 )
-"""A dotted key with so many parts that ``tomllib`` would hang: its time grows with their square."""
+"""A dotted key with more parts than ``tomllib`` reads in a moment: its time is quadratic."""
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

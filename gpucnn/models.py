@@ -25,7 +25,7 @@ Layers: TypeAlias = list[Layer]
 
 _MOST_LAYERS = 10_000
 _MOST_STAGES = 16
-"""So many halve a side of 65,536 pixels to one."""
+"""Enough to halve a side of 65,536 pixels to a single one."""
 _MOST_CONVOLUTIONS = 100
 
 models: Registry[Layers] = Registry("model", decode=decode_layer)

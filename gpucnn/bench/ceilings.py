@@ -77,7 +77,7 @@ class Ceilings:
         )
 
     def seconds(self, flops: int, traffic: int, cached: bool = False) -> float:
-        """The least time for so many operations and bytes, if either is at its ceiling.
+        """The least time for that many operations and bytes, if either is at its ceiling.
 
         Args:
             flops: operations.

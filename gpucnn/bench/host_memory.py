@@ -46,7 +46,7 @@ def cache_bytes() -> int:
 
 
 def memory_floats(arrays: int) -> int:
-    """Floats of each of so many arrays that the caches do not hold, if the memory has room."""
+    """Floats per array, for arrays that do not fit in the caches together, if memory has room."""
     return min(_LARGER * cache_bytes(), _free_bytes() // (2 * arrays)) // 4
 
 

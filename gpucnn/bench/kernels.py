@@ -41,7 +41,7 @@ _TARGET = 1e-3
 _MOST_RUNS = 200
 _FEWEST_REPETITIONS = 3
 _CACHED = 4
-"""Data up to so many times as large as a CPU's caches may be in them in part."""
+"""Data up to this multiple of the size of a CPU's caches may be in them in part."""
 _LAUNCH_LIMIT = 10.0
 """Seconds that a launch may take, at least, on a device that can end one; and then the rest of its
 operation is left out."""

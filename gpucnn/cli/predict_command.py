@@ -29,7 +29,7 @@ _Best: TypeAlias = list[tuple[str, float]]
 
 _MOST_IMAGES = 100
 _MOST_BYTES = 1 << 26
-"""Images are decoded and classified in chunks of at most so many images, and bytes."""
+"""Limits of a chunk of images that is decoded and classified at once."""
 
 
 @click.command()

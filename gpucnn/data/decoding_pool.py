@@ -31,7 +31,7 @@ from gpucnn.text import shown, warn_once
 _LARGEST_CHUNK = 32
 _CHUNK_BYTES = 1 << 24
 _CHUNKS_AHEAD = 3
-"""So many chunks per worker may wait to be decoded or fetched; more would only take memory."""
+"""Chunks per worker that may wait to be decoded or fetched; more would only take memory."""
 _PACKAGES = ("numpy", "PIL", "msgspec", "gpucnn")
 """What a worker imports, beyond the standard library, in an order in which it can."""
 _LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

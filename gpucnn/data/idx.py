@@ -137,17 +137,17 @@ def _find(folder: Path, name: str) -> Path:
 
 class _Readable(Protocol):
     def read(self, most: int, /) -> bytes:
-        """So many bytes; fewer only at the end."""
+        """The next ``most`` bytes; fewer only at the end."""
 
 
 def _read_shape(path: Path, ndim: int) -> tuple[int, ...]:
-    """The shape of an idx file of unsigned bytes with so many dimensions, from its header."""
+    """The shape of an idx file of unsigned bytes with ``ndim`` dimensions, from its header."""
     with _open_idx(path, ndim) as (shape, _):
         return shape
 
 
 def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
-    """The array in an idx file of unsigned bytes with so many dimensions."""
+    """The array in an idx file of unsigned bytes with ``ndim`` dimensions."""
     with _open_idx(path, ndim) as (shape, content):
         try:
             pixels = np.empty(math.prod(shape), np.uint8)

@@ -221,7 +221,7 @@ def _limits(max_pixels: int, value_range: ValueRange | None) -> tuple[int, Value
 
 
 def _processes(workers: int | None, count: int) -> int:
-    """How many processes decode so many images."""
+    """The number of processes that decode ``count`` images."""
     cores = available_cores()
     if workers is None:
         return cores if count >= _FEW_IMAGES else 0

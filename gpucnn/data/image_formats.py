@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 _HEAD = 32
-"""So many bytes at the start of a file tell its format."""
+"""Bytes at the start of a file that are enough to recognise its format."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _MOST_JUNK = 1 << 16
-"""So many bytes of no meaning may lie between two parts of a file."""
+"""The most meaningless bytes that may lie between two parts of a file."""
 _MOST_EXIF = 1 << 20
 _BUFFER = 1 << 16
 _HEAD = 1 << 12

@@ -101,7 +101,7 @@ class Checkpoint:
             raise CheckpointError(f"{shown(self.path)} cannot be used: {error}") from None
 
     def check_place(self, epochs: int, steps_per_epoch: int) -> None:
-        """Raises CheckpointError if a run of so many epochs and steps has no such place."""
+        """Raises CheckpointError if a run of that length does not have this place."""
         progress = self.progress
         is_in_run = progress.epoch < epochs or (progress.epoch == epochs and not progress.batch)
         step = progress.epoch * steps_per_epoch + progress.batch

@@ -30,7 +30,7 @@ class Display:
         self._bar: ProgressBar | None = None
 
     def open_bar(self, images: int, done: int) -> Display:
-        """Starts the bar of a run over so many images; use as a context manager."""
+        """Starts the bar of a run over ``images`` images; use as a context manager."""
         if not self.quiet and sys.stderr.isatty():
             self._bar = progress_bar(
                 total=images,
@@ -109,7 +109,7 @@ def epoch_line(row: Mapping[str, float | None], split: str, epochs: int) -> str:
 
 
 def _number(value: float | None, width: int, decimals: int) -> str:
-    """A number with so many decimals, or with an exponent if it would be wider than its column."""
+    """A number with ``decimals`` decimals, or with an exponent if it would not fit its column."""
     if value is None:
         return f"{'-':>{width}}"
     text = f"{value:.{decimals}f}"

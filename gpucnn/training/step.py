@@ -16,7 +16,7 @@ from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.state import TrainingState
 
 UNCHECKED_STEPS = 50
-"""After so many steps at most the host looks whether all were taken, if it runs ahead."""
+"""If the host runs ahead, the most steps before it checks that all of them were taken."""
 
 
 class TrainingStep:

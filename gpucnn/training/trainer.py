@@ -28,7 +28,7 @@ from gpucnn.training.state import TrainingState
 from gpucnn.training.step import CheckedSteps, TrainingStep
 
 _LOG_STEPS = 50
-"""A line of metrics.jsonl every so many steps, besides those of epochs."""
+"""Steps between two lines of metrics.jsonl, besides those at the ends of epochs."""
 
 _REPORT = "report.json"
 
