@@ -170,7 +170,7 @@ def test_nor_is_one_that_was_stopped_in_its_last_evaluation(make_trainer, tmp_pa
     ("epochs", "schedule", "said"),
     [
         (0, None, r"extensions\[0\]\.epochs = 0: it must be 1 or more"),
-        (2**40, None, "lower training.epochs"),
+        (2**40, None, r"the run has 1,099,511,627,778 epochs; a run can have 1,000,000 or fewer"),
         (1, {"name": "cosin"}, 'did you mean "cosine"'),
         (1, {"name": "cosine", "final": 2.0}, "final is 2.0"),
     ],

@@ -109,7 +109,8 @@ def test_progress_advances_with_each_source(compiled, tmp_path, monkeypatch):
     cache = Cache(tmp_path)
     Builder(MODES["fast"], cache).libraries([FIRST, *sources])
     assert len(compiled) == 21
-    assert bars == [["compiling kernels, once", 21, 8, 8, 5]]
+    (label, total, *advances) = bars[0]
+    assert (label, total, sorted(advances)) == ("compiling kernels, once", 21, [5, 8, 8])
     Builder(MODES["fast"], cache).libraries([FIRST, *sources])
     assert len(bars) == 1
 
