@@ -50,6 +50,16 @@ NEEDS = {"gpu": lambda: why_unavailable("cuda"), "nvrtc": _why_no_nvrtc}
 """Why tests with such a mark cannot run here; empty where they can."""
 
 
+def pytest_itemcollected(item):
+    """Tests whose every case compiles kernels of its own are slow on the emulator.
+
+    The quick suite has tests/kernels for it, where the kernels of many cases are compiled at once.
+    """
+    marked = item.get_closest_marker("compiles_each")
+    if marked and item.callspec.params["backend"] == ("emulator", "fp32"):
+        item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """Where what a mark needs is missing, one of its tests is left: it is skipped, and says why."""

@@ -144,6 +144,7 @@ def check(backend, case, seed=0):
     )
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_fixed_cases(backend, case):
     check(backend, case)
@@ -167,6 +168,7 @@ EPILOGUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("has_residual", [False, True])
 @pytest.mark.parametrize("relu", [False, True])

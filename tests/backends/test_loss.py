@@ -51,8 +51,8 @@ def test_shapes(backend, N, K, smoothing):
     spread=st.sampled_from([0.0, 1e-3, 1.0, 30.0]),
     seed=st.integers(0, 99),
 )
-def test_random_batches(backend, N, K, smoothing, spread, seed):
-    check(backend, N, K, smoothing, seed, spread)
+def test_random_batches(random_shape_backend, N, K, smoothing, spread, seed):
+    check(random_shape_backend, N, K, smoothing, seed, spread)
 
 
 def test_huge_logits_do_not_overflow(backend):

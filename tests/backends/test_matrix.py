@@ -33,8 +33,8 @@ def test_shapes(backend, sizes, transpose_a, transpose_b, bias):
 
 
 @given(M=SIZES, K=SIZES, N=SIZES, a=st.booleans(), b=st.booleans(), bias=st.booleans())
-def test_random_shapes(backend, M, K, N, a, b, bias):
-    check(backend, M, K, N, a, b, bias, seed=M * K * N)
+def test_random_shapes(random_shape_backend, M, K, N, a, b, bias):
+    check(random_shape_backend, M, K, N, a, b, bias, seed=M * K * N)
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -131,6 +131,7 @@ def check_add_relu(backend, shape, seed=0, mean=0.0, spread=1.0):
     np.testing.assert_array_equal(backend.to_numpy(dresidual), passed)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(
     "shape",
     [(2, 1), (3, 5), (2, 1, 1, 3), (1, 1, 2, 17), (2, 3, 5, 1), (4, 5, 3, 3), (3, 4, 4, 16)],
@@ -141,6 +142,7 @@ def test_shapes(backend, shape):
     check_add_relu(backend, shape)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("shape", [(2100, 1), (700, 3), (2, 125, 17), (12, 32, 8), (130, 132)])
 def test_more_rows_and_channels_than_a_block_takes(backend, shape):
     """The last block of rows or of channels is a small one."""

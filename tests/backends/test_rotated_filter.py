@@ -5,6 +5,7 @@ import pytest
 from tolerance import sum_bound
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(
     ("R", "S", "padding", "dilation"),
     [

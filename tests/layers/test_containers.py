@@ -92,6 +92,7 @@ def test_relu_in_place_corrupts_nothing(exact, plan):
     compare_in_place(lambda: [*make(plan), *tail()], exact)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("before", EACH)
 def test_relu_after_each_layer(backend, before):
     def build():

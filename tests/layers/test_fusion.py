@@ -168,6 +168,7 @@ def test_fused_and_apart_are_the_same(exact, name):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_bits_are_the_same_on_every_backend(backend, name):
     one, other = (

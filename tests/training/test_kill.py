@@ -118,6 +118,7 @@ def wait_for_step(run_dir, step, process):
     raise AssertionError("there is no checkpoint")
 
 
+@pytest.mark.slow
 def test_killed_twice(config, tmp_path, uninterrupted, outcome):
     """After the first checkpoint, and half way."""
     run_dir = tmp_path / "run"
@@ -131,7 +132,10 @@ def test_killed_twice(config, tmp_path, uninterrupted, outcome):
     assert final(run_dir, outcome) == uninterrupted[0]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_stopped_by_a_signal(number, status, config, tmp_path, uninterrupted, outcome):
     run_dir = tmp_path / "run"
     process = start(config, "--run-dir", run_dir)

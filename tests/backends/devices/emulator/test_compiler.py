@@ -86,6 +86,7 @@ def run(folder, cxx, *modes):
     assert done.stdout == "fine\n", done.stderr
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_c_librarys_contexts(tmp_path):
     """Which take the place of the hand-written switch on machines that have none."""

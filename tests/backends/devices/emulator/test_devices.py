@@ -36,6 +36,7 @@ def run(program, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_devices_share_one_runtime(tmp_path):
     """Where a cache cannot be written to, each would have files of its own."""
     result = run(TWO_DEVICES, GPUCNN_CACHE_DIR="/proc/nothing", OTHER=str(tmp_path))

@@ -17,7 +17,7 @@ def told(library, *options):
     return [tuple(line.split()[-2:]) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("mode", ["fast", "race"])
+@pytest.mark.parametrize("mode", [pytest.param("fast", marks=pytest.mark.slow), "race"])
 def test_names_are_those_that_nm_tells(kernels, mode):
     text = """#include <string>
     __global__ void k(float* y) { y[0] = sinf(y[1]) + std::string(99, 'a').size(); assert(y[2]); }
