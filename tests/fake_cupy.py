@@ -122,6 +122,9 @@ class _Device:
             "MaxSharedMemoryPerBlock": 48 * 1024,
             "MaxSharedMemoryPerBlockOptin": 227 * 1024,
             "MultiProcessorCount": 132,
+            "MaxThreadsPerMultiProcessor": 2048,
+            "MaxRegistersPerMultiprocessor": 65536,
+            "MaxSharedMemoryPerMultiprocessor": 228 * 1024,
             "L2CacheSize": 50 << 20,
         }
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from mutants import Mutant
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.emulator.builder import MODES as BUILDS
 from gpucnn.backends.devices.emulator.builder import Builder
 from gpucnn.backends.devices.planner import PlanningDevice
@@ -68,7 +67,7 @@ class _Recorder(PlanningDevice):
     """Also writes down which kernels are launched, and along which axes with several blocks."""
 
     def __init__(self):
-        super().__init__(DeviceLimits(dynamic_shared_bytes=227 * 1024))
+        super().__init__()
         self.launched = {}
 
     def compile(self, source):

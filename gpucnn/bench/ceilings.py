@@ -137,13 +137,13 @@ def measure_ceilings(
     """
     if isinstance(backend, KernelBackend):
         device = backend.device
-        cached = device.limits.cache_bytes // 16 // _BLOCK_FLOATS * _BLOCK_FLOATS
+        cached = device.machine.cache_bytes // 16 // _BLOCK_FLOATS * _BLOCK_FLOATS
         return Ceilings(
             _copy_rate(device, clock, _FLOATS[device.name]),
             _multiply_add_rate(device, clock),
             0 if backend.name == "cuda" else available_cores(),
             _copy_rate(device, clock, cached, _CACHED_RUNS) if cached else 0.0,
-            device.limits.cache_bytes,
+            device.machine.cache_bytes,
         )
     if isinstance(backend, NumpyBackend):
         return Ceilings(
@@ -174,7 +174,7 @@ def _copy_rate(device: Device, clock: Clock, count: int, times: int = 1) -> floa
 
 
 def _multiply_add_rate(device: Device, clock: Clock) -> float:
-    blocks = 16 * device.limits.multiprocessors
+    blocks = 16 * (device.machine.multiprocessors if device.runs_ahead else 1)
     run_rounds = multiply_add(device, blocks, _THREADS)
 
     def run(rounds: int) -> float:

@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource, check_used
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.variants import Variant
 from gpucnn.bench.ceilings import Ceilings
 from gpucnn.bench.device_clock import cuda_device
 from gpucnn.bench.load import Load, LoadMeter, why_mostly_busy
@@ -31,6 +29,8 @@ from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
 from gpucnn.environment import describe
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.launch.machine import Machine
+from gpucnn.launch.variants import Variant
 from gpucnn.progress import progress
 
 _CACHES = 3
@@ -102,8 +102,8 @@ class KernelBenchmark:
         """
         backend = self.backend
         assert isinstance(backend, KernelBackend) and backend.kernels is not None
-        limits, folder = backend.device.limits, backend.kernels
-        sources = {each: self._sources(limits, each, variants) for each in problems}
+        machine, folder = backend.device.machine, backend.kernels
+        sources = {each: self._sources(machine, each, variants) for each in problems}
         check_used(chain.from_iterable(sources.values()), folder)
         own = {
             problem: {source.file for source in used if (folder / source.file).is_file()}
@@ -112,10 +112,10 @@ class KernelBenchmark:
         return {problem: files for problem, files in own.items() if files}
 
     def _sources(
-        self, limits: DeviceLimits, problem: Problem, variants: Sequence[str]
+        self, machine: Machine, problem: Problem, variants: Sequence[str]
     ) -> tuple[KernelSource, ...]:
         """What a problem has compiled, of our own kernels."""
-        device = PlanningDevice(limits)
+        device = PlanningDevice(machine)
         planner = KernelBackend(device)
         arrays = [planner.empty(shape) for shape in problem.input_shapes()]
         run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
@@ -340,7 +340,7 @@ class KernelBenchmark:
         """How many sets of inputs and results are used in rotation."""
         if not isinstance(self.backend, KernelBackend):
             return 1
-        cache = self.backend.device.limits.cache_bytes
+        cache = self.backend.device.machine.cache_bytes
         wanted = math.ceil(_CACHES * cache / problem.traffic)
         return max(1, min(wanted, _MOST_SETS))
 

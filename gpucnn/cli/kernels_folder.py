@@ -83,7 +83,7 @@ def check_training(
     from gpucnn.training.rehearsal import rehearse_without_data
 
     assert isinstance(backend, KernelBackend)
-    planner = PlanningDevice(backend.device.limits)
+    planner = PlanningDevice(backend.device.machine)
     rehearse_without_data(config, KernelBackend(planner), image_shape, classes)
     check_used(planner.sources, folder, advice="")
 

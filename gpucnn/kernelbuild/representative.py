@@ -11,12 +11,18 @@ from itertools import product
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Conv2dGeometry, Padding, Pair, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.tiles import TILES
-from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 from gpucnn.bench import ceilings
+from gpucnn.kernelcheck.check import run
+from gpucnn.kernelcheck.problems import draw
+from gpucnn.launch.tiles import TILES
+from gpucnn.launch.variants import Pass, Variant, conv2d_variants
+from gpucnn.operations import OPERATIONS, Problem
+from gpucnn.operations.geometry import Conv2dGeometry, Padding, Pair, conv2d_geometry
+
+_DRAWN = 12
+"""Drawn problems of each operation and variant."""
 
 
 @dataclass(frozen=True)
@@ -156,11 +162,25 @@ def run_all(backend: KernelBackend) -> None:
     for channels in _CHANNELS:
         _normalise(backend, channels)
         _classify(backend, channels)
-    _activate(backend)
+    _regularise(backend)
     _augment(backend)
     _optimize(backend)
+    for kind in OPERATIONS.values():
+        _run_described(backend, kind)
     # Not launched by an operation, but by measurements.
     backend.device.compile(ceilings.SOURCE)
+
+
+def _run_described(backend: KernelBackend, kind: type[Problem]) -> None:
+    """The shapes worth timing, and some that are drawn."""
+    for timed in kind.timed():
+        arrays = (
+            None if each is None else backend.empty(each.shape, each.dtype)
+            for each in timed.problem.operands
+        )
+        backend.run(timed.problem, *arrays, **timed.numbers)
+    for problem in draw(kind.operation, _DRAWN):
+        run(problem, backend)
 
 
 def _convolve(backend: Backend, problem: Convolution) -> None:
@@ -263,15 +283,8 @@ def _classify(backend: Backend, classes: int) -> None:
     backend.accumulate_metrics(backend.empty((2,), np.float64), losses, scores, labels)
 
 
-def _activate(backend: Backend) -> None:
+def _regularise(backend: Backend) -> None:
     x = backend.empty((64, 8, 8, 10))
-    for y in (backend.relu_forward(x), backend.sigmoid_forward(x), backend.tanh_forward(x)):
-        backend.add(x, y)
-    backend.relu_input_grad(x, x)
-    backend.sigmoid_input_grad(x, x)
-    backend.tanh_input_grad(x, x)
-    backend.leaky_relu_forward(x, 0.01)
-    backend.leaky_relu_input_grad(x, x, 0.01)
     _, mask = backend.dropout_forward(x, 0.5, seed=1, stream=2, step=3)
     backend.dropout_input_grad(x, mask, 0.5)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
 from gpucnn.kernelcheck.running_error import sum_bound
+from gpucnn.operations.sampling import Generator, chosen, integer, normal
 
 
 def _draw_images(rng: Generator, number: int) -> Arguments:

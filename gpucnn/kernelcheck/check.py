@@ -82,7 +82,7 @@ class Checker:
 
     def sources(self, problems: Sequence[Problem]) -> tuple[KernelSource, ...]:
         """What the problems have compiled."""
-        planner = PlanningDevice(self.devices[0].limits)
+        planner = PlanningDevice(self.devices[0].machine)
         backend = self.backend(planner)
         for problem in problems:
             run(problem, backend)
@@ -92,7 +92,7 @@ class Checker:
         """What the problem launches of the folder's files: file and kernel."""
         if self.kernels is None:
             return frozenset()
-        planner = PlanningDevice(self.devices[0].limits)
+        planner = PlanningDevice(self.devices[0].machine)
         run(problem, KernelBackend(planner))  # with our files, for others may lack a kernel
         launched = {(kernel.source.file, kernel.name) for kernel in planner.launches}
         return frozenset(each for each in launched if (self.kernels / each[0]).is_file())

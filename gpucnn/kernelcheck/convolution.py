@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Conv2dGeometry, Pair, Sides, conv2d_geometry
-from gpucnn.backends.tiles import TILES
-from gpucnn.backends.variants import Pass, Variant, conv2d_variants
-from gpucnn.kernelcheck.draws import (
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import sum_bound
+from gpucnn.launch.tiles import TILES
+from gpucnn.launch.variants import Pass, Variant, conv2d_variants
+from gpucnn.operations.geometry import Conv2dGeometry, Pair, Sides, conv2d_geometry
+from gpucnn.operations.sampling import (
     CHANNELS,
     Generator,
     chosen,
@@ -26,8 +28,6 @@ from gpucnn.kernelcheck.draws import (
     padding,
     speckled,
 )
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
-from gpucnn.kernelcheck.running_error import sum_bound
 
 _MOST_TAPS = 6000
 """N·P·Q·R·S: each problem is quickly done, by naive loops too."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal, shape
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import sum_bound
+from gpucnn.operations.sampling import Generator, chosen, integer, normal, shape
 
 _OFFSETS = (0, 1, 2, 3, 4, 2**32 - 2, 2**34 - 1025)
 """Where a batch begins in a stream: at any word of a block, and where a counter's word carries."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, length, normal
 from gpucnn.kernelcheck.problem import Arguments, Operation, exactly
+from gpucnn.operations.sampling import Generator, chosen, integer, length, normal
 
 _NOT_FINITE = (np.nan, np.inf, -np.inf)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, normal, speckled
 from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
+from gpucnn.operations.sampling import Generator, chosen, integer, normal, speckled
 
 _SPOILING = (np.nan, np.inf)
 """A row with one of these has no probabilities."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.tiles import TILES
-from gpucnn.kernelcheck.draws import (
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import sum_bound
+from gpucnn.launch.tiles import TILES
+from gpucnn.operations.sampling import (
     CHANNELS,
     MANY_CHANNELS,
     Generator,
@@ -14,8 +16,6 @@ from gpucnn.kernelcheck.draws import (
     rows_of,
     speckled,
 )
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
-from gpucnn.kernelcheck.running_error import sum_bound
 
 _SIZES = (1, 2, 3, 5, 8, 17, 31, 32, 33, 64, 65, 100, 130)
 

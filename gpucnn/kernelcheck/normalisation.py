@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import (
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
+from gpucnn.kernelcheck.running_error import Bounded, Floats
+from gpucnn.operations.sampling import (
     CHANNELS,
     MANY_CHANNELS,
     Generator,
@@ -16,8 +18,6 @@ from gpucnn.kernelcheck.draws import (
     rows_of,
     speckled,
 )
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
-from gpucnn.kernelcheck.running_error import Bounded, Floats
 
 _EPSILON = 1e-5
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.draws import Generator, chosen, integer, length, normal, speckled
 from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import (
@@ -15,6 +14,7 @@ from gpucnn.kernelcheck.running_error import (
     sum_bound,
     unit_roundoff,
 )
+from gpucnn.operations.sampling import Generator, chosen, integer, length, normal, speckled
 
 
 def _draw_sgd(rng: Generator, number: int) -> Arguments:

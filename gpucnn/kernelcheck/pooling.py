@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Pair, Pool2dGeometry, pool2d_geometry
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.draws import (
+from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
+from gpucnn.kernelcheck.running_error import Floats, sum_bound
+from gpucnn.operations.geometry import Pair, Pool2dGeometry, pool2d_geometry
+from gpucnn.operations.sampling import (
     CHANNELS,
     MANY_CHANNELS,
     SPECIAL,
@@ -22,8 +24,6 @@ from gpucnn.kernelcheck.draws import (
     padding,
     speckled,
 )
-from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation, exactly
-from gpucnn.kernelcheck.running_error import Floats, sum_bound
 
 _MOST_TAPS = 20000
 """N·P·Q·R·S·C."""

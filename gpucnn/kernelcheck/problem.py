@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn import operations
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.slices import SHORTEST_SLICE
-from gpucnn.backends.tiles import DEPTH, GemmTile
-from gpucnn.backends.variants import Variant
+from gpucnn.launch.slices import SHORTEST_SLICE
+from gpucnn.launch.tiles import DEPTH, GemmTile
+from gpucnn.launch.variants import Variant
 
 Arguments: TypeAlias = Mapping[str, Any]
 """By the names of an operation's parameters. float32 stands for the backend's own dtype."""
@@ -102,6 +103,11 @@ class Problem:
             if isinstance(value, np.ndarray)
         }
         return {name: backend.to_numpy(array) for name, array in outcome.items()}
+
+
+def described(kind: type[operations.Problem]) -> Operation:
+    """An operation whose description says all of this."""
+    return Operation(kind.operation, kind.gives, kind.draw, exactly)
 
 
 def _described(value: Any) -> str:

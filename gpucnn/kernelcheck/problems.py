@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpucnn.backends.variants import Variant
+from gpucnn import operations
 from gpucnn.kernelcheck import (
-    activation,
     augmentation,
     convolution,
     dropout,
@@ -21,7 +20,8 @@ from gpucnn.kernelcheck import (
     optimizer,
     pooling,
 )
-from gpucnn.kernelcheck.problem import Operation, Problem
+from gpucnn.kernelcheck.problem import Operation, Problem, described
+from gpucnn.launch.variants import Variant
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
@@ -29,7 +29,6 @@ OPERATIONS: dict[str, Operation] = {
         convolution,
         pooling,
         normalisation,
-        activation,
         matrix,
         loss,
         dropout,
@@ -38,7 +37,7 @@ OPERATIONS: dict[str, Operation] = {
         guard,
     )
     for operation in family.OPERATIONS
-}
+} | {name: described(kind) for name, kind in operations.OPERATIONS.items()}
 """Every operation of a backend, by name."""
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn import operations
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.kernelcheck.problem import Arguments, Outcome, Problem
+from gpucnn.operations import OPERATIONS
+from gpucnn.operations.tracked import SINGLE, Tracked
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,11 @@ class Expected:
         return np.where(np.isnan(shares), np.inf, shares)
 
 
-def expect(problem: Problem) -> Expected:
-    """The reference: the NumPy backend in float64."""
+def expect(problem: Problem, dtype: np.dtype[Any] = SINGLE) -> Expected:
+    """What a problem's outcome should be in the arithmetic of ``dtype``."""
+    kind = OPERATIONS.get(problem.operation.name)
+    if kind is not None:
+        return _expect_reference(kind, problem, dtype)
     backend = _exact()
     with np.errstate(all="ignore"):  # of values that are not finite
         bounds = problem.operation.bounds(_in_double(problem.arguments), backend)
@@ -72,6 +78,30 @@ def expect(problem: Problem) -> Expected:
 @cache
 def _exact() -> NumpyBackend:
     return NumpyBackend("fp64")
+
+
+def _expect_reference(
+    kind: type[operations.Problem], problem: Problem, dtype: np.dtype[Any]
+) -> Expected:
+    """By the operation's own reference; arrays that it does not name stay as they were."""
+    given = problem.arguments
+    arrays = {name: v for name, v in given.items() if isinstance(v, np.ndarray)}
+    floats = {name: Tracked(v, dtype=dtype) for name, v in arrays.items() if v.dtype.kind == "f"}
+    outcome: Outcome = dict(arrays)
+    bounds: dict[str, NDArray[Any]] = {}
+    with np.errstate(all="ignore"):  # of values that are not finite
+        for name, expected in kind.reference(**{**given, **floats}).items():
+            if isinstance(expected, Tracked):
+                outcome[name], bounds[name] = expected.value, expected.bound
+            else:
+                outcome[name], bounds[name] = np.asarray(expected), np.zeros(())
+    # An array under two names was worked on in place: it holds what its result does.
+    for name, array in given.items():
+        result = kind.gives[0] if name == "out" else name
+        if array is not None and result in kind.gives:
+            for other in (other for other, v in arrays.items() if v is array):
+                outcome[other], bounds[other] = outcome[result], bounds[result]
+    return Expected(outcome, bounds)
 
 
 def _in_double(arguments: Arguments) -> Arguments:

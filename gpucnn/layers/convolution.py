@@ -6,7 +6,6 @@ import math
 from typing import Literal
 
 from gpucnn import init
-from gpucnn.backends.geometry import Pair, Sides, conv2d_geometry, same_padding
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ConfigError, ShapeError, check_range
 from gpucnn.layers.base import (
@@ -18,6 +17,7 @@ from gpucnn.layers.base import (
     as_pair,
     layers,
 )
+from gpucnn.operations.geometry import Pair, Sides, conv2d_geometry, same_padding
 
 
 @layers.register("conv2d")

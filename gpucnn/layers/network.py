@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from gpucnn import init
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
@@ -17,6 +16,7 @@ from gpucnn.layers.containers import Sequential
 from gpucnn.layers.dropout import Dropout
 from gpucnn.layers.fusion import fuse_layers
 from gpucnn.layers.size import check_size
+from gpucnn.operations.geometry import ceil_divide
 from gpucnn.processor import total_memory
 from gpucnn.random import Stream
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpucnn.backends.geometry import Pair, pool2d_geometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ConfigError, ShapeError, check_range
 from gpucnn.layers.base import LARGEST_WINDOW, Layer, Shape, as_pair, layers
+from gpucnn.operations.geometry import Pair, pool2d_geometry
 
 
 class _Pool2d(Layer):

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpucnn.backends.geometry import (
+from gpucnn.errors import ShapeError
+from gpucnn.operations.geometry import (
     as_pair,
     as_sides,
     conv2d_geometry,
@@ -11,7 +12,6 @@ from gpucnn.backends.geometry import (
     pool2d_geometry,
     same_padding,
 )
-from gpucnn.errors import ShapeError
 
 SMALL, PAD = st.integers(1, 9), st.integers(0, 4)
 

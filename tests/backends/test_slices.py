@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.slices import cut, cut_product
+from gpucnn.launch.slices import cut, cut_product
 
 
 @given(

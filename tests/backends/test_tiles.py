@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpucnn.backends.tiles import MANY_ROWS, TILES, gemm_tile
+from gpucnn.launch.tiles import MANY_ROWS, TILES, gemm_tile
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ from itertools import product
 
 import numpy as np
 import pytest
+from gpucnn.backends.kernel_backend.choice import Choice
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.geometry import conv2d_geometry
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.kernel_backend import arrays as kernel_arrays
-from gpucnn.backends.kernel_backend.arrays import as_int
-from gpucnn.backends.kernel_backend.choice import Choice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
-from gpucnn.backends.slices import cut_product
-from gpucnn.backends.variants import Pass, Variant, conv2d_variants, longest_slice
 from gpucnn.errors import ShapeError
+from gpucnn.launch.launch import as_int
+from gpucnn.launch.slices import cut_product
+from gpucnn.launch.variants import Pass, Variant, conv2d_variants, longest_slice
+from gpucnn.operations.geometry import conv2d_geometry
 
 
 def geometry(C, K, groups=1, filters=(3, 3), stride=(1, 1)):

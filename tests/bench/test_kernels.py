@@ -226,11 +226,11 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
 def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
     benchmark = KernelBenchmark(kernel_backend, Steady(), known)
     (problem,) = select(QUICK, ["quick-map"], ["add"])
-    limits = replace(kernel_backend.device.limits, cache_bytes=0)
-    monkeypatch.setattr(kernel_backend.device, "limits", limits)
+    machine = replace(kernel_backend.device.machine, cache_bytes=0)
+    monkeypatch.setattr(kernel_backend.device, "machine", machine)
     assert benchmark._sets(problem) == 1
-    limits = replace(limits, cache_bytes=problem.traffic)
-    monkeypatch.setattr(kernel_backend.device, "limits", limits)
+    machine = replace(machine, cache_bytes=problem.traffic)
+    monkeypatch.setattr(kernel_backend.device, "machine", machine)
     assert benchmark._sets(problem) == 3
     used = []
 

@@ -13,7 +13,6 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.problems import (
     ALL,
     QUICK,
-    activation,
     augmentation,
     convolution,
     dropout,
@@ -26,6 +25,7 @@ from gpucnn.bench.problems import (
     select,
 )
 from gpucnn.errors import ConfigError
+from gpucnn.operations import activation
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -37,6 +37,7 @@ NOT_TIMED = {
     "hardware": "tells what the device is",
     "synchronise": "waits",
     "compile_ahead": "compiles",
+    "run": "carries out any problem",
 }
 """What the backend has beside operations on arrays, and why it is not a problem."""
 
@@ -243,12 +244,11 @@ def test_operations_and_bytes_of_normalisations():
 
 def test_operations_and_bytes_of_maps():
     """Of 90 elements."""
-    assert figures(activation.residual_maps("", 2, 3, 5)) == {
+    maps = [kind((2, 3, 3, 5)) for kind in activation.Elementwise.__subclasses__()]
+    assert figures(maps) == {
         "relu_forward": (90, 4 * 180),
         "relu_input_grad": (90, 4 * 270),
         "add": (90, 4 * 270),
-    }
-    assert figures(activation.other_maps("", 2, 3, 5)) == {
         "leaky_relu_forward": (180, 4 * 180),
         "leaky_relu_input_grad": (180, 4 * 270),
         "sigmoid_forward": (360, 4 * 180),

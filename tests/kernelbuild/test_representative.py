@@ -8,10 +8,10 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.tiles import TILES
-from gpucnn.backends.variants import Pass, Variant
 from gpucnn.bench import ceilings
 from gpucnn.kernelbuild.representative import run_all
+from gpucnn.launch.tiles import TILES
+from gpucnn.launch.variants import Pass, Variant
 
 
 def test_the_representative_problems_take_every_operation_and_kernel():

@@ -13,9 +13,9 @@ import oracle
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends.tiles import TILES, GemmTile
-from gpucnn.backends.variants import Pass, Variant
 from gpucnn.errors import BackendError
+from gpucnn.launch.tiles import TILES, GemmTile
+from gpucnn.launch.variants import Pass, Variant
 
 FEW, MANY, MANY_ON_A_GPU = 4, 100, 40
 GROUPS = [(which, variant) for which in Pass for variant in Variant]

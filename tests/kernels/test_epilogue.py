@@ -7,8 +7,8 @@ import oracle
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends.geometry import conv2d_geometry
-from gpucnn.backends.variants import Variant
+from gpucnn.launch.variants import Variant
+from gpucnn.operations.geometry import conv2d_geometry
 
 
 @pytest.mark.parametrize(("residual", "relu"), list(product([False, True], repeat=2)))

@@ -6,7 +6,7 @@ from gpucnn.backends.devices.cuda import nvrtc
 from gpucnn.backends.devices.cuda.disassembly import instructions, why_not
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.tiles import TILES
+from gpucnn.launch.tiles import TILES
 
 pytestmark = pytest.mark.nvrtc
 

@@ -9,11 +9,11 @@ from expectations import expected
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.numpy_backend import NumpyBackend
-from gpucnn.backends.variants import Variant
 from gpucnn.kernelcheck.check import check
-from gpucnn.kernelcheck.draws import CHANNELS, MANY_CHANNELS
 from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.launch.variants import Variant
+from gpucnn.operations.sampling import CHANNELS, MANY_CHANNELS
 
 CONVOLUTIONS = [name for name in OPERATIONS if name.startswith("conv2d")]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tolerance import assert_close, sum_bound
 
-from gpucnn.backends.tiles import TILES
+from gpucnn.launch.tiles import TILES
 
 # Beyond one tile and within one; a sum in one slice and in several; lengths 4 divides or not.
 SIZES = [(1, 1, 1), (3, 5, 7), (33, 17, 20), (130, 132, 24), (8, 140, 36), (70, 10, 1027)]

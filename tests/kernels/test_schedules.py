@@ -41,7 +41,7 @@ def test_the_same_bits_on_a_gpu_that_is_at_work(operation):
     problems = draw(operation, 4)
     checker.compile(problems)
     backend = checker.backend(device)
-    other_work = multiply_add(CudaDevice(), device.limits.multiprocessors, 256)
+    other_work = multiply_add(CudaDevice(), device.machine.multiprocessors, 256)
     for problem in problems:
         expected = bits(run(problem, backend))
         for _ in range(REPETITIONS):

@@ -9,7 +9,7 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
-from gpucnn.backends.slices import Slices
+from gpucnn.launch.slices import Slices
 
 pytestmark = pytest.mark.skipif(
     bool(why_unavailable("emulator")), reason=why_unavailable("emulator")

@@ -6,7 +6,7 @@ import pytest
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.variants import Variant
+from gpucnn.launch.variants import Variant
 
 pytestmark = pytest.mark.skipif(
     bool(why_unavailable("emulator")), reason=why_unavailable("emulator")

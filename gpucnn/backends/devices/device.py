@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
+from gpucnn.launch.launch import LARGEST_GRID, Grid
+from gpucnn.launch.machine import Machine
 
-Grid: TypeAlias = tuple[int, int, int]
-LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
-"""Blocks that a launch may have along each axis."""
+__all__ = ["LARGEST_GRID", "Argument", "Device", "Grid", "Kernel", "Module"]
+
 Kernel: TypeAlias = Any
 """What a device's ``compile`` gives and its ``launch`` takes; nobody else looks inside."""
 Module: TypeAlias = Mapping[str, Kernel]
@@ -24,29 +24,12 @@ Argument: TypeAlias = Any
 """An array of the device, a NumPy scalar of the parameter's exact type, or None: no array."""
 
 
-@dataclass(frozen=True)
-class DeviceLimits:
-    """What a launch may ask for, and what there is of it."""
-
-    threads: int = 1024
-    """A block."""
-    shared_bytes: int = 48 * 1024
-    """Static shared memory a block."""
-    dynamic_shared_bytes: int = 48 * 1024
-    """Dynamic shared memory a block, after opting in."""
-    multiprocessors: int = 1
-    memory_bytes: int = 0
-    """Bytes of the device's own memory; 0 for a device that has the host's."""
-    cache_bytes: int = 0
-    """Bytes of the last cache before memory; 0 for a device whose cache is the host's."""
-
-
 class Device(ABC):
     """Arrays, kernels and launches. All work runs in the order in which it was handed over.
 
     Attributes:
         name: the backend's name in ``get_backend``.
-        limits: what a launch may ask for.
+        machine: what launches are planned for, and what they may ask for.
         runs_ahead: whether a launch returns before the kernel has run.
         time_limit: seconds that a launch may take, on a device that can end one; None for no limit.
     """
@@ -54,7 +37,7 @@ class Device(ABC):
     runs_ahead = False
     time_limit: float | None = None
     name: str
-    limits: DeviceLimits
+    machine: Machine
 
     @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Kernel, Module
+from gpucnn.backends.devices.device import Argument, Device, Kernel, Module
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
+from gpucnn.launch.launch import Grid
+from gpucnn.launch.machine import EMULATED, Machine
 
-_BOUNDARY = 64
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlannedKernel:
     """A kernel that is not there.
 
@@ -42,7 +42,7 @@ class PlanningDevice(Device):
     """Arrays whose memory is never touched, launches that do not happen.
 
     Args:
-        limits: of the device that is planned for.
+        machine: what is planned for.
         name: its backend's name, for messages.
 
     Attributes:
@@ -50,8 +50,8 @@ class PlanningDevice(Device):
         launches: the kernels that were launched, likewise, and how many arguments each was given.
     """
 
-    def __init__(self, limits: DeviceLimits | None = None, name: str = "planner") -> None:
-        self.limits = DeviceLimits() if limits is None else limits
+    def __init__(self, machine: Machine = EMULATED, name: str = "planner") -> None:
+        self.machine = machine
         self.name = name
         self._sources: dict[KernelSource, None] = {}
         self.launches: dict[PlannedKernel, int] = {}
@@ -63,10 +63,11 @@ class PlanningDevice(Device):
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Address space; the system gives memory to what is written to alone."""
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        memory = np.empty(size + _BOUNDARY, np.uint8)
-        begin = -memory.ctypes.data % _BOUNDARY
-        return memory[begin : begin + size].view(dtype).reshape(shape)
+        return np.empty(shape, dtype)
+
+    def address(self, array: Array) -> int:
+        """Of an array that nothing reads: as well aligned as any."""
+        return 0
 
     def asarray(self, array: NDArray[Any]) -> Array:
         """An array like it, without its contents."""
@@ -98,11 +99,11 @@ class PlanningDevice(Device):
     ) -> None:
         """Writes the kernel down, and checks that the block is one that the device could run."""
         threads = block[0] * block[1] * block[2]
-        if threads > self.limits.threads or shared_bytes > self.limits.dynamic_shared_bytes:
+        most, most_bytes = self.machine.block_threads, self.machine.block_dynamic_shared_bytes
+        if threads > most or shared_bytes > most_bytes:
             raise BackendError(
                 f"{kernel} asks for blocks of {threads} threads and {shared_bytes} bytes of "
-                f"shared memory; the device has {self.limits.threads} and "
-                f"{self.limits.dynamic_shared_bytes}"
+                f"shared memory; the device has {most} and {most_bytes}"
             )
         self.launches[kernel] = len(arguments)
 

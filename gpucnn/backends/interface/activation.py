@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
+from gpucnn.operations import activation
 
 
 class ActivationOperations(ArrayOperations):
@@ -15,95 +14,42 @@ class ActivationOperations(ArrayOperations):
 
     def relu_forward(self, x: Array, out: Array | None = None) -> Array:
         """y = max(x, 0); NaN stays NaN."""
-        self._check("x", x)
-        y = self._result(out, x.shape)
-        self._relu_forward(x, y)
-        return y
+        problem = activation.ReluForward.of(self.dtypes, self._shape("x", x))
+        return self.run(problem, x, out)[0]
 
     def relu_input_grad(self, dy: Array, y: Array, out: Array | None = None) -> Array:
         """dx = dy where y > 0, else 0 (so the derivative at 0 is 0)."""
-        self._check("y", y)
-        self._check("dy", dy, y.shape)
-        dx = self._result(out, y.shape)
-        self._relu_input_grad(dy, y, dx)
-        return dx
+        problem = activation.ReluInputGrad.of(self.dtypes, self._shape("y", y))
+        return self.run(problem, dy, y, out)[0]
 
     def leaky_relu_forward(self, x: Array, slope: float) -> Array:
         """y = x where x > 0, else slope · x."""
-        self._check("x", x)
-        y = self.empty(x.shape)
-        self._leaky_relu_forward(x, slope, y)
-        return y
+        problem = activation.LeakyReluForward.of(self.dtypes, self._shape("x", x))
+        return self.run(problem, x, None, slope=slope)[0]
 
     def leaky_relu_input_grad(self, dy: Array, x: Array, slope: float) -> Array:
         """dx = dy where x > 0, else slope · dy."""
-        self._check("x", x)
-        self._check("dy", dy, x.shape)
-        dx = self.empty(x.shape)
-        self._leaky_relu_input_grad(dy, x, slope, dx)
-        return dx
+        problem = activation.LeakyReluInputGrad.of(self.dtypes, self._shape("x", x))
+        return self.run(problem, dy, x, None, slope=slope)[0]
 
     def sigmoid_forward(self, x: Array) -> Array:
         """y = 1 / (1 + exp(−x)); 0 where exp(−x) is infinite."""
-        self._check("x", x)
-        y = self.empty(x.shape)
-        self._sigmoid_forward(x, y)
-        return y
+        return self.run(activation.SigmoidForward.of(self.dtypes, self._shape("x", x)), x, None)[0]
 
     def sigmoid_input_grad(self, dy: Array, y: Array) -> Array:
         """dx = dy · y · (1 − y)."""
-        self._check("y", y)
-        self._check("dy", dy, y.shape)
-        dx = self.empty(y.shape)
-        self._sigmoid_input_grad(dy, y, dx)
-        return dx
+        problem = activation.SigmoidInputGrad.of(self.dtypes, self._shape("y", y))
+        return self.run(problem, dy, y, None)[0]
 
     def tanh_forward(self, x: Array) -> Array:
         """y = tanh(x)."""
-        self._check("x", x)
-        y = self.empty(x.shape)
-        self._tanh_forward(x, y)
-        return y
+        return self.run(activation.TanhForward.of(self.dtypes, self._shape("x", x)), x, None)[0]
 
     def tanh_input_grad(self, dy: Array, y: Array) -> Array:
         """dx = dy · (1 − y²)."""
-        self._check("y", y)
-        self._check("dy", dy, y.shape)
-        dx = self.empty(y.shape)
-        self._tanh_input_grad(dy, y, dx)
-        return dx
+        problem = activation.TanhInputGrad.of(self.dtypes, self._shape("y", y))
+        return self.run(problem, dy, y, None)[0]
 
     def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """a + b, of one shape: where a residual branch joins."""
-        self._check("a", a)
-        self._check("b", b, a.shape)
-        total = self._result(out, a.shape)
-        self._add(a, b, total)
-        return total
-
-    @abstractmethod
-    def _relu_forward(self, x: Array, y: Array) -> None: ...
-
-    @abstractmethod
-    def _relu_input_grad(self, dy: Array, y: Array, dx: Array) -> None: ...
-
-    @abstractmethod
-    def _leaky_relu_forward(self, x: Array, slope: float, y: Array) -> None: ...
-
-    @abstractmethod
-    def _leaky_relu_input_grad(self, dy: Array, x: Array, slope: float, dx: Array) -> None: ...
-
-    @abstractmethod
-    def _sigmoid_forward(self, x: Array, y: Array) -> None: ...
-
-    @abstractmethod
-    def _sigmoid_input_grad(self, dy: Array, y: Array, dx: Array) -> None: ...
-
-    @abstractmethod
-    def _tanh_forward(self, x: Array, y: Array) -> None: ...
-
-    @abstractmethod
-    def _tanh_input_grad(self, dy: Array, y: Array, dx: Array) -> None: ...
-
-    @abstractmethod
-    def _add(self, a: Array, b: Array, total: Array) -> None: ...
+        return self.run(activation.Add.of(self.dtypes, self._shape("a", a)), a, b, out)[0]

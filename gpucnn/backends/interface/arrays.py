@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.errors import ShapeError
+from gpucnn.operations.problem import FP32, FP64, Dtypes, Problem, Shape
 
 Array: TypeAlias = Any
 """An array of the backend at hand: numpy.ndarray, or a device's own with the same attributes."""
@@ -23,9 +26,16 @@ class ArrayOperations(ABC):
         dtype: the dtype of activations, parameters and gradients.
     """
 
+    _DTYPES: ClassVar[Mapping[str, Dtypes]] = {"fp32": FP32, "fp64": FP64}
+
     name: str
     precision: str
     dtype: np.dtype[Any]
+
+    @cached_property
+    def dtypes(self) -> Dtypes:
+        """The arithmetic of the backend's problems."""
+        return self._DTYPES[self.precision]
 
     @abstractmethod
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -77,6 +87,66 @@ class ArrayOperations(ABC):
     @abstractmethod
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """An array of the backend as a NumPy array of the caller's own (a copy)."""
+
+    def run(self, problem: Problem, *arrays: Array | None, **numbers: float) -> list[Array]:
+        """Carries out a problem, after a check that the arrays are those that it takes.
+
+        Args:
+            problem: what to do.
+            arrays: of its ``takes`` and then of its ``gives``; None for a result stands for a new
+                array, and for an array that is read, that it is left out.
+            numbers: by name.
+
+        Returns:
+            The arrays of ``gives``.
+
+        Raises:
+            ShapeError: an array of another shape or dtype, or one that is not contiguous.
+        """
+        used = list(arrays)
+        first_result = len(problem.takes)
+        for place, operand in enumerate(problem.operands):
+            array = used[place]
+            if array is None:
+                if place >= first_result and operand is not None:
+                    used[place] = self.empty(operand.shape, operand.dtype)
+            elif (
+                operand is None
+                or getattr(array, "dtype", None) != operand.dtype
+                or array.shape != operand.shape
+                or not array.flags.c_contiguous
+                or self._is_misaligned(array)
+            ):
+                self._refuse(problem, place, array)
+        self._carry_out(problem, used, numbers)
+        return used[first_result:]
+
+    def _is_misaligned(self, array: Array) -> bool:
+        """Whether an array begins where the backend cannot read it."""
+        return False
+
+    def _refuse(self, problem: Problem, place: int, array: Array) -> None:
+        """Raises ShapeError for the argument at a place of ``takes`` and ``gives``."""
+        operand = problem.operands[place]
+        name = (*problem.takes, *problem.gives)[place]
+        if operand is None:
+            raise ShapeError(f"{problem.operation} of {problem.text} takes no {name}")
+        is_only_result = place >= len(problem.takes) and len(problem.gives) == 1
+        self._check("out" if is_only_result else name, array, operand.shape, operand.dtype)
+
+    @abstractmethod
+    def _carry_out(
+        self, problem: Problem, arrays: Sequence[Array | None], numbers: Mapping[str, float]
+    ) -> None:
+        """Carries out a problem on arrays that fit it."""
+
+    def _shape(self, name: str, array: Array) -> Shape:
+        """The shape of what should be an array."""
+        shape: Shape | None = getattr(array, "shape", None)
+        if shape is None:
+            self._check(name, array)
+            return ()
+        return shape
 
     def _result(self, out: Array | None, shape: tuple[int, ...]) -> Array:
         """``out`` after a check, or a new array, for a floating result of this shape."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from gpucnn.backends.geometry import Conv2dGeometry, Padding, Pair, Shape, conv2d_geometry
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
+from gpucnn.operations.geometry import Conv2dGeometry, Padding, Pair, Shape, conv2d_geometry
 
 
 class ConvolutionOperations(ArrayOperations):

@@ -6,9 +6,9 @@ from abc import abstractmethod
 
 import numpy as np
 
-from gpucnn.backends.geometry import Padding, Pair, Pool2dGeometry, Shape, pool2d_geometry
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
+from gpucnn.operations.geometry import Padding, Pair, Pool2dGeometry, Shape, pool2d_geometry
 
 
 def argmax_dtype(problem: Pool2dGeometry) -> np.dtype[np.unsignedinteger]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.device import Device
+from gpucnn.backends.devices.device import Device, Kernel
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.kernel_backend.activation import KernelActivation
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
@@ -19,14 +21,33 @@ from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
 from gpucnn.backends.kernel_backend.pooling import KernelPooling
+from gpucnn.backends.kernel_backend.prepared import Prepared
 from gpucnn.errors import BackendError
+from gpucnn.launch import AUTOMATIC, Choice, Launch, plan
+from gpucnn.launch.slices import SHORTEST_SLICE
+from gpucnn.launch.tiles import GemmTile
+from gpucnn.launch.variants import Variant
+from gpucnn.operations.problem import Problem
+
+
+class Held:
+    """A context, made once and entered as often as one likes: what is inside may be timed."""
+
+    def __init__(self, backend: KernelBackend, choice: Choice) -> None:
+        self._backend, self._choice = backend, choice
+
+    def __enter__(self) -> None:
+        self._before = self._backend.choice
+        self._backend.choice = self._choice
+
+    def __exit__(self, *_error: object) -> None:
+        self._backend.choice = self._before
 
 
 class KernelBackend(
     KernelConvolution,
     KernelPooling,
     KernelNormalisation,
-    KernelActivation,
     KernelDropout,
     KernelMatrix,
     KernelLoss,
@@ -54,10 +75,66 @@ class KernelBackend(
         self.name = device.name
         self.precision = precision
         self.dtype = np.dtype(np.float32)
+        self._choice = AUTOMATIC
+        self._kernels: Path | None = None
         self.runs_ahead = device.runs_ahead
-        self.memory_bytes = device.limits.memory_bytes
+        self.memory_bytes = device.machine.memory_bytes
         self._modules = {}
         self._launched = {}
+        self._prepared: dict[int, Prepared] = {}
+        """By the identity of a problem, which lives as long: hashing its sizes would take longer
+        than all the rest of a launch."""
+        self._prepared_by_choice: dict[tuple[Choice, Path | None], dict[int, Prepared]] = {
+            (self.choice, self.kernels): self._prepared
+        }
+
+    @property
+    def choice(self) -> Choice:
+        """What is not left to the plans now."""
+        return self._choice
+
+    @choice.setter
+    def choice(self, choice: Choice) -> None:
+        self._choice = choice
+        self._prepared = self._prepared_by_choice.setdefault((choice, self._kernels), {})
+
+    @property
+    def kernels(self) -> Path | None:
+        """A folder where kernel files are looked for before gpucnn's own; None for none."""
+        return self._kernels
+
+    @kernels.setter
+    def kernels(self, folder: Path | None) -> None:
+        self._kernels = folder
+        self._prepared = self._prepared_by_choice.setdefault((self._choice, folder), {})
+
+    def held_to(
+        self,
+        variant: Variant | None = None,
+        tile: GemmTile | None = None,
+        shortest_slice: int = SHORTEST_SLICE,
+    ) -> Held:
+        """Takes the choice of kernels from the plans inside a ``with`` block, for tests and clocks.
+
+        Args:
+            variant: of convolutions. One that cannot do a problem is a ShapeError at its launch.
+            tile: of matrix products.
+            shortest_slice: terms that a slice of the sums of a convolution's product has at least.
+        """
+        return Held(self, Choice(variant, tile, shortest_slice))
+
+    def _carry_out(
+        self, problem: Problem, arrays: Sequence[Array | None], numbers: Mapping[str, float]
+    ) -> None:
+        prepared = self._prepared.get(id(problem))
+        if prepared is None:
+            launches = plan(problem, self.device.machine, self.choice)
+            prepared = self._prepared[id(problem)] = Prepared(problem, launches, self._compiled)
+        prepared.run(self.device, arrays, numbers)
+
+    def _compiled(self, one: Launch) -> Kernel:
+        source = KernelSource(one.file, one.constants, self._folder_of(one.file))
+        return self._kernel(source, one.kernel, len(one.arguments))
 
     def hardware(self) -> dict[str, str]:
         """What the device is, and what drives it."""
@@ -65,7 +142,7 @@ class KernelBackend(
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
         """Compiles the kernels of a run side by side, with a progress bar where it takes long."""
-        device = PlanningDevice(self.device.limits, self.name)
+        device = PlanningDevice(self.device.machine, self.name)
         planner = KernelBackend(device, self.precision)
         planner.kernels = self.kernels
         run(planner)

@@ -9,24 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
+from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Kernel, Module
 from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import BackendError, ShapeError
-
-THREADS = 256
-"""Threads a block, where a kernel does not ask for another number."""
-WARP = 32
-VECTOR = 4
-"""Neighbouring elements that a thread of an elementwise kernel takes (include/elementwise.cuh)."""
+from gpucnn.launch.choice import Choice
+from gpucnn.launch.elementwise import THREADS, VECTOR
+from gpucnn.launch.launch import filled
+from gpucnn.operations.geometry import ceil_divide
 
 _BOUNDARY = 16
 """Bytes: what kernels read at once begins at a multiple of so many."""
-_MOST = 2**31 - 2**23
-"""The largest count a kernel takes: a loop's int index may run past it by one step, less than
-2**23."""
 
 
 class KernelArrays(ArrayOperations):
@@ -39,6 +33,7 @@ class KernelArrays(ArrayOperations):
 
     device: Device
     kernels: Path | None = None
+    choice: Choice
     _modules: dict[KernelSource, Module]
     _launched: dict[tuple[object, ...], Kernel]
     """By what ``_launch`` is given: a key that is made and found faster than a source is."""
@@ -73,6 +68,9 @@ class KernelArrays(ArrayOperations):
         """Waits until all work handed to the device is done."""
         self.device.synchronise()
 
+    def _is_misaligned(self, array: Array) -> bool:
+        return self.device.address(array) % _BOUNDARY != 0 and array.size > 0
+
     def _check(
         self,
         name: str,
@@ -82,7 +80,7 @@ class KernelArrays(ArrayOperations):
     ) -> None:
         """As on every backend; and kernels read several elements at once, so memory is aligned."""
         super()._check(name, array, shape, dtype)
-        if array.size and self.device.address(array) % _BOUNDARY:
+        if array.size and self._is_misaligned(array):
             raise ShapeError(
                 f"{name} does not begin on a boundary of {_BOUNDARY} bytes (use asarray)"
             )
@@ -105,7 +103,7 @@ class KernelArrays(ArrayOperations):
             ShapeError: more blocks along an axis than a GPU has.
             BackendError: a file of ``kernels`` has no such kernel, or one with other parameters.
         """
-        blocks = x, y, z = _filled(grid)
+        blocks = x, y, z = filled(grid)
         if x < 1 or y < 1 or z < 1:
             return
         if x > LARGEST_GRID[0] or y > LARGEST_GRID[1] or z > LARGEST_GRID[2]:
@@ -118,7 +116,7 @@ class KernelArrays(ArrayOperations):
         if kernel is None:
             source = KernelSource(file, tuple(constants.items()), self._folder_of(file))
             kernel = self._launched[key] = self._kernel(source, function, len(arguments))
-        self.device.launch(kernel, blocks, _filled(block), shared_bytes, arguments)
+        self.device.launch(kernel, blocks, filled(block), shared_bytes, arguments)
 
     def _kernel(self, source: KernelSource, function: str, arguments: int) -> Kernel:
         if source.folder != KERNELS and (reason := misfit(source, function, arguments)):
@@ -158,22 +156,6 @@ class KernelArrays(ArrayOperations):
         self._launch(file, function, (blocks,), counted, (THREADS,), 0, **constants)
 
 
-def as_int(value: int, name: str) -> np.int32:
-    """A size as a kernel's int.
-
-    Raises:
-        ShapeError: a kernel does not count so far.
-    """
-    if value > _MOST:
-        raise ShapeError(f"{name} is {value}, and a kernel counts to {_MOST}; make it smaller")
-    return np.int32(value)
-
-
 def image_grid(elements: int, images: int) -> tuple[int, int]:
     """Blocks for a thread an element of an image, as include/image_grid.cuh expects them."""
     return ceil_divide(elements, THREADS), min(images, LARGEST_GRID[1])
-
-
-def _filled(sizes: Sequence[int]) -> Grid:
-    x, y, z = (*sizes, 1, 1)[:3]
-    return x, y, z

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.augmentation import AugmentationOperations
-from gpucnn.backends.kernel_backend.arrays import (
-    VECTOR,
-    KernelArrays,
-    as_int,
-    image_grid,
-)
+from gpucnn.backends.kernel_backend.arrays import KernelArrays, image_grid
+from gpucnn.launch.elementwise import VECTOR
+from gpucnn.launch.launch import as_int
+from gpucnn.operations.geometry import ceil_divide
 
 _WIDTHS = (16, 4, 1)
 """Bytes that a thread moves at once; an image is a multiple of that, so each begins aligned."""

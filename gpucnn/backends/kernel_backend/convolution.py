@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.kernel_backend.convolution_depthwise import KernelConvolutionDepthwise
 from gpucnn.backends.kernel_backend.convolution_direct import KernelConvolutionDirect
 from gpucnn.backends.kernel_backend.convolution_gemm import KernelConvolutionGemm
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
-from gpucnn.backends.variants import Pass, Variant, conv2d_variants
 from gpucnn.errors import ShapeError
+from gpucnn.launch.variants import Pass, Variant, conv2d_variants
+from gpucnn.operations.geometry import Conv2dGeometry
 
 
 class KernelConvolution(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from gpucnn.backends.geometry import Conv2dGeometry
-from gpucnn.backends.kernel_backend.arrays import as_int
+from gpucnn.launch.launch import as_int
+from gpucnn.operations.geometry import Conv2dGeometry
 
 
 @lru_cache(maxsize=4096)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import THREADS, WARP, as_int
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.slices import cut
+from gpucnn.launch.elementwise import THREADS, WARP
+from gpucnn.launch.launch import as_int
+from gpucnn.launch.slices import cut
+from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
 _FILE = "conv2d_depthwise.cu"
 _STRIP = 4

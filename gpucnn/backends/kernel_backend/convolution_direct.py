@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import THREADS, as_int, image_grid
+from gpucnn.backends.kernel_backend.arrays import image_grid
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.slices import cut
+from gpucnn.launch.elementwise import THREADS
+from gpucnn.launch.launch import as_int
+from gpucnn.launch.slices import cut
+from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
 _SHORTEST_SLICE = 4
 """Rows of dy that a slice of the filter gradient has at least."""

@@ -6,19 +6,18 @@ import math
 
 import numpy as np
 
-from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import as_int
-from gpucnn.backends.kernel_backend.choice import KernelChoice
 from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.slices import cut_product
-from gpucnn.backends.tiles import MANY_ROWS, gemm_tile
-from gpucnn.backends.variants import longest_slice
+from gpucnn.launch.launch import as_int
+from gpucnn.launch.slices import cut_product
+from gpucnn.launch.tiles import MANY_ROWS, gemm_tile
+from gpucnn.launch.variants import longest_slice
+from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
 
-class KernelConvolutionGemm(KernelChoice, KernelSlices):
+class KernelConvolutionGemm(KernelSlices):
     """The three passes as implicit matrix products."""
 
     def _forward_gemm(

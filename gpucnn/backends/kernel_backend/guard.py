@@ -6,7 +6,9 @@ import numpy as np
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.guard import GuardOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
+from gpucnn.backends.kernel_backend.arrays import KernelArrays
+from gpucnn.launch.elementwise import THREADS
+from gpucnn.launch.launch import as_int
 
 
 class KernelGuard(KernelArrays, GuardOperations):

@@ -9,7 +9,9 @@ import numpy as np
 from gpucnn.backends.devices.device import Argument
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.loss import LossOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, WARP, KernelArrays, as_int
+from gpucnn.backends.kernel_backend.arrays import KernelArrays
+from gpucnn.launch.elementwise import THREADS, WARP
+from gpucnn.launch.launch import as_int
 
 _CROSS_ENTROPY = "softmax_cross_entropy.cu"
 _SQUARED_ERROR = "mean_squared_error.cu"

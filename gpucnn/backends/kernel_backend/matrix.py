@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.matrix import MatrixOperations
-from gpucnn.backends.kernel_backend.arrays import as_int
-from gpucnn.backends.kernel_backend.channel_rows import channel_block
-from gpucnn.backends.kernel_backend.choice import KernelChoice
 from gpucnn.backends.kernel_backend.epilogue import Epilogue
 from gpucnn.backends.kernel_backend.slices import KernelSlices
-from gpucnn.backends.slices import SHORTEST_SLICE, cut_product
-from gpucnn.backends.tiles import gemm_tile
+from gpucnn.launch.channel_rows import channel_block
+from gpucnn.launch.launch import as_int
+from gpucnn.launch.slices import SHORTEST_SLICE, cut_product
+from gpucnn.launch.tiles import gemm_tile
 
 _CHANNEL_SUM = "channel_sum.cu"
 _BATCH_ROWS = 64
@@ -20,7 +19,7 @@ _SHORT_SLICE = 64
 """A slice's terms at least where there are few blocks: most multiprocessors have none then."""
 
 
-class KernelMatrix(KernelChoice, KernelSlices, MatrixOperations):
+class KernelMatrix(KernelSlices, MatrixOperations):
     """The product in tiles; the sum over chunks of rows, and then over the chunks."""
 
     def _matmul(

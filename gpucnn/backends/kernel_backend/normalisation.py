@@ -10,8 +10,9 @@ import numpy as np
 from gpucnn.backends.devices.device import Argument
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.normalisation import NormalisationOperations
-from gpucnn.backends.kernel_backend.arrays import KernelArrays, as_int
-from gpucnn.backends.kernel_backend.channel_rows import ChannelBlock, Chunks, channel_block
+from gpucnn.backends.kernel_backend.arrays import KernelArrays
+from gpucnn.launch.channel_rows import ChannelBlock, Chunks, channel_block
+from gpucnn.launch.launch import as_int
 
 _FILE = "batch_norm.cu"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.optimizer import OptimizerOperations
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
+from gpucnn.backends.kernel_backend.arrays import KernelArrays
+from gpucnn.launch.elementwise import THREADS
+from gpucnn.launch.launch import as_int
+from gpucnn.operations.geometry import ceil_divide
 
 _SGD = "sgd.cu"
 _ADAM = "adam.cu"

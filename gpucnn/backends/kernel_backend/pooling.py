@@ -8,16 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 from gpucnn.backends.devices.device import Argument
-from gpucnn.backends.geometry import Pool2dGeometry, ceil_divide
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.pooling import PoolingOperations
-from gpucnn.backends.kernel_backend.arrays import (
-    THREADS,
-    KernelArrays,
-    as_int,
-    image_grid,
-)
-from gpucnn.backends.kernel_backend.channel_rows import Chunks, channel_block, channel_width
+from gpucnn.backends.kernel_backend.arrays import KernelArrays, image_grid
+from gpucnn.launch.channel_rows import Chunks, channel_block, channel_width
+from gpucnn.launch.elementwise import THREADS
+from gpucnn.launch.launch import as_int
+from gpucnn.operations.geometry import Pool2dGeometry, ceil_divide
 
 _GLOBAL = "global_avg_pool2d.cu"
 _BLOCKS = 1024

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.arrays import THREADS, KernelArrays, as_int
+from gpucnn.backends.kernel_backend.arrays import KernelArrays
 from gpucnn.backends.kernel_backend.epilogue import NO_EPILOGUE, Epilogue
-from gpucnn.backends.slices import Slices
+from gpucnn.launch.elementwise import THREADS
+from gpucnn.launch.launch import as_int
+from gpucnn.launch.slices import Slices
+from gpucnn.operations.geometry import ceil_divide
 
 _MANY_ELEMENTS = 65_536
 """Enough that a thread each keeps a GPU busy."""

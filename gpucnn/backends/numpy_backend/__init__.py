@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend.activation import NumpyActivation
+from gpucnn.backends.numpy_backend import activation  # noqa: F401
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
 from gpucnn.backends.numpy_backend.guard import NumpyGuard
+from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
 from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
@@ -20,6 +23,7 @@ from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
 from gpucnn.backends.numpy_backend.pooling import NumpyPooling
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
+from gpucnn.operations.problem import Problem
 
 _DTYPES = {"fp32": np.float32, "fp64": np.float64}
 _Class = TypeVar("_Class", bound=type[Backend])
@@ -37,7 +41,6 @@ class NumpyBackend(
     NumpyConvolution,
     NumpyPooling,
     NumpyNormalisation,
-    NumpyActivation,
     NumpyDropout,
     NumpyMatrix,
     NumpyLoss,
@@ -70,3 +73,11 @@ class NumpyBackend(
         self.dtype = np.dtype(_DTYPES[precision])
         self.memory = MemoryPool()
         self.workers = Workers(threads)
+
+    def _carry_out(
+        self,
+        problem: Problem,
+        arrays: Sequence[NDArray[Any] | None],
+        numbers: Mapping[str, float],
+    ) -> None:
+        IMPLEMENTATIONS[type(problem)](self, problem, *arrays, **numbers)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.arrays import ArrayOperations
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.workers import Workers
+from gpucnn.operations.geometry import ceil_divide
 
 PIECE = 262144
 """Elements of one piece of an elementwise operation (1 MiB in FP32)."""
@@ -50,14 +50,7 @@ class NumpyArrays(ArrayOperations):
         return array.copy()
 
     def _elementwise(self, task: Callable[..., object], *arrays: NDArray[Any]) -> None:
-        """Calls ``task`` with matching pieces of contiguous arrays of one size."""
-        flat = [array.reshape(-1) for array in arrays]
-
-        def piece(number: int) -> None:
-            start = number * PIECE
-            task(*(array[start : start + PIECE] for array in flat))
-
-        self.workers.run(piece, ceil_divide(flat[0].size, PIECE))
+        elementwise(self.workers, task, *arrays)
 
     def _rows(self, task: Callable[..., None], *arrays: NDArray[Any]) -> int:
         """Calls ``task(number, *pieces)`` with matching pieces of rows, as matrices.
@@ -81,6 +74,17 @@ class NumpyArrays(ArrayOperations):
         C = int(array.shape[-1])
         rows = array.size // C
         return ceil_divide(rows, _piece_rows(rows, C))
+
+
+def elementwise(workers: Workers, task: Callable[..., object], *arrays: NDArray[Any]) -> None:
+    """Calls ``task`` with matching pieces of contiguous arrays of one size."""
+    flat = [array.reshape(-1) for array in arrays]
+
+    def piece(number: int) -> None:
+        start = number * PIECE
+        task(*(array[start : start + PIECE] for array in flat))
+
+    workers.run(piece, ceil_divide(flat[0].size, PIECE))
 
 
 def keep_where(value: NDArray[Any], keep: NDArray[np.bool_], out: NDArray[Any]) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
+from gpucnn.operations.geometry import ceil_divide
 
 
 class NumpyAugmentation(NumpyArrays, AugmentationOperations):

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.taps import valid
 from gpucnn.backends.numpy_backend.windows import PIECE_BYTES, canvas_size, channels_of_groups
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
+from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
 
 def correlate(

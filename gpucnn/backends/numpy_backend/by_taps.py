@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.windows import PIECE_BYTES, channels_of_groups
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices
+from gpucnn.operations.geometry import Conv2dGeometry
 
 
 def input_grad(

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry, ceil_divide
 from gpucnn.backends.interface.convolution import ConvolutionOperations
 from gpucnn.backends.numpy_backend import by_rows, by_taps, depthwise
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays
@@ -24,6 +23,7 @@ from gpucnn.backends.numpy_backend.windows import (
     window_pieces,
 )
 from gpucnn.backends.numpy_backend.workers import partial_sums
+from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
 _FILTER_GRAD_ROWS = 512
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry
 from gpucnn.backends.numpy_backend.arrays import PIECE
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.windows import canvas_size, padded, tap_of
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
+from gpucnn.operations.geometry import Conv2dGeometry
 
 
 def _pieces(problem: Conv2dGeometry) -> list[slice]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.dropout import DropoutOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
+from gpucnn.operations.geometry import ceil_divide
 
 
 class NumpyDropout(NumpyArrays, DropoutOperations):

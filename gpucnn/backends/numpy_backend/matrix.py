@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays, column_sums
 from gpucnn.backends.numpy_backend.epilogue import finish
+from gpucnn.operations.geometry import ceil_divide
 
 _ROWS = 64
 _PIECES = 8

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.geometry import ceil_divide
+from gpucnn.operations.geometry import ceil_divide
 
 _ALIGNMENT = 64
 _GRANULE = 4096

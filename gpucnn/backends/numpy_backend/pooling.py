@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Pool2dGeometry
 from gpucnn.backends.interface.pooling import PoolingOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, keep_where
 from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices
+from gpucnn.operations.geometry import Pool2dGeometry
 
 
 class NumpyPooling(NumpyArrays, PoolingOperations):

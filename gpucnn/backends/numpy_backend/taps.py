@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpucnn.backends.geometry import Conv2dGeometry, Pair, Pool2dGeometry
+from gpucnn.operations.geometry import Conv2dGeometry, Pair, Pool2dGeometry
 
 
 @dataclass(frozen=True)

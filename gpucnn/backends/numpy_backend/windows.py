@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Conv2dGeometry, Pair
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices
+from gpucnn.operations.geometry import Conv2dGeometry, Pair
 
 PIECE_BYTES = 3 * 1024 * 1024
 """What the windows of a piece may take: more than a core's nearest cache holds, but with smaller

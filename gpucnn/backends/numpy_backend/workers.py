@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from gpucnn.backends.geometry import ceil_divide
+from gpucnn.operations.geometry import ceil_divide
 from gpucnn.processor import available_cores
 from gpucnn.text import warn_once
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpucnn import operations
 from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
-from gpucnn.bench.problems.activation import other_maps, residual_maps
 from gpucnn.bench.problems.augmentation import batches
-from gpucnn.bench.problems.base import Problem
+from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.bench.problems.pooling import average_pooling, global_average_pooling, max_pooling
 from gpucnn.errors import ConfigError, did_you_mean, nearest
@@ -15,9 +15,14 @@ from gpucnn.errors import ConfigError, did_you_mean, nearest
 __all__ = ["ALL", "QUICK", "Problem", "select"]
 
 
-def _other_maps(name: str, *sizes: int) -> tuple[Problem, ...]:
-    """N, size, C: activations other than ReLU, and dropout."""
-    return (*other_maps(name, *sizes), *dropout.passes(name, *sizes))
+def _described(group: str) -> tuple[Problem, ...]:
+    """Those that the operations themselves name."""
+    return tuple(
+        from_timed(timed)
+        for kind in operations.OPERATIONS.values()
+        for timed in kind.timed()
+        if timed.group == group
+    )
 
 
 def _loss(name: str, N: int, K: int) -> tuple[Problem, ...]:
@@ -41,13 +46,13 @@ QUICK: tuple[Problem, ...] = (
     *average_pooling("quick-average", 4, 16, 32, 3, 2, 1),
     *global_average_pooling("quick-global-average", 4, 16, 32),
     *normalisation.passes("quick-norm", 4, 16, 32),
-    *residual_maps("quick-map", 4, 16, 32),
-    *_other_maps("quick-other-map", 4, 16, 32),
+    *dropout.passes("quick-other-map", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
     *batches("quick-batch", 16, 16, 3),
     *_loss("quick-loss", 32, 100),
     *_step("quick-step", 50_000),
+    *_described("quick"),
 )
 """Small enough for a CPU that plays a GPU."""
 
@@ -66,11 +71,11 @@ _TELLING: tuple[Problem, ...] = (
     *global_average_pooling("resnet50-global-average", 64, 7, 2048),
     *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
-    *residual_maps("resnet50-map-56", 64, 56, 256),
-    *_other_maps("resnet50-other-map-56", 64, 56, 256),
+    *dropout.passes("resnet50-other-map-56", 64, 56, 256),
     *batches("resnet-batch", 64, 224, 3),
     *_loss("resnet-loss", 64, 1000),
     *_step("resnet50-step", 25_557_032),
+    *_described("telling"),
 )
 """One layer of each kind."""
 
@@ -84,6 +89,7 @@ _LENET: tuple[Problem, ...] = (
     *dropout.passes("lenet-dropout", 128, 1, 128),
     *batches("lenet-batch", 128, 28, 1),
     *_loss("lenet-loss", 128, 10),
+    *_described("lenet"),
 )
 """On MNIST, at the batch of configs/mnist.toml."""
 
@@ -101,6 +107,7 @@ _CIFAR: tuple[Problem, ...] = (
     *batches("resnet9-batch", 512, 32, 3),
     *_loss("resnet9-loss", 512, 10),
     *_step("resnet9-step", 6_568_640),
+    *_described("cifar"),
 )
 """ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
 
@@ -117,6 +124,7 @@ _IMAGENET: tuple[Problem, ...] = (
     *global_average_pooling("resnet18-global-average", 64, 7, 512),
     *normalisation.passes("resnet-norm-112", 64, 112, 64),
     *normalisation.passes("resnet50-norm-7", 64, 7, 2048),
+    *_described("imagenet"),
 )
 """ResNet-18 and ResNet-50."""
 
@@ -130,6 +138,7 @@ _MOBILENET: tuple[Problem, ...] = (
     *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
     *global_average_pooling("mobilenet-global-average", 64, 7, 1024),
     *dropout.passes("mobilenet-dropout", 64, 1, 1024),
+    *_described("mobilenet"),
 )
 
 ALL: tuple[Problem, ...] = (*_TELLING, *_CIFAR, *_LENET, *_IMAGENET, *_MOBILENET)

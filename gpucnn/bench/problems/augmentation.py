@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gpucnn.backends.geometry import Shape
 from gpucnn.bench.problems.base import Floats, Input, Problem, as_text, total_bytes
+from gpucnn.operations.geometry import Shape
 
 _TO_CHOOSE_FROM = 4
 """Times as many images as are taken."""

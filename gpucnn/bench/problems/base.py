@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Shape
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.variants import Variant
 from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Run
+from gpucnn.launch.variants import Variant
+from gpucnn.operations import Timed
+from gpucnn.operations.geometry import Shape
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -56,6 +57,7 @@ class Problem:
             are tensors (N, C, H, W).
         torch_prepare: before the clock starts, makes what ``torch`` is called with of the inputs.
         variants: the kernels that can do it, the chosen one first; empty where there is only one.
+        described: the operation's own description, if it has one.
     """
 
     operation: str
@@ -70,6 +72,7 @@ class Problem:
     torch: Callable[..., object]
     torch_prepare: Callable[..., Sequence[Any]] = lambda _torch, *inputs: inputs
     variants: tuple[Variant, ...] = ()
+    described: Timed | None = None
 
     def input_shapes(self) -> tuple[Shape, ...]:
         """The shapes of its inputs."""
@@ -89,6 +92,8 @@ class Problem:
             name: array if each.dtype is None else _as_integers(backend, array, each.dtype)
             for (name, each), array in zip(self.inputs.items(), arrays, strict=True)
         }
+        if self.described is not None:
+            return self._ours_described(self.described, backend, inputs)
         operation = getattr(backend, self.operation)
         arguments = {**self.prepare(backend, **inputs), **self.options}
         if not self.changes:
@@ -97,6 +102,18 @@ class Problem:
         def run() -> Array:
             operation(**arguments)
             return arguments[self.changes]
+
+        return run
+
+    @staticmethod
+    def _ours_described(timed: Timed, backend: Backend, inputs: Mapping[str, Array]) -> Run:
+        problem = replace(timed.problem, dtypes=backend.dtypes)
+        arrays = [inputs.get(name) for name in problem.takes] + [None] * len(problem.gives)
+        changed = [inputs[name] for name in problem.changes if name in inputs]
+
+        def run() -> object:
+            results = backend.run(problem, *arrays, **timed.numbers) or changed
+            return tuple(results) if len(results) > 1 else results[0]
 
         return run
 
@@ -142,3 +159,32 @@ def end_in_torch(torch: Any, y: Any, residual: Any, relu: bool) -> Any:
 def _as_integers(backend: Backend, array: Array, dtype: DTypeLike) -> Array:
     """An input of whole numbers as integers of this dtype, by the host."""
     return backend.asarray(backend.to_numpy(array).astype(dtype))
+
+
+def from_timed(timed: Timed) -> Problem:
+    """What a benchmark makes of an operation's own description."""
+    problem = timed.problem
+    return Problem(
+        operation=problem.operation,
+        name=timed.name,
+        shape_text=problem.text,
+        inputs={
+            name: Input(
+                problem.by_name[name].shape,
+                timed.values.get(name, lambda drawn: drawn),
+                None if problem.by_name[name].dtype.kind == "f" else problem.by_name[name].dtype,
+                _TORCH_DTYPES.get(problem.by_name[name].dtype.name, ""),
+            )
+            for name in problem.takes
+            if name in problem.by_name
+        },
+        flops=problem.flops,
+        traffic=problem.traffic,
+        described=timed,
+        torch=lambda torch, *tensors: problem.in_torch(torch, *tensors, **timed.numbers),
+        torch_prepare=problem.prepare_torch,
+    )
+
+
+_TORCH_DTYPES = {"uint8": "uint8", "int32": "int64", "int64": "int64"}
+"""PyTorch's dtypes of labels and indices."""

@@ -6,8 +6,6 @@ import math
 from functools import partial
 from typing import Any
 
-from gpucnn.backends.geometry import Conv2dGeometry, conv2d_geometry
-from gpucnn.backends.variants import Pass, conv2d_variants
 from gpucnn.bench.problems.base import (
     Input,
     Problem,
@@ -16,6 +14,8 @@ from gpucnn.bench.problems.base import (
     tensor_beside,
     total_bytes,
 )
+from gpucnn.launch.variants import Pass, conv2d_variants
+from gpucnn.operations.geometry import Conv2dGeometry, conv2d_geometry
 
 
 def passes(name: str, *sizes: int) -> tuple[Problem, ...]:

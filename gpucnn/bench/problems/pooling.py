@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.geometry import Pool2dGeometry, pool2d_geometry
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.bench.problems.base import Input, Problem, as_text, tensor_beside, total_bytes
+from gpucnn.operations.geometry import Pool2dGeometry, pool2d_geometry
 
 
 def max_pooling(

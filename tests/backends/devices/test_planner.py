@@ -1,16 +1,17 @@
 """The device that only plans: which kernels a run takes, without running it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gpucnn.backends.devices.device import DeviceLimits
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend, arrays
 from gpucnn.config import load_config
 from gpucnn.errors import BackendError
+from gpucnn.launch import EMULATED
 from gpucnn.training.rehearsal import rehearse_without_data
 from gpucnn.training.trainer import Trainer
 
@@ -93,7 +94,7 @@ def test_a_kernel_that_is_not_in_its_file_is_noticed():
 
 
 def test_blocks_that_the_device_could_not_run_are_noticed():
-    device = PlanningDevice(DeviceLimits(dynamic_shared_bytes=100_000))
+    device = PlanningDevice(replace(EMULATED, block_dynamic_shared_bytes=100_000))
     device.launch("kernel", (1, 1, 1), (32, 32, 1), 100_000, ())
     for block, shared_bytes in (((32, 33, 1), 0), ((32, 1, 1), 100_001)):
         with pytest.raises(BackendError, match="kernel asks for blocks of"):

@@ -20,10 +20,11 @@ from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of, compile
 from gpucnn.backends.devices.cuda.staging import Staging
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.cuda.uploads import Uploads
-from gpucnn.backends.devices.device import Argument, Device, DeviceLimits, Grid, Kernel, Module
+from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
+from gpucnn.launch.machine import Machine
 from gpucnn.processor import thread_on_each_core
 from gpucnn.progress import progress
 from gpucnn.units import byte_text
@@ -74,15 +75,19 @@ class CudaDevice(Device):
             memory_bytes = _memory_bytes(cupy, ordinal)
         except self._failures as error:
             raise BackendError(f"GPU {ordinal} cannot be used: {error}") from error
-        self.limits = DeviceLimits(
-            threads=attributes["MaxThreadsPerBlock"],
-            shared_bytes=attributes["MaxSharedMemoryPerBlock"],
-            dynamic_shared_bytes=attributes["MaxSharedMemoryPerBlockOptin"],
-            multiprocessors=attributes["MultiProcessorCount"],
-            memory_bytes=memory_bytes,
-            cache_bytes=attributes["L2CacheSize"],
-        )
         self.architecture = architecture_of(int(self._device.compute_capability))
+        self.machine = Machine(
+            self.architecture,
+            attributes["MultiProcessorCount"],
+            attributes["MaxThreadsPerMultiProcessor"],
+            attributes["MaxRegistersPerMultiprocessor"],
+            attributes["MaxSharedMemoryPerMultiprocessor"],
+            attributes["MaxThreadsPerBlock"],
+            attributes["MaxSharedMemoryPerBlock"],
+            attributes["MaxSharedMemoryPerBlockOptin"],
+            attributes["L2CacheSize"],
+            memory_bytes,
+        )
         self._store = ProgramStore(self.architecture, cache)
         self._has_announced = False
         self._use()
@@ -207,7 +212,7 @@ class CudaDevice(Device):
             "gpu": runtime.getDeviceProperties(self.ordinal)["name"].decode(),
             "ordinal": str(self.ordinal),
             "architecture": self.architecture,
-            "memory_bytes": str(self.limits.memory_bytes),
+            "memory_bytes": str(self.machine.memory_bytes),
             "driver": driver_release(),
             "driver_cuda": cuda_version(runtime.driverGetVersion()),
             "runtime_cuda": cuda_version(runtime.runtimeGetVersion()),
@@ -260,7 +265,7 @@ class CudaDevice(Device):
                 name: _Kernel(
                     name,
                     module.get_function(lowered),
-                    self.limits.shared_bytes - program.usage[name].shared_bytes,
+                    self.machine.block_shared_bytes - program.usage[name].shared_bytes,
                 )
                 for name, lowered in program.names.items()
             }
@@ -271,10 +276,10 @@ class CudaDevice(Device):
             raise load_failed(self._cupy, error, doing) from error
 
     def _allow_shared_bytes(self, kernel: _Kernel, shared_bytes: int) -> None:
-        if shared_bytes > self.limits.dynamic_shared_bytes:
+        if shared_bytes > self.machine.block_dynamic_shared_bytes:
             raise BackendError(
                 f"{kernel.name} asks for {shared_bytes} bytes of shared memory; GPU "
-                f"{self.ordinal} has {self.limits.dynamic_shared_bytes} for a block"
+                f"{self.ordinal} has {self.machine.block_dynamic_shared_bytes} for a block"
             )
         driver = self._cupy.cuda.driver
         attribute = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

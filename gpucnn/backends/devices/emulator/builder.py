@@ -22,8 +22,8 @@ from gpucnn.backends.devices.emulator.translation import (
     without_prefixes,
 )
 from gpucnn.backends.devices.source import KernelSource
-from gpucnn.backends.geometry import ceil_divide
 from gpucnn.errors import BackendError
+from gpucnn.operations.geometry import ceil_divide
 from gpucnn.processor import available_cores, thread_on_each_core
 from gpucnn.programs import Programs
 from gpucnn.progress import progress

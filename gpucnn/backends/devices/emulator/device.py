@@ -13,14 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache, default_folder
-from gpucnn.backends.devices.device import (
-    LARGEST_GRID,
-    Argument,
-    Device,
-    DeviceLimits,
-    Grid,
-    Module,
-)
+from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Module
 from gpucnn.backends.devices.emulator.arguments import address_of
 from gpucnn.backends.devices.emulator.builder import MODES, Builder
 from gpucnn.backends.devices.emulator.compiler import compiler
@@ -29,6 +22,7 @@ from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.emulator.symbols import check_nm
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
+from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.processor import available_cores
 
 _ALIGNMENT = 64
@@ -47,13 +41,13 @@ class EmulatorDevice(Device):
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
         time_limit: seconds after which a launch is ended with an error that tells the line that
             it was at; None for no limit.
+        machine: the GPU that it stands in for, whose launches it runs.
 
     Raises:
         BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
     """
 
     name = "emulator"
-    limits = DeviceLimits(dynamic_shared_bytes=227 * 1024)
 
     def __init__(
         self,
@@ -61,6 +55,7 @@ class EmulatorDevice(Device):
         seed: int = 0,
         workers: int | None = None,
         time_limit: float | None = None,
+        machine: Machine = EMULATED,
     ) -> None:
         if mode not in MODES:
             raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
@@ -70,6 +65,7 @@ class EmulatorDevice(Device):
         self.mode = MODES[mode]
         self.seed = seed
         self.time_limit = time_limit
+        self.machine = machine
         self.workers = 1 if self.mode.checked else workers or available_cores()
         kept = _cache(default_folder())
         self._builder = Builder(self.mode, kept)
@@ -122,10 +118,10 @@ class EmulatorDevice(Device):
 
     def _check_static_shared_memory(self, kernels: Iterable[LoadedKernel]) -> None:
         for kernel in kernels:
-            if kernel.static_shared_bytes > self.limits.shared_bytes:
+            if kernel.static_shared_bytes > self.machine.block_shared_bytes:
                 raise BackendError(
                     f"{kernel} has {kernel.static_shared_bytes} bytes of static shared memory, a "
-                    f"GPU allows {self.limits.shared_bytes}; make it smaller, or dynamic"
+                    f"GPU allows {self.machine.block_shared_bytes}; make it smaller, or dynamic"
                 )
 
     def launch(
@@ -165,10 +161,10 @@ class EmulatorDevice(Device):
             if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
                 raise BackendError(f"{kernel}: a {name} of {sizes}; a GPU allows 1 to {most}")
         threads = block[0] * block[1] * block[2]
-        if threads > self.limits.threads:
+        if threads > self.machine.block_threads:
             raise BackendError(
                 f"{kernel}: a block of {block} has {threads} threads, a GPU allows "
-                f"{self.limits.threads}"
+                f"{self.machine.block_threads}"
             )
         if 0 < kernel.most_threads < threads:
             raise BackendError(
@@ -176,10 +172,11 @@ class EmulatorDevice(Device):
                 f"{kernel.most_threads}"
             )
         total = kernel.static_shared_bytes + shared_bytes
-        if shared_bytes < 0 or total > self.limits.dynamic_shared_bytes:
+        if shared_bytes < 0 or total > self.machine.block_dynamic_shared_bytes:
+            allowed = self.machine.block_dynamic_shared_bytes
             raise BackendError(
                 f"{kernel}: {kernel.static_shared_bytes} bytes of static and {shared_bytes} of "
-                f"dynamic shared memory, a GPU has {self.limits.dynamic_shared_bytes} a block"
+                f"dynamic shared memory, a GPU has {allowed} a block"
             )
 
     def synchronise(self) -> None:

@@ -60,8 +60,8 @@ def kernel(device):
 
 def test_limits_and_architecture_are_the_gpus(device):
     assert device.architecture == "sm_90a"
-    assert device.limits.dynamic_shared_bytes == 227 * 1024
-    assert device.limits.multiprocessors == 132
+    assert device.machine.block_dynamic_shared_bytes == 227 * 1024
+    assert device.machine.multiprocessors == 132
 
 
 def test_arrays_go_there_and_back(device):
@@ -177,10 +177,10 @@ def test_a_gpu_that_another_process_has_for_itself(cupy, tmp_path):
 
 
 def test_the_pools_limit_is_all_the_memory_there_is(cupy, device, tmp_path):
-    assert device.limits.memory_bytes == MEMORY
+    assert device.machine.memory_bytes == MEMORY
     for limit, expected in ((MEMORY // 2, MEMORY // 2), (2 * MEMORY, MEMORY)):
         cupy.limit = limit
-        assert CudaDevice(cache=Cache(tmp_path)).limits.memory_bytes == expected
+        assert CudaDevice(cache=Cache(tmp_path)).machine.memory_bytes == expected
 
 
 def test_arrays_that_are_not_contiguous_come_back_too(device):

@@ -232,8 +232,11 @@ def test_the_real_cupy_has_what_the_device_uses():
     import cupy
 
     runtime, driver = cupy.cuda.runtime, cupy.cuda.driver
-    for name in ("MaxThreadsPerBlock", "MaxSharedMemoryPerBlock", "MaxSharedMemoryPerBlockOptin",
-                 "MultiProcessorCount"):  # fmt: skip
+    for name in (
+        *("MaxThreadsPerBlock", "MaxSharedMemoryPerBlock", "MaxSharedMemoryPerBlockOptin"),
+        *("MaxThreadsPerMultiProcessor", "MaxSharedMemoryPerMultiprocessor"),
+        *("MaxRegistersPerMultiprocessor", "MultiProcessorCount"),
+    ):
         assert hasattr(runtime, f"cudaDevAttr{name}")
     for place, names in (
         (cupy, ("empty", "ndarray", "get_default_memory_pool", "__version__")),

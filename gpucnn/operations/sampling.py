@@ -1,4 +1,4 @@
-"""What the problems of all families are drawn from."""
+"""What the arguments of all families are drawn from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.geometry import Pair
+from gpucnn.operations.geometry import Pair
 
 Generator: TypeAlias = np.random.Generator
 

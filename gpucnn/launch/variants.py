@@ -10,9 +10,9 @@ import math
 from enum import StrEnum
 from functools import lru_cache
 
-from gpucnn.backends.geometry import Conv2dGeometry
-from gpucnn.backends.slices import LARGEST_INT, SHORTEST_SLICE
-from gpucnn.backends.tiles import DEPTH
+from gpucnn.launch.slices import LARGEST_INT, SHORTEST_SLICE
+from gpucnn.launch.tiles import DEPTH
+from gpucnn.operations.geometry import Conv2dGeometry
 
 _SHORT_AXIS = 65_535
 """Blocks along y or z of a grid at most."""

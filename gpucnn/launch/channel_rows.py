@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpucnn.backends.geometry import ceil_divide
-from gpucnn.backends.kernel_backend.arrays import THREADS, VECTOR, WARP
+from gpucnn.launch.elementwise import THREADS, VECTOR, WARP
+from gpucnn.operations.geometry import ceil_divide
 
 _ROWS_A_THREAD = 8
 """The fewest rows a thread should go down, where there are as many: two turns of its loop."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gpucnn.backends.geometry import ceil_divide
-from gpucnn.backends.tiles import DEPTH
+from gpucnn.launch.tiles import DEPTH
+from gpucnn.operations.geometry import ceil_divide
 
 _ENOUGH_BLOCKS = 512
 """Blocks that keep the largest GPU busy: cutting a sum further gains nothing."""

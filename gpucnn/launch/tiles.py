@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gpucnn.backends.geometry import ceil_divide
+from gpucnn.operations.geometry import ceil_divide
 
 MANY_ROWS = 2**20
 """Rows of a matrix, where their number grows with the batch."""

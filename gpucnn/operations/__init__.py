@@ -1,0 +1,9 @@
+"""What the operations are: problems, independent of what carries them out.
+
+``OPERATIONS`` has them all. Nothing here knows a backend, a kernel or a device.
+"""
+
+from gpucnn.operations import activation  # noqa: F401
+from gpucnn.operations.problem import FP32, FP64, OPERATIONS, Dtypes, Operand, Problem, Timed
+
+__all__ = ["FP32", "FP64", "OPERATIONS", "Dtypes", "Operand", "Problem", "Timed"]
