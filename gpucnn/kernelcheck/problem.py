@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from gpucnn import operations
 from gpucnn.backends.base import Backend
+from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.launch import tiled_variants, variants_of
 from gpucnn.launch.slices import SHORTEST_SLICE
-from gpucnn.launch.tiles import DEPTH, GemmTile
+from gpucnn.launch.tiles import DEPTH, TILES, GemmTile
 from gpucnn.launch.variants import Variant
 
 Arguments: TypeAlias = Mapping[str, Any]
@@ -107,7 +110,30 @@ class Problem:
 
 def described(kind: type[operations.Problem]) -> Operation:
     """An operation whose description says all of this."""
-    return Operation(kind.operation, kind.gives, kind.draw, exactly)
+    tiled = tiled_variants(kind)
+    return Operation(
+        kind.operation,
+        kind.gives,
+        kind.draw,
+        exactly,
+        tuple(Variant) if any(tiled) else (),
+        lambda arguments: variants_of(problem_of(kind.operation, arguments)),
+        dict.fromkeys(tiled, TILES),
+    )
+
+
+class _Recorder(KernelBackend):
+    """Takes note of problems."""
+
+    def _carry_out(self, problem: operations.Problem, *_: object) -> None:
+        self.problem = problem
+
+
+def problem_of(operation: str, arguments: Arguments) -> operations.Problem:
+    """The problem that an operation makes of its arguments."""
+    recorder = _Recorder(PlanningDevice())
+    getattr(recorder, operation)(**arguments)
+    return recorder.problem
 
 
 def _described(value: Any) -> str:

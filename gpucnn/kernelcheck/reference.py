@@ -14,7 +14,7 @@ from gpucnn import operations
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.kernelcheck.problem import Arguments, Outcome, Problem
 from gpucnn.operations import OPERATIONS
-from gpucnn.operations.tracked import SINGLE, Tracked
+from gpucnn.operations.tracked import DOUBLE, SINGLE, Tracked
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def _expect_reference(
     """By the operation's own reference; arrays that it does not name stay as they were."""
     given = problem.arguments
     arrays = {name: v for name, v in given.items() if isinstance(v, np.ndarray)}
-    floats = {name: Tracked(v, dtype=dtype) for name, v in arrays.items() if v.dtype.kind == "f"}
+    floats = {
+        name: Tracked(v, dtype=dtype if v.dtype == SINGLE else DOUBLE)
+        for name, v in arrays.items()
+        if v.dtype.kind == "f"
+    }
     outcome: Outcome = dict(arrays)
     bounds: dict[str, NDArray[Any]] = {}
     with np.errstate(all="ignore"):  # of values that are not finite

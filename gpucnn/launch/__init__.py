@@ -4,6 +4,16 @@ from gpucnn.launch import activation  # noqa: F401
 from gpucnn.launch.choice import AUTOMATIC, Choice
 from gpucnn.launch.launch import Launch
 from gpucnn.launch.machine import EMULATED, MACHINES, Machine
-from gpucnn.launch.planning import plan
+from gpucnn.launch.planning import plan, tiled_variants, variants_of
 
-__all__ = ["AUTOMATIC", "EMULATED", "MACHINES", "Choice", "Launch", "Machine", "plan"]
+__all__ = [
+    "AUTOMATIC",
+    "EMULATED",
+    "MACHINES",
+    "Choice",
+    "Launch",
+    "Machine",
+    "plan",
+    "tiled_variants",
+    "variants_of",
+]

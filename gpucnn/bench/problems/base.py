@@ -14,6 +14,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Run
+from gpucnn.launch import variants_of
 from gpucnn.launch.variants import Variant
 from gpucnn.operations import Timed
 from gpucnn.operations.geometry import Shape
@@ -181,6 +182,7 @@ def from_timed(timed: Timed) -> Problem:
         flops=problem.flops,
         traffic=problem.traffic,
         described=timed,
+        variants=variants_of(problem),
         torch=lambda torch, *tensors: problem.in_torch(torch, *tensors, **timed.numbers),
         torch_prepare=problem.prepare_torch,
     )

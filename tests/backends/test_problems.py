@@ -1,0 +1,16 @@
+"""The NumPy backend over the problems that the kernels are checked with."""
+
+import pytest
+
+from gpucnn.kernelcheck.problems import draw
+from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_drawn_problems(uncompiled_backend, operation):
+    be, wrong = uncompiled_backend, []
+    for problem in draw(operation, 12, seed=3):
+        if complaint := expect(problem, be.dtype).complaint(problem.run(be)):
+            wrong.append(f"{problem}: {complaint}")
+    assert not wrong, "\n".join(wrong[:5])
