@@ -5,6 +5,7 @@ On a device that only plans, this tells all kernels and variants; arrays have no
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,7 +17,8 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench import ceilings
 from gpucnn.kernelcheck.check import run
 from gpucnn.kernelcheck.problems import draw
-from gpucnn.launch.tiles import TILES
+from gpucnn.launch import tiled_variants, variants_of
+from gpucnn.launch.tiles import TILES, GemmTile
 from gpucnn.launch.variants import Pass, Variant, conv2d_variants
 from gpucnn.operations import OPERATIONS, Problem
 from gpucnn.operations.geometry import Conv2dGeometry, Padding, Pair, conv2d_geometry
@@ -172,15 +174,29 @@ def run_all(backend: KernelBackend) -> None:
 
 
 def _run_described(backend: KernelBackend, kind: type[Problem]) -> None:
-    """The shapes worth timing, and some that are drawn."""
+    """The shapes worth timing and those worth compiling, in each variant; some that are drawn."""
     for timed in kind.timed():
-        arrays = (
-            None if each is None else backend.empty(each.shape, each.dtype)
-            for each in timed.problem.operands
-        )
-        backend.run(timed.problem, *arrays, **timed.numbers)
-    for problem in draw(kind.operation, _DRAWN):
-        run(problem, backend)
+        _run_in_variants(backend, timed.problem, timed.numbers)
+    for problem in kind.built():
+        _run_in_variants(backend, problem, dict.fromkeys(problem.numbers, 0.5), TILES)
+    for drawn in draw(kind.operation, _DRAWN):
+        run(drawn, backend)
+
+
+def _run_in_variants(
+    backend: KernelBackend,
+    problem: Problem,
+    numbers: Mapping[str, float],
+    tiles: Sequence[GemmTile] = (),
+) -> None:
+    """In each variant, those that are matrix products with these tiles besides the chosen one."""
+    arrays = [
+        None if each is None else backend.empty(each.shape, each.dtype) for each in problem.operands
+    ]
+    for variant in variants_of(problem) or (None,):
+        for tile in (None, *(tiles if variant in tiled_variants(type(problem)) else ())):
+            with backend.held_to(variant, tile):
+                backend.run(problem, *arrays, **numbers)
 
 
 def _convolve(backend: Backend, problem: Convolution) -> None:

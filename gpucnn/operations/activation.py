@@ -201,9 +201,10 @@ class SigmoidForward(Elementwise):
 
     @staticmethod
     def reference(x: Tracked) -> Expectation:
-        """Far from 0, results are 0 or 1 but for less than a rounding."""
-        near = Tracked(np.clip(x.value, -200.0, 200.0), dtype=x.dtype)
-        return {"y": 1.0 / (1.0 + (-near).exp())}
+        """At infinity, it is 0 or 1."""
+        y = 1.0 / (1.0 + (-x.where(np.isfinite(x.value), 0.0)).exp())
+        y = y.where(~np.isnan(x.value), np.nan)
+        return {"y": y.where(~np.isinf(x.value), np.float64(x.value > 0))}
 
     @staticmethod
     def in_torch(torch: Any, x: Any) -> Any:

@@ -181,6 +181,11 @@ class Problem(ABC):
         """The shapes worth timing."""
         return ()
 
+    @classmethod
+    def built(cls) -> Iterable[Problem]:
+        """Further shapes that ``kernels build`` compiles: awkward ones that nobody would time."""
+        return ()
+
     def prepare_torch(self, torch: Any, *tensors: Any) -> Sequence[Any]:
         """What ``in_torch`` is called with, from tensors of ``takes``; made before the clock runs.
 
