@@ -1,0 +1,93 @@
+"""Imports run downwards only, as docs/architecture.md draws the layers, and form no cycle."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gpucnn"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+HIDDEN = {"__init__", "__main__"}
+"""Of the package itself: the lazy names of the public interface, and ``python -m``."""
+
+
+def layers():
+    """The lines of the drawing, the uppermost first: the modules and packages of each."""
+    drawing = re.search(r"^```layers\n(.*?)^```$", ARCHITECTURE.read_text("utf-8"), re.M | re.S)
+    lines = [line.partition("#")[0].split() for line in drawing[1].splitlines()]
+    return [line for line in lines if line]
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path):
+    """Modules of gpucnn that a file imports, anywhere in it but for annotations alone."""
+    tree, found = ast.parse(path.read_text("utf-8")), set()
+
+    def visit(node):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(name if name in MODULES else node.module for name in names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree)
+    return {name for name in found if name in MODULES and name != "gpucnn"}
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {module_name(path): path for path in FILES}
+LAYERS = layers()
+LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line}
+
+
+def part(module):
+    """The longest name of the drawing that a module belongs to."""
+    names = module.removeprefix("gpucnn.").split(".")
+    candidates = (".".join(names[:length]) for length in range(len(names), 0, -1))
+    return next((name for name in candidates if name in LAYER_OF), None)
+
+
+def test_every_module_is_in_the_drawing_and_nothing_else_is():
+    inside = [name for name in MODULES if name.removeprefix("gpucnn.") not in {"gpucnn", "__main__"}]
+    assert [name for name in inside if part(name) is None] == []
+    assert set(LAYER_OF) - {part(name) for name in inside} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downwards(module):
+    own = part(module)
+    if own is None:
+        pytest.skip("the public names of the package may come from anywhere")
+    upwards = [
+        name for name in imports(MODULES[module]) if LAYER_OF[part(name)] < LAYER_OF[own]
+    ]
+    assert upwards == []
+
+
+def test_imports_form_no_cycle():
+    graph = {name: imports(path) - {name} for name, path in MODULES.items() if part(name)}
+    done, trail = set(), []
+
+    def visit(name):
+        if name in trail:
+            pytest.fail(" -> ".join([*trail[trail.index(name) :], name]))
+        if name in done:
+            return
+        trail.append(name)
+        for other in sorted(graph[name]):
+            visit(other)
+        trail.pop()
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name)
