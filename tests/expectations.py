@@ -59,45 +59,11 @@ def _wide(array):
     return None if array is None else array.astype(np.float64)
 
 
-# Convolution
-
-
-def _options(a):
-    return a["stride"], a["padding"], a["dilation"], a["groups"]
-
-
 def _linear(function, terms, *arrays):
     """Value and bound of sums of products, each linear in all of the arrays."""
     arrays = [_wide(array) for array in arrays]
     magnitudes = function(*(None if array is None else abs(array) for array in arrays))
     return function(*arrays), sum_bound(terms, magnitudes, FLOAT)
-
-
-def conv2d_forward(a):
-    _, R, S, channels = a["w"].shape
-
-    def forward(x, w, bias, residual):
-        return oracle.conv2d_forward(x, w, bias, *_options(a), residual, a["relu"])
-
-    arrays = a["x"], a["w"], a["bias"], a["residual"]
-    # max(y, 0) is never further off than y.
-    return {"y": _linear(forward, R * S * channels + 2, *arrays)}
-
-
-def conv2d_input_grad(a):
-    K, R, S, _ = a["w"].shape
-
-    def gradient(dy, w):
-        return oracle.conv2d_input_grad(dy, w, a["x_shape"], *_options(a))
-
-    return {"dx": _linear(gradient, R * S * (K // a["groups"]), a["dy"], a["w"])}
-
-
-def conv2d_filter_grad(a):
-    def gradient(x, dy):
-        return oracle.conv2d_filter_grad(x, dy, a["w_shape"], *_options(a))
-
-    return {"dw": _linear(gradient, a["dy"][..., 0].size, a["x"], a["dy"])}
 
 
 # Pooling

@@ -1,8 +1,8 @@
 """What every operation should give, as naive loops written straight from the formulas.
 
 Nothing here comes from the package. Arrays are float64, or arrays of ``tolerance.Tracked``
-numbers, which follow the same loops and bound the rounding errors as they go. Convolutions and
-matrix products are float64 only; the bound for those is one formula.
+numbers, which follow the same loops and bound the rounding errors as they go. Matrix products are
+float64 only; the bound for those is one formula.
 """
 
 import numpy as np
@@ -21,64 +21,6 @@ def output_length(size, window, stride, before, after, dilation=1):
     while start + (window - 1) * dilation <= size - 1 + after:
         places, start = places + 1, start + stride
     return places
-
-
-# Convolution
-
-
-def _taps(x_shape, w_shape, stride, padding, dilation):
-    """Every (n, p, q, r, s, h, w) where tap (r, s) of output (p, q) reads a pixel (h, w)."""
-    N, H, W, _ = x_shape
-    _, R, S, _ = w_shape
-    (top, bottom), (left, right) = sides(padding)
-    for n in range(N):
-        for p in range(output_length(H, R, stride[0], top, bottom, dilation[0])):
-            for q in range(output_length(W, S, stride[1], left, right, dilation[1])):
-                for r in range(R):
-                    for s in range(S):
-                        h = p * stride[0] - top + r * dilation[0]
-                        w = q * stride[1] - left + s * dilation[1]
-                        if 0 <= h < H and 0 <= w < W:
-                            yield n, p, q, r, s, h, w
-
-
-def _channels_read(C, w_shape, groups):
-    """channel[k][c]: which channel of x the c-th weight of filter k multiplies."""
-    K = w_shape[0]
-    return np.array(
-        [[(k // (K // groups)) * (C // groups) + c for c in range(w_shape[3])] for k in range(K)]
-    )
-
-
-def conv2d_forward(x, w, bias, stride, padding, dilation, groups, residual=None, relu=False):
-    N, H, W, C = x.shape
-    K, R, S, _ = w.shape
-    (top, bottom), (left, right) = sides(padding)
-    P = output_length(H, R, stride[0], top, bottom, dilation[0])
-    Q = output_length(W, S, stride[1], left, right, dilation[1])
-    channel = _channels_read(C, w.shape, groups)
-    y = np.zeros((N, P, Q, K))
-    for n, p, q, r, s, h, v in _taps(x.shape, w.shape, stride, padding, dilation):
-        y[n, p, q] += (x[n, h, v][channel] * w[:, r, s]).sum(axis=1)
-    y = y if bias is None else y + bias
-    y = y if residual is None else y + residual
-    return np.where(y < 0.0, 0.0, y) if relu else y
-
-
-def conv2d_input_grad(dy, w, x_shape, stride, padding, dilation, groups):
-    channel = _channels_read(x_shape[3], w.shape, groups)
-    dx = np.zeros(x_shape)
-    for n, p, q, r, s, h, v in _taps(x_shape, w.shape, stride, padding, dilation):
-        np.add.at(dx[n, h, v], channel, dy[n, p, q][:, None] * w[:, r, s])
-    return dx
-
-
-def conv2d_filter_grad(x, dy, w_shape, stride, padding, dilation, groups):
-    channel = _channels_read(x.shape[3], w_shape, groups)
-    dw = np.zeros(w_shape)
-    for n, p, q, r, s, h, v in _taps(x.shape, w_shape, stride, padding, dilation):
-        dw[:, r, s] += dy[n, p, q][:, None] * x[n, h, v][channel]
-    return dw
 
 
 # Pooling

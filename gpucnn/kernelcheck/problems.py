@@ -11,7 +11,6 @@ import numpy as np
 from gpucnn import operations
 from gpucnn.kernelcheck import (
     augmentation,
-    convolution,
     dropout,
     guard,
     loss,
@@ -26,7 +25,6 @@ from gpucnn.launch.variants import Variant
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for family in (
-        convolution,
         pooling,
         normalisation,
         matrix,

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import SupportsIndex, TypeAlias
+from typing import SupportsIndex, TypeAlias, TypeGuard
 
 from gpucnn.errors import ShapeError
 
@@ -29,6 +29,10 @@ def as_sides(padding: Padding) -> Sides:
         ShapeError: a negative padding, or neither of the two forms.
     """
     height, width = _two(padding, "padding")
+    if type(height) is int and type(width) is int and height >= 0 and width >= 0:
+        return (height, height), (width, width)  # the usual cases, kept fast
+    if _is_pair(height, 0) and _is_pair(width, 0):
+        return height, width
     sides = (_side(height), _side(width))
     if min(sides[0] + sides[1]) < 0:
         raise ShapeError(f"padding {padding} is negative; use 0 or more")
@@ -43,6 +47,17 @@ def _two(value: object, name: str) -> tuple[object, object]:
     return value[0], value[1]
 
 
+def _is_pair(value: object, least: int) -> TypeGuard[Pair]:
+    """Whether this is a tuple of two ints, both as large as that: there is nothing to convert."""
+    return (
+        type(value) is tuple
+        and len(value) == 2
+        and type(value[0]) is type(value[1]) is int
+        and value[0] >= least
+        and value[1] >= least
+    )
+
+
 def _integer(value: object, name: str, given: object) -> int:
     """``value`` as an int; the error shows what was ``given``, of which it may be a part."""
     if type(value) is int:
@@ -50,6 +65,11 @@ def _integer(value: object, name: str, given: object) -> int:
     if not isinstance(value, SupportsIndex):
         raise ShapeError(f"{name} is {given!r}; give integers")
     return operator.index(value)
+
+
+def as_integer(value: object, name: str) -> int:
+    """An integer of any kind as an int; ShapeError with ``name`` otherwise."""
+    return _integer(value, name, value)
 
 
 def _side(value: object) -> Pair:
@@ -62,6 +82,8 @@ def _side(value: object) -> Pair:
 
 def as_pair(value: object, name: str) -> Pair:
     """A pair (height, width) of positive integers; ShapeError with ``name`` otherwise."""
+    if _is_pair(value, 1):
+        return value
     height, width = _two(value, name)
     pair = _integer(height, name, value), _integer(width, name, value)
     if min(pair) < 1:
@@ -149,7 +171,7 @@ def conv2d_geometry(
         as_pair(stride, "stride"),
         as_sides(padding),
         as_pair(dilation, "dilation"),
-        _integer(groups, "groups", groups),
+        as_integer(groups, "groups"),
     )
 
 

@@ -183,7 +183,15 @@ class Problem(ABC):
 
     @classmethod
     def built(cls) -> Iterable[Problem]:
-        """Further shapes that ``kernels build`` compiles: awkward ones that nobody would time."""
+        """Further shapes that ``kernels build`` compiles: awkward ones that nobody would time.
+
+        In each variant, and those that are matrix products in every tile.
+        """
+        return ()
+
+    @classmethod
+    def built_as_chosen(cls) -> Iterable[Problem]:
+        """Further shapes that ``kernels build`` compiles, in the chosen variant and tile alone."""
         return ()
 
     def prepare_torch(self, torch: Any, *tensors: Any) -> Sequence[Any]:

@@ -4,19 +4,22 @@ from itertools import product
 
 import numpy as np
 import pytest
-from gpucnn.backends.kernel_backend.choice import Choice
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.backends.kernel_backend import arrays as kernel_arrays
-from gpucnn.backends.kernel_backend.convolution_constants import conv2d_constants
 from gpucnn.errors import ShapeError
+from gpucnn.launch import AUTOMATIC, EMULATED
+from gpucnn.launch import launch as launching
+from gpucnn.launch.convolution.constants import conv2d_constants
 from gpucnn.launch.launch import as_int
 from gpucnn.launch.slices import cut_product
-from gpucnn.launch.variants import Pass, Variant, conv2d_variants, longest_slice
+from gpucnn.launch.variants import Variant, conv2d_variants, longest_slice
+from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry
+
+PASSES = (Conv2dForward, Conv2dInputGrad, Conv2dFilterGrad)
 
 
 def geometry(C, K, groups=1, filters=(3, 3), stride=(1, 1)):
@@ -26,27 +29,27 @@ def geometry(C, K, groups=1, filters=(3, 3), stride=(1, 1)):
 
 
 @pytest.mark.parametrize(
-    ("problem", "which", "chosen"),
+    ("problem", "kind", "chosen"),
     [
-        (geometry(64, 64), Pass.FORWARD, Variant.GEMM),
-        (geometry(1, 16), Pass.FORWARD, Variant.GEMM),
-        (geometry(3, 64), Pass.INPUT_GRAD, Variant.GEMM),
-        (geometry(3, 64), Pass.FILTER_GRAD, Variant.GEMM),
-        (geometry(64, 1), Pass.FORWARD, Variant.DIRECT),
-        (geometry(1, 64), Pass.INPUT_GRAD, Variant.DIRECT),
-        (geometry(64, 2), Pass.FILTER_GRAD, Variant.DIRECT),
-        (geometry(32, 32, groups=32), Pass.FORWARD, Variant.DEPTHWISE),
-        (geometry(32, 64, groups=32), Pass.FORWARD, Variant.DIRECT),
-        (geometry(32, 32, groups=32, filters=(9, 9)), Pass.FORWARD, Variant.DIRECT),
-        (geometry(1, 1), Pass.FORWARD, Variant.DIRECT),
+        (geometry(64, 64), Conv2dForward, Variant.GEMM),
+        (geometry(1, 16), Conv2dForward, Variant.GEMM),
+        (geometry(3, 64), Conv2dInputGrad, Variant.GEMM),
+        (geometry(3, 64), Conv2dFilterGrad, Variant.GEMM),
+        (geometry(64, 1), Conv2dForward, Variant.DIRECT),
+        (geometry(1, 64), Conv2dInputGrad, Variant.DIRECT),
+        (geometry(64, 2), Conv2dFilterGrad, Variant.DIRECT),
+        (geometry(32, 32, groups=32), Conv2dForward, Variant.DEPTHWISE),
+        (geometry(32, 64, groups=32), Conv2dForward, Variant.DIRECT),
+        (geometry(32, 32, groups=32, filters=(9, 9)), Conv2dForward, Variant.DIRECT),
+        (geometry(1, 1), Conv2dForward, Variant.DIRECT),
     ],
 )
-def test_chosen_variant(problem, which, chosen):
-    assert conv2d_variants(problem, which)[0] is chosen
+def test_chosen_variant(problem, kind, chosen):
+    assert conv2d_variants(kind(problem))[0] is chosen
 
 
-@pytest.mark.parametrize("which", Pass)
-def test_the_direct_kernels_can_do_everything(which):
+@pytest.mark.parametrize("kind", PASSES)
+def test_the_direct_kernels_can_do_everything(kind):
     for problem in (
         geometry(1, 1),
         geometry(17, 5),
@@ -54,18 +57,18 @@ def test_the_direct_kernels_can_do_everything(which):
         geometry(4, 4, stride=(300, 300)),
         geometry(70_000, 70_000, groups=70_000, filters=(9, 9)),
     ):
-        assert Variant.DIRECT in conv2d_variants(problem, which)
+        assert Variant.DIRECT in conv2d_variants(kind(problem))
 
 
-@pytest.mark.parametrize("which", Pass)
-def test_depthwise_filters_that_reach_far_are_left_to_the_direct_kernels(which):
+@pytest.mark.parametrize("kind", PASSES)
+def test_depthwise_filters_that_reach_far_are_left_to_the_direct_kernels(kind):
     def spread(dilation, padding=(0, 0)):
         shape = (1, 4, 2000, 8), (8, 3, 3, 1)
         return conv2d_geometry(*shape, (1, 1), padding, (1, dilation), 8)
 
-    assert conv2d_variants(spread(256), which)[0] is Variant.DEPTHWISE
-    assert conv2d_variants(spread(257), which)[0] is Variant.DIRECT
-    assert conv2d_variants(spread(1, (1 << 20, 0)), which) == (Variant.DIRECT,)
+    assert conv2d_variants(kind(spread(256)))[0] is Variant.DEPTHWISE
+    assert conv2d_variants(kind(spread(257)))[0] is Variant.DIRECT
+    assert conv2d_variants(kind(spread(1, (1 << 20, 0)))) == (Variant.DIRECT,)
 
 
 def test_a_variant_that_cannot_do_the_problem_is_refused():
@@ -76,7 +79,7 @@ def test_a_variant_that_cannot_do_the_problem_is_refused():
         backend.held_to(Variant.DEPTHWISE),
     ):
         backend.conv2d_forward(x, w)
-    assert backend.choice == Choice()  # again the backend's own
+    assert backend.choice == AUTOMATIC  # again the backend's own
     backend.conv2d_forward(x, w)
 
 
@@ -108,8 +111,8 @@ def test_what_an_int_cannot_count_is_left_to_the_direct_kernels_or_refused():
     def sized(H, W, C):
         return conv2d_geometry((1, H, W, C), (4, 1, 1, C), (1, 1), (0, 0), (1, 1), 1)
 
-    assert conv2d_variants(sized(1 << 14, 1 << 13, 4), Pass.FORWARD)[0] is Variant.GEMM
-    assert conv2d_variants(sized(1 << 14, 1 << 13, 8), Pass.FORWARD) == (Variant.DIRECT,)
+    assert conv2d_variants(Conv2dForward(sized(1 << 14, 1 << 13, 4)))[0] is Variant.GEMM
+    assert conv2d_variants(Conv2dForward(sized(1 << 14, 1 << 13, 8))) == (Variant.DIRECT,)
     conv2d_constants(sized(1 << 14, 1 << 13, 8))
     with pytest.raises(ShapeError, match=r"H·W·C is 2147483648"):
         conv2d_constants(sized(1 << 14, 1 << 13, 16))
@@ -126,7 +129,7 @@ def test_what_an_int_cannot_count_is_left_to_the_direct_kernels_or_refused():
 def test_long_sums_are_cut_so_that_an_int_counts_a_slice(problem):
     pixels = problem.P * problem.Q
     terms = problem.N * pixels
-    slices = cut_product(terms, 1000, 256, longest_slice(problem))
+    slices = cut_product(terms, 1000, EMULATED, 256, longest_slice(problem))
     assert slices.count * slices.length >= terms
     assert slices.length * problem.K < 2**31
     images = -(-(slices.length + pixels) // pixels)
@@ -147,10 +150,10 @@ def sized(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
 )
 def test_few_images_that_an_int_counts(problem):
     """Fewer pixels than the shortest slice has otherwise, and still whole steps of a tile."""
-    assert Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD)
+    assert Variant.GEMM in conv2d_variants(Conv2dFilterGrad(problem))
     longest = longest_slice(problem)
     assert 16 <= longest < 256
-    slices = cut_product(10_000, 1, 256, longest)
+    slices = cut_product(10_000, 1, EMULATED, 256, longest)
     assert 0 < slices.length <= longest
     assert slices.length % 16 == 0
     assert slices.count * slices.length >= 10_000
@@ -165,21 +168,21 @@ def test_every_slice_has_a_step_of_a_tile(data):
     window = draw(1, H), draw(1, W)
     stride, padding = (draw(1, 9), draw(1, 9)), (draw(0, 10**6), draw(0, 10**6))
     problem = sized((1, H, W, C), (K, *window, C), stride, padding)
-    if Variant.GEMM in conv2d_variants(problem, Pass.FILTER_GRAD):
+    if Variant.GEMM in conv2d_variants(Conv2dFilterGrad(problem)):
         assert longest_slice(problem) >= 16
 
 
 @pytest.mark.parametrize(
-    ("problem", "which"),
+    ("problem", "kind"),
     [
-        # 300 rows of which dy has but one, each of 2²² filters.
-        (sized((1, 300, 1, 1), (1 << 22, 300, 1, 1)), Pass.INPUT_GRAD),
-        (sized((1, 1, 1, 64), (64, 1, 1, 64), (1 << 25, 1), (1 << 25, 0)), Pass.FORWARD),
-        (sized((1, 2, 2, 64), (64, 2, 2, 64), (1, 1), (1 << 25, 1), (1 << 26, 1)), Pass.FORWARD),
+        # 300 rows of kind dy has but one, each of 2²² filters.
+        (sized((1, 300, 1, 1), (1 << 22, 300, 1, 1)), Conv2dInputGrad),
+        (sized((1, 1, 1, 64), (64, 1, 1, 64), (1 << 25, 1), (1 << 25, 0)), Conv2dForward),
+        (sized((1, 2, 2, 64), (64, 2, 2, 64), (1, 1), (1 << 25, 1), (1 << 26, 1)), Conv2dForward),
     ],
 )
-def test_taps_far_outside_are_left_to_the_direct_kernels(problem, which):
-    assert conv2d_variants(problem, which) == (Variant.DIRECT,)
+def test_taps_far_outside_are_left_to_the_direct_kernels(problem, kind):
+    assert conv2d_variants(kind(problem)) == (Variant.DIRECT,)
 
 
 def test_counts_leave_room_for_a_loops_step():
@@ -207,7 +210,7 @@ def test_counts_leave_room_for_a_loops_step():
     ],
 )  # fmt: skip
 def test_what_is_counted(monkeypatch, run, name):
-    monkeypatch.setattr(kernel_arrays, "_MOST", 1000)
+    monkeypatch.setattr(launching, "_MOST", 1000)
     run(KernelBackend(PlanningDevice()), 1000)
     with pytest.raises(ShapeError, match=f"{name} is 1001, and a kernel counts to 1000"):
         run(KernelBackend(PlanningDevice()), 1001)

@@ -14,7 +14,6 @@ from gpucnn.bench.problems import (
     ALL,
     QUICK,
     augmentation,
-    convolution,
     dropout,
     guard,
     loss,
@@ -26,6 +25,8 @@ from gpucnn.bench.problems import (
 )
 from gpucnn.errors import ConfigError
 from gpucnn.operations import activation
+from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
+from gpucnn.operations.geometry import conv2d_geometry
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -185,23 +186,22 @@ def figures(problems):
 def test_operations_and_bytes_of_convolutions():
     """Worked out by hand, as all that follow."""
     # y is (2, 4, 4, 6): 2·4·4·6 = 192 results of 3·3·4 multiply-adds; x has 512 elements, w 216.
-    forward, input_grad, filter_grad = convolution.passes("", 2, 8, 4, 6, 3, 2, 1)
-    for each in (forward, input_grad, filter_grad):
-        assert (each.flops, each.traffic) == (2 * 192 * 36, 4 * (512 + 216 + 192))
-    assert forward.input_shapes() == ((2, 8, 8, 4), (6, 3, 3, 4))
-    assert input_grad.input_shapes() == ((2, 4, 4, 6), (6, 3, 3, 4))
-    assert filter_grad.input_shapes() == ((2, 8, 8, 4), (2, 4, 4, 6))
-    bias, relu, add_relu = convolution.epilogues("", 2, 8, 4, 6, 3, 2, 1)
+    sizes = conv2d_geometry((2, 8, 8, 4), (6, 3, 3, 4), (2, 2), (1, 1), (1, 1), 1)
+    for kind in (Conv2dForward, Conv2dInputGrad, Conv2dFilterGrad):
+        problem = kind(sizes)
+        assert (problem.flops, problem.traffic) == (2 * 192 * 36, 4 * (512 + 216 + 192))
+        assert problem.text == "2×8×8×4, 6 of 3×3/2"
     products, moved = 2 * 192 * 36, 512 + 216 + 192
+    bias, relu = Conv2dForward(sizes, True), Conv2dForward(sizes, True, relu=True)
+    add_relu = Conv2dForward(sizes, True, True, relu=True)
     assert (bias.flops, bias.traffic) == (products + 192, 4 * (moved + 6))
     assert (relu.flops, relu.traffic) == (products + 2 * 192, 4 * (moved + 6))
     assert (add_relu.flops, add_relu.traffic) == (products + 3 * 192, 4 * (moved + 6 + 192))
-    assert bias.variants == forward.variants
+    assert add_relu.text == "2×8×8×4, 6 of 3×3/2, bias, residual, ReLU"
     # A depthwise filter has one channel.
-    depthwise, *_ = convolution.passes("", 1, 4, 8, 8, 3, 1, 1, 8)
-    assert depthwise.flops == 2 * (16 * 8) * 9
-    assert depthwise.input_shapes()[1] == (8, 3, 3, 1)
-    assert "depthwise" in depthwise.variants
+    sizes = conv2d_geometry((1, 4, 4, 8), (8, 3, 3, 1), (1, 1), (1, 1), (1, 1), 8)
+    assert Conv2dForward(sizes).flops == 2 * (16 * 8) * 9
+    assert Conv2dForward(sizes).text == "1×4×4×8, 8 of 3×3, 8 groups"
 
 
 def test_operations_and_bytes_of_poolings():

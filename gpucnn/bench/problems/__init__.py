@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
+from gpucnn.bench.problems import dropout, guard, loss, normalisation, optimizer
 from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
@@ -36,12 +36,6 @@ def _step(name: str, parameters: int) -> tuple[Problem, ...]:
 
 
 QUICK: tuple[Problem, ...] = (
-    *convolution.passes("quick-first", 4, 28, 1, 8, 5, 1, 2),
-    *convolution.passes("quick-3x3", 4, 16, 16, 32, 3, 1, 1),
-    *convolution.passes("quick-1x1", 4, 16, 32, 32, 1),
-    *convolution.passes("quick-strided", 4, 16, 16, 32, 3, 2, 1),
-    *convolution.passes("quick-depthwise", 4, 16, 32, 32, 3, 1, 1, 32),
-    *convolution.epilogues("quick-epilogue", 4, 16, 16, 32, 3, 1, 1),
     *max_pooling("quick-pool", 4, 16, 32, 2, 2),
     *average_pooling("quick-average", 4, 16, 32, 3, 2, 1),
     *global_average_pooling("quick-global-average", 4, 16, 32),
@@ -57,15 +51,6 @@ QUICK: tuple[Problem, ...] = (
 """Small enough for a CPU that plays a GPU."""
 
 _TELLING: tuple[Problem, ...] = (
-    *convolution.passes("resnet18-56", 64, 56, 64, 64, 3, 1, 1),
-    *convolution.passes("resnet50-reduce-56", 64, 56, 256, 64, 1),
-    *convolution.passes("resnet9-16", 512, 16, 128, 128, 3, 1, 1),
-    *convolution.passes("lenet-5x5", 128, 14, 32, 64, 5, 1, 2),
-    *convolution.passes("resnet-first", 64, 224, 3, 64, 7, 2, 3),
-    *convolution.passes("mobilenet-depthwise-56", 64, 56, 128, 128, 3, 1, 1, 128),
-    *convolution.passes("resnet18-strided", 64, 56, 64, 128, 3, 2, 1),
-    *convolution.passes("resnet18-7", 64, 7, 512, 512, 3, 1, 1),
-    *convolution.epilogues("resnet18-epilogue-56", 64, 56, 64, 64, 3, 1, 1),
     *max_pooling("resnet-pool", 64, 112, 64, 3, 2, 1),
     *average_pooling("resnet50d-shortcut", 64, 56, 256, 2, 2),
     *global_average_pooling("resnet50-global-average", 64, 7, 2048),
@@ -80,8 +65,6 @@ _TELLING: tuple[Problem, ...] = (
 """One layer of each kind."""
 
 _LENET: tuple[Problem, ...] = (
-    *convolution.passes("lenet-first", 128, 28, 1, 32, 5, 1, 2),
-    *convolution.epilogues("lenet-epilogue", 128, 14, 32, 64, 5, 1, 2),
     channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
     *max_pooling("lenet-pool", 128, 28, 32, 2, 2),
     *average_pooling("lenet-average", 128, 28, 32, 2, 2),
@@ -94,16 +77,8 @@ _LENET: tuple[Problem, ...] = (
 """On MNIST, at the batch of configs/mnist.toml."""
 
 _CIFAR: tuple[Problem, ...] = (
-    *convolution.passes("resnet9-first", 512, 32, 3, 64, 3, 1, 1),
-    *convolution.passes("resnet9-32", 512, 32, 64, 128, 3, 1, 1),
-    *convolution.passes("resnet9-16-wider", 512, 16, 128, 256, 3, 1, 1),
-    *convolution.passes("resnet9-8", 512, 8, 256, 512, 3, 1, 1),
-    *convolution.passes("resnet9-4", 512, 4, 512, 512, 3, 1, 1),
     *max_pooling("resnet9-pool", 512, 32, 128, 2, 2),
     *normalisation.passes("resnet9-norm", 512, 32, 128),
-    *convolution.passes("cifar-resnet18-32", 128, 32, 64, 64, 3, 1, 1),
-    *convolution.passes("cifar-resnet18-strided", 128, 32, 64, 128, 3, 2, 1),
-    *convolution.passes("cifar-resnet18-8", 128, 8, 256, 256, 3, 1, 1),
     *batches("resnet9-batch", 512, 32, 3),
     *_loss("resnet9-loss", 512, 10),
     *_step("resnet9-step", 6_568_640),
@@ -112,15 +87,6 @@ _CIFAR: tuple[Problem, ...] = (
 """ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
 
 _IMAGENET: tuple[Problem, ...] = (
-    *convolution.passes("resnet18-28", 64, 28, 128, 128, 3, 1, 1),
-    *convolution.passes("resnet18-14", 64, 14, 256, 256, 3, 1, 1),
-    *convolution.passes("resnet18-shortcut", 64, 56, 64, 128, 1, 2),
-    *convolution.passes("resnet50-expand-56", 64, 56, 64, 256, 1),
-    *convolution.passes("resnet50-reduce-14", 64, 14, 1024, 256, 1),
-    *convolution.passes("resnet50-expand-7", 64, 7, 512, 2048, 1),
-    *convolution.passes("resnet50-strided", 64, 56, 128, 128, 3, 2, 1),
-    *convolution.passes("resnet50-shortcut", 64, 56, 256, 512, 1, 2),
-    *convolution.epilogues("resnet50-epilogue-56", 64, 56, 64, 256, 1),
     *global_average_pooling("resnet18-global-average", 64, 7, 512),
     *normalisation.passes("resnet-norm-112", 64, 112, 64),
     *normalisation.passes("resnet50-norm-7", 64, 7, 2048),
@@ -129,12 +95,6 @@ _IMAGENET: tuple[Problem, ...] = (
 """ResNet-18 and ResNet-50."""
 
 _MOBILENET: tuple[Problem, ...] = (
-    *convolution.passes("mobilenet-first", 64, 224, 3, 32, 3, 2, 1),
-    *convolution.passes("mobilenet-depthwise-112", 64, 112, 32, 32, 3, 1, 1, 32),
-    *convolution.passes("mobilenet-depthwise-strided", 64, 112, 64, 64, 3, 2, 1, 64),
-    *convolution.passes("mobilenet-depthwise-14", 64, 14, 512, 512, 3, 1, 1, 512),
-    *convolution.passes("mobilenet-depthwise-7", 64, 7, 1024, 1024, 3, 1, 1, 1024),
-    *convolution.epilogues("mobilenet-epilogue-56", 64, 56, 128, 128, 3, 1, 1, 128),
     *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
     *global_average_pooling("mobilenet-global-average", 64, 7, 1024),
     *dropout.passes("mobilenet-dropout", 64, 1, 1024),

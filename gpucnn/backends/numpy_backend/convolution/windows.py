@@ -22,46 +22,46 @@ pieces threads wait for each other's hold of the interpreter more than they save
 FEW_CHANNELS = 4
 
 
-def window_pieces(problem: Conv2dGeometry, itemsize: int, least: int = 1) -> list[slice]:
+def window_pieces(conv: Conv2dGeometry, itemsize: int, least: int = 1) -> list[slice]:
     """The batch in pieces of at least ``least`` images, whose windows fit the cache if possible."""
-    elements = problem.P * problem.Q * problem.R * problem.S * problem.C
-    return even_slices(problem.N, max(least, PIECE_BYTES // (elements * itemsize)))
+    elements = conv.P * conv.Q * conv.R * conv.S * conv.C
+    return even_slices(conv.N, max(least, PIECE_BYTES // (elements * itemsize)))
 
 
-def channels_of_groups(problem: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
+def channels_of_groups(conv: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
     """The input and output channels of each group."""
-    inputs, outputs = problem.C // problem.groups, problem.K // problem.groups
-    for group in range(problem.groups):
+    inputs, outputs = conv.C // conv.groups, conv.K // conv.groups
+    for group in range(conv.groups):
         yield (
             slice(group * inputs, (group + 1) * inputs),
             slice(group * outputs, (group + 1) * outputs),
         )
 
 
-def canvas_size(problem: Conv2dGeometry) -> Pair:
+def canvas_size(conv: Conv2dGeometry) -> Pair:
     """Rows and columns that hold the image behind its padding, and all that windows cover."""
     sizes = []
     for size, outputs, taps, stride, padding, dilation in (
-        (problem.H, problem.P, problem.R, problem.stride[0], problem.padding[0],
-         problem.dilation[0]),
-        (problem.W, problem.Q, problem.S, problem.stride[1], problem.padding[1],
-         problem.dilation[1]),
+        (conv.H, conv.P, conv.R, conv.stride[0], conv.padding[0],
+         conv.dilation[0]),
+        (conv.W, conv.Q, conv.S, conv.stride[1], conv.padding[1],
+         conv.dilation[1]),
     ):  # fmt: skip
         covered = (outputs - 1) * stride + (taps - 1) * dilation + 1
         sizes.append(max(padding[0] + size, covered))
     return sizes[0], sizes[1]
 
 
-def padded(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:
+def padded(workers: Workers, images: NDArray[Any], conv: Conv2dGeometry) -> NDArray[Any]:
     """Images (n, H, W, C) with zeros around them, (n, *canvas_size, C), in scratch memory.
 
     The images themselves where nothing is added.
     """
     n, H, W, C = images.shape
-    height, width = canvas_size(problem)
+    height, width = canvas_size(conv)
     if (height, width) == (H, W):
         return images
-    top, left = problem.padding[0][0], problem.padding[1][0]
+    top, left = conv.padding[0][0], conv.padding[1][0]
     canvas = workers.scratch("padded", (n, height, width, C), images.dtype)
     canvas[:, :top] = 0
     canvas[:, top + H :] = 0
@@ -71,37 +71,37 @@ def padded(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> N
     return canvas
 
 
-def window_view(canvas: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:
+def window_view(canvas: NDArray[Any], conv: Conv2dGeometry) -> NDArray[Any]:
     """The windows of padded images, without a copy: (n, P, Q, R, S, C)."""
     image, row, column, channel = canvas.strides
     return as_strided(
         canvas,
-        (canvas.shape[0], problem.P, problem.Q, problem.R, problem.S, canvas.shape[3]),
+        (canvas.shape[0], conv.P, conv.Q, conv.R, conv.S, canvas.shape[3]),
         (
             image,
-            row * problem.stride[0],
-            column * problem.stride[1],
-            row * problem.dilation[0],
-            column * problem.dilation[1],
+            row * conv.stride[0],
+            column * conv.stride[1],
+            row * conv.dilation[0],
+            column * conv.dilation[1],
             channel,
         ),
         writeable=False,
     )
 
 
-def columns(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> NDArray[Any]:
+def columns(workers: Workers, images: NDArray[Any], conv: Conv2dGeometry) -> NDArray[Any]:
     """The matrix of windows, (n·P·Q, R·S·C), of images (n, H, W, C).
 
     C may be the channels of one group only. Where they are few the copy runs along rows of
     pixels instead, and the matrix is the transposed view of what was copied; BLAS reads both
     alike.
     """
-    canvas = padded(workers, images, problem)
+    canvas = padded(workers, images, conv)
     n, C = canvas.shape[0], canvas.shape[3]
-    count, length = n * problem.P * problem.Q, problem.R * problem.S * C
-    if length == C and problem.stride == (1, 1) and canvas.flags.c_contiguous:
+    count, length = n * conv.P * conv.Q, conv.R * conv.S * C
+    if length == C and conv.stride == (1, 1) and canvas.flags.c_contiguous:
         return canvas.reshape(count, C)
-    view = window_view(canvas, problem)
+    view = window_view(canvas, conv)
     if C <= FEW_CHANNELS:
         view = view.transpose(3, 4, 5, 0, 1, 2)
         matrix = workers.scratch("columns", view.shape, images.dtype)
@@ -112,11 +112,11 @@ def columns(workers: Workers, images: NDArray[Any], problem: Conv2dGeometry) -> 
     return matrix.reshape(count, length)
 
 
-def tap_of(canvas: NDArray[Any], problem: Conv2dGeometry, r: int, s: int) -> NDArray[Any]:
+def tap_of(canvas: NDArray[Any], conv: Conv2dGeometry, r: int, s: int) -> NDArray[Any]:
     """The pixels of padded images that tap (r, s) reads: a view (n, P, Q, C)."""
-    top, left = r * problem.dilation[0], s * problem.dilation[1]
+    top, left = r * conv.dilation[0], s * conv.dilation[1]
     return canvas[
         :,
-        top : top + (problem.P - 1) * problem.stride[0] + 1 : problem.stride[0],
-        left : left + (problem.Q - 1) * problem.stride[1] + 1 : problem.stride[1],
+        top : top + (conv.P - 1) * conv.stride[0] + 1 : conv.stride[0],
+        left : left + (conv.Q - 1) * conv.stride[1] + 1 : conv.stride[1],
     ]

@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.numpy_backend.arrays import PIECE
+from gpucnn.backends.numpy_backend.convolution.windows import canvas_size, padded, tap_of
 from gpucnn.backends.numpy_backend.epilogue import finish
-from gpucnn.backends.numpy_backend.windows import canvas_size, padded, tap_of
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
 from gpucnn.operations.geometry import Conv2dGeometry
 
 
-def _pieces(problem: Conv2dGeometry) -> list[slice]:
-    return even_slices(problem.N, PIECE // (problem.H * problem.W * problem.C))
+def _pieces(conv: Conv2dGeometry) -> list[slice]:
+    return even_slices(conv.N, PIECE // (conv.H * conv.W * conv.C))
 
 
-def _by_channel(problem: Conv2dGeometry, array: NDArray[Any]) -> NDArray[Any]:
+def _by_channel(conv: Conv2dGeometry, array: NDArray[Any]) -> NDArray[Any]:
     """(n, P, Q, K) as (n, P, Q, C, m)."""
-    return array.reshape(*array.shape[:3], problem.C, -1)
+    return array.reshape(*array.shape[:3], conv.C, -1)
 
 
 def forward(
     workers: Workers,
-    problem: Conv2dGeometry,
+    conv: Conv2dGeometry,
     x: NDArray[Any],
     w: NDArray[Any],
     bias: NDArray[Any] | None,
@@ -38,18 +38,18 @@ def forward(
     y: NDArray[Any],
 ) -> None:
     """y[…, c·m + j] = Σ_{r,s} x shifted by (r, s)[…, c] · w[c·m + j, r, s] + bias, and so on."""
-    filters = w.reshape(problem.C, -1, problem.R, problem.S)
-    pieces = _pieces(problem)
+    filters = w.reshape(conv.C, -1, conv.R, conv.S)
+    pieces = _pieces(conv)
 
     def piece(number: int) -> None:
         images = pieces[number]
-        canvas = padded(workers, x[images], problem)
-        output = _by_channel(problem, y[images])
-        output[...] = 0 if bias is None else bias.reshape(problem.C, -1)
+        canvas = padded(workers, x[images], conv)
+        output = _by_channel(conv, y[images])
+        output[...] = 0 if bias is None else bias.reshape(conv.C, -1)
         term = workers.scratch("term", output.shape[:4], y.dtype)
-        for r, s in np.ndindex(problem.R, problem.S):
+        for r, s in np.ndindex(conv.R, conv.S):
             for j in range(filters.shape[1]):
-                np.multiply(tap_of(canvas, problem, r, s), filters[:, j, r, s], out=term)
+                np.multiply(tap_of(canvas, conv, r, s), filters[:, j, r, s], out=term)
                 output[..., j] += term
         finish(y[images], None, None if residual is None else residual[images], relu)
 
@@ -58,55 +58,55 @@ def forward(
 
 def input_grad(
     workers: Workers,
-    problem: Conv2dGeometry,
+    conv: Conv2dGeometry,
     dy: NDArray[Any],
     w: NDArray[Any],
     dx: NDArray[Any],
 ) -> None:
     """Adds dy · w of each tap to the pixels the tap had read, and cuts dx out of its padding."""
-    filters = w.reshape(problem.C, -1, problem.R, problem.S)
-    pieces = _pieces(problem)
-    top, left = problem.padding[0][0], problem.padding[1][0]
+    filters = w.reshape(conv.C, -1, conv.R, conv.S)
+    pieces = _pieces(conv)
+    top, left = conv.padding[0][0], conv.padding[1][0]
 
     def piece(number: int) -> None:
         images = pieces[number]
-        gradient = _by_channel(problem, dy[images])
-        shape = (gradient.shape[0], *canvas_size(problem), problem.C)
+        gradient = _by_channel(conv, dy[images])
+        shape = (gradient.shape[0], *canvas_size(conv), conv.C)
         canvas = workers.scratch("padded", shape, dy.dtype)
         canvas.fill(0)
         term = workers.scratch("term", gradient.shape[:4], dy.dtype)
-        for r, s in np.ndindex(problem.R, problem.S):
-            pixels = tap_of(canvas, problem, r, s)
+        for r, s in np.ndindex(conv.R, conv.S):
+            pixels = tap_of(canvas, conv, r, s)
             for j in range(filters.shape[1]):
                 pixels += np.multiply(gradient[..., j], filters[:, j, r, s], out=term)
-        dx[images] = canvas[:, top : top + problem.H, left : left + problem.W]
+        dx[images] = canvas[:, top : top + conv.H, left : left + conv.W]
 
     workers.run(piece, len(pieces))
 
 
 def filter_grad(
     workers: Workers,
-    problem: Conv2dGeometry,
+    conv: Conv2dGeometry,
     x: NDArray[Any],
     dy: NDArray[Any],
     dw: NDArray[Any],
 ) -> None:
     """dw[c·m + j, r, s] = Σ_{n,p,q} dy[…, c·m + j] · x shifted by (r, s)[…, c]."""
-    pieces = _pieces(problem)
+    pieces = _pieces(conv)
     sums = partial_sums(len(pieces))
-    multiplier = problem.K // problem.C
-    partial = np.zeros((len(sums), problem.R, problem.S, multiplier, problem.C), np.float64)
+    multiplier = conv.K // conv.C
+    partial = np.zeros((len(sums), conv.R, conv.S, multiplier, conv.C), np.float64)
 
     def sum_pieces(part: int) -> None:
         for images in pieces[sums[part]]:
-            canvas = padded(workers, x[images], problem)
-            gradient = _by_channel(problem, dy[images])
+            canvas = padded(workers, x[images], conv)
+            gradient = _by_channel(conv, dy[images])
             term = workers.scratch("term", gradient.shape[:4], dy.dtype)
-            for r, s in np.ndindex(problem.R, problem.S):
-                pixels = tap_of(canvas, problem, r, s)
+            for r, s in np.ndindex(conv.R, conv.S):
+                pixels = tap_of(canvas, conv, r, s)
                 for j in range(multiplier):
                     np.multiply(pixels, gradient[..., j], out=term)
-                    rows = term.reshape(-1, problem.C)
+                    rows = term.reshape(-1, conv.C)
                     partial[part, r, s, j] += np.add.reduce(rows, axis=0)
 
     workers.run(sum_pieces, len(sums))
