@@ -100,42 +100,6 @@ def conv2d_filter_grad(a):
     return {"dw": _linear(gradient, a["dy"][..., 0].size, a["x"], a["dy"])}
 
 
-# Pooling
-
-
-def _windows(a):
-    return a["window"], a["stride"], a["padding"]
-
-
-def max_pool2d_forward(a):
-    y, argmax = oracle.max_pool2d(_wide(a["x"]), *_windows(a))
-    return {"y": (y, 0.0), "argmax": (argmax, 0.0)}
-
-
-def max_pool2d_input_grad(a):
-    dy = track(a["dy"], FLOAT)
-    dx = oracle.max_pool2d_input_grad(dy, a["argmax"], a["x_shape"], *_windows(a))
-    return {"dx": _pair(dx)}
-
-
-def avg_pool2d_forward(a):
-    return {"y": _pair(oracle.avg_pool2d(track(a["x"], FLOAT), *_windows(a)))}
-
-
-def avg_pool2d_input_grad(a):
-    dy = track(a["dy"], FLOAT)
-    return {"dx": _pair(oracle.avg_pool2d_input_grad(dy, a["x_shape"], *_windows(a)))}
-
-
-def global_avg_pool2d_forward(a):
-    return {"y": _pair(oracle.global_avg_pool2d(track(a["x"], FLOAT)))}
-
-
-def global_avg_pool2d_input_grad(a):
-    dy = track(a["dy"], FLOAT)
-    return {"dx": _pair(oracle.global_avg_pool2d_input_grad(dy, a["x_shape"]))}
-
-
 # Normalisation
 
 

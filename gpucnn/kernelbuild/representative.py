@@ -117,30 +117,6 @@ DEPTHWISE_CONVOLUTIONS = (
 )
 """In the variant for them alone."""
 
-
-@dataclass(frozen=True)
-class Pooling:
-    """A pooling of x (N, H, W, C)."""
-
-    network: str
-    N: int
-    H: int
-    W: int
-    C: int
-    window: Pair
-    stride: Pair
-    padding: Padding = (0, 0)
-
-
-POOLINGS = (
-    Pooling("LeNet", 128, 28, 28, 32, (2, 2), (2, 2)),
-    Pooling("ResNet-9", 256, 32, 32, 128, (2, 2), (2, 2)),
-    Pooling("ResNet-50", 64, 112, 112, 64, (3, 3), (2, 2), (1, 1)),
-    Pooling("whole image", 256, 4, 4, 512, (4, 4), (4, 4)),
-    Pooling("odd sizes", 3, 13, 17, 5, (3, 2), (2, 3), ((1, 1), (0, 1))),
-    Pooling("wide window", 2, 40, 40, 3, (17, 17), (4, 4)),
-)
-
 _MATRICES = ((128, 3136, 128), (128, 128, 10), (256, 512, 100), (64, 2048, 1000), (3, 5, 7))
 """Batch, inputs and outputs of linear layers."""
 _CHANNELS = (1, 3, 10, 64, 100, 1000)
@@ -156,8 +132,6 @@ def run_all(backend: KernelBackend) -> None:
     for convolution in DEPTHWISE_CONVOLUTIONS:
         for which in Pass:
             _run_pass(backend, convolution, which)
-    for pooling in POOLINGS:
-        _pool(backend, pooling)
     for rows, inputs, outputs in _MATRICES:
         _multiply(backend, rows, inputs, outputs)
     _multiply_in_every_tile(backend)
@@ -251,17 +225,6 @@ def _multiply_in_every_tile(backend: KernelBackend) -> None:
         b = backend.empty((N, K) if transpose_b else (K, N))
         with backend.held_to(tile=tile):
             backend.matmul(a, b, transpose_a, transpose_b, backend.empty((N,)))
-
-
-def _pool(backend: Backend, problem: Pooling) -> None:
-    x = backend.empty((problem.N, problem.H, problem.W, problem.C))
-    options = (problem.window, problem.stride, problem.padding)
-    dy, argmax = backend.max_pool2d_forward(x, *options)
-    backend.max_pool2d_input_grad(dy, argmax, x.shape, *options)
-    backend.avg_pool2d_forward(x, *options)
-    backend.avg_pool2d_input_grad(dy, x.shape, *options)
-    means = backend.global_avg_pool2d_forward(x)
-    backend.global_avg_pool2d_input_grad(means, x.shape)
 
 
 def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:

@@ -18,7 +18,6 @@ from gpucnn.kernelcheck import (
     matrix,
     normalisation,
     optimizer,
-    pooling,
 )
 from gpucnn.kernelcheck.problem import Operation, Problem, described
 from gpucnn.launch.variants import Variant
@@ -27,7 +26,6 @@ OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for family in (
         convolution,
-        pooling,
         normalisation,
         matrix,
         loss,

@@ -21,11 +21,12 @@ from gpucnn.bench.problems import (
     matrix,
     normalisation,
     optimizer,
-    pooling,
     select,
 )
+from gpucnn.bench.problems.base import from_timed
 from gpucnn.errors import ConfigError
-from gpucnn.operations import activation
+from gpucnn.operations import Timed, activation, global_pooling, pooling
+from gpucnn.operations.geometry import pool2d_geometry
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -94,7 +95,8 @@ def test_the_first_are_one_of_each_kind():
 
 def test_long_inputs_repeat_without_a_pattern():
     """A prime number of random ones, over and over: no two images of them are alike."""
-    (x,) = pooling.max_pooling("", 3, 1024, 1, 2, 2)[0].draw()
+    sizes = pool2d_geometry((3, 1024, 1024, 1), (2, 2), (2, 2), (0, 0))
+    (x,) = from_timed(Timed("", "", pooling.MaxPool2dForward(sizes))).draw()
     assert np.unique(x).size > 1_000_000
     assert (x[0] == x[1]).mean() < 0.001
     assert abs(x.mean()) < 0.01
@@ -178,6 +180,7 @@ def test_there_is_something_to_clip(operation, exact):
 
 def figures(problems):
     """Operations and bytes of each, by its operation."""
+    problems = list(problems)
     assert len({problem.operation for problem in problems}) == len(problems)
     return {problem.operation: (problem.flops, problem.traffic) for problem in problems}
 
@@ -206,15 +209,17 @@ def test_operations_and_bytes_of_convolutions():
 
 def test_operations_and_bytes_of_poolings():
     # 3·3 windows every 2 pixels of 7·7 with a border: 4·4 results.
-    assert figures(pooling.max_pooling("", 1, 7, 5, 3, 2, 1)) == {
+    sizes = pool2d_geometry((1, 7, 7, 5), (3, 3), (2, 2), (1, 1))
+    assert figures(kind(sizes) for kind in pooling.MaxPooling.__subclasses__()) == {
         "max_pool2d_forward": (80 * 9, 4 * (245 + 80) + 80),
         "max_pool2d_input_grad": (80, 4 * (245 + 80) + 80),
     }
-    assert figures(pooling.average_pooling("", 1, 7, 5, 3, 2, 1)) == {
+    assert figures(kind(sizes) for kind in pooling.AveragePooling.__subclasses__()) == {
         "avg_pool2d_forward": (80 * 9, 4 * (245 + 80)),
         "avg_pool2d_input_grad": (80 * 10, 4 * (245 + 80)),
     }
-    assert figures(pooling.global_average_pooling("", 2, 3, 5)) == {
+    means = global_pooling.GlobalAveragePooling.__subclasses__()
+    assert figures(kind((2, 3, 3, 5)) for kind in means) == {
         "global_avg_pool2d_forward": (90, 4 * (90 + 10)),
         "global_avg_pool2d_input_grad": (10, 4 * (90 + 10)),
     }

@@ -20,7 +20,6 @@ from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
-from gpucnn.backends.kernel_backend.pooling import KernelPooling
 from gpucnn.backends.kernel_backend.prepared import Prepared
 from gpucnn.errors import BackendError
 from gpucnn.launch import AUTOMATIC, Choice, Launch, plan
@@ -46,7 +45,6 @@ class Held:
 
 class KernelBackend(
     KernelConvolution,
-    KernelPooling,
     KernelNormalisation,
     KernelDropout,
     KernelMatrix,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation  # noqa: F401
+from gpucnn.backends.numpy_backend import activation, pooling  # noqa: F401
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
@@ -20,7 +20,6 @@ from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
 from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
-from gpucnn.backends.numpy_backend.pooling import NumpyPooling
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
 from gpucnn.operations.problem import Problem
@@ -39,7 +38,6 @@ def _without_warnings(backend: _Class) -> _Class:
 @_without_warnings
 class NumpyBackend(
     NumpyConvolution,
-    NumpyPooling,
     NumpyNormalisation,
     NumpyDropout,
     NumpyMatrix,

@@ -9,7 +9,6 @@ from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisati
 from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
-from gpucnn.bench.problems.pooling import average_pooling, global_average_pooling, max_pooling
 from gpucnn.errors import ConfigError, did_you_mean, nearest
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
@@ -42,9 +41,6 @@ QUICK: tuple[Problem, ...] = (
     *convolution.passes("quick-strided", 4, 16, 16, 32, 3, 2, 1),
     *convolution.passes("quick-depthwise", 4, 16, 32, 32, 3, 1, 1, 32),
     *convolution.epilogues("quick-epilogue", 4, 16, 16, 32, 3, 1, 1),
-    *max_pooling("quick-pool", 4, 16, 32, 2, 2),
-    *average_pooling("quick-average", 4, 16, 32, 3, 2, 1),
-    *global_average_pooling("quick-global-average", 4, 16, 32),
     *normalisation.passes("quick-norm", 4, 16, 32),
     *dropout.passes("quick-other-map", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
@@ -66,9 +62,6 @@ _TELLING: tuple[Problem, ...] = (
     *convolution.passes("resnet18-strided", 64, 56, 64, 128, 3, 2, 1),
     *convolution.passes("resnet18-7", 64, 7, 512, 512, 3, 1, 1),
     *convolution.epilogues("resnet18-epilogue-56", 64, 56, 64, 64, 3, 1, 1),
-    *max_pooling("resnet-pool", 64, 112, 64, 3, 2, 1),
-    *average_pooling("resnet50d-shortcut", 64, 56, 256, 2, 2),
-    *global_average_pooling("resnet50-global-average", 64, 7, 2048),
     *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
     *dropout.passes("resnet50-other-map-56", 64, 56, 256),
@@ -83,8 +76,6 @@ _LENET: tuple[Problem, ...] = (
     *convolution.passes("lenet-first", 128, 28, 1, 32, 5, 1, 2),
     *convolution.epilogues("lenet-epilogue", 128, 14, 32, 64, 5, 1, 2),
     channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
-    *max_pooling("lenet-pool", 128, 28, 32, 2, 2),
-    *average_pooling("lenet-average", 128, 28, 32, 2, 2),
     *linear("lenet-linear", 128, 3136, 128),
     *dropout.passes("lenet-dropout", 128, 1, 128),
     *batches("lenet-batch", 128, 28, 1),
@@ -99,7 +90,6 @@ _CIFAR: tuple[Problem, ...] = (
     *convolution.passes("resnet9-16-wider", 512, 16, 128, 256, 3, 1, 1),
     *convolution.passes("resnet9-8", 512, 8, 256, 512, 3, 1, 1),
     *convolution.passes("resnet9-4", 512, 4, 512, 512, 3, 1, 1),
-    *max_pooling("resnet9-pool", 512, 32, 128, 2, 2),
     *normalisation.passes("resnet9-norm", 512, 32, 128),
     *convolution.passes("cifar-resnet18-32", 128, 32, 64, 64, 3, 1, 1),
     *convolution.passes("cifar-resnet18-strided", 128, 32, 64, 128, 3, 2, 1),
@@ -121,7 +111,6 @@ _IMAGENET: tuple[Problem, ...] = (
     *convolution.passes("resnet50-strided", 64, 56, 128, 128, 3, 2, 1),
     *convolution.passes("resnet50-shortcut", 64, 56, 256, 512, 1, 2),
     *convolution.epilogues("resnet50-epilogue-56", 64, 56, 64, 256, 1),
-    *global_average_pooling("resnet18-global-average", 64, 7, 512),
     *normalisation.passes("resnet-norm-112", 64, 112, 64),
     *normalisation.passes("resnet50-norm-7", 64, 7, 2048),
     *_described("imagenet"),
@@ -136,7 +125,6 @@ _MOBILENET: tuple[Problem, ...] = (
     *convolution.passes("mobilenet-depthwise-7", 64, 7, 1024, 1024, 3, 1, 1, 1024),
     *convolution.epilogues("mobilenet-epilogue-56", 64, 56, 128, 128, 3, 1, 1, 128),
     *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
-    *global_average_pooling("mobilenet-global-average", 64, 7, 1024),
     *dropout.passes("mobilenet-dropout", 64, 1, 1024),
     *_described("mobilenet"),
 )

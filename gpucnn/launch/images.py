@@ -1,0 +1,17 @@
+"""Launches with a thread for each element of an image, as include/image_grid.cuh expects them."""
+
+from __future__ import annotations
+
+from gpucnn.launch.elementwise import THREADS
+from gpucnn.launch.launch import LARGEST_GRID
+from gpucnn.operations.geometry import ceil_divide
+
+
+def image_grid(elements: int, images: int) -> tuple[int, int]:
+    """Blocks along x for the elements of an image, along y for the images.
+
+    Args:
+        elements: of one image, each of which a thread takes.
+        images: how many; those that the grid has no room for are taken by the same blocks.
+    """
+    return ceil_divide(elements, THREADS), min(images, LARGEST_GRID[1])
