@@ -184,18 +184,6 @@ def dropout_input_grad(a):
     return {"dx": _dropped(a["dy"], a["mask"], a["rate"])}
 
 
-def take_images(a):
-    return {"y": ([a["images"][index] for index in a["indices"]], 0.0)}
-
-
-def augment_images(a):
-    def augmented(scale, offset):
-        images = a["images"].astype(np.float64)
-        return oracle.augment_images(images, scale, offset, a["flip"], a["shift"])
-
-    return {"y": _linear(augmented, 2, a["scale"], a["offset"])}
-
-
 # Matrices
 
 

@@ -280,26 +280,7 @@ def adamw_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_de
     return adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
 
 
-# Images and random numbers
-
-
-def augment_images(images, scale, offset, flip, shift):
-    """Each pixel from its place in the source; ``images`` as numbers (N, H, W, C)."""
-
-    def reflect(i, size):
-        while not 0 <= i < size:
-            i = -i if i < 0 else 2 * (size - 1) - i
-        return i
-
-    N, H, W, C = images.shape
-    y = np.empty(images.shape, images.dtype)
-    for n, h, w, c in np.ndindex(N, H, W, C):
-        down, right = (0, 0) if shift is None else shift[n]
-        row, column = reflect(h + int(down), H), reflect(w + int(right), W)
-        if flip is not None and flip[n]:
-            column = W - 1 - column
-        y[n, h, w, c] = images[n, row, column, c] * scale[c] + offset[c]
-    return y
+# Random numbers
 
 
 def philox_block(counter, key):

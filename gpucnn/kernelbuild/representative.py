@@ -139,7 +139,6 @@ def run_all(backend: KernelBackend) -> None:
         _normalise(backend, channels)
         _classify(backend, channels)
     _regularise(backend)
-    _augment(backend)
     _optimize(backend)
     for kind in OPERATIONS.values():
         _run_described(backend, kind)
@@ -266,18 +265,6 @@ def _regularise(backend: Backend) -> None:
     x = backend.empty((64, 8, 8, 10))
     _, mask = backend.dropout_forward(x, 0.5, seed=1, stream=2, step=3)
     backend.dropout_input_grad(x, mask, 0.5)
-
-
-def _augment(backend: Backend) -> None:
-    for H, W, C in ((8, 8, 1), (32, 32, 3)):
-        images = backend.empty((64, H, W, C), np.uint8)
-        backend.take_images(images, backend.empty((16,), np.int64))
-        scale, offset = backend.empty((C,)), backend.empty((C,))
-        flips: tuple[Array | None, ...] = (None, backend.empty((64,), np.uint8))
-        shifts: tuple[Array | None, ...] = (None, backend.empty((64, 2), np.int32))
-        for flip in flips:
-            for shift in shifts:
-                backend.augment_images(images, scale, offset, flip, shift)
 
 
 def _optimize(backend: Backend) -> None:

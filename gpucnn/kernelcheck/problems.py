@@ -10,7 +10,6 @@ import numpy as np
 
 from gpucnn import operations
 from gpucnn.kernelcheck import (
-    augmentation,
     convolution,
     dropout,
     guard,
@@ -30,7 +29,6 @@ OPERATIONS: dict[str, Operation] = {
         matrix,
         loss,
         dropout,
-        augmentation,
         optimizer,
         guard,
     )

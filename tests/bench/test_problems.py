@@ -13,7 +13,6 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.problems import (
     ALL,
     QUICK,
-    augmentation,
     convolution,
     dropout,
     guard,
@@ -25,7 +24,7 @@ from gpucnn.bench.problems import (
 )
 from gpucnn.bench.problems.base import from_timed
 from gpucnn.errors import ConfigError
-from gpucnn.operations import Timed, activation, global_pooling, pooling
+from gpucnn.operations import Timed, activation, augmentation, global_pooling, pooling
 from gpucnn.operations.geometry import pool2d_geometry
 
 NOT_TIMED = {
@@ -279,7 +278,9 @@ def test_operations_and_bytes_of_products():
 
 def test_operations_and_bytes_of_batches():
     """Bytes: two images of 45, read and written, by two indices of 8."""
-    take, augment, normalise = augmentation.batches("", 2, 3, 5)
+    shape = (2, 3, 3, 5)
+    take = augmentation.TakeImages((8, 3, 3, 5), (2,))
+    augment, normalise = (augmentation.AugmentImages(shape, on, on) for on in (True, False))
     assert (take.flops, take.traffic) == (0, 180 + 16)
     assert (normalise.flops, normalise.traffic) == (180, 90 + 4 * (90 + 10))
     assert (augment.flops, augment.traffic) == (180, 90 + 4 * (90 + 10) + 2 * (1 + 8))

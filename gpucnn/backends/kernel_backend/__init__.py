@@ -12,7 +12,6 @@ from gpucnn.backends.devices.device import Device, Kernel
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
 from gpucnn.backends.kernel_backend.guard import KernelGuard
@@ -51,7 +50,6 @@ class KernelBackend(
     KernelLoss,
     KernelOptimizer,
     KernelGuard,
-    KernelAugmentation,
     Backend,
 ):
     """Our own CUDA, on a device: an NVIDIA GPU, or the emulator.

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation, pooling  # noqa: F401
-from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
+from gpucnn.backends.numpy_backend import activation, augmentation, pooling  # noqa: F401
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
 from gpucnn.backends.numpy_backend.guard import NumpyGuard
@@ -44,7 +43,6 @@ class NumpyBackend(
     NumpyLoss,
     NumpyOptimizer,
     NumpyGuard,
-    NumpyAugmentation,
     Backend,
 ):
     """NumPy on the CPU.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from gpucnn import operations
 from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
-from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.errors import ConfigError, did_you_mean, nearest
@@ -45,7 +44,6 @@ QUICK: tuple[Problem, ...] = (
     *dropout.passes("quick-other-map", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
-    *batches("quick-batch", 16, 16, 3),
     *_loss("quick-loss", 32, 100),
     *_step("quick-step", 50_000),
     *_described("quick"),
@@ -65,7 +63,6 @@ _TELLING: tuple[Problem, ...] = (
     *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
     *dropout.passes("resnet50-other-map-56", 64, 56, 256),
-    *batches("resnet-batch", 64, 224, 3),
     *_loss("resnet-loss", 64, 1000),
     *_step("resnet50-step", 25_557_032),
     *_described("telling"),
@@ -78,7 +75,6 @@ _LENET: tuple[Problem, ...] = (
     channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
     *linear("lenet-linear", 128, 3136, 128),
     *dropout.passes("lenet-dropout", 128, 1, 128),
-    *batches("lenet-batch", 128, 28, 1),
     *_loss("lenet-loss", 128, 10),
     *_described("lenet"),
 )
@@ -94,7 +90,6 @@ _CIFAR: tuple[Problem, ...] = (
     *convolution.passes("cifar-resnet18-32", 128, 32, 64, 64, 3, 1, 1),
     *convolution.passes("cifar-resnet18-strided", 128, 32, 64, 128, 3, 2, 1),
     *convolution.passes("cifar-resnet18-8", 128, 8, 256, 256, 3, 1, 1),
-    *batches("resnet9-batch", 512, 32, 3),
     *_loss("resnet9-loss", 512, 10),
     *_step("resnet9-step", 6_568_640),
     *_described("cifar"),
