@@ -166,24 +166,6 @@ def batch_norm_add_relu_gradients(a):
     return batch_norm_gradients(a, _rows(passed)) | {"dresidual": (passed, 0.0)}
 
 
-# Element by element
-
-
-def _dropped(x, mask, rate):
-    value = _wide(x) * mask / (1.0 - rate)
-    return value, sum_bound(2, abs(value), FLOAT)
-
-
-def dropout_forward(a):
-    x, words = a["x"], (a["rate"], a["seed"], a["stream"], a["step"], a["offset"])
-    mask = oracle.dropout_mask(x.size, *words).reshape(x.shape)
-    return {"y": _dropped(x, mask, a["rate"]), "mask": (mask, 0.0)}
-
-
-def dropout_input_grad(a):
-    return {"dx": _dropped(a["dy"], a["mask"], a["rate"])}
-
-
 # Matrices
 
 

@@ -278,27 +278,3 @@ def adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_dec
 def adamw_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
     w = (1.0 - learning_rate * weight_decay) * w
     return adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
-
-
-# Random numbers
-
-
-def philox_block(counter, key):
-    """Philox 4x32-10 (Salmon et al. 2011): four words from four counter words and two of key."""
-    c, k, mask = list(counter), list(key), 2**32 - 1
-    for _ in range(10):
-        a, b = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
-        c = [(b >> 32) ^ c[1] ^ k[0], b & mask, (a >> 32) ^ c[3] ^ k[1], a & mask]
-        k = [(k[0] + 0x9E3779B9) & mask, (k[1] + 0xBB67AE85) & mask]
-    return c
-
-
-def philox_word(seed, stream, step, position):
-    block, mask = position // 4, 2**32 - 1
-    counter = (block & mask, block >> 32, step, stream)
-    return philox_block(counter, (seed & mask, seed >> 32))[position % 4]
-
-
-def dropout_mask(count, rate, seed, stream, step, offset):
-    words = [philox_word(seed, stream, step, offset + i) for i in range(count)]
-    return np.array([0 if word < rate * 2**32 else 1 for word in words], np.uint8)

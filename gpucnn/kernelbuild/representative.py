@@ -138,7 +138,6 @@ def run_all(backend: KernelBackend) -> None:
     for channels in _CHANNELS:
         _normalise(backend, channels)
         _classify(backend, channels)
-    _regularise(backend)
     _optimize(backend)
     for kind in OPERATIONS.values():
         _run_described(backend, kind)
@@ -259,12 +258,6 @@ def _classify(backend: Backend, classes: int) -> None:
     backend.mean_squared_error_forward(scores, labels)
     backend.mean_squared_error_input_grad(scores, labels, 1 / 128)
     backend.accumulate_metrics(backend.empty((2,), np.float64), losses, scores, labels)
-
-
-def _regularise(backend: Backend) -> None:
-    x = backend.empty((64, 8, 8, 10))
-    _, mask = backend.dropout_forward(x, 0.5, seed=1, stream=2, step=3)
-    backend.dropout_input_grad(x, mask, 0.5)
 
 
 def _optimize(backend: Backend) -> None:

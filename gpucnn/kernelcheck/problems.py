@@ -11,7 +11,6 @@ import numpy as np
 from gpucnn import operations
 from gpucnn.kernelcheck import (
     convolution,
-    dropout,
     guard,
     loss,
     matrix,
@@ -28,7 +27,6 @@ OPERATIONS: dict[str, Operation] = {
         normalisation,
         matrix,
         loss,
-        dropout,
         optimizer,
         guard,
     )

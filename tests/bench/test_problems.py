@@ -14,7 +14,6 @@ from gpucnn.bench.problems import (
     ALL,
     QUICK,
     convolution,
-    dropout,
     guard,
     loss,
     matrix,
@@ -24,7 +23,7 @@ from gpucnn.bench.problems import (
 )
 from gpucnn.bench.problems.base import from_timed
 from gpucnn.errors import ConfigError
-from gpucnn.operations import Timed, activation, augmentation, global_pooling, pooling
+from gpucnn.operations import Timed, activation, augmentation, dropout, global_pooling, pooling
 from gpucnn.operations.geometry import pool2d_geometry
 
 NOT_TIMED = {
@@ -150,13 +149,12 @@ def test_torch_drops_as_many(memory_format, exact):
     """Other elements, for its random numbers are others: each obeys its own mask."""
     (problem,) = select(QUICK, operations=["dropout_forward"])
     (x,) = inputs = [array.astype(np.float64) for array in problem.draw()]
+    rate = problem.described.numbers["rate"]
     for y, mask in both_results(problem, memory_format, exact, inputs):
-        np.testing.assert_allclose(y, x * mask / (1 - dropout.RATE), rtol=1e-12)
+        np.testing.assert_allclose(y, x * mask / (1 - rate), rtol=1e-12)
         # Six standard deviations of a binomial distribution.
-        assert (
-            abs(mask.sum() - (1 - dropout.RATE) * x.size)
-            < 6 * (dropout.RATE * (1 - dropout.RATE) * x.size) ** 0.5
-        )
+        deviation = (rate * (1 - rate) * x.size) ** 0.5
+        assert abs(mask.sum() - (1 - rate) * x.size) < 6 * deviation
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -260,7 +258,7 @@ def test_operations_and_bytes_of_maps():
         "tanh_forward": (90, 4 * 180),
         "tanh_input_grad": (270, 4 * 270),
     }
-    assert figures(dropout.passes("", 2, 3, 5)) == {
+    assert figures(kind((2, 3, 3, 5)) for kind in dropout.Dropout.__subclasses__()) == {
         "dropout_forward": (90, 4 * 180 + 90),
         "dropout_input_grad": (90, 4 * 180 + 90),
     }

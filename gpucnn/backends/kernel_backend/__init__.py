@@ -13,7 +13,6 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
-from gpucnn.backends.kernel_backend.dropout import KernelDropout
 from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
@@ -45,7 +44,6 @@ class Held:
 class KernelBackend(
     KernelConvolution,
     KernelNormalisation,
-    KernelDropout,
     KernelMatrix,
     KernelLoss,
     KernelOptimizer,

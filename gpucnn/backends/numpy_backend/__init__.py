@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation, augmentation, pooling  # noqa: F401
+from gpucnn.backends.numpy_backend import activation, augmentation, dropout, pooling  # noqa: F401
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
-from gpucnn.backends.numpy_backend.dropout import NumpyDropout
 from gpucnn.backends.numpy_backend.guard import NumpyGuard
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
@@ -38,7 +37,6 @@ def _without_warnings(backend: _Class) -> _Class:
 class NumpyBackend(
     NumpyConvolution,
     NumpyNormalisation,
-    NumpyDropout,
     NumpyMatrix,
     NumpyLoss,
     NumpyOptimizer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
+from gpucnn.bench.problems import convolution, guard, loss, normalisation, optimizer
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.errors import ConfigError, did_you_mean, nearest
@@ -41,7 +41,6 @@ QUICK: tuple[Problem, ...] = (
     *convolution.passes("quick-depthwise", 4, 16, 32, 32, 3, 1, 1, 32),
     *convolution.epilogues("quick-epilogue", 4, 16, 16, 32, 3, 1, 1),
     *normalisation.passes("quick-norm", 4, 16, 32),
-    *dropout.passes("quick-other-map", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
     *_loss("quick-loss", 32, 100),
@@ -62,7 +61,6 @@ _TELLING: tuple[Problem, ...] = (
     *convolution.epilogues("resnet18-epilogue-56", 64, 56, 64, 64, 3, 1, 1),
     *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
-    *dropout.passes("resnet50-other-map-56", 64, 56, 256),
     *_loss("resnet-loss", 64, 1000),
     *_step("resnet50-step", 25_557_032),
     *_described("telling"),
@@ -74,7 +72,6 @@ _LENET: tuple[Problem, ...] = (
     *convolution.epilogues("lenet-epilogue", 128, 14, 32, 64, 5, 1, 2),
     channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
     *linear("lenet-linear", 128, 3136, 128),
-    *dropout.passes("lenet-dropout", 128, 1, 128),
     *_loss("lenet-loss", 128, 10),
     *_described("lenet"),
 )
@@ -120,7 +117,6 @@ _MOBILENET: tuple[Problem, ...] = (
     *convolution.passes("mobilenet-depthwise-7", 64, 7, 1024, 1024, 3, 1, 1, 1024),
     *convolution.epilogues("mobilenet-epilogue-56", 64, 56, 128, 128, 3, 1, 1, 128),
     *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
-    *dropout.passes("mobilenet-dropout", 64, 1, 1024),
     *_described("mobilenet"),
 )
 
