@@ -66,42 +66,6 @@ def _linear(function, terms, *arrays):
     return function(*arrays), sum_bound(terms, magnitudes, FLOAT)
 
 
-# Pooling
-
-
-def _windows(a):
-    return a["window"], a["stride"], a["padding"]
-
-
-def max_pool2d_forward(a):
-    y, argmax = oracle.max_pool2d(_wide(a["x"]), *_windows(a))
-    return {"y": (y, 0.0), "argmax": (argmax, 0.0)}
-
-
-def max_pool2d_input_grad(a):
-    dy = track(a["dy"], FLOAT)
-    dx = oracle.max_pool2d_input_grad(dy, a["argmax"], a["x_shape"], *_windows(a))
-    return {"dx": _pair(dx)}
-
-
-def avg_pool2d_forward(a):
-    return {"y": _pair(oracle.avg_pool2d(track(a["x"], FLOAT), *_windows(a)))}
-
-
-def avg_pool2d_input_grad(a):
-    dy = track(a["dy"], FLOAT)
-    return {"dx": _pair(oracle.avg_pool2d_input_grad(dy, a["x_shape"], *_windows(a)))}
-
-
-def global_avg_pool2d_forward(a):
-    return {"y": _pair(oracle.global_avg_pool2d(track(a["x"], FLOAT)))}
-
-
-def global_avg_pool2d_input_grad(a):
-    dy = track(a["dy"], FLOAT)
-    return {"dx": _pair(oracle.global_avg_pool2d_input_grad(dy, a["x_shape"]))}
-
-
 # Normalisation
 
 
@@ -166,36 +130,6 @@ def batch_norm_add_relu_gradients(a):
     """y is given, so what comes through is certain."""
     passed = oracle.relu_input_grad(_wide(a["dy"]), a["y"])
     return batch_norm_gradients(a, _rows(passed)) | {"dresidual": (passed, 0.0)}
-
-
-# Element by element
-
-
-def _dropped(x, mask, rate):
-    value = _wide(x) * mask / (1.0 - rate)
-    return value, sum_bound(2, abs(value), FLOAT)
-
-
-def dropout_forward(a):
-    x, words = a["x"], (a["rate"], a["seed"], a["stream"], a["step"], a["offset"])
-    mask = oracle.dropout_mask(x.size, *words).reshape(x.shape)
-    return {"y": _dropped(x, mask, a["rate"]), "mask": (mask, 0.0)}
-
-
-def dropout_input_grad(a):
-    return {"dx": _dropped(a["dy"], a["mask"], a["rate"])}
-
-
-def take_images(a):
-    return {"y": ([a["images"][index] for index in a["indices"]], 0.0)}
-
-
-def augment_images(a):
-    def augmented(scale, offset):
-        images = a["images"].astype(np.float64)
-        return oracle.augment_images(images, scale, offset, a["flip"], a["shift"])
-
-    return {"y": _linear(augmented, 2, a["scale"], a["offset"])}
 
 
 # Matrices

@@ -23,89 +23,49 @@ def output_length(size, window, stride, before, after, dilation=1):
     return places
 
 
-# Pooling
 
 
-def _windows(x_shape, window, stride, padding):
-    """Each output (n, p, q) with its window's elements (r·S + s, h, w) that are no padding."""
     N, H, W, _ = x_shape
     (top, bottom), (left, right) = sides(padding)
     for n in range(N):
-        for p in range(output_length(H, window[0], stride[0], top, bottom)):
-            for q in range(output_length(W, window[1], stride[1], left, right)):
-                inside = []
-                for r in range(window[0]):
-                    for s in range(window[1]):
-                        h, w = p * stride[0] - top + r, q * stride[1] - left + s
                         if 0 <= h < H and 0 <= w < W:
-                            inside.append((r * window[1] + s, h, w))
-                yield (n, p, q), inside
 
 
-def _pooled_shape(x_shape, window, stride, padding):
-    N, H, W, C = x_shape
-    (top, bottom), (left, right) = sides(padding)
-    return (
-        N,
-        output_length(H, window[0], stride[0], top, bottom),
-        output_length(W, window[1], stride[1], left, right),
-        C,
     )
 
 
-def max_pool2d(x, window, stride, padding):
-    """(y, argmax): the first of equal values; the first NaN over any number."""
-    shape = _pooled_shape(x.shape, window, stride, padding)
-    y, argmax = np.empty(shape), np.empty(shape, int)
-    for (n, p, q), inside in _windows(x.shape, window, stride, padding):
-        for c in range(x.shape[3]):
-            winner, best = None, None
-            for number, h, w in inside:
-                value = x[n, h, w, c]
-                if best is None or value > best or (value != value and best == best):
-                    winner, best = number, value
-            y[n, p, q, c], argmax[n, p, q, c] = best, winner
-    return y, argmax
+    (top, bottom), (left, right) = sides(padding)
 
 
-def max_pool2d_input_grad(dy, argmax, x_shape, window, stride, padding):
-    dx = np.zeros(x_shape, dy.dtype)
-    for (n, p, q), inside in _windows(x_shape, window, stride, padding):
-        for number, h, w in inside:
-            for c in range(x_shape[3]):
-                if argmax[n, p, q, c] == number:
-                    dx[n, h, w, c] = dx[n, h, w, c] + dy[n, p, q, c]
     return dx
 
 
-def avg_pool2d(x, window, stride, padding):
-    """Padding counts as zeros: the divisor is always the window's size."""
-    y = np.zeros(_pooled_shape(x.shape, window, stride, padding), x.dtype)
-    for (n, p, q), inside in _windows(x.shape, window, stride, padding):
-        for c in range(x.shape[3]):
-            total = 0.0
-            for _, h, w in inside:
-                total = total + x[n, h, w, c]
-            y[n, p, q, c] = total / float(window[0] * window[1])
-    return y
 
 
-def avg_pool2d_input_grad(dy, x_shape, window, stride, padding):
-    dx = np.zeros(x_shape, dy.dtype)
-    for (n, p, q), inside in _windows(x_shape, window, stride, padding):
-        for _, h, w in inside:
-            for c in range(x_shape[3]):
-                share = dy[n, p, q, c] / float(window[0] * window[1])
-                dx[n, h, w, c] = dx[n, h, w, c] + share
+
+
+    N, H, W, _ = x_shape
+    (top, bottom), (left, right) = sides(padding)
+    for n in range(N):
+                        if 0 <= h < H and 0 <= w < W:
+
+
+    (top, bottom), (left, right) = sides(padding)
+    )
+
+
+
+
     return dx
 
 
-def global_avg_pool2d(x):
-    return avg_pool2d(x, x.shape[1:3], (1, 1), (0, 0))[:, 0, 0]
 
 
-def global_avg_pool2d_input_grad(dy, x_shape):
-    return avg_pool2d_input_grad(dy[:, None, None], x_shape, x_shape[1:3], (1, 1), (0, 0))
+    return dx
+
+
+
+
 
 
 # Batch normalisation; x is (M, C)
@@ -305,46 +265,3 @@ def adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_dec
 def adamw_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
     w = (1.0 - learning_rate * weight_decay) * w
     return adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
-
-
-# Images and random numbers
-
-
-def augment_images(images, scale, offset, flip, shift):
-    """Each pixel from its place in the source; ``images`` as numbers (N, H, W, C)."""
-
-    def reflect(i, size):
-        while not 0 <= i < size:
-            i = -i if i < 0 else 2 * (size - 1) - i
-        return i
-
-    N, H, W, C = images.shape
-    y = np.empty(images.shape, images.dtype)
-    for n, h, w, c in np.ndindex(N, H, W, C):
-        down, right = (0, 0) if shift is None else shift[n]
-        row, column = reflect(h + int(down), H), reflect(w + int(right), W)
-        if flip is not None and flip[n]:
-            column = W - 1 - column
-        y[n, h, w, c] = images[n, row, column, c] * scale[c] + offset[c]
-    return y
-
-
-def philox_block(counter, key):
-    """Philox 4x32-10 (Salmon et al. 2011): four words from four counter words and two of key."""
-    c, k, mask = list(counter), list(key), 2**32 - 1
-    for _ in range(10):
-        a, b = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
-        c = [(b >> 32) ^ c[1] ^ k[0], b & mask, (a >> 32) ^ c[3] ^ k[1], a & mask]
-        k = [(k[0] + 0x9E3779B9) & mask, (k[1] + 0xBB67AE85) & mask]
-    return c
-
-
-def philox_word(seed, stream, step, position):
-    block, mask = position // 4, 2**32 - 1
-    counter = (block & mask, block >> 32, step, stream)
-    return philox_block(counter, (seed & mask, seed >> 32))[position % 4]
-
-
-def dropout_mask(count, rate, seed, stream, step, offset):
-    words = [philox_word(seed, stream, step, offset + i) for i in range(count)]
-    return np.array([0 if word < rate * 2**32 else 1 for word in words], np.uint8)

@@ -58,7 +58,9 @@ def part(module):
 
 
 def test_every_module_is_in_the_drawing_and_nothing_else_is():
-    inside = [name for name in MODULES if name.removeprefix("gpucnn.") not in {"gpucnn", "__main__"}]
+    inside = [
+        name for name in MODULES if name.removeprefix("gpucnn.") not in {"gpucnn", "__main__"}
+    ]
     assert [name for name in inside if part(name) is None] == []
     assert set(LAYER_OF) - {part(name) for name in inside} == set()
 
@@ -68,9 +70,7 @@ def test_imports_run_downwards(module):
     own = part(module)
     if own is None:
         pytest.skip("the public names of the package may come from anywhere")
-    upwards = [
-        name for name in imports(MODULES[module]) if LAYER_OF[part(name)] < LAYER_OF[own]
-    ]
+    upwards = [name for name in imports(MODULES[module]) if LAYER_OF[part(name)] < LAYER_OF[own]]
     assert upwards == []
 
 

@@ -27,26 +27,36 @@ _DRAWN = 12
 
 
 @dataclass(frozen=True)
-class Pooling:
-    """A pooling of x (N, H, W, C)."""
 
     network: str
     N: int
     H: int
     W: int
     C: int
-    window: Pair
-    stride: Pair
     padding: Padding = (0, 0)
 
 
-POOLINGS = (
-    Pooling("LeNet", 128, 28, 28, 32, (2, 2), (2, 2)),
-    Pooling("ResNet-9", 256, 32, 32, 128, (2, 2), (2, 2)),
-    Pooling("ResNet-50", 64, 112, 112, 64, (3, 3), (2, 2), (1, 1)),
-    Pooling("whole image", 256, 4, 4, 512, (4, 4), (4, 4)),
-    Pooling("odd sizes", 3, 13, 17, 5, (3, 2), (2, 3), ((1, 1), (0, 1))),
-    Pooling("wide window", 2, 40, 40, 3, (17, 17), (4, 4)),
+
+
+)
+
+)
+
+
+
+
+)
+
+
+
+    network: str
+    N: int
+    H: int
+    W: int
+    C: int
+    padding: Padding = (0, 0)
+
+
 )
 
 _MATRICES = ((128, 3136, 128), (128, 128, 10), (256, 512, 100), (64, 2048, 1000), (3, 5, 7))
@@ -56,16 +66,12 @@ _CHANNELS = (1, 3, 10, 64, 100, 1000)
 
 def run_all(backend: KernelBackend) -> None:
     """Runs every operation of the backend over all of these problems, and takes the rest too."""
-    for pooling in POOLINGS:
-        _pool(backend, pooling)
     for rows, inputs, outputs in _MATRICES:
         _multiply(backend, rows, inputs, outputs)
     _multiply_in_every_tile(backend)
     for channels in _CHANNELS:
         _normalise(backend, channels)
         _classify(backend, channels)
-    _regularise(backend)
-    _augment(backend)
     _optimize(backend)
     for kind in OPERATIONS.values():
         _run_described(backend, kind)
@@ -117,17 +123,6 @@ def _multiply_in_every_tile(backend: KernelBackend) -> None:
             backend.matmul(a, b, transpose_a, transpose_b, backend.empty((N,)))
 
 
-def _pool(backend: Backend, problem: Pooling) -> None:
-    x = backend.empty((problem.N, problem.H, problem.W, problem.C))
-    options = (problem.window, problem.stride, problem.padding)
-    dy, argmax = backend.max_pool2d_forward(x, *options)
-    backend.max_pool2d_input_grad(dy, argmax, x.shape, *options)
-    backend.avg_pool2d_forward(x, *options)
-    backend.avg_pool2d_input_grad(dy, x.shape, *options)
-    means = backend.global_avg_pool2d_forward(x)
-    backend.global_avg_pool2d_input_grad(means, x.shape)
-
-
 def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
     x, w = backend.empty((rows, inputs)), backend.empty((outputs, inputs))
     dy = backend.matmul(x, w, transpose_b=True)
@@ -161,24 +156,6 @@ def _classify(backend: Backend, classes: int) -> None:
     backend.mean_squared_error_forward(scores, labels)
     backend.mean_squared_error_input_grad(scores, labels, 1 / 128)
     backend.accumulate_metrics(backend.empty((2,), np.float64), losses, scores, labels)
-
-
-def _regularise(backend: Backend) -> None:
-    x = backend.empty((64, 8, 8, 10))
-    _, mask = backend.dropout_forward(x, 0.5, seed=1, stream=2, step=3)
-    backend.dropout_input_grad(x, mask, 0.5)
-
-
-def _augment(backend: Backend) -> None:
-    for H, W, C in ((8, 8, 1), (32, 32, 3)):
-        images = backend.empty((64, H, W, C), np.uint8)
-        backend.take_images(images, backend.empty((16,), np.int64))
-        scale, offset = backend.empty((C,)), backend.empty((C,))
-        flips: tuple[Array | None, ...] = (None, backend.empty((64,), np.uint8))
-        shifts: tuple[Array | None, ...] = (None, backend.empty((64, 2), np.int32))
-        for flip in flips:
-            for shift in shifts:
-                backend.augment_images(images, scale, offset, flip, shift)
 
 
 def _optimize(backend: Backend) -> None:

@@ -10,14 +10,11 @@ import numpy as np
 
 from gpucnn import operations
 from gpucnn.kernelcheck import (
-    augmentation,
-    dropout,
     guard,
     loss,
     matrix,
     normalisation,
     optimizer,
-    pooling,
 )
 from gpucnn.kernelcheck.problem import Operation, Problem, described
 from gpucnn.launch.variants import Variant
@@ -25,12 +22,9 @@ from gpucnn.launch.variants import Variant
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for family in (
-        pooling,
         normalisation,
         matrix,
         loss,
-        dropout,
-        augmentation,
         optimizer,
         guard,
     )

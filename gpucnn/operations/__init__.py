@@ -3,7 +3,14 @@
 ``OPERATIONS`` has them all. Nothing here knows a backend, a kernel or a device.
 """
 
-from gpucnn.operations import activation, convolution  # noqa: F401
+from gpucnn.operations import (  # noqa: F401
+    activation,
+    augmentation,
+    convolution,
+    dropout,
+    global_pooling,
+    pooling,
+)
 from gpucnn.operations.problem import FP32, FP64, OPERATIONS, Dtypes, Operand, Problem, Timed
 
 __all__ = ["FP32", "FP64", "OPERATIONS", "Dtypes", "Operand", "Problem", "Timed"]

@@ -1,34 +1,21 @@
 """What only the NumPy backend promises: threads, pieces, one precision throughout."""
 
-import inspect
-import itertools
+import importlib
+import pkgutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tolerance import assert_close, probable_sum_bound, unit_roundoff
 
 from gpucnn import text
-from gpucnn.backends import get_backend
-from gpucnn.backends.base import Backend
+from gpucnn.backends import get_backend, numpy_backend
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
-
-
-def operations(of):
-    return {name: f for name, f in inspect.getmembers(of, callable) if not name.startswith("_")}
-
-
-@pytest.mark.parametrize("implementation", [NumpyBackend])
-def test_same_operations_with_the_same_signatures(implementation):
-    assert not inspect.isabstract(implementation)
-    wanted, offered = operations(Backend), operations(implementation)
-    assert set(offered) == set(wanted)
-    for name, function in wanted.items():
-        own, shared = inspect.signature(offered[name]), inspect.signature(function)
-        same = [(p.name, p.kind, p.default) for p in own.parameters.values()]
-        assert same == [(p.name, p.kind, p.default) for p in shared.parameters.values()], name
+from gpucnn.kernelcheck.problems import OPERATIONS, draw
+from gpucnn.kernelcheck.reference import expect
 
 
 def test_refuses_a_precision():
@@ -36,142 +23,81 @@ def test_refuses_a_precision():
         get_backend("numpy", "fp8")
 
 
-# Every operation, on random arrays of one size: large enough to be cut in pieces, or small
-
-LARGE = {"images": (37, 30, 31, 16), "filters": (8, 3, 3, 16), "matrix": (700, 301), "few": 3}
-SMALL = {"images": (2, 5, 6, 4), "filters": (8, 3, 3, 4), "matrix": (6, 5), "few": 2}
+# Every operation, on drawn problems
 
 
-def every_operation(be, sizes):
-    """Yields a name and the arrays that come out, for each operation of the interface."""
-    rng = np.random.default_rng(0)
+class Uncopied(NumpyBackend):
+    """What an operation gives is seen as it is."""
 
-    def new(*shape):
-        return be.asarray(rng.standard_normal(shape))
-
-    N, H, W, C = sizes["images"]
-    x, dx = new(N, H, W, C), new(N, H, W, C)
-    for groups, K in ((1, 8), (2, 8), (C, 2 * C)):
-        w = new(K, 3, 3, C // groups)
-        options = {"stride": (2, 1), "padding": ((1, 0), (1, 2)), "groups": groups}
-        y = be.conv2d_forward(x, w, new(K), **options)
-        dy = new(*y.shape)
-        rectified = be.conv2d_forward(x, w, new(K), **options, residual=dy, relu=True)
-        yield f"conv2d_forward, groups={groups}", [y, rectified]
-        yield "conv2d_input_grad", [be.conv2d_input_grad(dy, w, x.shape, **options)]
-        yield "conv2d_filter_grad", [be.conv2d_filter_grad(x, dy, w.shape, **options)]
-    for options in ({}, {"window": (3, 3), "stride": (2, 2), "padding": (1, 1)}):
-        y, argmax = be.max_pool2d_forward(x, **options)
-        dy = new(*y.shape)
-        yield "max_pool2d_forward", [y, argmax]
-        yield "max_pool2d_input_grad", [be.max_pool2d_input_grad(dy, argmax, x.shape, **options)]
-        yield "avg_pool2d_forward", [be.avg_pool2d_forward(x, **options)]
-        yield "avg_pool2d_input_grad", [be.avg_pool2d_input_grad(dy, x.shape, **options)]
-    yield "global_avg_pool2d_forward", [be.global_avg_pool2d_forward(x)]
-    yield "global_avg_pool2d_input_grad", [be.global_avg_pool2d_input_grad(new(N, C), x.shape)]
-    scale, shift, mean, variance = new(C), new(C), be.zeros((C,)), be.zeros((C,))
-    for residual, relu in itertools.product((None, dx), (False, True)):
-        end = f"{', residual' if residual is not None else ''}{', ReLU' if relu else ''}"
-        vectors, behind = (scale, shift, mean, variance), (residual, relu)
-        y, *statistics = be.batch_norm_forward(x, *vectors, 0.1, 1e-5, *behind)
-        yield f"batch_norm_forward{end}", [y, *statistics, mean, variance]
-        y_inferred = be.batch_norm_inference(x, *vectors, 1e-5, *behind)
-        yield f"batch_norm_inference{end}", [y_inferred]
-    yield "batch_norm_gradients", be.batch_norm_gradients(dx, x, scale, *statistics)
-    results = be.batch_norm_relu_gradients(dx, x, scale, shift, *statistics)
-    yield "batch_norm_relu_gradients", results
-    results = be.batch_norm_add_relu_gradients(dx, y, x, scale, *statistics)
-    yield "batch_norm_add_relu_gradients", results
-    for name, arrays in {
-        "relu_forward": (x,), "relu_input_grad": (dx, x), "leaky_relu_forward": (x, 0.1),
-        "leaky_relu_input_grad": (dx, x, 0.1), "sigmoid_forward": (x,), "tanh_forward": (x,),
-        "sigmoid_input_grad": (dx, x), "tanh_input_grad": (dx, x), "add": (x, dx),
-        "channel_sum": (x,),
-    }.items():  # fmt: skip
-        yield name, [getattr(be, name)(*arrays)]
-    y, mask = be.dropout_forward(x, 0.3, 1, 6, 2, 5)
-    yield "dropout_forward", [y, mask]
-    yield "dropout_input_grad", [be.dropout_input_grad(dx, mask, 0.3)]
-    M, K = sizes["matrix"]
-    a, b = new(M, K), new(M, K)
-    yield "matmul", [be.matmul(a, b, transpose_b=True, bias=new(M))]
-    yield "matmul, transposed", [be.matmul(a, b, transpose_a=True)]
-    labels = be.asarray(rng.integers(0, K, M).astype(np.int32))
-    losses, p = be.softmax_cross_entropy_forward(a, labels, 0.1)
-    yield "softmax_cross_entropy_forward", [losses, p]
-    gradient = be.softmax_cross_entropy_input_grad(p, labels, 0.1, 0.5)
-    yield "softmax_cross_entropy_input_grad", [gradient]
-    yield "softmax", [be.softmax(a)]
-    yield "mean_squared_error_forward", [be.mean_squared_error_forward(a, labels)]
-    yield "mean_squared_error_input_grad", [be.mean_squared_error_input_grad(a, labels, 0.5)]
-    totals = be.zeros((2,), np.float64)
-    be.accumulate_metrics(totals, losses, a, labels)
-    yield "accumulate_metrics", [totals]
-    w, g, m, v = (new(x.size) for _ in range(4))
-    v *= v
-    be.sgd_step(w, g, m, 0.1, 0.9, True, 0.01)
-    be.adam_step(w, g, m, v, 3, 0.1, 0.9, 0.99, 1e-8, 0.01)
-    be.adamw_step(w, g, m, v, 4, 0.1, 0.9, 0.99, 1e-8, 0.01)
-    norm = be.global_norm(g)
-    be.clip_by_global_norm(g, norm, float(norm[0]) / 2)
-    be.clip_by_value(g, 0.5)
-    yield "global_norm and steps", [norm, w, g, m, v]
-    guard = be.zeros((1,), np.int32)
-    be.guard_step(guard, norm, losses, 3)
-    yield "guard_step", [guard]
-    images = be.asarray(rng.integers(0, 256, x.shape).astype(np.uint8))
-    flip = be.asarray(rng.integers(0, 2, N).astype(np.uint8))
-    moves = be.asarray(rng.integers(-2, 3, (N, 2)).astype(np.int32))
-    order = be.asarray(rng.permutation(N), np.int64)
-    yield "take_images", [be.take_images(images, order)]
-    yield "augment_images", [be.augment_images(images, scale, shift, flip, moves)]
+    def to_numpy(self, array):
+        return array
 
 
-INTEGERS = {
-    "dropout_forward": {1: np.uint8}, "max_pool2d_forward": {1: np.uint8},
-    "guard_step": {0: np.int32}, "take_images": {0: np.uint8},
-}  # fmt: skip
-WIDE = {"global_norm and steps": {0: np.float64}, "accumulate_metrics": {0: np.float64}}
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_results_have_the_backends_dtype(name):
+    for problem in draw(name, 4):
+        single, double = (problem.run(Uncopied(precision)) for precision in ("fp32", "fp64"))
+        assert single.keys() == double.keys()
+        for result in single:
+            one, other = single[result], double[result]
+            wanted = np.float64 if one.dtype == np.float32 else one.dtype
+            assert other.dtype == wanted, f"{result} of {problem}"
+            # Norms and totals, which are sums over all elements, are in double at once.
+            assert one.dtype != np.float64 or one.size <= 2, f"{result} of {problem}"
+            assert one.shape == other.shape
+            assert one.flags.c_contiguous and other.flags.c_contiguous, f"{result} of {problem}"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp64"])
-def test_results_have_the_backends_dtype(precision):
-    be = get_backend("numpy", precision)
-    for name, arrays in every_operation(be, SMALL):
-        for place, array in enumerate(arrays):
-            wanted = {**INTEGERS, **WIDE}.get(name, {}).get(place, be.dtype)
-            assert array.dtype == wanted, f"{name}, result {place}"
-            assert array.flags.c_contiguous, f"{name}, result {place}"
+PIECES = {"PIECE": 64, "PIECE_BYTES": 256, "_ROWS": 2, "_FILTER_GRAD_ROWS": 1}
+"""Constants that set how much there is in a piece, and values so small that all is cut up."""
 
 
-def test_every_operation_is_covered():
-    """So that a new operation is not forgotten in the two tests around this one."""
-    used = set()
-
-    class Recorder(NumpyBackend):
-        def __getattribute__(self, name):
-            used.add(name)
-            return super().__getattribute__(name)
-
-    list(every_operation(Recorder(), SMALL))
-    border = {
-        "to_numpy", "synchronise", "empty", "compile_ahead", "hardware", "upload", "write",
-    }  # fmt: skip
-    assert set(operations(Backend)) - used <= border
+@pytest.fixture
+def small_pieces(monkeypatch):
+    changed = set()
+    for found in pkgutil.iter_modules(numpy_backend.__path__):
+        module = importlib.import_module(f"{numpy_backend.__name__}.{found.name}")
+        for constant in PIECES.keys() & vars(module).keys():
+            monkeypatch.setattr(module, constant, PIECES[constant])
+            changed.add(constant)
+    assert changed == PIECES.keys()
 
 
-def test_bits_do_not_depend_on_threads_nor_on_the_run():
-    def all_bits(threads):
+class CountingWorkers(Workers):
+    """Takes note of how many pieces there were."""
+
+    def run(self, task, count):
+        self.counts.append(count)
+        super().run(task, count)
+
+
+@pytest.fixture(scope="module")
+def on_threads():
+    """Backends that have one thread, then more; two are alike."""
+    backends = []
+    for threads in (1, 2, 3, 2):
         be = NumpyBackend(threads=threads)
-        return [
-            (name, [array.tobytes() for array in arrays])
-            for name, arrays in every_operation(be, LARGE)
-        ]
+        be.workers = CountingWorkers(threads)
+        backends.append(be)
+    return backends
 
-    one = all_bits(1)
-    for threads in (2, 3, 2):
-        for (name, bits), (_, other) in zip(one, all_bits(threads), strict=True):
-            assert bits == other, f"{name} on {threads} threads"
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_bits_do_not_depend_on_threads_nor_on_the_run(on_threads, name):
+    """Nor is anything left out or done twice where an operation is cut."""
+    for be in on_threads:
+        be.workers.counts = []
+    for problem in draw(name, 8, seed=2):
+        first, *others = [problem.run(be) for be in on_threads]
+        for be, other in zip(on_threads[1:], others, strict=True):
+            for array, value in first.items():
+                on = f"{array} of {problem} on {be.workers.threads} threads"
+                assert other[array].tobytes() == value.tobytes(), on
+        complaint = expect(problem).complaint(first)
+        assert not complaint, f"{problem}: {complaint}"
+    counts = on_threads[0].workers.counts
+    assert not counts or max(counts) > 1, f"no problem of {name} was cut"
 
 
 def test_an_error_in_a_thread_reaches_the_caller():
@@ -377,24 +303,18 @@ def test_convolution_over_pieces(be, x, w, stride, groups):
         assert_close(result, wanted, probable_sum_bound(n, magnitude, be.dtype))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo(np.float32).max])
-def test_what_is_not_finite_passes_without_a_warning(be, value):
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_is_not_finite_passes_without_a_warning(be, name):
     """Warnings are errors here; in small arrays, which no other thread gets a piece of."""
-    x, scores = np.full((2, 3, 3, 4), value, be.dtype), np.full((2, 3), value, be.dtype)
-    v, labels = np.full(4, value, be.dtype), np.zeros(2, np.int32)
-    be.softmax(scores)
-    be.softmax_cross_entropy_forward(scores, labels)
-    be.mean_squared_error_forward(scores, labels)
-    be.mean_squared_error_input_grad(scores, labels, 2.0)
-    be.global_avg_pool2d_forward(x)
-    be.global_avg_pool2d_input_grad(scores, (2, 4, 4, 3))
-    be.batch_norm_forward(x, v, v, v.copy(), v.copy(), 0.1, 1e-5)
-    be.batch_norm_inference(x, v, v, v, v, 1e-5)
-    be.batch_norm_inference(x, v, v, v, -np.ones_like(v), 1e-5)
-    be.batch_norm_gradients(x, x, v, v, v)
-    be.max_pool2d_forward(x)
-    be.global_norm(v)
-    be.adam_step(v, v, v, v, 1, 0.1, 0.9, 0.999, 1e-8, 0.1)
+    for problem in draw(name, 2):
+        for value in (np.nan, np.inf, -np.inf, np.finfo(np.float32).max):
+            filled = {
+                id(array): np.full_like(array, value)
+                for array in problem.arguments.values()
+                if isinstance(array, np.ndarray) and array.dtype.kind == "f"
+            }
+            arguments = {key: filled.get(id(v), v) for key, v in problem.arguments.items()}
+            replace(problem, arguments=arguments).run(be)
 
 
 def test_border():

@@ -13,20 +13,18 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.problems import (
     ALL,
     QUICK,
-    augmentation,
-    dropout,
     guard,
     loss,
     matrix,
     normalisation,
     optimizer,
-    pooling,
     select,
 )
+from gpucnn.bench.problems.base import from_timed
 from gpucnn.errors import ConfigError
-from gpucnn.operations import activation
+from gpucnn.operations import Timed, activation, augmentation, dropout, global_pooling, pooling
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
-from gpucnn.operations.geometry import conv2d_geometry
+from gpucnn.operations.geometry import conv2d_geometry, pool2d_geometry
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -95,7 +93,8 @@ def test_the_first_are_one_of_each_kind():
 
 def test_long_inputs_repeat_without_a_pattern():
     """A prime number of random ones, over and over: no two images of them are alike."""
-    (x,) = pooling.max_pooling("", 3, 1024, 1, 2, 2)[0].draw()
+    sizes = pool2d_geometry((3, 1024, 1024, 1), (2, 2), (2, 2), (0, 0))
+    (x,) = from_timed(Timed("", "", pooling.MaxPool2dForward(sizes))).draw()
     assert np.unique(x).size > 1_000_000
     assert (x[0] == x[1]).mean() < 0.001
     assert abs(x.mean()) < 0.01
@@ -150,13 +149,12 @@ def test_torch_drops_as_many(memory_format, exact):
     """Other elements, for its random numbers are others: each obeys its own mask."""
     (problem,) = select(QUICK, operations=["dropout_forward"])
     (x,) = inputs = [array.astype(np.float64) for array in problem.draw()]
+    rate = problem.described.numbers["rate"]
     for y, mask in both_results(problem, memory_format, exact, inputs):
-        np.testing.assert_allclose(y, x * mask / (1 - dropout.RATE), rtol=1e-12)
+        np.testing.assert_allclose(y, x * mask / (1 - rate), rtol=1e-12)
         # Six standard deviations of a binomial distribution.
-        assert (
-            abs(mask.sum() - (1 - dropout.RATE) * x.size)
-            < 6 * (dropout.RATE * (1 - dropout.RATE) * x.size) ** 0.5
-        )
+        deviation = (rate * (1 - rate) * x.size) ** 0.5
+        assert abs(mask.sum() - (1 - rate) * x.size) < 6 * deviation
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -179,6 +177,7 @@ def test_there_is_something_to_clip(operation, exact):
 
 def figures(problems):
     """Operations and bytes of each, by its operation."""
+    problems = list(problems)
     assert len({problem.operation for problem in problems}) == len(problems)
     return {problem.operation: (problem.flops, problem.traffic) for problem in problems}
 
@@ -206,15 +205,17 @@ def test_operations_and_bytes_of_convolutions():
 
 def test_operations_and_bytes_of_poolings():
     # 3·3 windows every 2 pixels of 7·7 with a border: 4·4 results.
-    assert figures(pooling.max_pooling("", 1, 7, 5, 3, 2, 1)) == {
+    sizes = pool2d_geometry((1, 7, 7, 5), (3, 3), (2, 2), (1, 1))
+    assert figures(kind(sizes) for kind in pooling.MaxPooling.__subclasses__()) == {
         "max_pool2d_forward": (80 * 9, 4 * (245 + 80) + 80),
         "max_pool2d_input_grad": (80, 4 * (245 + 80) + 80),
     }
-    assert figures(pooling.average_pooling("", 1, 7, 5, 3, 2, 1)) == {
+    assert figures(kind(sizes) for kind in pooling.AveragePooling.__subclasses__()) == {
         "avg_pool2d_forward": (80 * 9, 4 * (245 + 80)),
         "avg_pool2d_input_grad": (80 * 10, 4 * (245 + 80)),
     }
-    assert figures(pooling.global_average_pooling("", 2, 3, 5)) == {
+    means = global_pooling.GlobalAveragePooling.__subclasses__()
+    assert figures(kind((2, 3, 3, 5)) for kind in means) == {
         "global_avg_pool2d_forward": (90, 4 * (90 + 10)),
         "global_avg_pool2d_input_grad": (10, 4 * (90 + 10)),
     }
@@ -256,7 +257,7 @@ def test_operations_and_bytes_of_maps():
         "tanh_forward": (90, 4 * 180),
         "tanh_input_grad": (270, 4 * 270),
     }
-    assert figures(dropout.passes("", 2, 3, 5)) == {
+    assert figures(kind((2, 3, 3, 5)) for kind in dropout.Dropout.__subclasses__()) == {
         "dropout_forward": (90, 4 * 180 + 90),
         "dropout_input_grad": (90, 4 * 180 + 90),
     }
@@ -274,7 +275,9 @@ def test_operations_and_bytes_of_products():
 
 def test_operations_and_bytes_of_batches():
     """Bytes: two images of 45, read and written, by two indices of 8."""
-    take, augment, normalise = augmentation.batches("", 2, 3, 5)
+    shape = (2, 3, 3, 5)
+    take = augmentation.TakeImages((8, 3, 3, 5), (2,))
+    augment, normalise = (augmentation.AugmentImages(shape, on, on) for on in (True, False))
     assert (take.flops, take.traffic) == (0, 180 + 16)
     assert (normalise.flops, normalise.traffic) == (180, 90 + 4 * (90 + 10))
     assert (augment.flops, augment.traffic) == (180, 90 + 4 * (90 + 10) + 2 * (1 + 8))

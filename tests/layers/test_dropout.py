@@ -1,9 +1,9 @@
 import numpy as np
-import oracle
 import pytest
 
 from gpucnn.errors import ConfigError
 from gpucnn.layers import Context, Dropout, Linear, Network
+from gpucnn.operations.dropout import naive_mask
 from gpucnn.random import Stream
 
 SEED, RATE, FEATURES = 5, 0.25, 24
@@ -22,7 +22,7 @@ def kept(layer, x):
 
 
 def test_masks_by_layer_step_and_sample(backend):
-    """The oracle's words at the element's place, for each of the three in turn."""
+    """The reference's words at the element's place, for each of the three in turn."""
     layer, context = ready(backend)
     x = backend.asarray(np.ones((3, 2, 3, 4)))
     for index, step, first_sample in ((0, 0, 0), (1, 0, 0), (0, 9, 0), (0, 0, 2), (3, 4, 5)):
@@ -30,7 +30,7 @@ def test_masks_by_layer_step_and_sample(backend):
         # Dropout is stream 6, a layer's index stands in the upper 24 bits.
         stream = 6 | index << 8
         offset = first_sample * FEATURES
-        expected = oracle.dropout_mask(72, RATE, SEED, stream, step, offset)
+        expected = naive_mask(72, RATE, SEED, stream, step, offset)
         np.testing.assert_array_equal(kept(layer, x), expected)
     assert Stream.DROPOUT.of_layer(3) == 6 | 3 << 8
 
@@ -81,7 +81,7 @@ def test_begin_step_changes_the_masks(exact):
     for step, first_sample in ((0, 0), (1, 0), (1, 7)):
         network.begin_step(step, first_sample)
         masks.append(kept(layers[0], x))
-        expected = oracle.dropout_mask(64, 0.5, SEED, 6, step, 64 * first_sample)
+        expected = naive_mask(64, 0.5, SEED, 6, step, 64 * first_sample)
         np.testing.assert_array_equal(masks[-1], expected)
     assert (masks[0] != masks[1]).any()
     assert (masks[1] != masks[2]).any()

@@ -140,11 +140,11 @@ class ArrayOperations(ABC):
     ) -> None:
         """Carries out a problem on arrays that fit it."""
 
-    def _shape(self, name: str, array: Array) -> Shape:
-        """The shape of what should be an array."""
+    def _shape(self, name: str, array: Array, dtype: DTypeLike | None = None) -> Shape:
+        """The shape of what should be an array, of a dtype as in ``_check``."""
         shape: Shape | None = getattr(array, "shape", None)
         if shape is None:
-            self._check(name, array)
+            self._check(name, array, dtype=dtype)
             return ()
         return shape
 

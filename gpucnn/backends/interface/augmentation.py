@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 import numpy as np
 
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
-from gpucnn.errors import ShapeError
+from gpucnn.operations.augmentation import AugmentImages, TakeImages
 
 
 class AugmentationOperations(ArrayOperations):
@@ -23,13 +21,9 @@ class AugmentationOperations(ArrayOperations):
         Returns:
             uint8 (N, H, W, C).
         """
-        self._check_images(images)
-        self._check("indices", indices, dtype=np.int64)
-        if indices.ndim != 1:
-            raise ShapeError(f"indices have shape {indices.shape}; expected (N,)")
-        y = self.empty((indices.size, *images.shape[1:]), np.uint8)
-        self._take_images(images, indices, y)
-        return y
+        all_images = self._shape("images", images, np.uint8)
+        taken = self._shape("indices", indices, np.int64)
+        return self.run(TakeImages.of(self.dtypes, all_images, taken), images, indices, None)[0]
 
     def augment_images(
         self,
@@ -41,8 +35,8 @@ class AugmentationOperations(ArrayOperations):
     ) -> Array:
         """y[n,h,w,c] = images[n, ρ(h + shift[n,0]), σ(ρ(w + shift[n,1])), c]·scale[c] + offset[c].
 
-        ρ reflects an index at the borders without repeating the edge; σ mirrors it where
-        flip[n] is 1. A shift is the place of a crop in an image that was padded by reflection.
+        ρ reflects an index at the borders without repeating the edge; σ mirrors it if flip[n] is
+        1. A shift is the place of a crop in an image that was padded by reflection.
 
         Args:
             images: uint8 (N, H, W, C).
@@ -54,33 +48,6 @@ class AugmentationOperations(ArrayOperations):
         Returns:
             (N, H, W, C) in the backend's dtype.
         """
-        self._check_images(images)
-        N, _, _, C = images.shape
-        self._check("scale", scale, (C,))
-        self._check("offset", offset, (C,))
-        if flip is not None:
-            self._check("flip", flip, (N,), np.uint8)
-        if shift is not None:
-            self._check("shift", shift, (N, 2), np.int32)
-        y = self.empty(images.shape)
-        self._augment_images(images, scale, offset, flip, shift, y)
-        return y
-
-    def _check_images(self, images: Array) -> None:
-        self._check("images", images, dtype=np.uint8)
-        if images.ndim != 4:
-            raise ShapeError(f"images have shape {images.shape}; expected (N, H, W, C)")
-
-    @abstractmethod
-    def _take_images(self, images: Array, indices: Array, y: Array) -> None: ...
-
-    @abstractmethod
-    def _augment_images(
-        self,
-        images: Array,
-        scale: Array,
-        offset: Array,
-        flip: Array | None,
-        shift: Array | None,
-        y: Array,
-    ) -> None: ...
+        shape = self._shape("images", images, np.uint8)
+        problem = AugmentImages.of(self.dtypes, shape, flip is not None, shift is not None)
+        return self.run(problem, images, scale, offset, flip, shift, None)[0]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
+from gpucnn.operations.dropout import DropoutForward, DropoutInputGrad
 
 
 class DropoutOperations(ArrayOperations):
@@ -16,43 +15,27 @@ class DropoutOperations(ArrayOperations):
     ) -> tuple[Array, Array]:
         """y = x · mask / (1 − rate), and the mask (uint8, 1 where kept) like x.
 
-        Element i is dropped where the Philox word at position ``offset + i`` of (seed, stream,
-        step) is below rate · 2³². ``offset`` is the place of x's first element in the global
-        batch.
+        Element i is dropped if the Philox word at position ``offset + i`` of (seed, stream, step)
+        is below rate · 2³². ``offset`` is the place of x's first element in the global batch.
 
         Raises:
             ShapeError: a rate outside [0, 1).
         """
-        self._check("x", x)
         _check_rate(rate)
-        y, mask = self.empty(x.shape), self.empty(x.shape, "uint8")
-        self._dropout_forward(x, rate, seed, stream, step, offset, y, mask)
+        problem = DropoutForward.of(self.dtypes, self._shape("x", x))
+        key = {"seed": seed, "stream": stream, "step": step, "offset": offset}
+        y, mask = self.run(problem, x, None, None, rate=rate, **key)
         return y, mask
 
     def dropout_input_grad(self, dy: Array, mask: Array, rate: float) -> Array:
-        """dx = dy · mask / (1 − rate)."""
-        self._check("dy", dy)
-        self._check("mask", mask, dy.shape, "uint8")
+        """dx = dy · mask / (1 − rate).
+
+        Raises:
+            ShapeError: a rate outside [0, 1).
+        """
         _check_rate(rate)
-        dx = self.empty(dy.shape)
-        self._dropout_input_grad(dy, mask, rate, dx)
-        return dx
-
-    @abstractmethod
-    def _dropout_forward(
-        self,
-        x: Array,
-        rate: float,
-        seed: int,
-        stream: int,
-        step: int,
-        offset: int,
-        y: Array,
-        mask: Array,
-    ) -> None: ...
-
-    @abstractmethod
-    def _dropout_input_grad(self, dy: Array, mask: Array, rate: float, dx: Array) -> None: ...
+        problem = DropoutInputGrad.of(self.dtypes, self._shape("dy", dy))
+        return self.run(problem, dy, mask, None, rate=rate)[0]
 
 
 def _check_rate(rate: float) -> None:

@@ -12,14 +12,11 @@ from gpucnn.backends.devices.device import Device, Kernel
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
-from gpucnn.backends.kernel_backend.dropout import KernelDropout
 from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
-from gpucnn.backends.kernel_backend.pooling import KernelPooling
 from gpucnn.backends.kernel_backend.prepared import Prepared
 from gpucnn.errors import BackendError
 from gpucnn.launch import AUTOMATIC, Choice, Launch, plan
@@ -44,14 +41,11 @@ class Held:
 
 
 class KernelBackend(
-    KernelPooling,
     KernelNormalisation,
-    KernelDropout,
     KernelMatrix,
     KernelLoss,
     KernelOptimizer,
     KernelGuard,
-    KernelAugmentation,
     Backend,
 ):
     """Our own CUDA, on a device: an NVIDIA GPU, or the emulator.

@@ -16,6 +16,7 @@ from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import BackendError, ShapeError
 from gpucnn.launch.choice import Choice
 from gpucnn.launch.elementwise import THREADS, VECTOR
+from gpucnn.launch.images import image_grid as image_grid
 from gpucnn.launch.launch import filled
 from gpucnn.operations.geometry import ceil_divide
 
@@ -154,8 +155,3 @@ class KernelArrays(ArrayOperations):
         blocks = ceil_divide(count, THREADS * VECTOR)
         counted = (*arguments, np.int64(count))
         self._launch(file, function, (blocks,), counted, (THREADS,), 0, **constants)
-
-
-def image_grid(elements: int, images: int) -> tuple[int, int]:
-    """Blocks for a thread an element of an image, as include/image_grid.cuh expects them."""
-    return ceil_divide(elements, THREADS), min(images, LARGEST_GRID[1])

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation, convolution  # noqa: F401
-from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
-from gpucnn.backends.numpy_backend.dropout import NumpyDropout
+from gpucnn.backends.numpy_backend import (  # noqa: F401
+    activation,
+    augmentation,
+    convolution,
+    dropout,
+    pooling,
+)
 from gpucnn.backends.numpy_backend.guard import NumpyGuard
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
@@ -19,7 +23,6 @@ from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
 from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
-from gpucnn.backends.numpy_backend.pooling import NumpyPooling
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
 from gpucnn.operations.problem import Problem
@@ -37,14 +40,11 @@ def _without_warnings(backend: _Class) -> _Class:
 
 @_without_warnings
 class NumpyBackend(
-    NumpyPooling,
     NumpyNormalisation,
-    NumpyDropout,
     NumpyMatrix,
     NumpyLoss,
     NumpyOptimizer,
     NumpyGuard,
-    NumpyAugmentation,
     Backend,
 ):
     """NumPy on the CPU.

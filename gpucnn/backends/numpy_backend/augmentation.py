@@ -7,44 +7,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.interface.augmentation import AugmentationOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
+from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.operations.augmentation import AugmentImages, TakeImages
 from gpucnn.operations.geometry import ceil_divide
 
 
-class NumpyAugmentation(NumpyArrays, AugmentationOperations):
-    """A gather of rows and columns where there is one, then one multiplication and addition."""
+@implements(TakeImages)
+def _take_images(
+    _be: NumpyArrays,
+    _problem: TakeImages,
+    images: NDArray[Any],
+    indices: NDArray[Any],
+    y: NDArray[Any],
+) -> None:
+    np.take(images, indices, axis=0, out=y, mode="clip")
 
-    def _take_images(self, images: NDArray[Any], indices: NDArray[Any], y: NDArray[Any]) -> None:
-        np.take(images, indices, axis=0, out=y, mode="clip")
 
-    def _augment_images(
-        self,
-        images: NDArray[Any],
-        scale: NDArray[Any],
-        offset: NDArray[Any],
-        flip: NDArray[Any] | None,
-        shift: NDArray[Any] | None,
-        y: NDArray[Any],
-    ) -> None:
-        N, H, W, C = images.shape
-        step = max(1, PIECE // (H * W * C))
-        wide_scale, wide_offset = np.tile(scale, W), np.tile(offset, W)
-        moved = flip is not None or shift is not None
+@implements(AugmentImages)
+def _augment_images(
+    be: NumpyArrays,
+    problem: AugmentImages,
+    images: NDArray[Any],
+    scale: NDArray[Any],
+    offset: NDArray[Any],
+    flip: NDArray[Any] | None,
+    shift: NDArray[Any] | None,
+    y: NDArray[Any],
+) -> None:
+    """A gather of rows and columns if images are moved, then one multiplication and addition."""
+    N, H, W, C = problem.images
+    step = max(1, PIECE // (H * W * C))
+    wide_scale, wide_offset = np.tile(scale, W), np.tile(offset, W)
+    moved = flip is not None or shift is not None
 
-        def piece(number: int) -> None:
-            first, last = number * step, min(N, (number + 1) * step)
-            source = images[first:last]
-            if moved:
-                source = self.workers.scratch("moved", source.shape, np.uint8)
-                for n in range(first, last):
-                    rows, columns = _source_pixels(n, H, W, flip, shift)
-                    source[n - first] = images[n][rows[:, None], columns]
-            result = y[first:last].reshape(last - first, H, W * C)
-            np.multiply(source.reshape(result.shape), wide_scale, out=result, dtype=y.dtype)
-            result += wide_offset
+    def piece(number: int) -> None:
+        first, last = number * step, min(N, (number + 1) * step)
+        source = images[first:last]
+        if moved:
+            source = be.workers.scratch("moved", source.shape, np.uint8)
+            for n in range(first, last):
+                rows, columns = _source_pixels(n, H, W, flip, shift)
+                source[n - first] = images[n][rows[:, None], columns]
+        result = y[first:last].reshape(last - first, H, W * C)
+        np.multiply(source.reshape(result.shape), wide_scale, out=result, dtype=y.dtype)
+        result += wide_offset
 
-        self.workers.run(piece, ceil_divide(N, step))
+    be.workers.run(piece, ceil_divide(N, step))
 
 
 def _source_pixels(

@@ -1,4 +1,4 @@
-"""Dropout, its masks drawn piece by piece."""
+"""Dropout, its masks drawn piece by piece: Philox words at the elements' positions."""
 
 from __future__ import annotations
 
@@ -9,43 +9,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.backends.interface.dropout import DropoutOperations
-from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays
+from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, elementwise
+from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.operations.dropout import DropoutForward, DropoutInputGrad
 from gpucnn.operations.geometry import ceil_divide
+from gpucnn.operations.problem import Problem
 
 
-class NumpyDropout(NumpyArrays, DropoutOperations):
-    """Masks by Philox words at the element's position."""
+@implements(DropoutForward)
+def _dropout_forward(
+    be: NumpyArrays,
+    problem: DropoutForward,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    mask: NDArray[Any],
+    rate: float,
+    seed: int,
+    stream: int,
+    step: int,
+    offset: int,
+) -> None:
+    threshold = math.ceil(rate * 2**32)
+    flat = mask.reshape(-1)
 
-    def _dropout_forward(
-        self,
-        x: NDArray[Any],
-        rate: float,
-        seed: int,
-        stream: int,
-        step: int,
-        offset: int,
-        y: NDArray[Any],
-        mask: NDArray[Any],
-    ) -> None:
-        threshold = math.ceil(rate * 2**32)
-        flat = mask.reshape(-1)
+    def piece(number: int) -> None:
+        part = flat[number * PIECE : (number + 1) * PIECE]
+        word = random.words(seed, stream, step, part.size, offset + number * PIECE)
+        np.greater_equal(word, threshold, out=part.view(np.bool_))
 
-        def piece(number: int) -> None:
-            part = flat[number * PIECE : (number + 1) * PIECE]
-            word = random.words(seed, stream, step, part.size, offset + number * PIECE)
-            np.greater_equal(word, threshold, out=part.view(np.bool_))
+    be.workers.run(piece, ceil_divide(flat.size, PIECE))
+    _scale_kept(be, problem, x, mask, y, rate)
 
-        self.workers.run(piece, ceil_divide(flat.size, PIECE))
-        self._dropout_input_grad(x, mask, rate, y)
 
-    def _dropout_input_grad(
-        self, dy: NDArray[Any], mask: NDArray[Any], rate: float, dx: NDArray[Any]
-    ) -> None:
-        scale = dx.dtype.type(1.0 / (1.0 - rate))
+@implements(DropoutInputGrad)
+def _scale_kept(
+    be: NumpyArrays,
+    _problem: Problem,
+    dy: NDArray[Any],
+    mask: NDArray[Any],
+    dx: NDArray[Any],
+    rate: float,
+) -> None:
+    scale = dx.dtype.type(1.0 / (1.0 - rate))
 
-        def piece(dy: NDArray[Any], mask: NDArray[Any], dx: NDArray[Any]) -> None:
-            np.multiply(dy, scale, out=dx)
-            dx *= mask
+    def piece(dy: NDArray[Any], mask: NDArray[Any], dx: NDArray[Any]) -> None:
+        np.multiply(dy, scale, out=dx)
+        dx *= mask
 
-        self._elementwise(piece, dy, mask, dx)
+    elementwise(be.workers, piece, dy, mask, dx)

@@ -8,106 +8,138 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.interface.pooling import PoolingOperations
 from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, keep_where
+from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices
+from gpucnn.operations import global_pooling, pooling
 from gpucnn.operations.geometry import Pool2dGeometry
 
 
-class NumpyPooling(NumpyArrays, PoolingOperations):
-    """Max pooling has a faster way where windows tile the image."""
+def _images(be: NumpyArrays, sizes: Pool2dGeometry, task: Callable[[slice], None]) -> None:
+    """Calls ``task`` with slices of the batch.
 
-    def _images(self, problem: Pool2dGeometry, task: Callable[[slice], None]) -> None:
-        """Calls ``task`` with slices of the batch.
+    Nearly all that is done for a slice is done for its outputs, tap by tap, so they set its
+    length; all taps together are about the work of passing over the images once.
+    """
+    inputs = sizes.H * sizes.W * sizes.C
+    outputs = sizes.P * sizes.Q * sizes.C
+    if sizes.N * inputs <= 2 * PIECE:  # less work than waking the other threads
+        task(slice(0, sizes.N))
+        return
+    pieces = even_slices(sizes.N, PIECE // outputs)
+    be.workers.run(lambda number: task(pieces[number]), len(pieces))
 
-        Nearly all that is done for a slice is done for its outputs, tap by tap, so they set its
-        length; all taps together are about the work of passing over the images once.
-        """
-        inputs = problem.H * problem.W * problem.C
-        outputs = problem.P * problem.Q * problem.C
-        if problem.N * inputs <= 2 * PIECE:  # less work than waking the other threads
-            task(slice(0, problem.N))
+
+@implements(pooling.MaxPool2dForward)
+def _max_pool2d_forward(
+    be: NumpyArrays,
+    problem: pooling.MaxPool2dForward,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    argmax: NDArray[Any],
+) -> None:
+    """A faster way if windows tile the image."""
+    sizes = problem.sizes
+    tiling = _windows_tile(sizes)
+
+    def piece(images: slice) -> None:
+        if tiling and _max_of_tiles(be.workers, sizes, x[images], y[images], argmax[images]):
             return
-        pieces = even_slices(problem.N, PIECE // outputs)
-        self.workers.run(lambda number: task(pieces[number]), len(pieces))
+        _max_of_windows(sizes, x[images], y[images], argmax[images])
 
-    def _max_pool2d_forward(
-        self, problem: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any], argmax: NDArray[Any]
-    ) -> None:
-        tiling = _windows_tile(problem)
+    _images(be, sizes, piece)
 
-        def piece(images: slice) -> None:
-            if tiling and _max_of_tiles(
-                self.workers, problem, x[images], y[images], argmax[images]
-            ):
-                return
-            _max_of_windows(problem, x[images], y[images], argmax[images])
 
-        self._images(problem, piece)
+@implements(pooling.MaxPool2dInputGrad)
+def _max_pool2d_input_grad(
+    be: NumpyArrays,
+    problem: pooling.MaxPool2dInputGrad,
+    dy: NDArray[Any],
+    argmax: NDArray[Any],
+    dx: NDArray[Any],
+) -> None:
+    sizes = problem.sizes
+    whole = (sizes.P * sizes.R, sizes.Q * sizes.S) == (sizes.H, sizes.W)
+    covers = whole and _windows_tile(sizes)
 
-    def _max_pool2d_input_grad(
-        self, problem: Pool2dGeometry, dy: NDArray[Any], argmax: NDArray[Any], dx: NDArray[Any]
-    ) -> None:
-        whole = (problem.P * problem.R, problem.Q * problem.S) == (problem.H, problem.W)
-        covers = whole and _windows_tile(problem)
-
-        def piece(images: slice) -> None:
-            if not covers:
-                dx[images] = 0
-            routed = self.workers.scratch("routed", dy[images].shape, dy.dtype)
-            for tap in taps(problem):
-                keep_where(dy[images], argmax[images] == tap.number, routed)
-                target = dx[images][tap.pixels]
-                if covers:  # each element of dx lies in one window: nothing to add to
-                    target[...] = routed
-                else:
-                    target += routed[tap.outputs]
-
-        self._images(problem, piece)
-
-    def _avg_pool2d_forward(
-        self, problem: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any]
-    ) -> None:
-        def piece(images: slice) -> None:
-            total = y[images]
-            total[...] = 0
-            for tap in taps(problem):
-                total[tap.outputs] += x[images][tap.pixels]
-            total *= y.dtype.type(1.0 / (problem.R * problem.S))
-
-        self._images(problem, piece)
-
-    def _avg_pool2d_input_grad(
-        self, problem: Pool2dGeometry, dy: NDArray[Any], dx: NDArray[Any]
-    ) -> None:
-        share = dx.dtype.type(1.0 / (problem.R * problem.S))
-
-        def piece(images: slice) -> None:
+    def piece(images: slice) -> None:
+        if not covers:
             dx[images] = 0
-            scaled = dy[images] * share
-            for tap in taps(problem):
-                target = dx[images][tap.pixels]
-                target += scaled[tap.outputs]
+        routed = be.workers.scratch("routed", dy[images].shape, dy.dtype)
+        for tap in taps(sizes):
+            keep_where(dy[images], argmax[images] == tap.number, routed)
+            target = dx[images][tap.pixels]
+            if covers:  # each element of dx lies in one window: nothing to add to
+                target[...] = routed
+            else:
+                target += routed[tap.outputs]
 
-        self._images(problem, piece)
-
-    def _global_avg_pool2d_forward(self, x: NDArray[Any], y: NDArray[Any]) -> None:
-        np.mean(x, axis=(1, 2), out=y)
-
-    def _global_avg_pool2d_input_grad(self, dy: NDArray[Any], dx: NDArray[Any]) -> None:
-        _, H, W, _ = dx.shape
-        dx[...] = (dy * dx.dtype.type(1.0 / (H * W)))[:, None, None, :]
+    _images(be, sizes, piece)
 
 
-def _windows_tile(problem: Pool2dGeometry) -> bool:
+@implements(pooling.AvgPool2dForward)
+def _avg_pool2d_forward(
+    be: NumpyArrays, problem: pooling.AvgPool2dForward, x: NDArray[Any], y: NDArray[Any]
+) -> None:
+    sizes = problem.sizes
+
+    def piece(images: slice) -> None:
+        total = y[images]
+        total[...] = 0
+        for tap in taps(sizes):
+            total[tap.outputs] += x[images][tap.pixels]
+        total *= y.dtype.type(1.0 / (sizes.R * sizes.S))
+
+    _images(be, sizes, piece)
+
+
+@implements(pooling.AvgPool2dInputGrad)
+def _avg_pool2d_input_grad(
+    be: NumpyArrays, problem: pooling.AvgPool2dInputGrad, dy: NDArray[Any], dx: NDArray[Any]
+) -> None:
+    sizes = problem.sizes
+    share = dx.dtype.type(1.0 / (sizes.R * sizes.S))
+
+    def piece(images: slice) -> None:
+        dx[images] = 0
+        scaled = dy[images] * share
+        for tap in taps(sizes):
+            target = dx[images][tap.pixels]
+            target += scaled[tap.outputs]
+
+    _images(be, sizes, piece)
+
+
+@implements(global_pooling.GlobalAvgPool2dForward)
+def _global_avg_pool2d_forward(
+    _be: NumpyArrays,
+    _problem: global_pooling.GlobalAvgPool2dForward,
+    x: NDArray[Any],
+    y: NDArray[Any],
+) -> None:
+    np.mean(x, axis=(1, 2), out=y)
+
+
+@implements(global_pooling.GlobalAvgPool2dInputGrad)
+def _global_avg_pool2d_input_grad(
+    _be: NumpyArrays,
+    problem: global_pooling.GlobalAvgPool2dInputGrad,
+    dy: NDArray[Any],
+    dx: NDArray[Any],
+) -> None:
+    _, H, W, _ = problem.x_shape
+    dx[...] = (dy * dx.dtype.type(1.0 / (H * W)))[:, None, None, :]
+
+
+def _windows_tile(sizes: Pool2dGeometry) -> bool:
     """Whether windows neither overlap nor leave gaps nor touch padding."""
-    return problem.stride == (problem.R, problem.S) and problem.padding == ((0, 0), (0, 0))
+    return sizes.stride == (sizes.R, sizes.S) and sizes.padding == ((0, 0), (0, 0))
 
 
 def _max_of_tiles(
     workers: Workers,
-    problem: Pool2dGeometry,
+    sizes: Pool2dGeometry,
     x: NDArray[Any],
     y: NDArray[Any],
     argmax: NDArray[Any],
@@ -116,43 +148,43 @@ def _max_of_tiles(
 
     Columns come first, so that of equal values the first in row-major order is kept.
     """
-    n, C = x.shape[0], problem.C
-    inside = x[:, : problem.P * problem.R, : problem.Q * problem.S]
-    tiles = inside.reshape(n, problem.P * problem.R, problem.Q, problem.S, C)
+    n, C = x.shape[0], sizes.C
+    inside = x[:, : sizes.P * sizes.R, : sizes.Q * sizes.S]
+    tiles = inside.reshape(n, sizes.P * sizes.R, sizes.Q, sizes.S, C)
     best: NDArray[Any] = tiles[:, :, :, 0]
     running = workers.scratch("best", best.shape, x.dtype)
     where = workers.scratch("where", best.shape, argmax.dtype)
     greater = workers.scratch("greater", best.shape, np.bool_)
     where[...] = 0
-    for s in range(1, problem.S):
+    for s in range(1, sizes.S):
         np.greater(tiles[:, :, :, s], best, out=greater)
         # A later element has the larger number, so the maximum of numbers is the last to win.
         np.maximum(where, greater * where.dtype.type(s), out=where)
         best = np.maximum(best, tiles[:, :, :, s], out=running)
-    rows = best.reshape(n, problem.P, problem.R, problem.Q, C)
+    rows = best.reshape(n, sizes.P, sizes.R, sizes.Q, C)
     numbers = where.reshape(rows.shape)
     highest: NDArray[Any] = rows[:, :, 0]
     argmax[...] = numbers[:, :, 0]
-    for r in range(1, problem.R):
+    for r in range(1, sizes.R):
         won = rows[:, :, r] > highest
-        number = numbers[:, :, r] + where.dtype.type(r * problem.S)
+        number = numbers[:, :, r] + where.dtype.type(r * sizes.S)
         np.maximum(argmax, won * number, out=argmax)
         highest = np.maximum(highest, rows[:, :, r], out=y)
-    if problem.R == 1:
+    if sizes.R == 1:
         y[...] = highest
     return not np.isnan(np.add.reduce(y, axis=None))
 
 
 def _max_of_windows(
-    problem: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any], argmax: NDArray[Any]
+    sizes: Pool2dGeometry, x: NDArray[Any], y: NDArray[Any], argmax: NDArray[Any]
 ) -> None:
     """Any geometry, any values: each element of the window in turn, the first one kept."""
-    (top, _), (left, _) = problem.padding
-    first_row = np.maximum(top - np.arange(problem.P) * problem.stride[0], 0)
-    first_column = np.maximum(left - np.arange(problem.Q) * problem.stride[1], 0)
-    argmax[...] = (first_row[:, None] * problem.S + first_column)[:, :, None]
+    (top, _), (left, _) = sizes.padding
+    first_row = np.maximum(top - np.arange(sizes.P) * sizes.stride[0], 0)
+    first_column = np.maximum(left - np.arange(sizes.Q) * sizes.stride[1], 0)
+    argmax[...] = (first_row[:, None] * sizes.S + first_column)[:, :, None]
     y[...] = -np.inf
-    for tap in taps(problem):
+    for tap in taps(sizes):
         value, best = x[tap.pixels], y[tap.outputs]
         wins = (value > best) | (np.isnan(value) & ~np.isnan(best))
         np.copyto(best, value, where=wins)

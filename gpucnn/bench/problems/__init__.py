@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import dropout, guard, loss, normalisation, optimizer
-from gpucnn.bench.problems.augmentation import batches
+from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
-from gpucnn.bench.problems.pooling import average_pooling, global_average_pooling, max_pooling
 from gpucnn.errors import ConfigError, did_you_mean, nearest
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
@@ -36,14 +34,9 @@ def _step(name: str, parameters: int) -> tuple[Problem, ...]:
 
 
 QUICK: tuple[Problem, ...] = (
-    *max_pooling("quick-pool", 4, 16, 32, 2, 2),
-    *average_pooling("quick-average", 4, 16, 32, 3, 2, 1),
-    *global_average_pooling("quick-global-average", 4, 16, 32),
     *normalisation.passes("quick-norm", 4, 16, 32),
-    *dropout.passes("quick-other-map", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
-    *batches("quick-batch", 16, 16, 3),
     *_loss("quick-loss", 32, 100),
     *_step("quick-step", 50_000),
     *_described("quick"),
@@ -51,13 +44,8 @@ QUICK: tuple[Problem, ...] = (
 """Small enough for a CPU that plays a GPU."""
 
 _TELLING: tuple[Problem, ...] = (
-    *max_pooling("resnet-pool", 64, 112, 64, 3, 2, 1),
-    *average_pooling("resnet50d-shortcut", 64, 56, 256, 2, 2),
-    *global_average_pooling("resnet50-global-average", 64, 7, 2048),
     *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
-    *dropout.passes("resnet50-other-map-56", 64, 56, 256),
-    *batches("resnet-batch", 64, 224, 3),
     *_loss("resnet-loss", 64, 1000),
     *_step("resnet50-step", 25_557_032),
     *_described("telling"),
@@ -66,20 +54,14 @@ _TELLING: tuple[Problem, ...] = (
 
 _LENET: tuple[Problem, ...] = (
     channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
-    *max_pooling("lenet-pool", 128, 28, 32, 2, 2),
-    *average_pooling("lenet-average", 128, 28, 32, 2, 2),
     *linear("lenet-linear", 128, 3136, 128),
-    *dropout.passes("lenet-dropout", 128, 1, 128),
-    *batches("lenet-batch", 128, 28, 1),
     *_loss("lenet-loss", 128, 10),
     *_described("lenet"),
 )
 """On MNIST, at the batch of configs/mnist.toml."""
 
 _CIFAR: tuple[Problem, ...] = (
-    *max_pooling("resnet9-pool", 512, 32, 128, 2, 2),
     *normalisation.passes("resnet9-norm", 512, 32, 128),
-    *batches("resnet9-batch", 512, 32, 3),
     *_loss("resnet9-loss", 512, 10),
     *_step("resnet9-step", 6_568_640),
     *_described("cifar"),
@@ -87,7 +69,6 @@ _CIFAR: tuple[Problem, ...] = (
 """ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
 
 _IMAGENET: tuple[Problem, ...] = (
-    *global_average_pooling("resnet18-global-average", 64, 7, 512),
     *normalisation.passes("resnet-norm-112", 64, 112, 64),
     *normalisation.passes("resnet50-norm-7", 64, 7, 2048),
     *_described("imagenet"),
@@ -96,8 +77,6 @@ _IMAGENET: tuple[Problem, ...] = (
 
 _MOBILENET: tuple[Problem, ...] = (
     *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
-    *global_average_pooling("mobilenet-global-average", 64, 7, 1024),
-    *dropout.passes("mobilenet-dropout", 64, 1, 1024),
     *_described("mobilenet"),
 )
 

@@ -18,6 +18,7 @@ from gpucnn.launch import variants_of
 from gpucnn.launch.variants import Variant
 from gpucnn.operations import Timed
 from gpucnn.operations.geometry import Shape
+from gpucnn.operations.in_torch import tensor_beside as tensor_beside
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -136,18 +137,6 @@ def total_bytes(*shapes: Shape) -> int:
 def as_text(shape: Shape) -> str:
     """Such as "64×56×56×64"."""
     return "×".join(map(str, shape))
-
-
-def tensor_beside(torch: Any, tensor: Any, shape: Shape) -> Any:
-    """An uninitialised (N, C, H, W) for ``shape`` (N, H, W, C), in another tensor's format.
-
-    PyTorch's gradients ask for their forward pass's inputs, where only the shape and the format
-    count.
-    """
-    N, H, W, C = shape
-    channels_last = tensor.is_contiguous(memory_format=torch.channels_last)
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    return tensor.new_empty((N, C, H, W)).contiguous(memory_format=memory_format)
 
 
 def end_in_torch(torch: Any, y: Any, residual: Any, relu: bool) -> Any:
