@@ -162,7 +162,6 @@ def run_all(backend: KernelBackend) -> None:
         _multiply(backend, rows, inputs, outputs)
     _multiply_in_every_tile(backend)
     for channels in _CHANNELS:
-        _normalise(backend, channels)
         _classify(backend, channels)
     _regularise(backend)
     _augment(backend)
@@ -274,19 +273,6 @@ def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
     backend.matmul(dy, x, transpose_a=True)
     backend.matmul(backend.empty((inputs, rows)), w, transpose_a=True, transpose_b=True)
     backend.channel_sum(dy)
-
-
-def _normalise(backend: Backend, channels: int) -> None:
-    x = backend.empty((64, 8, 8, channels))
-    scale, shift, mean, variance = (backend.empty((channels,)) for _ in range(4))
-    vectors = (scale, shift, mean, variance)
-    for residual, relu in product((None, x), (False, True)):
-        behind = {"residual": residual, "relu": relu}
-        y, *statistics = backend.batch_norm_forward(x, *vectors, 0.1, 1e-5, **behind)
-        backend.batch_norm_inference(x, *vectors, 1e-5, **behind)
-    backend.batch_norm_gradients(x, x, scale, *statistics)
-    backend.batch_norm_relu_gradients(x, x, scale, shift, *statistics)
-    backend.batch_norm_add_relu_gradients(x, y, x, scale, *statistics)
 
 
 def _classify(backend: Backend, classes: int) -> None:

@@ -16,7 +16,6 @@ from gpucnn.kernelcheck import (
     guard,
     loss,
     matrix,
-    normalisation,
     optimizer,
     pooling,
 )
@@ -28,7 +27,6 @@ OPERATIONS: dict[str, Operation] = {
     for family in (
         convolution,
         pooling,
-        normalisation,
         matrix,
         loss,
         dropout,

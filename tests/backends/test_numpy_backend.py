@@ -78,10 +78,9 @@ def every_operation(be, sizes):
         y_inferred = be.batch_norm_inference(x, *vectors, 1e-5, *behind)
         yield f"batch_norm_inference{end}", [y_inferred]
     yield "batch_norm_gradients", be.batch_norm_gradients(dx, x, scale, *statistics)
-    results = be.batch_norm_relu_gradients(dx, x, scale, shift, *statistics)
-    yield "batch_norm_relu_gradients", results
-    results = be.batch_norm_add_relu_gradients(dx, y, x, scale, *statistics)
-    yield "batch_norm_add_relu_gradients", results
+    for end in ({"shift": shift}, {"y": y}):
+        results = be.batch_norm_gradients(dx, x, scale, *statistics, **end)
+        yield f"batch_norm_gradients, {next(iter(end))}", results
     for name, arrays in {
         "relu_forward": (x,), "relu_input_grad": (dx, x), "leaky_relu_forward": (x, 0.1),
         "leaky_relu_input_grad": (dx, x, 0.1), "sigmoid_forward": (x,), "tanh_forward": (x,),
@@ -266,7 +265,7 @@ def test_batch_norm_relu_over_pieces(be, C):
         be.batch_norm_inference(x, *vectors, *apart, 1e-5, relu=True),
     )
     gradients = be.batch_norm_gradients(be.relu_input_grad(dy, y), x, vectors[0], *statistics)
-    both = be.batch_norm_relu_gradients(dy, x, *vectors, *statistics)
+    both = be.batch_norm_gradients(dy, x, vectors[0], *statistics, shift=vectors[1])
     for one, other in zip(gradients, both, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -290,7 +289,7 @@ def test_batch_norm_add_relu_over_pieces(be, C):
     )
     passed = be.relu_input_grad(dy, y)
     gradients = be.batch_norm_gradients(passed, x, vectors[0], *statistics)
-    at_once = be.batch_norm_add_relu_gradients(dy, y, x, vectors[0], *statistics)
+    at_once = be.batch_norm_gradients(dy, x, vectors[0], *statistics, y=y)
     for one, other in zip((*gradients, passed), at_once, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -18,7 +18,6 @@ from gpucnn.backends.kernel_backend.dropout import KernelDropout
 from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
-from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
 from gpucnn.backends.kernel_backend.pooling import KernelPooling
 from gpucnn.backends.kernel_backend.prepared import Prepared
@@ -47,7 +46,6 @@ class Held:
 class KernelBackend(
     KernelConvolution,
     KernelPooling,
-    KernelNormalisation,
     KernelDropout,
     KernelMatrix,
     KernelLoss,

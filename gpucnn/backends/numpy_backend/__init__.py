@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation  # noqa: F401
+from gpucnn.backends.numpy_backend import activation, normalisation  # noqa: F401
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
@@ -18,7 +18,6 @@ from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
 from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
-from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
 from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
 from gpucnn.backends.numpy_backend.pooling import NumpyPooling
 from gpucnn.backends.numpy_backend.workers import Workers
@@ -40,7 +39,6 @@ def _without_warnings(backend: _Class) -> _Class:
 class NumpyBackend(
     NumpyConvolution,
     NumpyPooling,
-    NumpyNormalisation,
     NumpyDropout,
     NumpyMatrix,
     NumpyLoss,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
+from gpucnn.bench.problems import convolution, dropout, guard, loss, optimizer
 from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
@@ -45,7 +45,6 @@ QUICK: tuple[Problem, ...] = (
     *max_pooling("quick-pool", 4, 16, 32, 2, 2),
     *average_pooling("quick-average", 4, 16, 32, 3, 2, 1),
     *global_average_pooling("quick-global-average", 4, 16, 32),
-    *normalisation.passes("quick-norm", 4, 16, 32),
     *dropout.passes("quick-other-map", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
@@ -69,7 +68,6 @@ _TELLING: tuple[Problem, ...] = (
     *max_pooling("resnet-pool", 64, 112, 64, 3, 2, 1),
     *average_pooling("resnet50d-shortcut", 64, 56, 256, 2, 2),
     *global_average_pooling("resnet50-global-average", 64, 7, 2048),
-    *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
     *dropout.passes("resnet50-other-map-56", 64, 56, 256),
     *batches("resnet-batch", 64, 224, 3),
@@ -100,7 +98,6 @@ _CIFAR: tuple[Problem, ...] = (
     *convolution.passes("resnet9-8", 512, 8, 256, 512, 3, 1, 1),
     *convolution.passes("resnet9-4", 512, 4, 512, 512, 3, 1, 1),
     *max_pooling("resnet9-pool", 512, 32, 128, 2, 2),
-    *normalisation.passes("resnet9-norm", 512, 32, 128),
     *convolution.passes("cifar-resnet18-32", 128, 32, 64, 64, 3, 1, 1),
     *convolution.passes("cifar-resnet18-strided", 128, 32, 64, 128, 3, 2, 1),
     *convolution.passes("cifar-resnet18-8", 128, 8, 256, 256, 3, 1, 1),
@@ -122,8 +119,6 @@ _IMAGENET: tuple[Problem, ...] = (
     *convolution.passes("resnet50-shortcut", 64, 56, 256, 512, 1, 2),
     *convolution.epilogues("resnet50-epilogue-56", 64, 56, 64, 256, 1),
     *global_average_pooling("resnet18-global-average", 64, 7, 512),
-    *normalisation.passes("resnet-norm-112", 64, 112, 64),
-    *normalisation.passes("resnet50-norm-7", 64, 7, 2048),
     *_described("imagenet"),
 )
 """ResNet-18 and ResNet-50."""
@@ -135,7 +130,6 @@ _MOBILENET: tuple[Problem, ...] = (
     *convolution.passes("mobilenet-depthwise-14", 64, 14, 512, 512, 3, 1, 1, 512),
     *convolution.passes("mobilenet-depthwise-7", 64, 7, 1024, 1024, 3, 1, 1, 1024),
     *convolution.epilogues("mobilenet-epilogue-56", 64, 56, 128, 128, 3, 1, 1, 128),
-    *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
     *global_average_pooling("mobilenet-global-average", 64, 7, 1024),
     *dropout.passes("mobilenet-dropout", 64, 1, 1024),
     *_described("mobilenet"),
