@@ -7,7 +7,7 @@ function of its own name, from its arguments to the pairs that change.
 
 import numpy as np
 import oracle
-from tolerance import Tracked, assert_close, bounds, sum_bound, track, unit_roundoff, values
+from tolerance import assert_close, bounds, sum_bound, track, values
 
 from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
@@ -64,72 +64,6 @@ def _linear(function, terms, *arrays):
     arrays = [_wide(array) for array in arrays]
     magnitudes = function(*(None if array is None else abs(array) for array in arrays))
     return function(*arrays), sum_bound(terms, magnitudes, FLOAT)
-
-
-# Normalisation
-
-
-def _rows(x):
-    return track(x, FLOAT).reshape(-1, x.shape[-1])
-
-
-def _shaped(tracked, shape):
-    return _pair(tracked.reshape(shape))
-
-
-def _with_end(y, a):
-    """With the residual and the ReLU; max(y, 0) is never further off than y."""
-    y, bound = _shaped(y if a["residual"] is None else y + _rows(a["residual"]), a["x"].shape)
-    return np.maximum(y, 0.0) if a["relu"] else y, bound
-
-
-def batch_norm_forward(a):
-    vectors = _tracked(a, "scale", "shift", "running_mean", "running_variance")
-    y, mean, inverse_std, running_mean, running_variance = oracle.batch_norm_forward(
-        _rows(a["x"]), *vectors, a["momentum"], a["epsilon"]
-    )
-    return {
-        "y": _with_end(y, a),
-        "mean": _pair(mean),
-        "inverse_std": _pair(inverse_std),
-        "running_mean": _pair(running_mean),
-        "running_variance": _pair(running_variance),
-    }
-
-
-def batch_norm_inference(a):
-    vectors = _tracked(a, "scale", "shift", "mean", "variance")
-    y = oracle.batch_norm_inference(_rows(a["x"]), *vectors, a["epsilon"])
-    return {"y": _with_end(y, a)}
-
-
-def batch_norm_gradients(a, dy=None):
-    """The oracle works the statistics out of x, with bounds that cover rounding them."""
-    dy = _rows(a["dy"]) if dy is None else dy
-    scale = track(a["scale"], FLOAT)
-    dx, dscale, dshift = oracle.batch_norm_gradients(dy, _rows(a["x"]), scale, 1e-5)
-    return {"dx": _shaped(dx, a["x"].shape), "dscale": _pair(dscale), "dshift": _pair(dshift)}
-
-
-def batch_norm_relu_gradients(a):
-    """dy where y is above 0; where roundings may have decided that, off by all of dy."""
-    C = a["x"].shape[-1]
-    mean, inverse_std, scale, shift = _tracked(a, "mean", "inverse_std", "scale", "shift")
-    y = (_rows(a["x"]) - mean) * inverse_std * scale + shift
-    dy = _rows(a["dy"])
-    for place, before in np.ndenumerate(y):
-        arriving = dy[place].value
-        is_uncertain = abs(before.value) <= bounds(np.array([before], object), FLOAT)[0]
-        error = abs(arriving) if is_uncertain else 0.0
-        passed = arriving if before.value > 0 else 0.0
-        dy[place] = Tracked(passed, error, abs(passed), unit_roundoff(FLOAT))
-    return batch_norm_gradients(a, dy.reshape(-1, C))
-
-
-def batch_norm_add_relu_gradients(a):
-    """y is given, so what comes through is certain."""
-    passed = oracle.relu_input_grad(_wide(a["dy"]), a["y"])
-    return batch_norm_gradients(a, _rows(passed)) | {"dresidual": (passed, 0.0)}
 
 
 # Matrices

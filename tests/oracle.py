@@ -23,110 +23,6 @@ def output_length(size, window, stride, before, after, dilation=1):
     return places
 
 
-
-
-    N, H, W, _ = x_shape
-    (top, bottom), (left, right) = sides(padding)
-    for n in range(N):
-                        if 0 <= h < H and 0 <= w < W:
-
-
-    )
-
-
-    (top, bottom), (left, right) = sides(padding)
-
-
-    return dx
-
-
-
-
-
-
-    N, H, W, _ = x_shape
-    (top, bottom), (left, right) = sides(padding)
-    for n in range(N):
-                        if 0 <= h < H and 0 <= w < W:
-
-
-    (top, bottom), (left, right) = sides(padding)
-    )
-
-
-
-
-    return dx
-
-
-
-
-    return dx
-
-
-
-
-
-
-# Batch normalisation; x is (M, C)
-
-
-def _mean(values):
-    total = 0.0
-    for value in values:
-        total = total + value
-    return total / float(len(values))
-
-
-def batch_statistics(x):
-    """Mean and biased variance of each channel."""
-    C = x.shape[1]
-    mean = [_mean(x[:, c]) for c in range(C)]
-    variance = [
-        _mean([(value - mean[c]) * (value - mean[c]) for value in x[:, c]]) for c in range(C)
-    ]
-    return mean, variance
-
-
-def batch_norm_inference(x, scale, shift, mean, variance, epsilon):
-    y = np.empty(x.shape, x.dtype)
-    for m, c in np.ndindex(x.shape):
-        y[m, c] = scale[c] * ((x[m, c] - mean[c]) / np.sqrt(variance[c] + epsilon)) + shift[c]
-    return y
-
-
-def batch_norm_forward(x, scale, shift, running_mean, running_variance, momentum, epsilon):
-    """(y, mean, inverse_std, new running mean, new running variance)."""
-    M, C = x.shape
-    mean, variance = batch_statistics(x)
-    y = batch_norm_inference(x, scale, shift, mean, variance, epsilon)
-    inverse_std = [1.0 / np.sqrt(variance[c] + epsilon) for c in range(C)]
-    new_mean = [(1.0 - momentum) * running_mean[c] + momentum * mean[c] for c in range(C)]
-    new_variance = [
-        (1.0 - momentum) * running_variance[c] + momentum * (variance[c] * float(M) / float(M - 1))
-        for c in range(C)
-    ]
-    as_array = [np.array(v, x.dtype) for v in (mean, inverse_std, new_mean, new_variance)]
-    return y, *as_array
-
-
-def batch_norm_gradients(dy, x, scale, epsilon):
-    """(dx, dscale, dshift), through the batch's own statistics."""
-    M, C = x.shape
-    mean, variance = batch_statistics(x)
-    dx = np.empty(x.shape, x.dtype)
-    dscale, dshift = np.empty(C, x.dtype), np.empty(C, x.dtype)
-    for c in range(C):
-        inverse_std = 1.0 / np.sqrt(variance[c] + epsilon)
-        normal = [(x[m, c] - mean[c]) * inverse_std for m in range(M)]
-        dshift[c] = _mean(dy[:, c]) * float(M)
-        dscale[c] = _mean([dy[m, c] * normal[m] for m in range(M)]) * float(M)
-        for m in range(M):
-            inner = dy[m, c] - dshift[c] / float(M) - normal[m] * (dscale[c] / float(M))
-            dx[m, c] = scale[c] * inverse_std * inner
-    return dx, dscale, dshift
-
-
 # Activations
 
 
@@ -224,6 +120,13 @@ def softmax_cross_entropy_input_grad(probabilities, labels, smoothing, scale):
         target = _target(k, labels[n], gradient.shape[1], smoothing)
         gradient[n, k] = scale * (probabilities[n, k] - target)
     return gradient
+
+
+def _mean(values):
+    total = 0.0
+    for value in values:
+        total = total + value
+    return total / float(len(values))
 
 
 def mean_squared_error(predictions, labels):

@@ -9,8 +9,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gpucnn"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-HIDDEN = {"__init__", "__main__"}
-"""Of the package itself: the lazy names of the public interface, and ``python -m``."""
 
 
 def layers():

@@ -6,7 +6,6 @@ On a device that only plans, this tells all kernels and variants; arrays have no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -20,44 +19,9 @@ from gpucnn.kernelcheck.problems import draw
 from gpucnn.launch import tiled_variants, variants_of
 from gpucnn.launch.tiles import TILES, GemmTile
 from gpucnn.operations import OPERATIONS, Problem
-from gpucnn.operations.geometry import Padding, Pair
 
 _DRAWN = 12
 """Drawn problems of each operation and variant."""
-
-
-@dataclass(frozen=True)
-
-    network: str
-    N: int
-    H: int
-    W: int
-    C: int
-    padding: Padding = (0, 0)
-
-
-
-
-)
-
-)
-
-
-
-
-)
-
-
-
-    network: str
-    N: int
-    H: int
-    W: int
-    C: int
-    padding: Padding = (0, 0)
-
-
-)
 
 _MATRICES = ((128, 3136, 128), (128, 128, 10), (256, 512, 100), (64, 2048, 1000), (3, 5, 7))
 """Batch, inputs and outputs of linear layers."""
@@ -70,7 +34,6 @@ def run_all(backend: KernelBackend) -> None:
         _multiply(backend, rows, inputs, outputs)
     _multiply_in_every_tile(backend)
     for channels in _CHANNELS:
-        _normalise(backend, channels)
         _classify(backend, channels)
     _optimize(backend)
     for kind in OPERATIONS.values():
@@ -133,19 +96,6 @@ def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
     backend.matmul(dy, x, transpose_a=True)
     backend.matmul(backend.empty((inputs, rows)), w, transpose_a=True, transpose_b=True)
     backend.channel_sum(dy)
-
-
-def _normalise(backend: Backend, channels: int) -> None:
-    x = backend.empty((64, 8, 8, channels))
-    scale, shift, mean, variance = (backend.empty((channels,)) for _ in range(4))
-    vectors = (scale, shift, mean, variance)
-    for residual, relu in product((None, x), (False, True)):
-        behind = {"residual": residual, "relu": relu}
-        y, *statistics = backend.batch_norm_forward(x, *vectors, 0.1, 1e-5, **behind)
-        backend.batch_norm_inference(x, *vectors, 1e-5, **behind)
-    backend.batch_norm_gradients(x, x, scale, *statistics)
-    backend.batch_norm_relu_gradients(x, x, scale, shift, *statistics)
-    backend.batch_norm_add_relu_gradients(x, y, x, scale, *statistics)
 
 
 def _classify(backend: Backend, classes: int) -> None:

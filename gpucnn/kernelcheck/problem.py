@@ -99,7 +99,8 @@ class Problem:
         returned = getattr(backend, self.operation.name)(**arguments)
         returned = () if returned is None else returned
         results = returned if isinstance(returned, tuple) else (returned,)
-        outcome = dict(zip(self.operation.results, results, strict=True))
+        # The last results may be left out.
+        outcome = dict(zip(self.operation.results, results, strict=False))
         outcome |= {
             name: arguments[name]
             for name, value in self.arguments.items()

@@ -13,7 +13,6 @@ from gpucnn.kernelcheck import (
     guard,
     loss,
     matrix,
-    normalisation,
     optimizer,
 )
 from gpucnn.kernelcheck.problem import Operation, Problem, described
@@ -22,7 +21,6 @@ from gpucnn.launch.variants import Variant
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for family in (
-        normalisation,
         matrix,
         loss,
         optimizer,

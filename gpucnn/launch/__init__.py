@@ -1,6 +1,13 @@
 """Which kernels carry out a problem, and how they are launched. No device is needed to know."""
 
-from gpucnn.launch import activation, augmentation, convolution, dropout, pooling  # noqa: F401
+from gpucnn.launch import (  # noqa: F401
+    activation,
+    augmentation,
+    convolution,
+    dropout,
+    normalisation,
+    pooling,
+)
 from gpucnn.launch.choice import AUTOMATIC, Choice
 from gpucnn.launch.launch import Launch
 from gpucnn.launch.machine import EMULATED, MACHINES, Machine

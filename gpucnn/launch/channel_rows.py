@@ -1,6 +1,6 @@
 """How a matrix of rows × C is divided over blocks, as include/channel_rows.cuh expects it.
 
-Everything here depends on shapes alone, and so does the order of every sum.
+Everything here depends on shapes and the size of the GPU alone, and so does the order of every sum.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from functools import lru_cache
 import numpy as np
 
 from gpucnn.launch.elementwise import THREADS, VECTOR, WARP
+from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.operations.geometry import ceil_divide
 
 _ROWS_A_THREAD = 8
 """The fewest rows a thread should go down, where there are as many: two turns of its loop."""
-_BLOCKS = 1024
-"""Blocks of a sum over rows: enough for the largest GPU, few enough to be joined quickly."""
+_BLOCKS_EACH = 8
+"""Blocks of a sum over rows on each multiprocessor: enough to keep it busy, few enough to be joined
+quickly."""
 _CHUNKS = 65535
 """The most chunks: the length of a grid's axis."""
 
@@ -52,13 +54,17 @@ class ChannelBlock:
 
     @property
     def join_threads(self) -> int:
-        """Threads for joining a channel's chunks, four each where there are as many as can be."""
-        warps = ceil_divide(_BLOCKS, self.columns * 4 * WARP)
+        """As ``threads_to_join`` on the machine that the emulator stands in for."""
+        return self.threads_to_join(EMULATED)
+
+    def threads_to_join(self, machine: Machine) -> int:
+        """Threads for joining a channel's chunks: for the most chunks there can be, four each."""
+        warps = ceil_divide(machine.blocks(_BLOCKS_EACH), self.columns * 4 * WARP)
         return min(warps * WARP, THREADS)
 
-    def chunks_to_sum(self, rows: int) -> Chunks:
+    def chunks_to_sum(self, rows: int, machine: Machine = EMULATED) -> Chunks:
         """For a sum over the rows, whose chunks must be joined."""
-        return self._chunks(rows, ceil_divide(_BLOCKS, self.columns))
+        return self._chunks(rows, ceil_divide(machine.blocks(_BLOCKS_EACH), self.columns))
 
     def chunks_to_map(self, rows: int) -> Chunks:
         """For a result that is a matrix too."""

@@ -111,13 +111,13 @@ class BatchNormReLU2d(_Fused):
         """Both chain rules in one operation."""
         scale, shift = self.parameters["scale"], self.parameters["shift"]
         x, mean, inverse_std = self.norm.kept
-        dx, _, _ = self.backend.batch_norm_relu_gradients(
+        dx, _, _ = self.backend.batch_norm_gradients(
             dy,
             x,
             scale.value,
-            shift.value,
             mean,
             inverse_std,
+            shift=shift.value,
             dscale=scale.gradient,
             dshift=shift.gradient,
             dx=dy if self.owns_gradient else None,
@@ -153,13 +153,13 @@ class ResidualReLU(_Fused):
         """What comes through the ReLU enters the shortcut as it is; both gradients add."""
         scale, shift = self.norm.parameters["scale"], self.norm.parameters["shift"]
         x, mean, inverse_std = self.norm.kept
-        dx, _, _, dshortcut = self.backend.batch_norm_add_relu_gradients(
+        dx, _, _, dshortcut = self.backend.batch_norm_gradients(
             dy,
-            self._y,
             x,
             scale.value,
             mean,
             inverse_std,
+            y=self._y,
             dscale=scale.gradient,
             dshift=shift.gradient,
             dresidual=dy if self.owns_gradient else None,

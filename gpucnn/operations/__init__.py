@@ -9,6 +9,8 @@ from gpucnn.operations import (  # noqa: F401
     convolution,
     dropout,
     global_pooling,
+    normalisation,
+    normalisation_gradients,
     pooling,
 )
 from gpucnn.operations.problem import FP32, FP64, OPERATIONS, Dtypes, Operand, Problem, Timed

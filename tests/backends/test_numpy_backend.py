@@ -192,7 +192,7 @@ def test_batch_norm_relu_over_pieces(be, C):
         be.batch_norm_inference(x, *vectors, *apart, 1e-5, relu=True),
     )
     gradients = be.batch_norm_gradients(be.relu_input_grad(dy, y), x, vectors[0], *statistics)
-    both = be.batch_norm_relu_gradients(dy, x, *vectors, *statistics)
+    both = be.batch_norm_gradients(dy, x, vectors[0], *statistics, shift=vectors[1])
     for one, other in zip(gradients, both, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -216,7 +216,7 @@ def test_batch_norm_add_relu_over_pieces(be, C):
     )
     passed = be.relu_input_grad(dy, y)
     gradients = be.batch_norm_gradients(passed, x, vectors[0], *statistics)
-    at_once = be.batch_norm_add_relu_gradients(dy, y, x, vectors[0], *statistics)
+    at_once = be.batch_norm_gradients(dy, x, vectors[0], *statistics, y=y)
     for one, other in zip((*gradients, passed), at_once, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -16,7 +16,6 @@ from gpucnn.bench.problems import (
     guard,
     loss,
     matrix,
-    normalisation,
     optimizer,
     select,
 )
@@ -25,6 +24,7 @@ from gpucnn.errors import ConfigError
 from gpucnn.operations import Timed, activation, augmentation, dropout, global_pooling, pooling
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry, pool2d_geometry
+from gpucnn.operations.normalisation import Normalisation
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -223,23 +223,25 @@ def test_operations_and_bytes_of_poolings():
 
 def test_operations_and_bytes_of_normalisations():
     """Of 90 elements: alone, with a ReLU, with a residual and a ReLU."""
-    problems = normalisation.passes("", 2, 3, 5)
-    alone, relu, add_relu = (figures(problems[end::3]) for end in range(3))
-    assert alone == {
+
+    def with_end(*end):
+        return figures([kind((2, 3, 3, 5), *end) for kind in Normalisation.__subclasses__()])
+
+    assert with_end(False, False) == {
         "batch_norm_forward": (90 * 6, 4 * 90 * 3),  # x twice; y
         "batch_norm_inference": (90 * 2, 4 * 90 * 2),
         "batch_norm_gradients": (90 * 8, 4 * 90 * 5),  # x and dy twice; dx
     }
-    assert relu == {
+    assert with_end(False, True) == {
         "batch_norm_forward": (90 * 7, 4 * 90 * 3),
         "batch_norm_inference": (90 * 3, 4 * 90 * 2),
-        "batch_norm_relu_gradients": (90 * 11, 4 * 90 * 5),
+        "batch_norm_gradients": (90 * 11, 4 * 90 * 5),
     }
-    assert add_relu == {
+    assert with_end(True, True) == {
         "batch_norm_forward": (90 * 8, 4 * 90 * 4),  # x twice, residual; y
         "batch_norm_inference": (90 * 4, 4 * 90 * 3),
         # x, y, dy; dresidual; x, dresidual; dx.
-        "batch_norm_add_relu_gradients": (90 * 9, 4 * 90 * 7),
+        "batch_norm_gradients": (90 * 9, 4 * 90 * 7),
     }
 
 

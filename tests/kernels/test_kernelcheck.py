@@ -102,6 +102,16 @@ def test_normalisations_with_all_ends_are_drawn(name):
     assert set(ends(24)) == {(*end, C) for end in all_ends for C in channels}
 
 
+def test_gradients_of_normalisations_with_all_ends_are_drawn():
+    """With and without a ReLU or a residual, and whichever result may be written over dy."""
+    arguments = [problem.arguments for problem in draw("batch_norm_gradients", 18)]
+    ends = {("shift" in a, "y" in a, a["x"].shape[-1]) for a in arguments}
+    kinds = ((False, False), (True, False), (False, True))
+    assert ends == {(*end, C) for end in kinds for C in (*CHANNELS, MANY_CHANNELS)}
+    over_dy = {("y" in a, *(n for n in ("dx", "dresidual") if n in a)) for a in arguments}
+    assert over_dy == {(False,), (False, "dx"), (True,), (True, "dx"), (True, "dresidual")}
+
+
 def test_problems_are_the_same_each_time():
     for name in OPERATIONS:
         for one, other in zip(draw(name, 3), draw(name, 3), strict=True):
@@ -123,9 +133,7 @@ def test_the_reference_is_what_the_naive_loops_say(name):
             # Statistics that are arguments have been rounded; the loops have their own.
             off = abs(actual[finite] - value[finite])
             assert (off <= 0.5 * bound[finite] + 1e-12 * abs(value[finite])).all()
-            # Which elements a ReLU may or may not have passed is not the same for both.
-            if "relu_gradients" not in name:
-                assert (allowed[finite] <= 4 * bound[finite] + 1e-35).all()
+            assert (allowed[finite] <= 4 * bound[finite] + 1e-35).all()
 
 
 FAULTS = {

@@ -98,7 +98,7 @@ class ArrayOperations(ABC):
             numbers: by name.
 
         Returns:
-            The arrays of ``gives``.
+            The arrays of ``gives`` that are not left out.
 
         Raises:
             ShapeError: an array of another shape or dtype, or one that is not contiguous.
@@ -119,7 +119,7 @@ class ArrayOperations(ABC):
             ):
                 self._refuse(problem, place, array)
         self._carry_out(problem, used, numbers)
-        return used[first_result:]
+        return [array for array in used[first_result:] if array is not None]
 
     def _is_misaligned(self, array: Array) -> bool:
         """Whether an array begins where the backend cannot read it."""

@@ -15,7 +15,6 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
-from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
 from gpucnn.backends.kernel_backend.prepared import Prepared
 from gpucnn.errors import BackendError
@@ -41,7 +40,6 @@ class Held:
 
 
 class KernelBackend(
-    KernelNormalisation,
     KernelMatrix,
     KernelLoss,
     KernelOptimizer,

@@ -14,6 +14,7 @@ from gpucnn.backends.numpy_backend import (  # noqa: F401
     augmentation,
     convolution,
     dropout,
+    normalisation,
     pooling,
 )
 from gpucnn.backends.numpy_backend.guard import NumpyGuard
@@ -21,7 +22,6 @@ from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
 from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
-from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
 from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
@@ -40,7 +40,6 @@ def _without_warnings(backend: _Class) -> _Class:
 
 @_without_warnings
 class NumpyBackend(
-    NumpyNormalisation,
     NumpyMatrix,
     NumpyLoss,
     NumpyOptimizer,

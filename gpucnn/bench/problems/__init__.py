@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import convolution, dropout, guard, loss, normalisation, optimizer
+from gpucnn.bench.problems import guard, loss, optimizer
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.errors import ConfigError, did_you_mean, nearest
@@ -34,7 +34,6 @@ def _step(name: str, parameters: int) -> tuple[Problem, ...]:
 
 
 QUICK: tuple[Problem, ...] = (
-    *normalisation.passes("quick-norm", 4, 16, 32),
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
     *_loss("quick-loss", 32, 100),
@@ -44,7 +43,6 @@ QUICK: tuple[Problem, ...] = (
 """Small enough for a CPU that plays a GPU."""
 
 _TELLING: tuple[Problem, ...] = (
-    *normalisation.passes("resnet50-norm-56", 64, 56, 256),
     *linear("resnet50-linear", 64, 2048, 1000),
     *_loss("resnet-loss", 64, 1000),
     *_step("resnet50-step", 25_557_032),
@@ -61,24 +59,16 @@ _LENET: tuple[Problem, ...] = (
 """On MNIST, at the batch of configs/mnist.toml."""
 
 _CIFAR: tuple[Problem, ...] = (
-    *normalisation.passes("resnet9-norm", 512, 32, 128),
     *_loss("resnet9-loss", 512, 10),
     *_step("resnet9-step", 6_568_640),
     *_described("cifar"),
 )
 """ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
 
-_IMAGENET: tuple[Problem, ...] = (
-    *normalisation.passes("resnet-norm-112", 64, 112, 64),
-    *normalisation.passes("resnet50-norm-7", 64, 7, 2048),
-    *_described("imagenet"),
-)
+_IMAGENET: tuple[Problem, ...] = (*_described("imagenet"),)
 """ResNet-18 and ResNet-50."""
 
-_MOBILENET: tuple[Problem, ...] = (
-    *normalisation.passes("mobilenet-norm-56", 64, 56, 128),
-    *_described("mobilenet"),
-)
+_MOBILENET: tuple[Problem, ...] = (*_described("mobilenet"),)
 
 ALL: tuple[Problem, ...] = (*_TELLING, *_CIFAR, *_LENET, *_IMAGENET, *_MOBILENET)
 """Layers of well-known networks; where time runs short, the last are left out."""
