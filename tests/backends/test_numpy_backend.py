@@ -20,17 +20,6 @@ def operations(of):
     return {name: f for name, f in inspect.getmembers(of, callable) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("implementation", [NumpyBackend])
-def test_same_operations_with_the_same_signatures(implementation):
-    assert not inspect.isabstract(implementation)
-    wanted, offered = operations(Backend), operations(implementation)
-    assert set(offered) == set(wanted)
-    for name, function in wanted.items():
-        own, shared = inspect.signature(offered[name]), inspect.signature(function)
-        same = [(p.name, p.kind, p.default) for p in own.parameters.values()]
-        assert same == [(p.name, p.kind, p.default) for p in shared.parameters.values()], name
-
-
 def test_refuses_a_precision():
     with pytest.raises(BackendError, match="fp8"):
         get_backend("numpy", "fp8")
