@@ -45,8 +45,8 @@ def backend(kernel_backend, monkeypatch):
     return backend
 
 
-def test_a_run_compiles_nothing_after_its_beginning(backend):
-    backend.memory_bytes = 2**30  # enough for the images
+def test_a_run_compiles_nothing_after_its_beginning(backend, monkeypatch):
+    monkeypatch.setattr(backend.device, "free_memory", lambda: 2**30)  # enough for the images
     trainer = Trainer(load(), backend)
     trainer.prepare()
     planned = set(backend.ahead)
@@ -82,11 +82,11 @@ def test_so_does_a_prediction(backend, tmp_path):
     assert len(rehearsals) == 1
 
 
-@pytest.mark.parametrize("memory_bytes", [0, 2**30])  # too little for the images, and enough
-def test_so_does_the_evaluation_of_a_trained_model(memory_bytes, backend, tmp_path):
+@pytest.mark.parametrize("free", [0, 2**30])  # too little for the images, and enough
+def test_so_does_the_evaluation_of_a_trained_model(free, backend, monkeypatch, tmp_path):
     trainer = Trainer(load(), "numpy", tmp_path / "run")
     trainer.save()
-    backend.memory_bytes = memory_bytes
+    monkeypatch.setattr(backend.device, "free_memory", lambda: free)
     model = TrainedModel(open_checkpoint(tmp_path / "run"), backend)
     model.evaluate(trainer.test)
     assert backend.ahead
