@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from gpucnn.config import Config, load_config
     from gpucnn.inference import load
     from gpucnn.layers import Network
+    from gpucnn.training.display import Display
     from gpucnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Config": "gpucnn.config",
+    "Display": "gpucnn.training.display",
     "Network": "gpucnn.layers",
     "Trainer": "gpucnn.training.trainer",
     "get_backend": "gpucnn.backends",
@@ -30,6 +32,7 @@ _MODULES = ("layers", "losses", "models", "optim")
 
 __all__ = [
     "Config",
+    "Display",
     "Network",
     "Trainer",
     "get_backend",
@@ -40,6 +43,11 @@ __all__ = [
     "models",
     "optim",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, also of what has not been imported yet."""
+    return sorted((*__all__, "__version__"))
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,12 @@ from gpucnn.training.checkpoint import Checkpoint, is_checkpoint_name
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
-from gpucnn.training.rehearsal import batch_sizes, rehearse_evaluation, rehearse_prediction
+from gpucnn.training.rehearsal import (
+    SplitShape,
+    batch_sizes,
+    rehearse_evaluation,
+    rehearse_prediction,
+)
 from gpucnn.training.resident import NearestImages
 from gpucnn.training.run_folder import RunFolder
 
@@ -148,11 +153,8 @@ class TrainedModel:
         self.card.check_data(dataset)
         config, backend = self._config, self.backend
         dataset = NearestImages(backend).of(dataset)
-        backend.compile_ahead(
-            lambda planner: rehearse_evaluation(
-                config, planner, dataset, len(self.classes), self.card.normalisation
-            )
-        )
+        split = SplitShape(dataset.image_shape, len(self.classes), len(dataset), dataset.on_device)
+        backend.compile_ahead(lambda planner: rehearse_evaluation(config, planner, split))
         size = config.training.evaluation_batch_size
         batches = BatchLoader(dataset, size, config.seed, shuffle=False).batches(0)
         result = evaluate(self.network, config.build_loss(), self._pipeline, batches)
@@ -166,7 +168,7 @@ class TrainedModel:
             return
         shape, classes = self.card.input_shape, len(self.classes)
         self.backend.compile_ahead(
-            lambda backend: rehearse_prediction(self._config, backend, shape, classes, new)
+            lambda planner: rehearse_prediction(self._config, planner, shape, classes, new)
         )
         self._prepared |= new
 

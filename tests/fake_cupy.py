@@ -134,6 +134,12 @@ class _Device:
             raise self.fake.device_error
         return self.fake.compute_capability
 
+    @property
+    def mem_info(self):
+        self.fake.fail()
+        assert self.fake.current.device == self.ordinal
+        return self.fake.free, self.fake.memory
+
     def __enter__(self):
         self.before, self.fake.current.device = self.fake.current.device, self.ordinal
         return self
@@ -220,6 +226,8 @@ class FakeCupy(types.ModuleType):
         copied: bytes of each copy.
         failure: of every call from now on, status and words; None for none.
         limit: what CUPY_GPU_MEMORY_LIMIT allows.
+        free: bytes of the GPU that nobody has.
+        pooled: bytes that CuPy's pool has and nothing uses.
         eager: whether new streams do their work as early as they may.
         run: what kernels do, with their arguments, when their turn comes.
     """
@@ -236,6 +244,7 @@ class FakeCupy(types.ModuleType):
         self.current = _Current()
         self.failure = None
         self.limit = 0
+        self.free, self.pooled = 300 * 1024, 0
         self.eager = False
         self.run = lambda _: None
         self.count_error = self.device_error = None
@@ -246,7 +255,7 @@ class FakeCupy(types.ModuleType):
             runtimeGetVersion=lambda: 12090,
             getDeviceCount=self._count,
             getDeviceProperties=lambda ordinal: {"name": f"NVIDIA Fake {ordinal}".encode()},
-            memGetInfo=lambda: (300 * 1024, memory),
+            memGetInfo=lambda: (self.free, memory),
         )
         self.cuda = types.SimpleNamespace(
             runtime=runtime,
@@ -296,7 +305,11 @@ class FakeCupy(types.ModuleType):
         return bytearray(size)
 
     def get_default_memory_pool(self):
-        return types.SimpleNamespace(used_bytes=lambda: 700 * 1024, get_limit=lambda: self.limit)
+        return types.SimpleNamespace(
+            used_bytes=lambda: 700 * 1024,
+            free_bytes=lambda: self.pooled,
+            get_limit=lambda: self.limit,
+        )
 
     def empty(self, shape, dtype):
         self.fail()

@@ -42,9 +42,6 @@ class Backend(
     kernels: Path | None = None
     """A folder of the user's whose kernel files take the place of ours; None without one."""
 
-    memory_bytes = 0
-    """Bytes of the device's own memory; 0 where arrays are in the host's."""
-
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
         """Makes ready what a run will launch, before its first step; nothing to do on a CPU.
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource, check_used
+from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import Ceilings
@@ -115,11 +115,12 @@ class KernelBenchmark:
         self, machine: Machine, problem: Problem, variants: Sequence[str]
     ) -> tuple[KernelSource, ...]:
         """What a problem has compiled, of our own kernels."""
-        device = PlanningDevice(machine)
-        planner = KernelBackend(device)
-        arrays = [planner.empty(shape) for shape in problem.input_shapes()]
-        run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
-        return device.sources
+
+        def run(planner: KernelBackend) -> None:
+            arrays = [planner.empty(shape) for shape in problem.input_shapes()]
+            run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
+
+        return dry_run(run, machine).sources
 
     def measure_all(
         self,

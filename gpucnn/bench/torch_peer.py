@@ -1,4 +1,4 @@
-"""The same network in PyTorch, for comparisons: same layers, same weights, same training step."""
+"""A network in PyTorch, for comparisons and tests: same layers, weights, loss and optimizer."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def to_torch(network: Network) -> Any:
     Raises:
         ConfigError: PyTorch has no layer that computes the same.
     """
-    import_torch()
-    return _module(network.body)
+    return torch_layer(network.body)
 
 
 def torch_optimizer(module: Any, optimizer: Optimizer) -> Any:
@@ -85,7 +84,15 @@ def torch_loss(loss: Loss) -> Any:
     raise ConfigError(f"there is no comparison for the loss {type(loss).__name__}")
 
 
-def _module(layer: Layer) -> Any:
+def torch_layer(layer: Layer) -> Any:
+    """A torch.nn.Module with a layer's options and weights; it takes NCHW.
+
+    Args:
+        layer: attached, declared, and with values for its parameters.
+
+    Raises:
+        ConfigError: PyTorch has no layer that computes the same.
+    """
     for kind, convert in _CONVERTERS.items():
         if type(layer) is kind:
             return convert(layer)
@@ -158,7 +165,7 @@ def _flatten(layer: Flatten) -> Any:
 
 
 def _sequential(layer: Sequential) -> Any:
-    return import_torch().nn.Sequential(*(_module(child) for child in layer.layers))
+    return import_torch().nn.Sequential(*(torch_layer(child) for child in layer.layers))
 
 
 def _residual(layer: Residual) -> Any:
@@ -167,7 +174,7 @@ def _residual(layer: Residual) -> Any:
     class ResidualSum(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.body, self.shortcut = _module(layer.body), _module(layer.shortcut)
+            self.body, self.shortcut = torch_layer(layer.body), torch_layer(layer.shortcut)
 
         def forward(self, x: Any) -> Any:
             return self.body(x) + self.shortcut(x)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from gpucnn.cli.complaints import MOST, alike
 from gpucnn.cli.kernels_folder import kernels_option
 from gpucnn.cli.output import UserPath, json_option, print_json, table, wrapped
 from gpucnn.cli.shape_options import shape_options
@@ -22,13 +23,10 @@ if TYPE_CHECKING:
     from gpucnn.backends.devices.source import Constant
     from gpucnn.backends.kernel_backend import KernelBackend
     from gpucnn.kernelbuild.build import Built, KernelReport, Plan
-    from gpucnn.kernelbuild.remarks import Remark
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
 """Those that are told, if a kernel has them."""
-_MOST_REMARKS = 20
-"""Of a file."""
 _DEFINITION = re.compile(r"([A-Za-z_]\w*)=(-?\d{1,18}|true|false)", re.ASCII)
 
 
@@ -94,7 +92,6 @@ def command(
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
     from gpucnn.backends.devices.source import KERNELS
     from gpucnn.kernelbuild.build import build_all, plan
-    from gpucnn.kernelbuild.remarks import by_file
     from gpucnn.progress import progress
 
     chosen = _architectures(architectures)
@@ -123,8 +120,8 @@ def command(
         )
     else:
         _show(kernels, chosen)
-        _show_remarks("does not compile", by_file(built, lambda one: one.errors))
-        _show_remarks("has warnings", by_file(built, lambda one: one.warnings))
+        _show_remarks("does not compile", [(one, text) for one in built for text in one.errors])
+        _show_remarks("has warnings", [(one, text) for one in built for text in one.warnings])
         for line in (*misfits, *(spill for one in built for spill in one.spills)):
             click.echo(line)
         click.echo(wrapped(_summary(built, kernels, len(failures), version, seconds)))
@@ -213,24 +210,34 @@ def _constants(defined: tuple[str, ...]) -> tuple[tuple[str, Constant], ...]:
     return tuple(found.items())
 
 
-def _show_remarks(heading: str, remarks: Mapping[str, Sequence[Remark]]) -> None:
-    """Each once, below its file, and whose it is where that is not plain."""
-    for file, each in remarks.items():
-        all_of_them = tuple(dict.fromkeys(name for one in each for name in one.architectures))
-        click.echo(f"{shown(file)} {heading} for {', '.join(all_of_them)}:")
-        for remark in each[:_MOST_REMARKS]:
-            click.echo(textwrap.indent(remark.text, "  "))
-            if remark.sources[0].constants or remark.architectures != all_of_them:
-                click.echo(wrapped(f"  ({_whose(remark)})", 4))
-        if rest := each[_MOST_REMARKS:]:
+def _show_remarks(heading: str, told: Sequence[tuple[Built, str]]) -> None:
+    """What the compiler says, each remark once, below its file, and of what it says so.
+
+    Args:
+        heading: of a file, after its name.
+        told: what was compiled, and a remark of it.
+    """
+    for file in dict.fromkeys(one.source.file for one, _ in told):
+        remarks = alike((one, text) for one, text in told if one.source.file == file)
+        of_file = _architectures_of(one for _, places in remarks for one in places)
+        click.echo(f"{shown(file)} {heading} for {', '.join(of_file)}:")
+        for text, places in remarks[:MOST]:
+            click.echo(textwrap.indent(text, "  "))
+            if places[0].source.constants or _architectures_of(places) != of_file:
+                click.echo(wrapped(f"  ({_where(places)})", 4))
+        if rest := remarks[MOST:]:
             click.echo(f"  and {len(rest)} more")
         click.echo()
 
 
-def _whose(remark: Remark) -> str:
-    first, count = remark.sources[0], len(remark.sources)
+def _where(places: Sequence[Built]) -> str:
+    first, count = places[0].source, len({one.source for one in places})
     variants = f"{count} variants, such as {first}" if count > 1 else str(first)
-    return f"in {variants}; for {', '.join(remark.architectures)}"
+    return f"in {variants}; for {', '.join(_architectures_of(places))}"
+
+
+def _architectures_of(built: Iterable[Built]) -> list[str]:
+    return list(dict.fromkeys(one.architecture for one in built))
 
 
 def _show(kernels: list[KernelReport], architectures: list[str]) -> None:

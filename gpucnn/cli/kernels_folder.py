@@ -77,15 +77,17 @@ def check_training(
         image_shape: (H, W, C).
         classes: how many.
     """
-    from gpucnn.backends.devices.planner import PlanningDevice
     from gpucnn.backends.devices.source import check_used
+    from gpucnn.backends.dry_run import dry_run
     from gpucnn.backends.kernel_backend import KernelBackend
     from gpucnn.training.rehearsal import rehearse_without_data
 
     assert isinstance(backend, KernelBackend)
-    planner = PlanningDevice(backend.device.machine)
-    rehearse_without_data(config, KernelBackend(planner), image_shape, classes)
-    check_used(planner.sources, folder, advice="")
+    launched = dry_run(
+        lambda planner: rehearse_without_data(config, planner, image_shape, classes),
+        backend.device.machine,
+    )
+    check_used(launched.sources, folder, advice="")
 
 
 def tell_operations(doing: str, files: Iterable[str], operations: Iterable[str]) -> None:

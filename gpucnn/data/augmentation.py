@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.errors import check_range
+from gpucnn.errors import ConfigError, check_range
 
 _MOST_PADDING = 2**15
 
@@ -47,6 +47,15 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         check_range("crop_padding", self.crop_padding, 0, _MOST_PADDING)
+
+    def check_images(self, image_shape: tuple[int, int, int]) -> None:
+        """Raises ConfigError for crops padded by as much as a side of images (H, W, C), or more."""
+        H, W, _ = image_shape
+        if self.crop_padding >= min(H, W):
+            raise ConfigError(
+                f"crop_padding is {self.crop_padding}; it must be less than the sides of the "
+                f"images, which are {H}×{W}"
+            )
 
     def draw(self, seed: int, epoch: int, indices: NDArray[np.integer]) -> Draw:
         """The augmentation of the samples ``indices`` (n,), which depends on nothing else.

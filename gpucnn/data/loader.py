@@ -67,12 +67,8 @@ class BatchLoader:
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
-        H, W, _ = dataset.image_shape
-        if augmentation is not None and augmentation.crop_padding >= min(H, W):
-            raise ConfigError(
-                f"crop_padding is {augmentation.crop_padding}; it must be less than the sides "
-                f"of the images, which are {H}×{W}"
-            )
+        if augmentation is not None:
+            augmentation.check_images(dataset.image_shape)
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed

@@ -14,8 +14,8 @@ from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.launched import misfit
-from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
+from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelbuild.representative import run_all
@@ -145,11 +145,13 @@ def plan(
         raise BackendError(
             f"{shown(folder)} is not a folder of kernels: there is no .cu file in it"
         )
-    device = PlanningDevice()
-    backend = KernelBackend(device)
-    run_all(backend)
-    for run in others:
-        run(backend)
+
+    def run_everything(backend: KernelBackend) -> None:
+        run_all(backend)
+        for run in others:
+            run(backend)
+
+    device = dry_run(run_everything)
     planned = [replace(source, folder=folder) for source in device.sources if source.file in files]
     rest = files - {source.file for source in planned}
     if constants and not rest:

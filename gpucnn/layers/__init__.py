@@ -11,6 +11,7 @@ from gpucnn.layers.fusion import (
     LinearReLU,
     ResidualReLU,
     fuse_layers,
+    observed,
     unfused,
 )
 from gpucnn.layers.linear import Flatten, Linear
@@ -45,6 +46,7 @@ __all__ = [
     "decode_layer",
     "fuse_layers",
     "layers",
+    "observed",
     "plain_layers",
     "unfused",
 ]

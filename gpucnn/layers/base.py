@@ -183,6 +183,6 @@ def decode_layer(kind: type, value: Any) -> Any:
 layers: Registry[Layer] = Registry("layer", key="type", decode=decode_layer)
 
 
-def as_pair(value: int | tuple[int, int]) -> tuple[int, int]:
+def expand_to_pair(value: int | tuple[int, int]) -> tuple[int, int]:
     """One number for both axes, or a pair."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ShapeError
 from gpucnn.layers.activation import ReLU
 from gpucnn.layers.base import Context, Layer, Shape, layers
+
+Observer: TypeAlias = Callable[[Layer, Array], object]
+"""Called with a layer and its output, before the next layer may overwrite it."""
 
 
 @layers.register("sequential")
@@ -21,6 +25,7 @@ class Sequential(Layer):
     Attributes:
         layers: as they were given; they have the names, the parameters and the shapes.
         steps: what runs: the layers themselves, or fused ones in the place of some of them.
+        observer: called after each step's ``forward``; None for no one.
     """
 
     kind = "sequential"
@@ -29,6 +34,7 @@ class Sequential(Layer):
         super().__init__()
         self.layers = list(layers)
         self.steps = self.layers
+        self.observer: Observer | None = None
         self.keeps_output = not self.layers or self.layers[-1].keeps_output
         self.passes_gradient = not self.layers or self.layers[0].passes_gradient
 
@@ -60,6 +66,8 @@ class Sequential(Layer):
         """First to last."""
         for step in self.steps:
             x = step.forward(x)
+            if self.observer is not None:
+                self.observer(step, x)
         return x
 
     def backward(self, dy: Array) -> Array:

@@ -14,7 +14,7 @@ from gpucnn.layers.base import (
     Layer,
     Parameter,
     Shape,
-    as_pair,
+    expand_to_pair,
     layers,
 )
 from gpucnn.operations.geometry import Pair, Sides, conv2d_geometry, same_padding
@@ -51,8 +51,8 @@ class Conv2d(Layer):
     ) -> None:
         super().__init__()
         self.filters, self.groups, self.bias = filters, groups, bias
-        self.kernel, self.stride = as_pair(kernel), as_pair(stride)
-        self.dilation = as_pair(dilation)
+        self.kernel, self.stride = expand_to_pair(kernel), expand_to_pair(stride)
+        self.dilation = expand_to_pair(dilation)
         self._padding = padding
         self.padding: Sides = ((0, 0), (0, 0))
         self.initialiser = initialiser
@@ -104,7 +104,7 @@ class Conv2d(Layer):
         height, width = (
             (self._padding, self._padding) if isinstance(self._padding, int) else self._padding
         )
-        return as_pair(height), as_pair(width)
+        return expand_to_pair(height), expand_to_pair(width)
 
     def forward(self, x: Array) -> Array:
         """x (N, H, W, C) to y (N, P, Q, K)."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.layers.activation import ReLU
 from gpucnn.layers.base import Layer, Shape
-from gpucnn.layers.containers import Residual, Sequential
+from gpucnn.layers.containers import Observer, Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
 from gpucnn.layers.linear import Linear
 from gpucnn.layers.normalisation import BatchNorm2d
@@ -231,6 +231,23 @@ def unfused(network: Layer) -> Iterator[None]:
     finally:
         for part, steps in zip(parts, before, strict=True):
             part.run(steps)
+
+
+@contextmanager
+def observed(network: Layer, observer: Observer) -> Iterator[None]:
+    """Within the block, every layer runs by itself, and ``observer`` is called after its forward.
+
+    Layers within a residual block are observed before the block itself.
+    """
+    parts = list(_sequentials(network))
+    with unfused(network):
+        for part in parts:
+            part.observer = observer
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.observer = None
 
 
 def _fused(layers: list[Layer]) -> list[Layer]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ConfigError, ShapeError, check_range
-from gpucnn.layers.base import LARGEST_WINDOW, Layer, Shape, as_pair, layers
+from gpucnn.layers.base import LARGEST_WINDOW, Layer, Shape, expand_to_pair, layers
 from gpucnn.operations.geometry import Pair, pool2d_geometry
 
 
@@ -30,9 +30,9 @@ class _Pool2d(Layer):
         if isinstance(window, str) and window != "global":
             raise ConfigError(f'{self.kind} window is "{window}"; give numbers, or "global"')
         self._window, self._stride = window, stride
-        self.padding = as_pair(padding)
-        self.window: Pair = (1, 1) if isinstance(window, str) else as_pair(window)
-        self.stride: Pair = self.window if stride is None else as_pair(stride)
+        self.padding = expand_to_pair(padding)
+        self.window: Pair = (1, 1) if isinstance(window, str) else expand_to_pair(window)
+        self.stride: Pair = self.window if stride is None else expand_to_pair(stride)
         if min(self.window + self.stride) < 1 or min(self.padding) < 0:
             raise ConfigError(
                 f"{self.kind} with window={window}, stride={stride}, padding={padding}: window "
@@ -50,7 +50,7 @@ class _Pool2d(Layer):
         H, W, C = self.take_image(input_shape)
         if self._window == "global":
             self.window = (H, W)
-            self.stride = self.window if self._stride is None else as_pair(self._stride)
+            self.stride = self.window if self._stride is None else expand_to_pair(self._stride)
         try:
             problem = pool2d_geometry((1, H, W, C), self.window, self.stride, self.padding)
         except ShapeError as error:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gpucnn.errors import CheckpointError, ShapeError
 from gpucnn.files import is_unfinished, kind_of
 from gpucnn.text import shown
-from gpucnn.training import files
+from gpucnn.training import run_files
 from gpucnn.training.seal import seal, unseal
 
 _NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.(json|safetensors)")
@@ -147,12 +147,12 @@ class CheckpointFolder:
         arrays = {name: np.ascontiguousarray(a) for name, a in checkpoint.arrays.items()}
         content = save(arrays)
         step = checkpoint.progress.step
-        files.write_atomically(self._path(step, ".safetensors"), content)
+        run_files.write_atomically(self._path(step, ".safetensors"), content)
         described = {
             "arrays": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)},
             "progress": asdict(checkpoint.progress),
         }
-        files.write_atomically(self._path(step, ".json"), seal(described, self._run))
+        run_files.write_atomically(self._path(step, ".json"), seal(described, self._run))
         self.read(step)
         self._delete_old(step, checkpoint.progress.best_step)
 
@@ -181,7 +181,7 @@ class CheckpointFolder:
             if path.is_symlink() or not path.is_dir():
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise files.cannot_write(path, error) from None
+            raise run_files.cannot_write(path, error) from None
 
     def steps(self) -> list[int]:
         """The steps with a checkpoint, verified or not, in order.
@@ -333,7 +333,7 @@ def _described(content: Mapping[str, Any]) -> tuple[Progress, _SealedArrays]:
 
 def _arrays(path: Path, sealed: _SealedArrays) -> dict[str, NDArray[Any]]:
     """The arrays in a file, if they are those that were sealed and can be computed with."""
-    content = files.read(path, sealed.bytes)
+    content = run_files.read(path, sealed.bytes)
     if len(content) != sealed.bytes:
         raise CheckpointError(
             f"{shown(path)} is damaged: {len(content)} bytes instead of {sealed.bytes}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import NonFiniteError
-from gpucnn.layers import Layer, Network, unfused
+from gpucnn.layers import Layer, Network, observed
 from gpucnn.text import shown
 
 
@@ -93,30 +93,16 @@ def _remedy(backend: Backend) -> str:
 
 
 def _first_output(network: Network, x: Array) -> str:
-    """The name of the first plain layer with such an output; empty if there is none."""
+    """The name of the first layer with such an output; empty if there is none."""
     found: list[str] = []
-    plain = list(network.plain_layers())
-    for layer in plain:
-        layer.forward = _watched(layer, layer.forward, found)  # type: ignore[method-assign, assignment]
-    try:
-        with unfused(network.body):
-            network.forward(x)
-    finally:
-        for layer in plain:
-            del layer.forward
-    return found[0] if found else ""
 
-
-def _watched(
-    layer: Layer, forward: Callable[[Array], Array], found: list[str]
-) -> Callable[[Array], Array]:
-    def run(x: Array) -> Array:
-        y = forward(x)
-        if not np.isfinite(layer.backend.to_numpy(y)).all():
+    def observe(layer: Layer, y: Array) -> None:
+        if not found and not np.isfinite(network.backend.to_numpy(y)).all():
             found.append(layer.name)
-        return y
 
-    return run
+    with observed(network.body, observe):
+        network.forward(x)
+    return found[0] if found else ""
 
 
 def _last_gradient(network: Network) -> str:

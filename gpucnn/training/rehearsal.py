@@ -3,71 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
-from gpucnn.data import ArrayDataset, Batch, BatchLoader, Dataset, Draw, Normalisation
+from gpucnn.data import Augmentation, Batch, Normalisation
 from gpucnn.layers import Network
 from gpucnn.training.evaluation import evaluate
 from gpucnn.training.input_pipeline import InputPipeline
-from gpucnn.training.resident import fits
 from gpucnn.training.step import TrainingStep
 
 
-def rehearse_training(
-    config: Config,
-    backend: Backend,
-    loader: BatchLoader,
-    classes: int,
-    normalisation: Normalisation,
-) -> None:
+@dataclass(frozen=True)
+class SplitShape:
+    """All of a split that determines what is launched for it.
+
+    Attributes:
+        image_shape: (H, W, C).
+        classes: the number of classes.
+        samples: the number of images.
+        is_resident: whether the images are on the device, or will be, so that it gathers batches.
+    """
+
+    image_shape: tuple[int, int, int]
+    classes: int
+    samples: int
+    is_resident: bool = False
+
+
+def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> None:
     """Takes a training step of each size of batch that an epoch has.
 
     Args:
         config: what to train.
-        backend: one whose arrays have no contents.
-        loader: of the training split; no images are read.
-        classes: how many the data has.
-        normalisation: of the images.
+        planner: a backend whose arrays have no contents.
+        split: to train on.
+
+    Raises:
+        ConfigError: crops padded by as much as an image's side.
     """
-    dataset = loader.dataset
-    network = _network(config, backend, dataset.image_shape, classes)
+    augmentation = config.build_augmentation()
+    augmentation.check_images(split.image_shape)
+    network = _network(config, planner, split.image_shape, split.classes)
     optimizer = config.build_optimizer()
     optimizer.attach(network)
-    pipeline = InputPipeline(backend, normalisation)
-    _take_images(backend, dataset)
+    pipeline = _pipeline(planner, split.image_shape)
     step = TrainingStep(network, config.build_loss(), optimizer, pipeline, config.training)
     network.train()
-    for size in batch_sizes(len(dataset), loader.batch_size):
-        step.take(_black(loader, size), 0, 1.0)
+    for size in batch_sizes(split.samples, config.training.batch_size):
+        step.take(_batch(planner, split, size, augmentation), 0, 1.0)
 
 
-def rehearse_evaluation(
-    config: Config, backend: Backend, dataset: Dataset, classes: int, normalisation: Normalisation
-) -> None:
+def rehearse_evaluation(config: Config, planner: Backend, split: SplitShape) -> None:
     """Evaluates a batch of each size that a split has.
 
     Args:
         config: of the model.
-        backend: one whose arrays have no contents.
-        dataset: the split; no images are read.
-        classes: how many the data has.
-        normalisation: of the images.
+        planner: a backend whose arrays have no contents.
+        split: to evaluate.
     """
-    network, loss = _network(config, backend, dataset.image_shape, classes), config.build_loss()
-    pipeline = InputPipeline(backend, normalisation)
-    _take_images(backend, dataset)
-    loader = BatchLoader(dataset, config.training.evaluation_batch_size, config.seed, shuffle=False)
-    sizes = batch_sizes(len(dataset), loader.batch_size)
-    evaluate(network, loss, pipeline, (_black(loader, size) for size in sizes))
+    network = _network(config, planner, split.image_shape, split.classes)
+    pipeline = _pipeline(planner, split.image_shape)
+    sizes = batch_sizes(split.samples, config.training.evaluation_batch_size)
+    batches = (_batch(planner, split, size) for size in sizes)
+    evaluate(network, config.build_loss(), pipeline, batches)
 
 
 def rehearse_prediction(
     config: Config,
-    backend: Backend,
+    planner: Backend,
     image_shape: tuple[int, int, int],
     classes: int,
     sizes: Iterable[int],
@@ -76,40 +82,37 @@ def rehearse_prediction(
 
     Args:
         config: of the model.
-        backend: one whose arrays have no contents.
+        planner: a backend whose arrays have no contents.
         image_shape: (H, W, C).
-        classes: how many the model tells apart.
+        classes: the number of classes that the model knows.
         sizes: of the batches.
     """
-    network = _network(config, backend, image_shape, classes)
-    pipeline = InputPipeline(backend, _any_normalisation(image_shape))
+    network = _network(config, planner, image_shape, classes)
+    pipeline = _pipeline(planner, image_shape)
     network.infer()
     for size in sizes:
-        x = pipeline.inputs(_batch(image_shape, np.arange(size)))
-        backend.softmax(network.forward(x))
+        batch = _batch(planner, SplitShape(image_shape, classes, size), size)
+        planner.softmax(network.forward(pipeline.inputs(batch)))
 
 
 def rehearse_without_data(
-    config: Config, backend: Backend, image_shape: tuple[int, int, int], classes: int
+    config: Config, planner: Backend, image_shape: tuple[int, int, int], classes: int
 ) -> None:
     """Takes a training step and evaluates a batch, of data of which only the shape is known.
 
     Args:
         config: what to train.
-        backend: one whose arrays have no contents.
+        planner: a backend whose arrays have no contents.
         image_shape: (H, W, C).
-        classes: how many.
+        classes: the number of classes.
+
+    Raises:
+        ConfigError: as ``rehearse_training``.
     """
-    training, normalisation = config.training, _any_normalisation(image_shape)
-    samples = max(training.batch_size, training.evaluation_batch_size)
-    dataset = ArrayDataset(
-        np.zeros((samples, *image_shape), np.uint8),
-        np.zeros(samples, np.int32),
-        tuple(map(str, range(classes))),
-    )
-    loader = BatchLoader(dataset, training.batch_size, config.seed, config.build_augmentation())
-    rehearse_training(config, backend, loader, classes, normalisation)
-    rehearse_evaluation(config, backend, dataset, classes, normalisation)
+    samples = max(config.training.batch_size, config.training.evaluation_batch_size)
+    split = SplitShape(image_shape, classes, samples)
+    rehearse_training(config, planner, split)
+    rehearse_evaluation(config, planner, split)
 
 
 def batch_sizes(samples: int, batch_size: int) -> set[int]:
@@ -118,47 +121,41 @@ def batch_sizes(samples: int, batch_size: int) -> set[int]:
 
 
 def _network(
-    config: Config, backend: Backend, image_shape: tuple[int, int, int], classes: int
+    config: Config, planner: Backend, image_shape: tuple[int, int, int], classes: int
 ) -> Network:
     return Network(
         config.build_model(),
         image_shape,
         classes,
-        backend,
+        planner,
         config.seed,
         config.training.fuse,
         draw_weights=False,
     )
 
 
-def _any_normalisation(image_shape: tuple[int, int, int]) -> Normalisation:
-    """Which numbers it has is all the same to what is launched."""
+def _pipeline(planner: Backend, image_shape: tuple[int, int, int]) -> InputPipeline:
+    """With any normalisation: its values do not change what is launched."""
     channels = image_shape[2]
-    return Normalisation((0.0,) * channels, (1.0,) * channels)
-
-
-def _take_images(backend: Backend, dataset: Dataset) -> None:
-    """As resident images are taken, if these are resident or will be."""
-    if dataset.on_device or fits(backend, dataset):
-        images = backend.empty((1, *dataset.image_shape), np.uint8)
-        backend.take_images(images, backend.zeros((1,), np.int64))
-
-
-def _black(loader: BatchLoader, size: int) -> Batch:
-    """A batch of black images, augmented as the loader's are."""
-    indices, augmentation = np.arange(size), loader.augmentation
-    draw = augmentation.draw(loader.seed, 0, indices) if augmentation else None
-    return _batch(loader.dataset.image_shape, indices, draw)
+    return InputPipeline(planner, Normalisation((0.0,) * channels, (1.0,) * channels))
 
 
 def _batch(
-    image_shape: tuple[int, int, int], indices: NDArray[np.int64], draw: Draw | None = None
+    planner: Backend, split: SplitShape, size: int, augmentation: Augmentation | None = None
 ) -> Batch:
+    """A batch whose images are arrays of the planner, taken as those of the split are."""
+    indices = np.arange(size)
+    if split.is_resident:
+        resident = planner.empty((1, *split.image_shape), np.uint8)
+        images = planner.take_images(resident, planner.empty((size,), np.int64))
+    else:
+        images = planner.empty((size, *split.image_shape), np.uint8)
     return Batch(
-        images=np.zeros((indices.size, *image_shape), np.uint8),
-        labels=np.zeros(indices.size, np.int32),
+        images=images,
+        labels=np.zeros(size, np.int32),  # an evaluation counts them on the host
         indices=indices,
-        draw=draw,
+        draw=augmentation.draw(0, 0, indices) if augmentation else None,
         epoch=0,
         index=0,
+        on_device=True,
     )

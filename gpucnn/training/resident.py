@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.data import Dataset
 
 _SHARE = 8
-"""A data set may have one part in so many of the device's memory."""
+"""A data set may have one part in so many of the device's free memory."""
 
 
 class ResidentImages(Dataset):
@@ -55,10 +56,15 @@ class NearestImages:
 
 
 def fits(backend: Backend, dataset: Dataset) -> bool:
-    """Whether the device has memory of its own, and enough for these images too.
+    """Whether the device has memory of its own, and enough of it is free for these images.
 
     Images that are on the device already need no other place.
     """
     if dataset.on_device:
         return False
-    return len(dataset) * math.prod(dataset.image_shape) <= backend.memory_bytes // _SHARE
+    return len(dataset) * math.prod(dataset.image_shape) <= free_memory(backend) // _SHARE
+
+
+def free_memory(backend: Backend) -> int:
+    """Bytes that arrays may still take of a device's own memory; 0 if they are in the host's."""
+    return backend.device.free_memory() if isinstance(backend, KernelBackend) else 0

@@ -20,7 +20,7 @@ from gpucnn.data import (
 from gpucnn.errors import ConfigError
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.preflight import check_splits
-from gpucnn.training.rehearsal import rehearse_evaluation, rehearse_training
+from gpucnn.training.rehearsal import SplitShape, rehearse_evaluation, rehearse_training
 from gpucnn.training.resident import NearestImages, fits
 
 
@@ -45,7 +45,8 @@ class RunData:
     """
 
     def __init__(self, config: Config, backend: Backend, pair: DatasetPair) -> None:
-        self._config, self._near, self._pair = config, NearestImages(backend), pair
+        self._config, self._backend, self._pair = config, backend, pair
+        self._near = NearestImages(backend)
         self.classes, self.test = pair.train.classes, pair.test
         train, validation = validation_split(pair.train, config.data.validation, config.seed)
         check_splits(training=train, test=self.test)
@@ -102,15 +103,17 @@ class RunData:
         size, seed = self._config.training.evaluation_batch_size, self._config.seed
         return BatchLoader(self._near.of(dataset), size, seed, shuffle=False).batches(0)
 
-    def rehearse(self, backend: Backend) -> None:
+    def rehearse(self, planner: Backend) -> None:
         """Launches what the run will launch, on a backend that only takes note of it."""
-        classes = len(self.classes)
-        rehearse_training(self._config, backend, self.loader, classes, self.normalisation)
+        rehearse_training(self._config, planner, self._shape(self.loader.dataset))
         for dataset in (self.validation, self.test):
             if dataset is not None:
-                self.rehearse_evaluation(backend, dataset)
+                self.rehearse_evaluation(planner, dataset)
 
-    def rehearse_evaluation(self, backend: Backend, dataset: Dataset) -> None:
+    def rehearse_evaluation(self, planner: Backend, dataset: Dataset) -> None:
         """As ``rehearse``, for an evaluation of one of the splits."""
-        classes = len(self.classes)
-        rehearse_evaluation(self._config, backend, dataset, classes, self.normalisation)
+        rehearse_evaluation(self._config, planner, self._shape(dataset))
+
+    def _shape(self, dataset: Dataset) -> SplitShape:
+        is_resident = dataset.on_device or fits(self._backend, dataset)
+        return SplitShape(dataset.image_shape, len(self.classes), len(dataset), is_resident)

@@ -33,7 +33,7 @@ from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.files import is_unfinished, open_for_writing, open_regular, remove_unfinished, sync
 from gpucnn.json_text import json_text, parse_json
 from gpucnn.text import shown, warn_once
-from gpucnn.training import files
+from gpucnn.training import run_files
 from gpucnn.training.checkpoint import CheckpointFolder
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.seal import read_json, seal, unseal
@@ -146,7 +146,7 @@ class RunFolder:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise files.cannot_write(folder, error) from None
+            raise run_files.cannot_write(folder, error) from None
         if not os.path.lexists(self.path / _ENVIRONMENT):
             self.write_json(_ENVIRONMENT, environment)
         if not self.has_card():
@@ -175,7 +175,7 @@ class RunFolder:
             if self._has_not_begun():
                 return
         except OSError as error:
-            raise files.cannot_write(path, error) from None
+            raise run_files.cannot_write(path, error) from None
         is_run = os.path.lexists(path / _CONFIG)
         resume = f", or continue that run: --resume {shown(path)} (Trainer.resume)"
         raise _TakenError(
@@ -244,7 +244,7 @@ class RunFolder:
         try:
             file: BinaryIO = open_for_writing(path)
         except OSError as error:
-            raise files.cannot_write(path, error) from None
+            raise run_files.cannot_write(path, error) from None
         self._unlock = weakref.finalize(self, file.close)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,7 +257,7 @@ class RunFolder:
                 return
             self.unlock()
             if not isinstance(error, BlockingIOError):
-                raise files.cannot_write(path, error) from None
+                raise run_files.cannot_write(path, error) from None
             raise _TakenError(f"{shown(self.path)}: another process is training there") from None
 
     def unlock(self) -> None:
@@ -271,7 +271,7 @@ class RunFolder:
             try:
                 remove_unfinished(folder)
             except OSError as error:
-                raise files.cannot_write(folder, error) from None
+                raise run_files.cannot_write(folder, error) from None
 
     def config(self, overrides: Iterable[str] = ()) -> Config:
         """The resolved config, with ``key=value`` overrides.
@@ -311,11 +311,11 @@ class RunFolder:
             raise CheckpointError(f"{shown(path)} is damaged: {shown(str(error))}") from None
 
     def _write_sealed(self, name: str, content: dict[str, Any]) -> None:
-        files.write_atomically(self.path / name, seal(content, self._run))
+        run_files.write_atomically(self.path / name, seal(content, self._run))
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file, atomically."""
-        files.write_atomically(self.path / name, (json_text(content, indent=1) + "\n").encode())
+        run_files.write_atomically(self.path / name, (json_text(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a JSON file; CheckpointError if it is missing or damaged."""
@@ -323,7 +323,7 @@ class RunFolder:
 
     def append_metrics(self, row: dict[str, Any]) -> int:
         """Adds a line to metrics.jsonl and returns its length then, in bytes."""
-        return files.append(self.path / _METRICS, (json_text(row) + "\n").encode())
+        return run_files.append(self.path / _METRICS, (json_text(row) + "\n").encode())
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """The lines of metrics.jsonl that are complete; none if it is missing.
@@ -343,7 +343,7 @@ class RunFolder:
                         return
                     yield _row(line, f"{shown(path)}, line {number}")
         except OSError as error:
-            raise files.cannot_read(path, error) from None
+            raise run_files.cannot_read(path, error) from None
 
     def sync_metrics(self) -> None:
         """Makes metrics.jsonl durable: a checkpoint that knows its length must not outlast it."""
@@ -354,15 +354,15 @@ class RunFolder:
             sync(path)
             sync(self.path)
         except OSError as error:
-            raise files.cannot_write(path, error) from None
+            raise run_files.cannot_write(path, error) from None
 
     def truncate_metrics(self, length: int) -> None:
         """Cuts metrics.jsonl back to where a checkpoint was: what follows is about to be redone."""
-        files.truncate_lines(self.path / _METRICS, length, _LONGEST_LINE)
+        run_files.truncate_lines(self.path / _METRICS, length, _LONGEST_LINE)
 
     def append_log(self, text: str) -> None:
         """Adds to log.txt."""
-        files.append(self.path / "log.txt", text.encode("utf-8", "backslashreplace"))
+        run_files.append(self.path / "log.txt", text.encode("utf-8", "backslashreplace"))
 
 
 class _TakenError(CheckpointError):
@@ -379,7 +379,7 @@ def _make_folders(path: Path, made: list[Path]) -> None:
                 folder.mkdir()
                 made.append(folder)
     except OSError as error:
-        raise files.cannot_write(path, error) from None
+        raise run_files.cannot_write(path, error) from None
 
 
 def _remove_if_empty(folders: list[Path]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from gpucnn.errors import CheckpointError
 from gpucnn.json_text import json_text, parse_json
 from gpucnn.text import shown
-from gpucnn.training import files
+from gpucnn.training import run_files
 
 FORMAT = 2
 _FIRST_FORMAT = 1
@@ -88,7 +88,7 @@ def read_json(path: Path, most: int) -> dict[str, Any]:
         CheckpointError: it is missing or damaged.
     """
     try:
-        content = parse_json(files.read(path, most))
+        content = parse_json(run_files.read(path, most))
     except ValueError:
         raise CheckpointError(f"{shown(path)} is damaged: it is not JSON") from None
     if not isinstance(content, dict):

@@ -41,7 +41,7 @@ class Trainer:
         backend: a backend, or the name of one; None as in ``get_backend``.
         run_dir: where to make the run folder; None to keep nothing on disk.
         data: the data set; None to read the one that the config names.
-        display: where lines go; None prints nothing.
+        display: shows progress, such as ``gpucnn.Display()``; None shows nothing.
 
     Attributes:
         config, backend: as given.
@@ -101,7 +101,7 @@ class Trainer:
         check_length(config.epochs, self.steps_per_epoch)
         self._is_prepared = False
         if run_dir is not None:
-            self.create_run(Path(run_dir))
+            self.create_run(run_dir)
 
     @classmethod
     def resume(
@@ -167,7 +167,7 @@ class Trainer:
             run.checkpoints.discard_after(step)
         return trainer
 
-    def create_run(self, path: Path) -> None:
+    def create_run(self, path: str | Path) -> None:
         """Makes the run folder, as the constructor does if it is given one.
 
         What the run launches is compiled first, so that an error in that leaves no folder.
@@ -179,11 +179,11 @@ class Trainer:
             BackendError: a kernel cannot be compiled.
             CheckpointError: it exists and is not empty, or cannot be made.
         """
-        self.run = self._create(partial(RunFolder.create, path))
+        self.run = self._create(partial(RunFolder.create, Path(path)))
 
-    def create_numbered_run(self, parent: Path, name: str) -> None:
+    def create_numbered_run(self, parent: str | Path, name: str) -> None:
         """As ``create_run``, in ``parent/name-1`` or the next number that is free."""
-        self.run = self._create(partial(RunFolder.create_numbered, parent, name))
+        self.run = self._create(partial(RunFolder.create_numbered, Path(parent), name))
 
     def _create(self, create: Callable[..., RunFolder]) -> RunFolder:
         self.prepare()

@@ -24,8 +24,6 @@ def test_refuses_a_precision():
 
 
 # Every operation, on drawn problems
-
-
 class Uncopied(NumpyBackend):
     """What an operation gives is seen as it is."""
 
@@ -55,8 +53,8 @@ PIECES = {"PIECE": 64, "PIECE_BYTES": 256, "_ROWS": 2, "_FILTER_GRAD_ROWS": 1}
 @pytest.fixture
 def small_pieces(monkeypatch):
     changed = set()
-    for found in pkgutil.iter_modules(numpy_backend.__path__):
-        module = importlib.import_module(f"{numpy_backend.__name__}.{found.name}")
+    for found in pkgutil.walk_packages(numpy_backend.__path__, f"{numpy_backend.__name__}."):
+        module = importlib.import_module(found.name)
         for constant in PIECES.keys() & vars(module).keys():
             monkeypatch.setattr(module, constant, PIECES[constant])
             changed.add(constant)

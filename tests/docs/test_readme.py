@@ -62,6 +62,24 @@ def test_links_lead_somewhere(path):
             assert anchor in [re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles]
 
 
+def test_the_example_in_python_works_whenever_it_is_run(tmp_path, monkeypatch, capsys):
+    """And the second time it leaves alone what the first has made."""
+    (example,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    shorter = example.replace("training.epochs=5", "training.epochs=1")
+    assert shorter != example
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    contents = []
+    for _ in range(2):
+        exec(compile(shorter, "README.md", "exec"), {})
+        first = sorted((tmp_path / "runs" / "mine-1").rglob("*"))
+        contents.append({path: path.read_bytes() for path in first if path.is_file()})
+    assert contents[0] == contents[1]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"mine-1", "mine-2"}
+    shown = capsys.readouterr().out
+    assert shown.count("train loss") == shown.count(" of 355") == 2
+
+
 def test_sizes():
     def lines(*patterns):
         files = [path for pattern in patterns for path in ROOT.glob(pattern)]

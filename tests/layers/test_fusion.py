@@ -217,6 +217,35 @@ def test_unfused_within_a_block(exact, name):
     assert fused_steps(network) == steps
 
 
+def test_every_layer_is_observed_with_its_own_output(exact, rng):
+    network = build("block", exact, True)
+    x = exact.asarray(rng.standard_normal((3, *SHAPE)))
+    seen = {}
+    with nn.observed(network.body, lambda layer, y: seen.update({layer.name: y.copy()})):
+        scores = network.forward(x)
+    plain = [layer.name for layer in network.plain_layers()]
+    assert [name for name in seen if name in plain] == plain
+    assert list(seen).index("1.residual") > list(seen).index(
+        max(name for name in seen if name.startswith("1.residual."))
+    )
+    np.testing.assert_array_equal(list(seen.values())[-1], scores)
+    for name, y in seen.items():
+        if name.endswith("relu"):
+            assert (y >= 0).all()
+        if name.endswith("batch_norm2d"):
+            assert (y < 0).any()
+
+
+def test_nothing_is_observed_afterwards(exact, rng):
+    network, seen = build("block", exact, True), []
+    steps = fused_steps(network)
+    with pytest.raises(KeyError), nn.observed(network.body, seen.append):
+        raise KeyError
+    network.forward(exact.asarray(rng.standard_normal((3, *SHAPE))))
+    assert seen == []
+    assert fused_steps(network) == steps
+
+
 def test_a_run_with_and_without(tmp_path, tiny_run):
     """The switch; the same run to the bit, and a checkpoint of one goes on in the other."""
     outcomes = {}

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
+from gpucnn.errors import ConfigError
 from gpucnn.inference import TrainedModel, open_checkpoint
+from gpucnn.training.rehearsal import rehearse_without_data
 from gpucnn.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -42,8 +45,8 @@ def backend(kernel_backend, monkeypatch):
     return backend
 
 
-def test_a_run_compiles_nothing_after_its_beginning(backend):
-    backend.memory_bytes = 2**30  # enough for the images
+def test_a_run_compiles_nothing_after_its_beginning(backend, monkeypatch):
+    monkeypatch.setattr(backend.device, "free_memory", lambda: 2**30)  # enough for the images
     trainer = Trainer(load(), backend)
     trainer.prepare()
     planned = set(backend.ahead)
@@ -79,12 +82,35 @@ def test_so_does_a_prediction(backend, tmp_path):
     assert len(rehearsals) == 1
 
 
-@pytest.mark.parametrize("memory_bytes", [0, 2**30])  # too little for the images, and enough
-def test_so_does_the_evaluation_of_a_trained_model(memory_bytes, backend, tmp_path):
+@pytest.mark.parametrize("free", [0, 2**30])  # too little for the images, and enough
+def test_so_does_the_evaluation_of_a_trained_model(free, backend, monkeypatch, tmp_path):
     trainer = Trainer(load(), "numpy", tmp_path / "run")
     trainer.save()
-    backend.memory_bytes = memory_bytes
+    monkeypatch.setattr(backend.device, "free_memory", lambda: free)
     model = TrainedModel(open_checkpoint(tmp_path / "run"), backend)
     model.evaluate(trainer.test)
     assert backend.ahead
     assert backend.late == []
+
+
+def test_shapes_are_enough(monkeypatch):
+    """No image comes from the host, neither one of the data nor one made up."""
+    from_host = []
+    monkeypatch.setattr(PlanningDevice, "asarray", watched(PlanningDevice.asarray, from_host))
+    rehearse_without_data(load(), KernelBackend(PlanningDevice()), (8, 8, 1), 10)
+    assert from_host
+    assert all(len(shape) <= 2 for shape in from_host)
+
+
+def watched(asarray, shapes):
+    def watch(device, array):
+        shapes.append(array.shape)
+        return asarray(device, array)
+
+    return watch
+
+
+def test_crops_are_refused_as_in_a_run():
+    config = load_config(CONFIGS / "digits.toml", ["augment.crop_padding=8"])
+    with pytest.raises(ConfigError, match=r"crop_padding is 8; it must be less than .*8×8"):
+        rehearse_without_data(config, KernelBackend(PlanningDevice()), (8, 8, 1), 10)

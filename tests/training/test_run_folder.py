@@ -10,7 +10,7 @@ import pytest
 
 from gpucnn.data import Normalisation
 from gpucnn.errors import CheckpointError
-from gpucnn.training import files, run_folder
+from gpucnn.training import run_files, run_folder
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.seal import seal
@@ -78,7 +78,10 @@ def test_a_run_that_cannot_begin_leaves_nothing(existed, name, tmp_path, create,
 
         return write
 
-    for module, function in ((files.files, "write_atomically"), (run_folder, "open_for_writing")):
+    for module, function in (
+        (run_files.files, "write_atomically"),
+        (run_folder, "open_for_writing"),
+    ):
         monkeypatch.setattr(module, function, full_disk(getattr(module, function)))
     folder = tmp_path / "above" / "runs" / "run"
     if existed:

@@ -111,6 +111,10 @@ class Device(ABC):
             arguments: in the order of the kernel's parameters, each of its exact type.
         """
 
+    def free_memory(self) -> int:
+        """Bytes of its own memory that arrays may still take; 0 if arrays are in the host's."""
+        return 0
+
     def hardware(self) -> dict[str, str]:
         """What it is and what drives it, for records; empty where it is the host's processor."""
         return {}

@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-import gpucnn
 from gpucnn.backends.devices.conditions import Conditions
 from gpucnn.backends.devices.inclusion import Inclusion
 from gpucnn.backends.devices.source_text import (
@@ -29,7 +28,7 @@ from gpucnn.text import shown
 
 Constant: TypeAlias = int | bool
 
-_PACKAGE = Path(gpucnn.__file__).parent
+_PACKAGE = Path(__file__).parents[2]
 _INSTALLED = _PACKAGE / "kernels"
 KERNELS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "kernels"
 """The folder of the kernels that come with gpucnn: in a wheel, or beside the package."""

@@ -205,6 +205,22 @@ class CudaDevice(Device):
             )
             raise launch_failed(self._cupy, error, doing) from error
 
+    def free_memory(self) -> int:
+        """Bytes that the GPU has left, and those that CuPy's pool has and nothing uses.
+
+        No more than the pool may still take, if CUPY_GPU_MEMORY_LIMIT limits it.
+        """
+        try:
+            self._use()
+            free, _ = self._device.mem_info
+        except self._failures as error:
+            raise self._copy_error(error) from error
+        pool = self._cupy.get_default_memory_pool()
+        free += pool.free_bytes()
+        if limit := pool.get_limit():
+            free = min(free, max(0, limit - pool.used_bytes()))
+        return int(free)
+
     def hardware(self) -> dict[str, str]:
         """The GPU's name, and the versions of all that is between it and us."""
         runtime = self._cupy.cuda.runtime

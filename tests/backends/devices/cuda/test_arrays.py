@@ -113,8 +113,8 @@ def test_a_run_with_arrays_that_numpy_does_not_take(tmp_path, model, options, op
     Trainer.resume(tmp_path / "run", KernelBackend(GuardedDevice()))
 
 
-@pytest.mark.parametrize("limit", [0, 1 << 19])
-def test_a_run_on_the_device_itself(tmp_path, monkeypatch, limit):
+@pytest.mark.parametrize("free", [1 << 30, 1 << 19])
+def test_a_run_on_the_device_itself(tmp_path, monkeypatch, free):
     """Its kernels do nothing; all else is there, and CuPy has nothing to compile."""
 
     def compile_to_cubin(source, _):
@@ -122,7 +122,7 @@ def test_a_run_on_the_device_itself(tmp_path, monkeypatch, limit):
         return Program(b"cubin", {n: n for n in names}, {n: Usage(20, 0, 0, 0) for n in names})
 
     cupy = FakeCupy(memory=1 << 30)
-    cupy.limit = limit
+    cupy.free = free
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
@@ -138,7 +138,7 @@ def test_a_run_on_the_device_itself(tmp_path, monkeypatch, limit):
         lambda backend: Trainer.resume(tmp_path / "run", backend),
     ):
         trainer = begin(KernelBackend(CudaDevice(cache=Cache(tmp_path / "cache"))))
-        assert isinstance(trainer.loader.dataset, ResidentImages) == (limit == 0)
+        assert isinstance(trainer.loader.dataset, ResidentImages) == (free == 1 << 30)
         weight = next(iter(trainer.network.state().values()))
         assert np.ptp(weight) > 0.01
         trainer.fit()

@@ -18,6 +18,7 @@ from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.environment import describe
 from gpucnn.errors import BackendError
+from gpucnn.training.resident import free_memory
 
 SOURCE = KernelSource("activation.cu")
 GRID, BLOCK = (2, 1, 1), (256, 1, 1)
@@ -139,6 +140,7 @@ def test_errors_of_earlier_kernels_are_told(cupy, device):
         lambda: device.upload(np.zeros(1)),
         lambda: device.write(x, np.zeros(2, np.float32)),
         lambda: device.to_numpy(x),
+        device.free_memory,
         lambda: device.launch(kernel, GRID, BLOCK, 0, (x,)),
         lambda: device.launch(kernel, GRID, BLOCK, 100 * 1024, (x,)),
         lambda: device.compile(SOURCE),
@@ -181,6 +183,17 @@ def test_the_pools_limit_is_all_the_memory_there_is(cupy, device, tmp_path):
     for limit, expected in ((MEMORY // 2, MEMORY // 2), (2 * MEMORY, MEMORY)):
         cupy.limit = limit
         assert CudaDevice(cache=Cache(tmp_path)).machine.memory_bytes == expected
+
+
+def test_free_memory_is_the_gpus_and_what_the_pool_does_not_use(cupy, device):
+    """The pool's arrays have 700 KiB."""
+    assert device.free_memory() == 300 * 1024
+    assert free_memory(KernelBackend(device)) == 300 * 1024
+    cupy.pooled = 50 * 1024
+    assert device.free_memory() == 350 * 1024
+    for limit, expected in ((800, 100), (2000, 350), (600, 0)):
+        cupy.limit = limit * 1024
+        assert device.free_memory() == expected * 1024
 
 
 def test_arrays_that_are_not_contiguous_come_back_too(device):

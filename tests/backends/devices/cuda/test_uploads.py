@@ -49,6 +49,18 @@ def test_dtype_and_shape_are_kept(machine):
     np.testing.assert_array_equal(np.array(array.view(np.ndarray)), host)
 
 
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (0,), (4, 0)])
+def test_batches_may_be_empty(machine, shape):
+    """The first one, too, for which there is no buffer yet."""
+    _, stream, uploads = machine
+    for dtype in (np.uint8, np.float32):
+        array = uploads.upload(np.empty(shape, dtype))
+        assert (array.shape, array.dtype) == (shape, dtype)
+        full = uploads.upload(np.full(3, 7, dtype))
+        stream.synchronize()
+        assert set(full.view(np.ndarray).tolist()) == {7}
+
+
 def test_the_copy_of_a_batch_does_not_wait_for_the_step_before():
     cupy = FakeCupy()
     stream = cupy.cuda.Stream(non_blocking=True)
