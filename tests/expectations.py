@@ -36,7 +36,7 @@ def expected(problem):
 def _is_held_back(problem):
     """Whether a guard forbids that the operation changes anything."""
     guard = problem.arguments.get("guard")
-    return problem.operation.name != "guard_step" and guard is not None and guard[0] != 0
+    return guard is not None and guard[0] != 0
 
 
 def check(problem, outcome):
@@ -296,70 +296,3 @@ def accumulate_metrics(a):
     loss += a["losses"].astype(np.float64).sum()
     bound = sum_bound(len(a["losses"]) + 1, loss, np.float64)
     return {"totals": ([loss, right], [bound, 0.0])}
-
-
-# Vectors, in place
-
-
-def _steps(a, step, names):
-    """The oracle's step on each parameter: a pair for each name."""
-    columns = zip(*_tracked(a, *names), strict=True)
-    results = zip(*(step(*column) for column in columns), strict=True)
-    return [_pair(np.array(result, object)) for result in results]
-
-
-def sgd_step(a):
-    options = (a["learning_rate"], a["momentum"], a["nesterov"], a["weight_decay"])
-
-    def step(w, g, v):
-        return oracle.sgd_step(w, g, v, *options)
-
-    if a["velocity"] is None:
-        a = a | {"velocity": np.zeros_like(a["parameters"])}
-        names = ("parameters", "gradients", "velocity")
-        return {"parameters": _steps(a, step, names)[0]}
-    names = ("parameters", "gradients", "velocity")
-    return dict(zip(("parameters", "velocity"), _steps(a, step, names), strict=True))
-
-
-def _adam(step):
-    def after(a):
-        names = ("step", "learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
-        options = [a[name] for name in names]
-        vectors = ("parameters", "gradients", "mean", "square")
-        results = _steps(a, lambda *column: step(*column, *options), vectors)
-        return dict(zip(("parameters", "mean", "square"), results, strict=True))
-
-    return after
-
-
-adam_step, adamw_step = _adam(oracle.adam_step), _adam(oracle.adamw_step)
-
-
-def guard_step(a):
-    is_right = np.isfinite(a["norm"]).all() and np.isfinite(a["losses"]).all()
-    return {} if is_right or a["guard"][0] else {"guard": ([a["step"]], 0.0)}
-
-
-def global_norm(a):
-    squares = sum(float(g) ** 2 for g in a["gradients"])
-    norm = np.sqrt([squares])
-    # d√s = ds / 2√s, and one rounding more for the root. All of it is in double.
-    bound = sum_bound(a["gradients"].size, squares, np.float64) / (2 * norm)
-    return {"norm": (norm, bound + np.finfo(np.float64).eps * norm)}
-
-
-def clip_by_global_norm(a):
-    (norm,), limit, gradients = a["norm"], a["limit"], _wide(a["gradients"])
-    if norm <= limit:
-        return {}
-    clipped = gradients * (limit / norm)
-    return {"gradients": (clipped, sum_bound(2, abs(clipped), FLOAT))}
-
-
-def clip_by_value(a):
-    """The limit is rounded to float32."""
-    limit, gradients = a["limit"], _wide(a["gradients"])
-    clipped = [g if np.isnan(g) else min(max(g, -limit), limit) for g in gradients]
-    is_within = abs(gradients) < limit * (1 - np.finfo(FLOAT).eps)
-    return {"gradients": (clipped, np.where(is_within, 0.0, np.finfo(FLOAT).eps * limit))}

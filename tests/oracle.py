@@ -340,31 +340,6 @@ def mean_squared_error_input_grad(predictions, labels, scale):
     return gradient
 
 
-# Optimizer steps, on one parameter
-
-
-def sgd_step(w, g, v, learning_rate, momentum, nesterov, weight_decay):
-    """(w, v) after the step."""
-    g = g + weight_decay * w
-    v = momentum * v + g
-    return w - learning_rate * (g + momentum * v if nesterov else v), v
-
-
-def adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
-    """(w, m, v) after the step."""
-    g = g + weight_decay * w
-    m = beta1 * m + (1.0 - beta1) * g
-    v = beta2 * v + (1.0 - beta2) * (g * g)
-    m_hat = m / (1.0 - beta1**step)
-    v_hat = v / (1.0 - beta2**step)
-    return w - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
-
-
-def adamw_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
-    w = (1.0 - learning_rate * weight_decay) * w
-    return adam_step(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
-
-
 # Images and random numbers
 
 

@@ -166,7 +166,6 @@ def run_all(backend: KernelBackend) -> None:
         _classify(backend, channels)
     _regularise(backend)
     _augment(backend)
-    _optimize(backend)
     for kind in OPERATIONS.values():
         _run_described(backend, kind)
     # Not launched by an operation, but by measurements.
@@ -315,16 +314,3 @@ def _augment(backend: Backend) -> None:
         for flip in flips:
             for shift in shifts:
                 backend.augment_images(images, scale, offset, flip, shift)
-
-
-def _optimize(backend: Backend) -> None:
-    w, g, m, v = (backend.empty((1001,)) for _ in range(4))
-    guard = backend.empty((1,), np.int32)
-    backend.guard_step(guard, backend.global_norm(g), backend.empty((128,)), 1)
-    backend.sgd_step(w, g, None, 0.1, 0.0, False, 1e-4)
-    for nesterov in (False, True):
-        backend.sgd_step(w, g, v, 0.1, 0.9, nesterov, 1e-4)
-    backend.adam_step(w, g, m, v, 1, 1e-3, 0.9, 0.999, 1e-8, 1e-4)
-    backend.adamw_step(w, g, m, v, 1, 1e-3, 0.9, 0.999, 1e-8, 1e-4)
-    backend.clip_by_global_norm(g, backend.global_norm(g), 1.0)
-    backend.clip_by_value(g, 1.0)

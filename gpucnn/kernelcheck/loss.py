@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gpucnn.backends.base import Backend
-from gpucnn.kernelcheck.guard import draw_guard
 from gpucnn.kernelcheck.problem import Arguments, Bounds, Operation
 from gpucnn.kernelcheck.running_error import DOUBLE, Bounded, Floats, sum_bound
+from gpucnn.operations.guard import draw_guard
 from gpucnn.operations.sampling import Generator, chosen, integer, normal, speckled
 
 _SPOILING = (np.nan, np.inf)

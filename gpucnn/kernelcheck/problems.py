@@ -13,11 +13,9 @@ from gpucnn.kernelcheck import (
     augmentation,
     convolution,
     dropout,
-    guard,
     loss,
     matrix,
     normalisation,
-    optimizer,
     pooling,
 )
 from gpucnn.kernelcheck.problem import Operation, Problem, described
@@ -33,8 +31,6 @@ OPERATIONS: dict[str, Operation] = {
         loss,
         dropout,
         augmentation,
-        optimizer,
-        guard,
     )
     for operation in family.OPERATIONS
 } | {name: described(kind) for name, kind in operations.OPERATIONS.items()}

@@ -16,16 +16,14 @@ from gpucnn.bench.problems import (
     augmentation,
     convolution,
     dropout,
-    guard,
     loss,
     matrix,
     normalisation,
-    optimizer,
     pooling,
     select,
 )
 from gpucnn.errors import ConfigError
-from gpucnn.operations import activation
+from gpucnn.operations import activation, clipping, guard, optimizer
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -162,9 +160,9 @@ def test_torch_drops_as_many(memory_format, exact):
 def test_torch_guards_a_step(value, exact):
     """The inputs that are timed are finite, and leave the guard alone."""
     (problem,) = select(QUICK, operations=["guard_step"])
-    losses = problem.draw()[0].astype(np.float64)
+    before, norm, losses = (array.astype(np.float64) for array in problem.draw())
     losses[3] = value
-    for (refused,) in both_results(problem, "contiguous", exact, [losses]):
+    for (refused,) in both_results(problem, "contiguous", exact, [before, norm, losses]):
         np.testing.assert_array_equal(refused, [1])
 
 
@@ -282,7 +280,7 @@ def test_operations_and_bytes_of_batches():
 
 def test_operations_and_bytes_of_losses():
     """Of two rows of five classes."""
-    assert figures([*loss.passes("", 2, 5), guard.step("", 2)]) == {
+    assert figures([*loss.passes("", 2, 5), guard.GuardStep((2,))]) == {
         "softmax_cross_entropy_forward": (60, 4 * (10 + 2 + 2 + 10)),
         "softmax_cross_entropy_input_grad": (20, 4 * (10 + 2 + 10)),
         "softmax": (50, 4 * 20),
@@ -295,13 +293,18 @@ def test_operations_and_bytes_of_losses():
 
 def test_operations_and_bytes_of_steps():
     """Of seven parameters."""
-    nesterov, momentum, plain, adam, adamw = optimizer.steps("", 7)
+    nesterov, momentum, plain = (
+        optimizer.SgdStep((7,), *options)
+        for options in ((True, True), (True, False), (False, False))
+    )
+    adam, adamw = optimizer.AdamStep((7,)), optimizer.AdamwStep((7,))
     assert [each.flops for each in (nesterov, momentum, plain)] == [7 * 8, 7 * 6, 7 * 4]
     assert nesterov.traffic == momentum.traffic == 4 * 7 * 5  # w, g, v read; w, v written
     assert plain.traffic == 4 * 7 * 3  # w, g read; w written
     assert [each.flops for each in (adam, adamw)] == [7 * 15, 7 * 14]
     assert adam.traffic == adamw.traffic == 4 * 7 * 7  # w, g, m, v read; w, m, v written
-    assert figures(optimizer.gradient_passes("", 7)) == {
+    kinds = (clipping.GlobalNorm, clipping.ClipByGlobalNorm, clipping.ClipByValue)
+    assert figures([kind((7,)) for kind in kinds]) == {
         "global_norm": (14, 4 * 7),
         "clip_by_global_norm": (7, 4 * 14),
         "clip_by_value": (14, 4 * 14),

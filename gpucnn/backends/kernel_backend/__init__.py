@@ -15,11 +15,9 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
-from gpucnn.backends.kernel_backend.guard import KernelGuard
 from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
-from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
 from gpucnn.backends.kernel_backend.pooling import KernelPooling
 from gpucnn.backends.kernel_backend.prepared import Prepared
 from gpucnn.errors import BackendError
@@ -51,8 +49,6 @@ class KernelBackend(
     KernelDropout,
     KernelMatrix,
     KernelLoss,
-    KernelOptimizer,
-    KernelGuard,
     KernelAugmentation,
     Backend,
 ):

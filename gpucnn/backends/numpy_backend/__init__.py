@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation  # noqa: F401
+from gpucnn.backends.numpy_backend import activation, clipping, guard, optimizer  # noqa: F401
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
-from gpucnn.backends.numpy_backend.guard import NumpyGuard
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.loss import NumpyLoss
 from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
-from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
 from gpucnn.backends.numpy_backend.pooling import NumpyPooling
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
@@ -44,8 +42,6 @@ class NumpyBackend(
     NumpyDropout,
     NumpyMatrix,
     NumpyLoss,
-    NumpyOptimizer,
-    NumpyGuard,
     NumpyAugmentation,
     Backend,
 ):
