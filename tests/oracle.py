@@ -283,63 +283,6 @@ def matmul(a, b, transpose_a=False, transpose_b=False, bias=None):
     return product
 
 
-# Losses
-
-
-def softmax(logits):
-    probabilities = np.empty(logits.shape, logits.dtype)
-    for n, row in enumerate(logits):
-        largest = max(row)
-        powers = [np.exp(z - largest) for z in row]
-        total = sum(powers, 0.0)
-        for k, power in enumerate(powers):
-            probabilities[n, k] = power / total
-    return probabilities
-
-
-def _target(k, label, classes, smoothing):
-    return (1.0 - smoothing) * float(k == label) + smoothing / classes
-
-
-def softmax_cross_entropy(logits, labels, smoothing):
-    """−Σ t·log p with log p = (z − max) − log Σ exp(z − max); a target of 0 adds nothing."""
-    losses = np.empty(len(labels), logits.dtype)
-    for n, row in enumerate(logits):
-        largest = max(row)
-        log_sum = np.log(sum((np.exp(z - largest) for z in row), 0.0))
-        loss = 0.0
-        for k, z in enumerate(row):
-            target = _target(k, labels[n], len(row), smoothing)
-            if target > 0.0:
-                loss = loss - target * ((z - largest) - log_sum)
-        losses[n] = loss
-    return losses
-
-
-def softmax_cross_entropy_input_grad(probabilities, labels, smoothing, scale):
-    gradient = np.empty(probabilities.shape, probabilities.dtype)
-    for n, k in np.ndindex(gradient.shape):
-        target = _target(k, labels[n], gradient.shape[1], smoothing)
-        gradient[n, k] = scale * (probabilities[n, k] - target)
-    return gradient
-
-
-def mean_squared_error(predictions, labels):
-    losses = np.empty(len(labels), predictions.dtype)
-    for n, row in enumerate(predictions):
-        difference = [value - float(k == labels[n]) for k, value in enumerate(row)]
-        losses[n] = _mean([d * d for d in difference])
-    return losses
-
-
-def mean_squared_error_input_grad(predictions, labels, scale):
-    gradient = np.empty(predictions.shape, predictions.dtype)
-    for n, k in np.ndindex(gradient.shape):
-        difference = predictions[n, k] - float(k == labels[n])
-        gradient[n, k] = scale * (2.0 * difference / float(gradient.shape[1]))
-    return gradient
-
-
 # Images and random numbers
 
 

@@ -163,7 +163,6 @@ def run_all(backend: KernelBackend) -> None:
     _multiply_in_every_tile(backend)
     for channels in _CHANNELS:
         _normalise(backend, channels)
-        _classify(backend, channels)
     _regularise(backend)
     _augment(backend)
     for kind in OPERATIONS.values():
@@ -286,16 +285,6 @@ def _normalise(backend: Backend, channels: int) -> None:
     backend.batch_norm_gradients(x, x, scale, *statistics)
     backend.batch_norm_relu_gradients(x, x, scale, shift, *statistics)
     backend.batch_norm_add_relu_gradients(x, y, x, scale, *statistics)
-
-
-def _classify(backend: Backend, classes: int) -> None:
-    scores, labels = backend.empty((128, classes)), backend.empty((128,), np.int32)
-    losses, probabilities = backend.softmax_cross_entropy_forward(scores, labels, 0.1)
-    backend.softmax_cross_entropy_input_grad(probabilities, labels, 0.1, 1 / 128)
-    backend.softmax(scores)
-    backend.mean_squared_error_forward(scores, labels)
-    backend.mean_squared_error_input_grad(scores, labels, 1 / 128)
-    backend.accumulate_metrics(backend.empty((2,), np.float64), losses, scores, labels)
 
 
 def _regularise(backend: Backend) -> None:

@@ -13,7 +13,6 @@ from gpucnn.kernelcheck import (
     augmentation,
     convolution,
     dropout,
-    loss,
     matrix,
     normalisation,
     pooling,
@@ -28,7 +27,6 @@ OPERATIONS: dict[str, Operation] = {
         pooling,
         normalisation,
         matrix,
-        loss,
         dropout,
         augmentation,
     )

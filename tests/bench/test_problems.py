@@ -16,14 +16,13 @@ from gpucnn.bench.problems import (
     augmentation,
     convolution,
     dropout,
-    loss,
     matrix,
     normalisation,
     pooling,
     select,
 )
 from gpucnn.errors import ConfigError
-from gpucnn.operations import activation, clipping, guard, optimizer
+from gpucnn.operations import activation, clipping, guard, loss, optimizer
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -280,7 +279,8 @@ def test_operations_and_bytes_of_batches():
 
 def test_operations_and_bytes_of_losses():
     """Of two rows of five classes."""
-    assert figures([*loss.passes("", 2, 5), guard.GuardStep((2,))]) == {
+    scored = [kind((2, 5)) for kind in loss.Scored.__subclasses__()]
+    assert figures([*scored, guard.GuardStep((2,))]) == {
         "softmax_cross_entropy_forward": (60, 4 * (10 + 2 + 2 + 10)),
         "softmax_cross_entropy_input_grad": (20, 4 * (10 + 2 + 10)),
         "softmax": (50, 4 * 20),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.operations.guard import GuardStep, check_guarded_step
 
@@ -30,7 +28,3 @@ class GuardOperations(ArrayOperations):
         check_guarded_step(step)
         problem = GuardStep.of(self.dtypes, self._shape("losses", losses))
         self.run(problem, guard, norm, losses, step=step)
-
-    def _check_guard(self, guard: Array | None) -> None:
-        if guard is not None:
-            self._check("guard", guard, (1,), np.int32)

@@ -15,7 +15,6 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
-from gpucnn.backends.kernel_backend.loss import KernelLoss
 from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.pooling import KernelPooling
@@ -48,7 +47,6 @@ class KernelBackend(
     KernelNormalisation,
     KernelDropout,
     KernelMatrix,
-    KernelLoss,
     KernelAugmentation,
     Backend,
 ):

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation, clipping, guard, optimizer  # noqa: F401
+from gpucnn.backends.numpy_backend import activation, clipping, guard, loss, optimizer  # noqa: F401
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
-from gpucnn.backends.numpy_backend.loss import NumpyLoss
 from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
@@ -41,7 +40,6 @@ class NumpyBackend(
     NumpyNormalisation,
     NumpyDropout,
     NumpyMatrix,
-    NumpyLoss,
     NumpyAugmentation,
     Backend,
 ):

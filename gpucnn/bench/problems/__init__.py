@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import convolution, dropout, loss, normalisation
+from gpucnn.bench.problems import convolution, dropout, normalisation
 from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem, from_timed
 from gpucnn.bench.problems.matrix import channel_sum, linear
@@ -40,7 +40,6 @@ QUICK: tuple[Problem, ...] = (
     *linear("quick-linear", 32, 128, 64),
     channel_sum("quick-bias-grad", 4, 16, 32),
     *batches("quick-batch", 16, 16, 3),
-    *loss.passes("quick-loss", 32, 100),
     *_described("quick"),
 )
 """Small enough for a CPU that plays a GPU."""
@@ -62,7 +61,6 @@ _TELLING: tuple[Problem, ...] = (
     *linear("resnet50-linear", 64, 2048, 1000),
     *dropout.passes("resnet50-other-map-56", 64, 56, 256),
     *batches("resnet-batch", 64, 224, 3),
-    *loss.passes("resnet-loss", 64, 1000),
     *_described("telling"),
 )
 """One layer of each kind."""
@@ -76,7 +74,6 @@ _LENET: tuple[Problem, ...] = (
     *linear("lenet-linear", 128, 3136, 128),
     *dropout.passes("lenet-dropout", 128, 1, 128),
     *batches("lenet-batch", 128, 28, 1),
-    *loss.passes("lenet-loss", 128, 10),
     *_described("lenet"),
 )
 """On MNIST, at the batch of configs/mnist.toml."""
@@ -93,7 +90,6 @@ _CIFAR: tuple[Problem, ...] = (
     *convolution.passes("cifar-resnet18-strided", 128, 32, 64, 128, 3, 2, 1),
     *convolution.passes("cifar-resnet18-8", 128, 8, 256, 256, 3, 1, 1),
     *batches("resnet9-batch", 512, 32, 3),
-    *loss.passes("resnet9-loss", 512, 10),
     *_described("cifar"),
 )
 """ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
