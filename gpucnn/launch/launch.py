@@ -61,8 +61,8 @@ class Scalar:
     formula: Callable[[Numbers], float]
 
 
-Argument: TypeAlias = Slot | Workspace | Scalar | np.generic
-"""A NumPy scalar is a constant of the plan, of the parameter's exact type."""
+Argument: TypeAlias = Slot | Workspace | Scalar | np.generic | None
+"""A NumPy scalar is a constant of the plan, of the parameter's exact type; None is null."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""How long sums are cut into slices, for there to be enough blocks at work.
+"""How long sums are cut into slices so that enough blocks are at work, and how slices are added up.
 
-It follows from sizes alone, and knows no device: the same sums are added up in the same order, to
-the same bits, wherever they run.
+It follows from the sizes and the machine alone: the same sums are added up in the same order, to
+the same bits, on every device that stands for that machine.
 """
 
 from __future__ import annotations
@@ -9,20 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
+from gpucnn.launch.elementwise import THREADS, WARP
+from gpucnn.launch.launch import Argument, Launch, Slot, Workspace, as_int, launch
+from gpucnn.launch.machine import Machine
 from gpucnn.launch.tiles import DEPTH
 from gpucnn.operations.geometry import ceil_divide
+from gpucnn.operations.problem import Problem
 
-_ENOUGH_BLOCKS = 512
-"""Blocks that keep the largest GPU busy: cutting a sum further gains nothing."""
-_BLOCKS_AT_ONCE = 264
-"""Blocks of a product that a wave has: two on each of the 132 multiprocessors of a large GPU."""
-_MOST_BLOCKS = 4 * _BLOCKS_AT_ONCE
-"""Blocks of a product whose sums are cut: the last of more waves is a small part of all."""
+_BLOCKS_A_MULTIPROCESSOR = 4
+"""Blocks that keep a multiprocessor busy: cutting a sum further gains nothing."""
+_PRODUCTS_A_MULTIPROCESSOR = 2
+"""Blocks of a product that run on a multiprocessor at the same time: a wave has as many on each."""
+_WAVES = 4
+"""Waves of a product whose sums are cut, at most: the last of more is a small part of all."""
 _SLICE_COST = 64
 """The cost of writing and adding up one more slice, counted in terms of its sum."""
 SHORTEST_SLICE = 256
 """Elements or pixels that a slice of a product's sums has at least: enough to pay for itself."""
 LARGEST_INT = 2**31 - 1
+_SUMS_A_MULTIPROCESSOR = 2
+"""Blocks of threads that add up an element's slices each: with fewer, threads share an element."""
+_ROWS = 16
+"""Threads that share the slices of an element."""
 
 
 @dataclass(frozen=True)
@@ -38,43 +48,108 @@ class Slices:
     length: int
 
 
-def cut(terms: int, blocks: int, shortest: int) -> Slices:
+def cut(terms: int, blocks: int, machine: Machine, shortest: int) -> Slices:
     """Cuts sums over ``terms`` so that there are enough blocks at work.
 
     Args:
         terms: the length of the sums.
         blocks: how many blocks of threads there are if the sums stay whole.
-        shortest: a slice is so long at least, and a multiple of that.
+        machine: where they run.
+        shortest: the length of a slice is a multiple of this, and at least this.
     """
-    wanted = max(1, min(_ENOUGH_BLOCKS // max(1, blocks), terms // shortest))
+    enough = machine.blocks(_BLOCKS_A_MULTIPROCESSOR)
+    wanted = max(1, min(enough // max(1, blocks), terms // shortest))
     return _slices_of(terms, _rounded_up(terms, wanted * shortest) // wanted)
 
 
 @lru_cache(maxsize=1024)
 def cut_product(
-    terms: int, blocks: int, shortest: int = SHORTEST_SLICE, longest: int = LARGEST_INT
+    terms: int,
+    blocks: int,
+    machine: Machine,
+    shortest: int = SHORTEST_SLICE,
+    longest: int = LARGEST_INT,
 ) -> Slices:
     """Cuts the sums of a matrix product so that its blocks are done soonest.
 
-    Blocks run in waves of as many as fit on the GPU, and the last wave may be nearly empty: more
-    slices are shorter waves, and then again they are more to write and to add up.
+    Blocks run in waves of as many as fit on the GPU, and the last wave may be nearly empty: with
+    more slices the waves are shorter, but there is more to write and to add up.
 
     Args:
         terms: the length of the sums.
         blocks: how many tiles there are.
-        shortest: a slice is so long at least, rounded up to a multiple of DEPTH.
-        longest: and so long at most, rounded down.
+        machine: where they run.
+        shortest: the least length of a slice, rounded up to a multiple of DEPTH.
+        longest: the greatest length, rounded down.
     """
-    most = max(1, min(_MOST_BLOCKS // max(1, blocks), terms // shortest))
+    at_once = machine.multiprocessors * _PRODUCTS_A_MULTIPROCESSOR
+    most = max(1, min(_WAVES * at_once // max(1, blocks), terms // shortest))
 
     def time(count: int) -> int:
         length = _rounded_up(terms, count * DEPTH) // count
-        waves = ceil_divide(blocks * count, _BLOCKS_AT_ONCE)
+        waves = ceil_divide(blocks * count, at_once)
         return waves * (length + (_SLICE_COST if count > 1 else 0))
 
     count = min(range(1, most + 1), key=time)
     length = _rounded_up(terms, count * DEPTH) // count
     return _slices_of(terms, min(length, longest // DEPTH * DEPTH))
+
+
+def partial_sums(slices: Slices, problem: Problem) -> Argument:
+    """Where a kernel that cuts its sums writes: the result itself, if the sums are whole.
+
+    Args:
+        slices: how the sums are cut.
+        problem: whose first result they are.
+    """
+    result = problem.gives[0]
+    if slices.count == 1:
+        return Slot(result)
+    shape = (slices.count, *problem.by_name[result].shape)
+    return Workspace("partial", shape, problem.dtypes.accumulation)
+
+
+def sum_slices(
+    slices: Slices,
+    partial: Argument,
+    problem: Problem,
+    machine: Machine,
+    *,
+    bias: str | None = None,
+    residual: str | None = None,
+    relu: bool = False,
+) -> tuple[Launch, ...]:
+    """Adds the slices up and finishes the sums; whole sums are finished already.
+
+    Args:
+        slices: how the sums were cut.
+        partial: as ``partial_sums`` gave it.
+        problem: whose first result the sums are.
+        machine: where it runs.
+        bias: the array that is added along the last axis, by name. None, or one that the problem
+            leaves out, adds nothing.
+        residual: the array of the result's shape that is added, likewise.
+        relu: whether values below 0 become 0 at the end.
+    """
+    if slices.count == 1:
+        return ()
+    result = problem.gives[0]
+    operand = problem.by_name[result]
+    # So many elements keep the GPU busy with a thread each.
+    many = machine.blocks(_SUMS_A_MULTIPROCESSOR) * THREADS
+    block = (WARP, _ROWS) if operand.size < many and slices.count > _ROWS else (THREADS,)
+    arguments = (
+        partial,
+        bias,
+        residual,
+        result,
+        np.int32(relu),
+        as_int(slices.count, "slices"),
+        as_int(operand.shape[-1], "channels"),
+        np.int64(operand.size),
+    )
+    grid = (ceil_divide(operand.size, block[0]),)
+    return (launch("sum_slices.cu", "sum_slices", grid, arguments, block),)
 
 
 def _rounded_up(terms: int, multiple: int) -> int:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.launch import EMULATED
 from gpucnn.launch.slices import cut, cut_product
 
 
@@ -13,7 +14,7 @@ from gpucnn.launch.slices import cut, cut_product
     terms=st.integers(0, 10**7), blocks=st.integers(0, 10**4), shortest=st.sampled_from([4, 256])
 )
 def test_slices_cover_the_sum_once(terms, blocks, shortest):
-    slices = cut(terms, blocks, shortest)
+    slices = cut(terms, blocks, EMULATED, shortest)
     assert slices.length % shortest == 0
     assert (
         (slices.count - 1) * slices.length < max(1, terms) <= max(1, slices.count * slices.length)
@@ -28,7 +29,7 @@ def test_slices_cover_the_sum_once(terms, blocks, shortest):
     longest=st.sampled_from([2**31 - 1, 100_000, 500]),
 )
 def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest):
-    slices = cut_product(terms, blocks, shortest, longest)
+    slices = cut_product(terms, blocks, EMULATED, shortest, longest)
     assert slices.length % 16 == 0
     assert slices.length <= longest
     assert (slices.count - 1) * slices.length < max(1, terms) <= slices.count * slices.length
@@ -50,7 +51,7 @@ def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest)
     ],
 )
 def test_slices_fill_waves(terms, blocks, count):
-    assert cut_product(terms, blocks).count == count
+    assert cut_product(terms, blocks, EMULATED).count == count
 
 
 @pytest.mark.parametrize(

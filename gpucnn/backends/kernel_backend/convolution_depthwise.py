@@ -84,7 +84,7 @@ class KernelConvolutionDepthwise(KernelSlices):
         block_rows = THREADS // lanes
         blocks = ceil_divide(problem.C, lanes)
         rows = problem.N * problem.P
-        slices = cut(rows, blocks, block_rows)
+        slices = cut(rows, blocks, self.device.machine, block_rows)
         partial = self._partial_sums(slices, dw)
         self._launch(
             "conv2d_depthwise_filter_grad.cu",

@@ -45,7 +45,7 @@ class KernelConvolutionDirect(KernelSlices):
     def _filter_grad_direct(self, problem: Conv2dGeometry, x: Array, dy: Array, dw: Array) -> None:
         rows = problem.N * problem.P
         blocks = ceil_divide(dw.size, THREADS)
-        slices = cut(rows, blocks, _SHORTEST_SLICE)
+        slices = cut(rows, blocks, self.device.machine, _SHORTEST_SLICE)
         partial = self._partial_sums(slices, dw)
         self._launch(
             "conv2d_filter_grad.cu",

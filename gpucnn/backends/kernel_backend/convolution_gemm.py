@@ -27,7 +27,9 @@ class KernelConvolutionGemm(KernelSlices):
         pixels, elements = problem.N * problem.P * problem.Q, problem.R * problem.S * channels
         tile = self.choice.tile or gemm_tile(MANY_ROWS, filters)
         blocks = tile.blocks(pixels, filters)
-        slices = cut_product(elements, blocks * problem.groups, self.choice.shortest_slice)
+        slices = cut_product(
+            elements, blocks * problem.groups, self.device.machine, self.choice.shortest_slice
+        )
         partial = self._partial_sums(slices, y)
         self._launch(
             "conv2d_forward_gemm.cu",
@@ -59,7 +61,10 @@ class KernelConvolutionGemm(KernelSlices):
         blocks = tile.blocks(problem.N * rows_of_class * columns_of_class, channels)
         elements = taps_down * taps_right * filters
         slices = cut_product(
-            elements, blocks * problem.groups * classes, self.choice.shortest_slice
+            elements,
+            blocks * problem.groups * classes,
+            self.device.machine,
+            self.choice.shortest_slice,
         )
         partial = self._partial_sums(slices, dx)
         self._launch(
@@ -79,7 +84,11 @@ class KernelConvolutionGemm(KernelSlices):
         tile = self.choice.tile or gemm_tile(filters, elements)
         blocks = tile.blocks(filters, elements)
         slices = cut_product(
-            pixels, blocks * problem.groups, self.choice.shortest_slice, longest_slice(problem)
+            pixels,
+            blocks * problem.groups,
+            self.device.machine,
+            self.choice.shortest_slice,
+            longest_slice(problem),
         )
         partial = self._partial_sums(slices, dw)
         self._launch(

@@ -37,7 +37,8 @@ class KernelMatrix(KernelSlices, MatrixOperations):
         # The rows of a that is not transposed are samples: how many must not select the kernel.
         tile = self.choice.tile or gemm_tile(M if transpose_a else _BATCH_ROWS, N)
         blocks = tile.blocks(M, N)
-        slices = cut_product(K, blocks, SHORTEST_SLICE if blocks >= _FEW_BLOCKS else _SHORT_SLICE)
+        shortest = SHORTEST_SLICE if blocks >= _FEW_BLOCKS else _SHORT_SLICE
+        slices = cut_product(K, blocks, self.device.machine, shortest)
         partial = self._partial_sums(slices, product)
         rows_name, columns_name = ("K", "M") if transpose_a else ("M", "K")
         self._launch(

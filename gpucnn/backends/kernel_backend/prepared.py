@@ -55,7 +55,7 @@ class Prepared:
         given = [argument for one in launches for argument in one.arguments]
         workspaces = list(dict.fromkeys(each for each in given if isinstance(each, Workspace)))
         scalars = list(dict.fromkeys(each for each in given if isinstance(each, Scalar)))
-        constants = [each for each in given if isinstance(each, np.generic)]
+        constants = [each for each in given if each is None or isinstance(each, np.generic)]
         first = len(names) + len(workspaces)
         places: dict[object, int] = {Slot(name): place for place, name in enumerate(names)}
         places |= {each: len(names) + place for place, each in enumerate(workspaces)}
@@ -99,7 +99,7 @@ class Prepared:
 
 def _key(argument: object) -> object:
     """What an argument is found by: two constants may be equal and of different types."""
-    return id(argument) if isinstance(argument, np.generic) else argument
+    return id(argument) if argument is None or isinstance(argument, np.generic) else argument
 
 
 def _picks(places: Sequence[int]) -> Callable[[Sequence[Argument]], Sequence[Argument]]:
