@@ -223,22 +223,3 @@ def augment_images(a):
         return oracle.augment_images(images, scale, offset, a["flip"], a["shift"])
 
     return {"y": _linear(augmented, 2, a["scale"], a["offset"])}
-
-
-# Matrices
-
-
-def matmul(a):
-    def product(left, right, bias):
-        result = oracle.matmul(left, right, a["transpose_a"], a["transpose_b"], bias)
-        return np.maximum(result, 0) if a["relu"] else result
-
-    terms = a["a"].shape[0 if a["transpose_a"] else 1] + 1
-    return {"product": _linear(product, terms, a["a"], a["b"], a["bias"])}
-
-
-def channel_sum(a):
-    def total(x):
-        return np.array([sum(column) for column in x.reshape(-1, x.shape[-1]).T])
-
-    return {"total": _linear(total, a["x"].size // a["x"].shape[-1], a["x"])}

@@ -267,22 +267,6 @@ def tanh_input_grad(dy, y):
     return _each(lambda dy, y: dy * (1.0 - y * y), dy, y)
 
 
-# Matrix product
-
-
-def matmul(a, b, transpose_a=False, transpose_b=False, bias=None):
-    at = (lambda i, k: a[k, i]) if transpose_a else (lambda i, k: a[i, k])
-    bt = (lambda k, j: b[j, k]) if transpose_b else (lambda k, j: b[k, j])
-    rows, inner = a.shape[::-1] if transpose_a else a.shape
-    product = np.zeros((rows, b.shape[0] if transpose_b else b.shape[1]))
-    for i, j in np.ndindex(product.shape):
-        for k in range(inner):
-            product[i, j] += at(i, k) * bt(k, j)
-        if bias is not None:
-            product[i, j] += bias[j]
-    return product
-
-
 # Images and random numbers
 
 

@@ -141,8 +141,6 @@ POOLINGS = (
     Pooling("wide window", 2, 40, 40, 3, (17, 17), (4, 4)),
 )
 
-_MATRICES = ((128, 3136, 128), (128, 128, 10), (256, 512, 100), (64, 2048, 1000), (3, 5, 7))
-"""Batch, inputs and outputs of linear layers."""
 _CHANNELS = (1, 3, 10, 64, 100, 1000)
 
 
@@ -158,9 +156,6 @@ def run_all(backend: KernelBackend) -> None:
             _run_pass(backend, convolution, which)
     for pooling in POOLINGS:
         _pool(backend, pooling)
-    for rows, inputs, outputs in _MATRICES:
-        _multiply(backend, rows, inputs, outputs)
-    _multiply_in_every_tile(backend)
     for channels in _CHANNELS:
         _normalise(backend, channels)
     _regularise(backend)
@@ -240,17 +235,6 @@ def _arrays(backend: Backend, problem: Convolution) -> tuple[Array, Array, Array
     return x, w, y, bias
 
 
-def _multiply_in_every_tile(backend: KernelBackend) -> None:
-    """Both ways round, and rows that are moved as vectors or not."""
-    flags = (False, True)
-    sizes = ((64, 128, 256), (3, 5, 7))
-    for tile, (M, N, K), transpose_a, transpose_b in product(TILES, sizes, flags, flags):
-        a = backend.empty((K, M) if transpose_a else (M, K))
-        b = backend.empty((N, K) if transpose_b else (K, N))
-        with backend.held_to(tile=tile):
-            backend.matmul(a, b, transpose_a, transpose_b, backend.empty((N,)))
-
-
 def _pool(backend: Backend, problem: Pooling) -> None:
     x = backend.empty((problem.N, problem.H, problem.W, problem.C))
     options = (problem.window, problem.stride, problem.padding)
@@ -260,18 +244,6 @@ def _pool(backend: Backend, problem: Pooling) -> None:
     backend.avg_pool2d_input_grad(dy, x.shape, *options)
     means = backend.global_avg_pool2d_forward(x)
     backend.global_avg_pool2d_input_grad(means, x.shape)
-
-
-def _multiply(backend: Backend, rows: int, inputs: int, outputs: int) -> None:
-    x, w = backend.empty((rows, inputs)), backend.empty((outputs, inputs))
-    dy = backend.matmul(x, w, transpose_b=True)
-    bias = backend.empty((outputs,))
-    backend.matmul(x, w, transpose_b=True, bias=bias)
-    backend.matmul(x, w, transpose_b=True, bias=bias, relu=True)
-    backend.matmul(dy, w)
-    backend.matmul(dy, x, transpose_a=True)
-    backend.matmul(backend.empty((inputs, rows)), w, transpose_a=True, transpose_b=True)
-    backend.channel_sum(dy)
 
 
 def _normalise(backend: Backend, channels: int) -> None:

@@ -13,7 +13,6 @@ from gpucnn.kernelcheck import (
     augmentation,
     convolution,
     dropout,
-    matrix,
     normalisation,
     pooling,
 )
@@ -26,7 +25,6 @@ OPERATIONS: dict[str, Operation] = {
         convolution,
         pooling,
         normalisation,
-        matrix,
         dropout,
         augmentation,
     )

@@ -1,6 +1,6 @@
 """Which kernels carry out a problem, and how they are launched. No device is needed to know."""
 
-from gpucnn.launch import activation, clipping, guard, loss, optimizer  # noqa: F401
+from gpucnn.launch import activation, clipping, guard, loss, matrix, optimizer  # noqa: F401
 from gpucnn.launch.choice import AUTOMATIC, Choice
 from gpucnn.launch.launch import Launch
 from gpucnn.launch.machine import EMULATED, MACHINES, Machine

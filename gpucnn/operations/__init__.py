@@ -3,7 +3,7 @@
 ``OPERATIONS`` has them all. Nothing here knows a backend, a kernel or a device.
 """
 
-from gpucnn.operations import activation, clipping, guard, loss, metrics, optimizer  # noqa: F401
+from gpucnn.operations import activation, clipping, guard, loss, matrix, metrics, optimizer  # noqa: F401
 from gpucnn.operations.problem import FP32, FP64, OPERATIONS, Dtypes, Operand, Problem, Timed
 
 __all__ = ["FP32", "FP64", "OPERATIONS", "Dtypes", "Operand", "Problem", "Timed"]

@@ -16,13 +16,12 @@ from gpucnn.bench.problems import (
     augmentation,
     convolution,
     dropout,
-    matrix,
     normalisation,
     pooling,
     select,
 )
 from gpucnn.errors import ConfigError
-from gpucnn.operations import activation, clipping, guard, loss, optimizer
+from gpucnn.operations import activation, clipping, guard, loss, matrix, optimizer
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
@@ -260,13 +259,15 @@ def test_operations_and_bytes_of_maps():
 
 
 def test_operations_and_bytes_of_products():
-    forward, with_bias, *gradients, bias_gradient = matrix.linear("", 2, 3, 5)
-    assert {product.flops for product in (forward, *gradients)} == {2 * 2 * 3 * 5}
-    assert {product.traffic for product in (forward, *gradients)} == {4 * (6 + 15 + 10)}
+    x, w, y = (2, 3), (5, 3), (2, 5)
+    forward = matrix.Matmul(x, w, transpose_b=True)
+    gradients = [matrix.Matmul(y, w), matrix.Matmul(y, x, transpose_a=True)]
+    for product in (forward, *gradients):
+        assert (product.flops, product.traffic) == (2 * 2 * 3 * 5, 4 * (6 + 15 + 10))
+    with_bias = matrix.Matmul(x, w, transpose_b=True, has_bias=True)
     assert (with_bias.flops, with_bias.traffic) == (60 + 10, 4 * (31 + 5))
-    assert (bias_gradient.flops, bias_gradient.traffic) == (10, 4 * (10 + 5))
-    (channels,) = figures([matrix.channel_sum("", 2, 3, 5)]).values()
-    assert channels == (90, 4 * 95)
+    channels = matrix.ChannelSum((2, 3, 3, 5))
+    assert (channels.flops, channels.traffic) == (90, 4 * 95)
 
 
 def test_operations_and_bytes_of_batches():

@@ -15,7 +15,6 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend.augmentation import KernelAugmentation
 from gpucnn.backends.kernel_backend.convolution import KernelConvolution
 from gpucnn.backends.kernel_backend.dropout import KernelDropout
-from gpucnn.backends.kernel_backend.matrix import KernelMatrix
 from gpucnn.backends.kernel_backend.normalisation import KernelNormalisation
 from gpucnn.backends.kernel_backend.pooling import KernelPooling
 from gpucnn.backends.kernel_backend.prepared import Prepared
@@ -46,7 +45,6 @@ class KernelBackend(
     KernelPooling,
     KernelNormalisation,
     KernelDropout,
-    KernelMatrix,
     KernelAugmentation,
     Backend,
 ):

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.numpy_backend import activation, clipping, guard, loss, optimizer  # noqa: F401
+from gpucnn.backends.numpy_backend import activation, clipping, guard, loss, matrix, optimizer  # noqa: F401
 from gpucnn.backends.numpy_backend.augmentation import NumpyAugmentation
 from gpucnn.backends.numpy_backend.convolution import NumpyConvolution
 from gpucnn.backends.numpy_backend.dropout import NumpyDropout
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
-from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.normalisation import NumpyNormalisation
 from gpucnn.backends.numpy_backend.pooling import NumpyPooling
@@ -39,7 +38,6 @@ class NumpyBackend(
     NumpyPooling,
     NumpyNormalisation,
     NumpyDropout,
-    NumpyMatrix,
     NumpyAugmentation,
     Backend,
 ):

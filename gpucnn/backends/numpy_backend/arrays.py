@@ -53,27 +53,10 @@ class NumpyArrays(ArrayOperations):
         elementwise(self.workers, task, *arrays)
 
     def _rows(self, task: Callable[..., None], *arrays: NDArray[Any]) -> int:
-        """Calls ``task(number, *pieces)`` with matching pieces of rows, as matrices.
-
-        Arrays (…, C) are cut along all axes but the last. Returns the number of pieces.
-        """
-        C = arrays[0].shape[-1]
-        matrices = [array.reshape(-1, C) for array in arrays]
-        length = _piece_rows(matrices[0].shape[0], C)
-        count = self._row_pieces(arrays[0])
-
-        def piece(number: int) -> None:
-            start = number * length
-            task(number, *(matrix[start : start + length] for matrix in matrices))
-
-        self.workers.run(piece, count)
-        return count
+        return over_rows(self.workers, task, *arrays)
 
     def _row_pieces(self, array: NDArray[Any]) -> int:
-        """How many pieces ``_rows`` makes of an array."""
-        C = int(array.shape[-1])
-        rows = array.size // C
-        return ceil_divide(rows, _piece_rows(rows, C))
+        return row_pieces(array)
 
 
 def elementwise(workers: Workers, task: Callable[..., object], *arrays: NDArray[Any]) -> None:
@@ -85,6 +68,31 @@ def elementwise(workers: Workers, task: Callable[..., object], *arrays: NDArray[
         task(*(array[start : start + PIECE] for array in flat))
 
     workers.run(piece, ceil_divide(flat[0].size, PIECE))
+
+
+def over_rows(workers: Workers, task: Callable[..., None], *arrays: NDArray[Any]) -> int:
+    """Calls ``task(number, *pieces)`` with matching pieces of rows, as matrices.
+
+    Arrays (…, C) are cut along all axes but the last. Returns the number of pieces.
+    """
+    C = arrays[0].shape[-1]
+    matrices = [array.reshape(-1, C) for array in arrays]
+    length = _piece_rows(matrices[0].shape[0], C)
+    count = row_pieces(arrays[0])
+
+    def piece(number: int) -> None:
+        start = number * length
+        task(number, *(matrix[start : start + length] for matrix in matrices))
+
+    workers.run(piece, count)
+    return count
+
+
+def row_pieces(array: NDArray[Any]) -> int:
+    """How many pieces ``over_rows`` makes of an array."""
+    C = int(array.shape[-1])
+    rows = array.size // C
+    return ceil_divide(rows, _piece_rows(rows, C))
 
 
 def keep_where(value: NDArray[Any], keep: NDArray[np.bool_], out: NDArray[Any]) -> None:
@@ -108,7 +116,7 @@ def _piece_rows(rows: int, channels: int) -> int:
 def row_fold(rows: int, channels: int, length: int = _ROW) -> int:
     """How many rows of a contiguous matrix to see as one of ``length``, for long inner loops.
 
-    A power of two that divides ``rows``. Every piece of ``_rows`` is a multiple of it.
+    A power of two that divides ``rows``. Every piece of ``over_rows`` is a multiple of it.
     """
     fold = 1
     while fold * channels < length and rows % (2 * fold) == 0:

@@ -8,7 +8,6 @@ from gpucnn import operations
 from gpucnn.bench.problems import convolution, dropout, normalisation
 from gpucnn.bench.problems.augmentation import batches
 from gpucnn.bench.problems.base import Problem, from_timed
-from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.bench.problems.pooling import average_pooling, global_average_pooling, max_pooling
 from gpucnn.errors import ConfigError, did_you_mean, nearest
 
@@ -37,8 +36,6 @@ QUICK: tuple[Problem, ...] = (
     *global_average_pooling("quick-global-average", 4, 16, 32),
     *normalisation.passes("quick-norm", 4, 16, 32),
     *dropout.passes("quick-other-map", 4, 16, 32),
-    *linear("quick-linear", 32, 128, 64),
-    channel_sum("quick-bias-grad", 4, 16, 32),
     *batches("quick-batch", 16, 16, 3),
     *_described("quick"),
 )
@@ -58,7 +55,6 @@ _TELLING: tuple[Problem, ...] = (
     *average_pooling("resnet50d-shortcut", 64, 56, 256, 2, 2),
     *global_average_pooling("resnet50-global-average", 64, 7, 2048),
     *normalisation.passes("resnet50-norm-56", 64, 56, 256),
-    *linear("resnet50-linear", 64, 2048, 1000),
     *dropout.passes("resnet50-other-map-56", 64, 56, 256),
     *batches("resnet-batch", 64, 224, 3),
     *_described("telling"),
@@ -68,10 +64,8 @@ _TELLING: tuple[Problem, ...] = (
 _LENET: tuple[Problem, ...] = (
     *convolution.passes("lenet-first", 128, 28, 1, 32, 5, 1, 2),
     *convolution.epilogues("lenet-epilogue", 128, 14, 32, 64, 5, 1, 2),
-    channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
     *max_pooling("lenet-pool", 128, 28, 32, 2, 2),
     *average_pooling("lenet-average", 128, 28, 32, 2, 2),
-    *linear("lenet-linear", 128, 3136, 128),
     *dropout.passes("lenet-dropout", 128, 1, 128),
     *batches("lenet-batch", 128, 28, 1),
     *_described("lenet"),
