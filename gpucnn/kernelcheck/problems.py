@@ -10,10 +10,6 @@ import numpy as np
 
 from gpucnn import operations
 from gpucnn.kernelcheck import (
-    guard,
-    loss,
-    matrix,
-    optimizer,
 )
 from gpucnn.kernelcheck.problem import Operation, Problem, described
 from gpucnn.launch.variants import Variant
@@ -21,10 +17,6 @@ from gpucnn.launch.variants import Variant
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for family in (
-        matrix,
-        loss,
-        optimizer,
-        guard,
     )
     for operation in family.OPERATIONS
 } | {name: described(kind) for name, kind in operations.OPERATIONS.items()}

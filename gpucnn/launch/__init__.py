@@ -3,9 +3,14 @@
 from gpucnn.launch import (  # noqa: F401
     activation,
     augmentation,
+    clipping,
     convolution,
     dropout,
+    guard,
+    loss,
+    matrix,
     normalisation,
+    optimizer,
     pooling,
 )
 from gpucnn.launch.choice import AUTOMATIC, Choice

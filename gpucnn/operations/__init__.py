@@ -6,11 +6,17 @@
 from gpucnn.operations import (  # noqa: F401
     activation,
     augmentation,
+    clipping,
     convolution,
     dropout,
     global_pooling,
+    guard,
+    loss,
+    matrix,
+    metrics,
     normalisation,
     normalisation_gradients,
+    optimizer,
     pooling,
 )
 from gpucnn.operations.problem import FP32, FP64, OPERATIONS, Dtypes, Operand, Problem, Timed

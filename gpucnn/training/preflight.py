@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from gpucnn.backends.interface.guard import LAST_STEP
 from gpucnn.data import BatchLoader, Dataset
 from gpucnn.errors import ConfigError, DataError
 from gpucnn.layers import BatchNorm2d, Network
+from gpucnn.operations.guard import LAST_STEP
 from gpucnn.training.checkpoint import Progress
 
 

@@ -99,6 +99,7 @@ def test_refuses(backend):
     for call, message in (
         (lambda: backend.guard_step(two, norm, losses, 1), r"guard has shape \(2,\)"),
         (lambda: backend.guard_step(wide, norm, losses, 1), "guard is int64"),
+        (lambda: backend.guard_step(None, norm, losses, 1), "guard is NoneType"),
         (lambda: backend.guard_step(guard, totals, losses, 1), r"norm has shape \(2,\)"),
         (lambda: backend.guard_step(guard, norm, scores, 1), r"losses have shape \(3, 2\)"),
         (lambda: backend.guard_step(guard, norm, losses, 0), "step is 0"),

@@ -1,46 +1,9 @@
+"""Special cases of the matrix product and of sums of channels: what drawn problems do not have."""
+
 import numpy as np
-import oracle
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tolerance import assert_close, sum_bound
 
 from gpucnn.errors import ShapeError
-
-SIZES = st.sampled_from([1, 2, 3, 5, 17])
-
-
-def check(backend, M, K, N, transpose_a, transpose_b, bias, seed=0, relu=False):
-    rng = np.random.default_rng(seed)
-    shapes = (K, M) if transpose_a else (M, K), (N, K) if transpose_b else (K, N), (N,)
-    a, b, c = (rng.standard_normal(s).astype(backend.dtype).astype(float) for s in shapes)
-    there = [backend.asarray(array) for array in (a, b, c)]
-    how = transpose_a, transpose_b
-    result = backend.matmul(*there[:2], *how, bias=there[2] if bias else None, relu=relu)
-    assert result.dtype == backend.dtype
-    expected = oracle.matmul(a, b, *how, c if bias else None)
-    expected = np.maximum(expected, 0) if relu else expected
-    magnitudes = oracle.matmul(abs(a), abs(b), *how, abs(c) if bias else None)
-    assert_close(backend.to_numpy(result), expected, sum_bound(K + bias, magnitudes, backend.dtype))
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize("transpose_a", [False, True])
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 17, 5), (6, 1, 3), (70, 5, 3), (3, 70, 2)])
-def test_shapes(backend, sizes, transpose_a, transpose_b, bias):
-    check(backend, *sizes, transpose_a, transpose_b, bias)
-
-
-@given(M=SIZES, K=SIZES, N=SIZES, a=st.booleans(), b=st.booleans(), bias=st.booleans())
-def test_random_shapes(random_shape_backend, M, K, N, a, b, bias):
-    check(random_shape_backend, M, K, N, a, b, bias, seed=M * K * N)
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (70, 5, 3), (3, 1500, 8)])
-def test_relu(backend, sizes, bias):
-    check(backend, *sizes, False, True, bias, relu=True)
 
 
 def test_a_relu_keeps_nan(backend):
@@ -56,21 +19,13 @@ def test_matmul_writes_to_out(backend, rng):
     np.testing.assert_array_equal(backend.to_numpy(out), backend.to_numpy(backend.matmul(a, b)))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (2, 3, 4, 17), (3, 1, 1, 5), (7,)])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3, 4, 17), (7,)])
 def test_channel_sum(backend, rng, shape):
-    x = rng.standard_normal(shape).astype(backend.dtype)
-    total = backend.channel_sum(backend.asarray(x))
-    rows = x.astype(float).reshape(-1, shape[-1])
-    ones = np.ones((1, len(rows)))
-    assert total.dtype == backend.dtype
-    assert_close(
-        backend.to_numpy(total),
-        oracle.matmul(ones, rows)[0],
-        sum_bound(len(rows), oracle.matmul(ones, abs(rows))[0], backend.dtype),
-    )
+    """Integers, whose sums are exact; along any number of axes."""
+    x = rng.integers(-9, 10, shape)
     out = backend.zeros((shape[-1],))
-    assert backend.channel_sum(backend.asarray(x), out=out) is out
-    np.testing.assert_array_equal(backend.to_numpy(out), backend.to_numpy(total))
+    assert backend.channel_sum(backend.asarray(x.astype(backend.dtype)), out=out) is out
+    np.testing.assert_array_equal(backend.to_numpy(out), x.reshape(-1, shape[-1]).sum(axis=0))
 
 
 @pytest.mark.parametrize(

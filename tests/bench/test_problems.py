@@ -13,15 +13,23 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.problems import (
     ALL,
     QUICK,
-    guard,
-    loss,
-    matrix,
-    optimizer,
     select,
 )
 from gpucnn.bench.problems.base import from_timed
 from gpucnn.errors import ConfigError
-from gpucnn.operations import Timed, activation, augmentation, dropout, global_pooling, pooling
+from gpucnn.operations import (
+    Timed,
+    activation,
+    augmentation,
+    clipping,
+    dropout,
+    global_pooling,
+    guard,
+    loss,
+    matrix,
+    optimizer,
+    pooling,
+)
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry, pool2d_geometry
 from gpucnn.operations.normalisation import Normalisation
@@ -161,9 +169,9 @@ def test_torch_drops_as_many(memory_format, exact):
 def test_torch_guards_a_step(value, exact):
     """The inputs that are timed are finite, and leave the guard alone."""
     (problem,) = select(QUICK, operations=["guard_step"])
-    losses = problem.draw()[0].astype(np.float64)
+    before, norm, losses = (array.astype(np.float64) for array in problem.draw())
     losses[3] = value
-    for (refused,) in both_results(problem, "contiguous", exact, [losses]):
+    for (refused,) in both_results(problem, "contiguous", exact, [before, norm, losses]):
         np.testing.assert_array_equal(refused, [1])
 
 
@@ -266,13 +274,15 @@ def test_operations_and_bytes_of_maps():
 
 
 def test_operations_and_bytes_of_products():
-    forward, with_bias, *gradients, bias_gradient = matrix.linear("", 2, 3, 5)
-    assert {product.flops for product in (forward, *gradients)} == {2 * 2 * 3 * 5}
-    assert {product.traffic for product in (forward, *gradients)} == {4 * (6 + 15 + 10)}
+    x, w, y = (2, 3), (5, 3), (2, 5)
+    forward = matrix.Matmul(x, w, transpose_b=True)
+    gradients = [matrix.Matmul(y, w), matrix.Matmul(y, x, transpose_a=True)]
+    for product in (forward, *gradients):
+        assert (product.flops, product.traffic) == (2 * 2 * 3 * 5, 4 * (6 + 15 + 10))
+    with_bias = matrix.Matmul(x, w, transpose_b=True, has_bias=True)
     assert (with_bias.flops, with_bias.traffic) == (60 + 10, 4 * (31 + 5))
-    assert (bias_gradient.flops, bias_gradient.traffic) == (10, 4 * (10 + 5))
-    (channels,) = figures([matrix.channel_sum("", 2, 3, 5)]).values()
-    assert channels == (90, 4 * 95)
+    channels = matrix.ChannelSum((2, 3, 3, 5))
+    assert (channels.flops, channels.traffic) == (90, 4 * 95)
 
 
 def test_operations_and_bytes_of_batches():
@@ -287,7 +297,8 @@ def test_operations_and_bytes_of_batches():
 
 def test_operations_and_bytes_of_losses():
     """Of two rows of five classes."""
-    assert figures([*loss.passes("", 2, 5), guard.step("", 2)]) == {
+    scored = [kind((2, 5)) for kind in loss.Scored.__subclasses__()]
+    assert figures([*scored, guard.GuardStep((2,))]) == {
         "softmax_cross_entropy_forward": (60, 4 * (10 + 2 + 2 + 10)),
         "softmax_cross_entropy_input_grad": (20, 4 * (10 + 2 + 10)),
         "softmax": (50, 4 * 20),
@@ -300,13 +311,18 @@ def test_operations_and_bytes_of_losses():
 
 def test_operations_and_bytes_of_steps():
     """Of seven parameters."""
-    nesterov, momentum, plain, adam, adamw = optimizer.steps("", 7)
+    nesterov, momentum, plain = (
+        optimizer.SgdStep((7,), *options)
+        for options in ((True, True), (True, False), (False, False))
+    )
+    adam, adamw = optimizer.AdamStep((7,)), optimizer.AdamwStep((7,))
     assert [each.flops for each in (nesterov, momentum, plain)] == [7 * 8, 7 * 6, 7 * 4]
     assert nesterov.traffic == momentum.traffic == 4 * 7 * 5  # w, g, v read; w, v written
     assert plain.traffic == 4 * 7 * 3  # w, g read; w written
     assert [each.flops for each in (adam, adamw)] == [7 * 15, 7 * 14]
     assert adam.traffic == adamw.traffic == 4 * 7 * 7  # w, g, m, v read; w, m, v written
-    assert figures(optimizer.gradient_passes("", 7)) == {
+    kinds = (clipping.GlobalNorm, clipping.ClipByGlobalNorm, clipping.ClipByValue)
+    assert figures([kind((7,)) for kind in kinds]) == {
         "global_norm": (14, 4 * 7),
         "clip_by_global_norm": (7, 4 * 14),
         "clip_by_value": (14, 4 * 14),

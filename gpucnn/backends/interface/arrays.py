@@ -94,7 +94,7 @@ class ArrayOperations(ABC):
         Args:
             problem: what to do.
             arrays: of its ``takes`` and then of its ``gives``; None for a result stands for a new
-                array, and for an array that is read, that it is left out.
+                array, and for an array that the problem leaves out.
             numbers: by name.
 
         Returns:
@@ -108,12 +108,14 @@ class ArrayOperations(ABC):
         for place, operand in enumerate(problem.operands):
             array = used[place]
             if array is None:
-                if place >= first_result and operand is not None:
+                if operand is not None:
+                    if place < first_result:
+                        self._refuse(problem, place, array)
                     used[place] = self.empty(operand.shape, operand.dtype)
             elif (
                 operand is None
-                or getattr(array, "dtype", None) != operand.dtype
-                or array.shape != operand.shape
+                or getattr(array, "shape", None) != operand.shape
+                or array.dtype != operand.dtype
                 or not array.flags.c_contiguous
                 or self._is_misaligned(array)
             ):
@@ -167,8 +169,8 @@ class ArrayOperations(ABC):
         ``dtype`` None stands for the backend's floating dtype, ``shape`` None for any.
         """
         wanted = self.dtype if dtype is None else np.dtype(dtype)
-        if getattr(array, "dtype", None) != wanted:
-            given = getattr(array, "dtype", type(array).__name__)
+        given = getattr(array, "dtype", type(array).__name__)
+        if isinstance(given, str) or given != wanted:
             raise ShapeError(
                 f"{name} is {given}; the {self.name} backend at {self.precision} takes {wanted} "
                 f"here (use asarray)"

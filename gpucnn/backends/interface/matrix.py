@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
-from gpucnn.errors import ShapeError
+from gpucnn.operations.matrix import ChannelSum, Matmul
 
 
 class MatrixOperations(ArrayOperations):
@@ -26,6 +24,8 @@ class MatrixOperations(ArrayOperations):
         Args:
             a: (M, K), or (K, M) if transposed.
             b: (K, N), or (N, K) if transposed.
+            transpose_a: whether op transposes a.
+            transpose_b: whether op transposes b.
             bias: (N,) added to each row, or None.
             relu: whether values below 0 become 0; NaN stays NaN.
             out: where to write the (M, N) result, or None for a new array.
@@ -33,22 +33,16 @@ class MatrixOperations(ArrayOperations):
         Raises:
             ShapeError: not matrices, or inner lengths that differ.
         """
-        self._check("a", a)
-        self._check("b", b)
-        if a.ndim != 2 or b.ndim != 2:
-            raise ShapeError(f"matmul takes two matrices, not shapes {a.shape} and {b.shape}")
-        M, inner_a = a.shape[::-1] if transpose_a else a.shape
-        inner_b, N = b.shape[::-1] if transpose_b else b.shape
-        if inner_a != inner_b:
-            raise ShapeError(
-                f"matmul of {a.shape} and {b.shape} (transposed: {transpose_a}, {transpose_b}): "
-                f"inner lengths {inner_a} and {inner_b} differ"
-            )
-        if bias is not None:
-            self._check("bias", bias, (N,))
-        product = self._result(out, (M, N))
-        self._matmul(a, b, transpose_a, transpose_b, bias, relu, product)
-        return product
+        problem = Matmul.of(
+            self.dtypes,
+            self._shape("a", a),
+            self._shape("b", b),
+            bool(transpose_a),
+            bool(transpose_b),
+            bias is not None,
+            bool(relu),
+        )
+        return self.run(problem, a, b, bias, out)[0]
 
     def channel_sum(self, x: Array, out: Array | None = None) -> Array:
         """Σ over all axes of x (…, C) but the last: (C,). The gradient of a bias.
@@ -56,22 +50,4 @@ class MatrixOperations(ArrayOperations):
         Raises:
             ShapeError: no channels, or an ``out`` of another shape.
         """
-        self._check_has_channels("x", x)
-        total = self._result(out, (x.shape[-1],))
-        self._channel_sum(x, total)
-        return total
-
-    @abstractmethod
-    def _matmul(
-        self,
-        a: Array,
-        b: Array,
-        transpose_a: bool,
-        transpose_b: bool,
-        bias: Array | None,
-        relu: bool,
-        product: Array,
-    ) -> None: ...
-
-    @abstractmethod
-    def _channel_sum(self, x: Array, total: Array) -> None: ...
+        return self.run(ChannelSum.of(self.dtypes, self._shape("x", x)), x, out)[0]

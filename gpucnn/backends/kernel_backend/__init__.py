@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.devices.device import Device, Kernel
+from gpucnn.backends.devices.device import Device, Kernel, Module
+from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.planner import PlanningDevice
-from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend.guard import KernelGuard
-from gpucnn.backends.kernel_backend.loss import KernelLoss
-from gpucnn.backends.kernel_backend.matrix import KernelMatrix
-from gpucnn.backends.kernel_backend.optimizer import KernelOptimizer
 from gpucnn.backends.kernel_backend.prepared import Prepared
-from gpucnn.errors import BackendError
+from gpucnn.errors import BackendError, ShapeError
 from gpucnn.launch import AUTOMATIC, Choice, Launch, plan
 from gpucnn.launch.slices import SHORTEST_SLICE
 from gpucnn.launch.tiles import GemmTile
 from gpucnn.launch.variants import Variant
 from gpucnn.operations.problem import Problem
+
+_BOUNDARY = 16
+"""Bytes: what kernels read at once begins at a multiple of so many."""
 
 
 class Held:
@@ -39,13 +41,7 @@ class Held:
         self._backend.choice = self._before
 
 
-class KernelBackend(
-    KernelMatrix,
-    KernelLoss,
-    KernelOptimizer,
-    KernelGuard,
-    Backend,
-):
+class KernelBackend(Backend):
     """Our own CUDA, on a device: an NVIDIA GPU, or the emulator.
 
     Args:
@@ -69,14 +65,43 @@ class KernelBackend(
         self._kernels: Path | None = None
         self.runs_ahead = device.runs_ahead
         self.memory_bytes = device.machine.memory_bytes
-        self._modules = {}
-        self._launched = {}
+        self._modules: dict[KernelSource, Module] = {}
         self._prepared: dict[int, Prepared] = {}
         """By the identity of a problem, which lives as long: hashing its sizes would take longer
         than all the rest of a launch."""
         self._prepared_by_choice: dict[tuple[Choice, Path | None], dict[int, Prepared]] = {
             (self.choice, self.kernels): self._prepared
         }
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array with undefined contents."""
+        return self.device.empty(shape, self.dtype if dtype is None else np.dtype(dtype))
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array of zeros."""
+        return self.device.zeros(shape, self.dtype if dtype is None else np.dtype(dtype))
+
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
+        """A contiguous array of the device with a host array's contents."""
+        host = np.asarray(array)
+        if dtype is None:
+            dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
+        return self.device.asarray(np.ascontiguousarray(host, dtype))
+
+    def upload(self, array: NDArray[Any]) -> Array:
+        """A host array on the device, copied while it is at work."""
+        return self.device.upload(np.ascontiguousarray(array))
+
+    def _write(self, array: Array, host: NDArray[Any]) -> None:
+        self.device.write(array, host)
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """A copy on the host."""
+        return self.device.to_numpy(array)
+
+    def synchronise(self) -> None:
+        """Waits until all work handed to the device is done."""
+        self.device.synchronise()
 
     @property
     def choice(self) -> Choice:
@@ -123,8 +148,42 @@ class KernelBackend(
         prepared.run(self.device, arrays, numbers)
 
     def _compiled(self, one: Launch) -> Kernel:
-        source = KernelSource(one.file, one.constants, self._folder_of(one.file))
-        return self._kernel(source, one.kernel, len(one.arguments))
+        """The kernel of a launch, compiled if it is new.
+
+        Raises:
+            BackendError: a file of ``kernels`` has no such kernel, or one with other parameters.
+        """
+        own = self.kernels
+        folder = own if own is not None and (own / one.file).is_file() else KERNELS
+        source = KernelSource(one.file, one.constants, folder)
+        if folder != KERNELS and (reason := misfit(source, one.kernel, len(one.arguments))):
+            raise BackendError(reason)
+        module = self._modules.get(source)
+        if module is None:
+            module = self._modules[source] = self.device.compile(source)
+        try:
+            return module[one.kernel]
+        except KeyError:
+            raise BackendError(
+                f"{source.path} has no kernel {one.kernel}; it has {', '.join(module) or 'none'}"
+            ) from None
+
+    def _is_misaligned(self, array: Array) -> bool:
+        return self.device.address(array) % _BOUNDARY != 0 and array.size > 0
+
+    def _check(
+        self,
+        name: str,
+        array: Array,
+        shape: tuple[int, ...] | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        """As on every backend; and kernels read several elements at once, so memory is aligned."""
+        super()._check(name, array, shape, dtype)
+        if self._is_misaligned(array):
+            raise ShapeError(
+                f"{name} does not begin on a boundary of {_BOUNDARY} bytes (use asarray)"
+            )
 
     def hardware(self) -> dict[str, str]:
         """What the device is, and what drives it."""

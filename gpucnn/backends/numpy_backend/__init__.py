@@ -3,49 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.numpy_backend import (  # noqa: F401
     activation,
     augmentation,
+    clipping,
     convolution,
     dropout,
+    guard,
+    loss,
+    matrix,
     normalisation,
+    optimizer,
     pooling,
 )
-from gpucnn.backends.numpy_backend.guard import NumpyGuard
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
-from gpucnn.backends.numpy_backend.loss import NumpyLoss
-from gpucnn.backends.numpy_backend.matrix import NumpyMatrix
 from gpucnn.backends.numpy_backend.memory import MemoryPool
-from gpucnn.backends.numpy_backend.optimizer import NumpyOptimizer
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
 from gpucnn.operations.problem import Problem
 
 _DTYPES = {"fp32": np.float32, "fp64": np.float64}
-_Class = TypeVar("_Class", bound=type[Backend])
 
 
-def _without_warnings(backend: _Class) -> _Class:
-    """Infinities and NaN pass silently, as on a GPU: the trainer looks for them."""
-    for name in Backend.__abstractmethods__:
-        setattr(backend, name, np.errstate(all="ignore")(getattr(backend, name)))
-    return backend
-
-
-@_without_warnings
-class NumpyBackend(
-    NumpyMatrix,
-    NumpyLoss,
-    NumpyOptimizer,
-    NumpyGuard,
-    Backend,
-):
+class NumpyBackend(Backend):
     """NumPy on the CPU.
 
     BLAS is held to one thread from here on, in the whole process: the backend's own threads use
@@ -71,10 +57,30 @@ class NumpyBackend(
         self.memory = MemoryPool()
         self.workers = Workers(threads)
 
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """A contiguous array with undefined contents, from the pool."""
+        return self.memory.empty(shape, self.dtype if dtype is None else dtype)
+
+    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """A contiguous array; itself where it already fits, so not always a copy."""
+        host = np.asarray(array)
+        if dtype is None:
+            dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
+        with np.errstate(all="ignore"):  # of numbers that FP32 does not have
+            return np.ascontiguousarray(host, dtype)
+
+    def _write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
+        array[...] = host
+
+    def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A copy."""
+        return array.copy()
+
     def _carry_out(
         self,
         problem: Problem,
         arrays: Sequence[NDArray[Any] | None],
         numbers: Mapping[str, float],
     ) -> None:
-        IMPLEMENTATIONS[type(problem)](self, problem, *arrays, **numbers)
+        with np.errstate(all="ignore"):  # NaN and infinity pass silently, as on a GPU
+            IMPLEMENTATIONS[type(problem)](self, problem, *arrays, **numbers)

@@ -1,4 +1,4 @@
-"""NumPy arrays as the backend's arrays, and how the operations cut them into pieces.
+"""How operations cut NumPy arrays into pieces.
 
 A piece is small enough that several elementwise passes over it stay in a core's cache, and
 depends on shapes only.
@@ -7,13 +7,11 @@ depends on shapes only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gpucnn.backends.interface.arrays import ArrayOperations
-from gpucnn.backends.numpy_backend.memory import MemoryPool
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.operations.geometry import ceil_divide
 
@@ -25,38 +23,19 @@ _SUM_ROW = 1024
 """The same for sums over rows: a longer one would leave more to add up at the end."""
 
 
-class NumpyArrays(ArrayOperations):
-    """Allocation, threads and cutting, for all families of operations."""
+class NumpyArrays(Protocol):
+    """What the operations need of the backend.
 
-    memory: MemoryPool
+    Attributes:
+        dtype: of activations, parameters and gradients.
+        workers: the threads.
+    """
+
+    dtype: np.dtype[Any]
     workers: Workers
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> NDArray[Any]:
         """A contiguous array with undefined contents, from the pool."""
-        return self.memory.empty(shape, self.dtype if dtype is None else dtype)
-
-    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
-        """A contiguous array; itself where it already fits, so not always a copy."""
-        host = np.asarray(array)
-        if dtype is None:
-            dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
-        return np.ascontiguousarray(host, dtype)
-
-    def _write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
-        array[...] = host
-
-    def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A copy."""
-        return array.copy()
-
-    def _elementwise(self, task: Callable[..., object], *arrays: NDArray[Any]) -> None:
-        elementwise(self.workers, task, *arrays)
-
-    def _rows(self, task: Callable[..., None], *arrays: NDArray[Any]) -> int:
-        return over_rows(self.workers, task, *arrays)
-
-    def _row_pieces(self, array: NDArray[Any]) -> int:
-        return row_pieces(array)
 
 
 def elementwise(workers: Workers, task: Callable[..., object], *arrays: NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The guard of a step, on the host."""
+"""The guard of a step, on the host: one look at the losses."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.interface.guard import GuardOperations
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays
+from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.operations.guard import GuardStep
 
 
-class NumpyGuard(NumpyArrays, GuardOperations):
-    """One look at the losses."""
-
-    def _guard_step(
-        self, guard: NDArray[Any], norm: NDArray[Any], losses: NDArray[Any], step: int
-    ) -> None:
-        if guard[0] == 0 and not (np.isfinite(norm[0]) and np.isfinite(losses).all()):
-            guard[0] = step
+@implements(GuardStep)
+def _guard_step(
+    _: NumpyArrays,
+    _problem: GuardStep,
+    guard: NDArray[Any],
+    norm: NDArray[Any],
+    losses: NDArray[Any],
+    step: int,
+) -> None:
+    if guard[0] == 0 and not (np.isfinite(norm[0]) and np.isfinite(losses).all()):
+        guard[0] = step

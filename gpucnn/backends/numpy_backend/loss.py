@@ -1,4 +1,7 @@
-"""Losses over a batch's scores: small arrays, in one piece."""
+"""Losses over a batch's scores: small arrays, in one piece.
+
+Softmax subtracts the row's maximum first; the loss never takes the log of a rounded 0.
+"""
 
 from __future__ import annotations
 
@@ -7,78 +10,100 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.interface.loss import LossOperations
 from gpucnn.backends.numpy_backend.arrays import NumpyArrays
+from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.operations import loss
+from gpucnn.operations.guard import is_refused
+from gpucnn.operations.metrics import AccumulateMetrics
+from gpucnn.operations.problem import Problem
 
 
-class NumpyLoss(NumpyArrays, LossOperations):
-    """Softmax subtracts the row's maximum first; the loss never takes the log of a rounded 0."""
+@implements(loss.SoftmaxCrossEntropyForward)
+def _softmax_cross_entropy_forward(
+    _: NumpyArrays,
+    _problem: Problem,
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    losses: NDArray[Any],
+    probabilities: NDArray[Any],
+    label_smoothing: float,
+) -> None:
+    # −Σ t_k·log p_k = log Σ exp(z_k) − Σ t_k·z_k, with z shifted so that its maximum is 0.
+    # The mean of z is taken before multiplying by ε: with ε = 0, 0·(−∞) would be NaN.
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    np.exp(shifted, out=probabilities)
+    total = probabilities.sum(axis=1, keepdims=True)
+    probabilities /= total
+    losses[...] = np.log(total[:, 0])
+    losses -= (1.0 - label_smoothing) * shifted[np.arange(labels.size), labels]
+    if label_smoothing > 0.0:
+        losses -= label_smoothing * shifted.mean(axis=1)
 
-    def _softmax_cross_entropy_forward(
-        self,
-        logits: NDArray[Any],
-        labels: NDArray[Any],
-        label_smoothing: float,
-        losses: NDArray[Any],
-        probabilities: NDArray[Any],
-    ) -> None:
-        # −Σ t_k·log p_k = log Σ exp(z_k) − Σ t_k·z_k, with z shifted so that its maximum is 0.
-        # The mean of z is taken before multiplying by ε: with ε = 0, 0·(−∞) would be NaN.
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        np.exp(shifted, out=probabilities)
-        total = probabilities.sum(axis=1, keepdims=True)
-        probabilities /= total
-        losses[...] = np.log(total[:, 0])
-        losses -= (1.0 - label_smoothing) * shifted[np.arange(labels.size), labels]
-        if label_smoothing > 0.0:
-            losses -= label_smoothing * shifted.mean(axis=1)
 
-    def _softmax_cross_entropy_input_grad(
-        self,
-        probabilities: NDArray[Any],
-        labels: NDArray[Any],
-        label_smoothing: float,
-        scale: float,
-        dlogits: NDArray[Any],
-    ) -> None:
-        np.subtract(probabilities, label_smoothing / probabilities.shape[1], out=dlogits)
-        dlogits[np.arange(labels.size), labels] -= 1.0 - label_smoothing
-        dlogits *= scale
+@implements(loss.SoftmaxCrossEntropyInputGrad)
+def _softmax_cross_entropy_input_grad(
+    _: NumpyArrays,
+    _problem: Problem,
+    probabilities: NDArray[Any],
+    labels: NDArray[Any],
+    dlogits: NDArray[Any],
+    label_smoothing: float,
+    scale: float,
+) -> None:
+    np.subtract(probabilities, label_smoothing / probabilities.shape[1], out=dlogits)
+    dlogits[np.arange(labels.size), labels] -= 1.0 - label_smoothing
+    dlogits *= scale
 
-    def _softmax(self, logits: NDArray[Any], probabilities: NDArray[Any]) -> None:
-        np.subtract(logits, logits.max(axis=1, keepdims=True), out=probabilities)
-        np.exp(probabilities, out=probabilities)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
 
-    def _mean_squared_error_forward(
-        self, predictions: NDArray[Any], labels: NDArray[Any], losses: NDArray[Any]
-    ) -> None:
-        difference = predictions.copy()
-        difference[np.arange(labels.size), labels] -= 1.0
-        np.mean(difference * difference, axis=1, out=losses)
+@implements(loss.Softmax)
+def _softmax(
+    _: NumpyArrays, _problem: Problem, logits: NDArray[Any], probabilities: NDArray[Any]
+) -> None:
+    np.subtract(logits, logits.max(axis=1, keepdims=True), out=probabilities)
+    np.exp(probabilities, out=probabilities)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
 
-    def _mean_squared_error_input_grad(
-        self,
-        predictions: NDArray[Any],
-        labels: NDArray[Any],
-        scale: float,
-        gradient: NDArray[Any],
-    ) -> None:
-        np.copyto(gradient, predictions)
-        gradient[np.arange(labels.size), labels] -= 1.0
-        gradient *= 2.0 * scale / predictions.shape[1]
 
-    def _accumulate_metrics(
-        self,
-        totals: NDArray[Any],
-        losses: NDArray[Any],
-        scores: NDArray[Any],
-        labels: NDArray[Any],
-        guard: NDArray[Any] | None,
-    ) -> None:
-        if guard is not None and guard[0]:
-            return
-        best = scores.argmax(axis=1)  # a NaN counts as the largest
-        correct = (best == labels) & ~np.isnan(scores[np.arange(labels.size), best])
-        totals[0] += losses.sum(dtype=np.float64)
-        totals[1] += np.count_nonzero(correct)
+@implements(loss.MeanSquaredErrorForward)
+def _mean_squared_error_forward(
+    _: NumpyArrays,
+    _problem: Problem,
+    predictions: NDArray[Any],
+    labels: NDArray[Any],
+    losses: NDArray[Any],
+) -> None:
+    difference = predictions.copy()
+    difference[np.arange(labels.size), labels] -= 1.0
+    np.mean(difference * difference, axis=1, out=losses)
+
+
+@implements(loss.MeanSquaredErrorInputGrad)
+def _mean_squared_error_input_grad(
+    _: NumpyArrays,
+    _problem: Problem,
+    predictions: NDArray[Any],
+    labels: NDArray[Any],
+    gradient: NDArray[Any],
+    scale: float,
+) -> None:
+    np.copyto(gradient, predictions)
+    gradient[np.arange(labels.size), labels] -= 1.0
+    gradient *= 2.0 * scale / predictions.shape[1]
+
+
+@implements(AccumulateMetrics)
+def _accumulate_metrics(
+    _: NumpyArrays,
+    _problem: Problem,
+    totals: NDArray[Any],
+    losses: NDArray[Any],
+    scores: NDArray[Any],
+    labels: NDArray[Any],
+    guard: NDArray[Any] | None,
+) -> None:
+    if is_refused(guard):
+        return
+    best = scores.argmax(axis=1)  # a NaN counts as the largest
+    correct = (best == labels) & ~np.isnan(scores[np.arange(labels.size), best])
+    totals[0] += losses.sum(dtype=np.float64)
+    totals[1] += np.count_nonzero(correct)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucnn import operations
-from gpucnn.bench.problems import guard, loss, optimizer
 from gpucnn.bench.problems.base import Problem, from_timed
-from gpucnn.bench.problems.matrix import channel_sum, linear
 from gpucnn.errors import ConfigError, did_you_mean, nearest
+from gpucnn.operations.problem import GROUPS
 
 __all__ = ["ALL", "QUICK", "Problem", "select"]
 
@@ -23,54 +22,9 @@ def _described(group: str) -> tuple[Problem, ...]:
     )
 
 
-def _loss(name: str, N: int, K: int) -> tuple[Problem, ...]:
-    """The losses, and the guard that looks at them."""
-    return (*loss.passes(name, N, K), guard.step(name, N))
-
-
-def _step(name: str, parameters: int) -> tuple[Problem, ...]:
-    """Of all parameters of a network, and what is done with their gradients before."""
-    return (*optimizer.steps(name, parameters), *optimizer.gradient_passes(name, parameters))
-
-
-QUICK: tuple[Problem, ...] = (
-    *linear("quick-linear", 32, 128, 64),
-    channel_sum("quick-bias-grad", 4, 16, 32),
-    *_loss("quick-loss", 32, 100),
-    *_step("quick-step", 50_000),
-    *_described("quick"),
-)
+QUICK = _described("quick")
 """Small enough for a CPU that plays a GPU."""
-
-_TELLING: tuple[Problem, ...] = (
-    *linear("resnet50-linear", 64, 2048, 1000),
-    *_loss("resnet-loss", 64, 1000),
-    *_step("resnet50-step", 25_557_032),
-    *_described("telling"),
-)
-"""One layer of each kind."""
-
-_LENET: tuple[Problem, ...] = (
-    channel_sum("lenet-5x5-bias-grad", 128, 14, 64),
-    *linear("lenet-linear", 128, 3136, 128),
-    *_loss("lenet-loss", 128, 10),
-    *_described("lenet"),
-)
-"""On MNIST, at the batch of configs/mnist.toml."""
-
-_CIFAR: tuple[Problem, ...] = (
-    *_loss("resnet9-loss", 512, 10),
-    *_step("resnet9-step", 6_568_640),
-    *_described("cifar"),
-)
-"""ResNet-9, and ResNet-18 at the batch of configs/cifar10_resnet18.toml."""
-
-_IMAGENET: tuple[Problem, ...] = (*_described("imagenet"),)
-"""ResNet-18 and ResNet-50."""
-
-_MOBILENET: tuple[Problem, ...] = (*_described("mobilenet"),)
-
-ALL: tuple[Problem, ...] = (*_TELLING, *_CIFAR, *_LENET, *_IMAGENET, *_MOBILENET)
+ALL = tuple(problem for group in GROUPS if group != "quick" for problem in _described(group))
 """Layers of well-known networks; where time runs short, the last are left out."""
 
 

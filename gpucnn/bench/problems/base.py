@@ -16,7 +16,7 @@ from gpucnn.bench.random_inputs import random_array
 from gpucnn.bench.timing import Run
 from gpucnn.launch import variants_of
 from gpucnn.launch.variants import Variant
-from gpucnn.operations import Timed
+from gpucnn.operations import Dtypes, Operand, Timed
 from gpucnn.operations.geometry import Shape
 from gpucnn.operations.in_torch import tensor_beside as tensor_beside
 
@@ -30,7 +30,7 @@ class Input:
     Attributes:
         shape: images are (N, H, W, C).
         of: makes its values of normally distributed numbers.
-        dtype: of integers, as the backend takes them; None for floats.
+        dtype: as the backend takes it; None for the backend's own.
         torch_dtype: the name of PyTorch's dtype for them.
     """
 
@@ -91,7 +91,7 @@ class Problem:
     def ours(self, backend: Backend, arrays: Sequence[Array]) -> Run:
         """A run on a backend, given its arrays of the inputs, that returns the results."""
         inputs = {
-            name: array if each.dtype is None else _as_integers(backend, array, each.dtype)
+            name: array if each.dtype is None else _of_dtype(backend, array, each.dtype)
             for (name, each), array in zip(self.inputs.items(), arrays, strict=True)
         }
         if self.described is not None:
@@ -146,9 +146,9 @@ def end_in_torch(torch: Any, y: Any, residual: Any, relu: bool) -> Any:
     return torch.relu_(y) if relu else y
 
 
-def _as_integers(backend: Backend, array: Array, dtype: DTypeLike) -> Array:
-    """An input of whole numbers as integers of this dtype, by the host."""
-    return backend.asarray(backend.to_numpy(array).astype(dtype))
+def _of_dtype(backend: Backend, array: Array, dtype: DTypeLike) -> Array:
+    """An input as numbers of this dtype, by the host."""
+    return backend.asarray(backend.to_numpy(array), dtype)
 
 
 def from_timed(timed: Timed) -> Problem:
@@ -162,7 +162,7 @@ def from_timed(timed: Timed) -> Problem:
             name: Input(
                 problem.by_name[name].shape,
                 timed.values.get(name, lambda drawn: drawn),
-                None if problem.by_name[name].dtype.kind == "f" else problem.by_name[name].dtype,
+                _dtype_of(problem.by_name[name], problem.dtypes),
                 _TORCH_DTYPES.get(problem.by_name[name].dtype.name, ""),
             )
             for name in problem.takes
@@ -177,5 +177,9 @@ def from_timed(timed: Timed) -> Problem:
     )
 
 
-_TORCH_DTYPES = {"uint8": "uint8", "int32": "int64", "int64": "int64"}
-"""PyTorch's dtypes of labels and indices."""
+def _dtype_of(operand: Operand, dtypes: Dtypes) -> np.dtype[Any] | None:
+    return None if operand.dtype == dtypes.storage else operand.dtype
+
+
+_TORCH_DTYPES = {"uint8": "uint8", "int32": "int64", "int64": "int64", "float64": "float64"}
+"""PyTorch's dtypes of labels, indices and norms."""

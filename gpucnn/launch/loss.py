@@ -1,0 +1,124 @@
+"""Launches of the losses, their gradients and the running totals: a block a row of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from gpucnn.launch.choice import Choice
+from gpucnn.launch.elementwise import THREADS, WARP
+from gpucnn.launch.launch import (
+    Argument,
+    Launch,
+    Numbers,
+    Scalar,
+    Workspace,
+    as_int,
+    launch,
+    number,
+)
+from gpucnn.launch.machine import Machine
+from gpucnn.launch.planning import plans
+from gpucnn.operations import loss
+from gpucnn.operations.metrics import AccumulateMetrics
+
+_CROSS_ENTROPY = "softmax_cross_entropy.cu"
+_SQUARED_ERROR = "mean_squared_error.cu"
+_METRICS = "metrics.cu"
+
+_FLOAT = np.dtype(np.float32)
+_CLASSES_A_THREAD = 4
+
+
+@plans(loss.SoftmaxCrossEntropyForward)
+def _cross_entropy(
+    problem: loss.SoftmaxCrossEntropyForward, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    shares = Scalar(_FLOAT, _label_share), number("label_smoothing")
+    arguments = ("logits", "labels", *shares, "losses", "probabilities")
+    return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
+
+
+@plans(loss.SoftmaxCrossEntropyInputGrad)
+def _cross_entropy_input_grad(
+    problem: loss.SoftmaxCrossEntropyInputGrad, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    shares = Scalar(_FLOAT, _label_share), Scalar(_FLOAT, partial(_class_share, problem.shape[1]))
+    arguments = ("probabilities", "labels", *shares, number("scale"), "dlogits")
+    return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
+
+
+@plans(loss.Softmax)
+def _softmax(problem: loss.Softmax, _machine: Machine, _choice: Choice) -> tuple[Launch, ...]:
+    return (_rows(_CROSS_ENTROPY, "softmax", problem, ("logits", "probabilities")),)
+
+
+@plans(loss.MeanSquaredErrorForward)
+def _squared_error(
+    problem: loss.MeanSquaredErrorForward, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    arguments = ("predictions", "labels", "losses")
+    return (_rows(_SQUARED_ERROR, problem.operation, problem, arguments),)
+
+
+@plans(loss.MeanSquaredErrorInputGrad)
+def _squared_error_input_grad(
+    problem: loss.MeanSquaredErrorInputGrad, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    slope = Scalar(_FLOAT, partial(_slope, problem.shape[1]))
+    arguments = ("predictions", "labels", slope, "gradient")
+    return (_rows(_SQUARED_ERROR, problem.operation, problem, arguments),)
+
+
+@plans(AccumulateMetrics)
+def _accumulate_metrics(
+    problem: AccumulateMetrics, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    N, _ = problem.shape
+    right = Workspace("right", (N,), np.dtype(np.uint8))
+    constants = {**_constants(problem), "SUM_THREADS": THREADS}
+    arguments = ("losses", right, "totals", "guard", as_int(N, "N"))
+    return (
+        launch(
+            _METRICS,
+            "rows_right",
+            (N,),
+            ("scores", "labels", right),
+            (constants["ROW_THREADS"],),
+            constants,
+        ),
+        launch(_METRICS, "accumulate_metrics", (1,), arguments, (THREADS,), constants),
+    )
+
+
+def _label_share(numbers: Numbers) -> float:
+    return 1.0 - numbers["label_smoothing"]
+
+
+def _class_share(K: int, numbers: Numbers) -> float:
+    return numbers["label_smoothing"] / K
+
+
+def _slope(K: int, numbers: Numbers) -> float:
+    return 2.0 * numbers["scale"] / K
+
+
+def _rows(
+    file: str, kernel: str, problem: loss.Scored, arguments: Sequence[Argument | str]
+) -> Launch:
+    """A launch with a block a row of scores (N, K)."""
+    constants = _constants(problem)
+    return launch(
+        file, kernel, problem.shape[:1], arguments, (constants["ROW_THREADS"],), constants
+    )
+
+
+def _constants(problem: loss.Scored) -> dict[str, int]:
+    """The classes, and whole warps of threads for them, a power of two up to THREADS."""
+    K = int(as_int(problem.shape[1], "K"))
+    threads = WARP
+    while threads < THREADS and threads * _CLASSES_A_THREAD < K:
+        threads *= 2
+    return {"K": K, "ROW_THREADS": threads}

@@ -1,0 +1,96 @@
+"""The running totals of losses and right answers that a trainer shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.operations.guard import GUARD, draw_guard, is_refused
+from gpucnn.operations.loss import Scored, draw_scores
+from gpucnn.operations.problem import Arguments, Expectation, Operand
+from gpucnn.operations.sampling import Generator, integer, normal
+from gpucnn.operations.tracked import DOUBLE, Tracked, stack
+
+
+@dataclass(frozen=True)
+class AccumulateMetrics(Scored):
+    """Adds Σ losses, and the count of rows whose first largest score is the label's, to totals.
+
+    Attributes:
+        has_guard: whether a guard may forbid it.
+    """
+
+    operation = "accumulate_metrics"
+    takes, changes = ("totals", "losses", "scores", "labels", "guard"), ("totals",)
+    flops_each = 1
+
+    has_guard: bool = False
+
+    def _operands(self) -> Iterable[Operand | None]:
+        rows, storage = self.shape[:1], self.dtypes.storage
+        yield Operand((2,), np.dtype(np.float64))
+        yield Operand(rows, storage)
+        yield Operand(self.shape, storage)
+        yield Operand(rows, np.dtype(np.int32))
+        yield GUARD if self.has_guard else None
+
+    @property
+    def traffic(self) -> int:
+        """Of what each sample has: the totals and a guard are nothing in comparison."""
+        return sum(self.by_name[name].bytes for name in ("losses", "scores", "labels"))
+
+    @staticmethod
+    def draw(rng: Generator, number: int) -> Arguments:
+        """Scores of few different values, with NaN among them: ties everywhere.
+
+        In every other row one score is above the label's, or it is the label's, and all others are
+        below.
+        """
+        drawn = draw_scores(rng, number)
+        scores = rng.choice([-1.0, 0.0, 1.0, 1.5], drawn["scores"].shape).astype(np.float32)
+        scores[rng.random(scores.shape) < 0.01] = np.nan
+        alone = np.arange(0, len(scores), 2)
+        scores[alone] = 0.0
+        scores[alone, drawn["labels"][alone]] = 1.0
+        scores[alone, rng.integers(0, scores.shape[1], len(alone))] = 2.0
+        # As many rows are right as wrong.
+        labels = np.where(rng.random(len(scores)) < 0.5, scores.argmax(axis=1), drawn["labels"])
+        return {
+            "totals": np.array([rng.random(), integer(rng, 0, 100)]),
+            "losses": abs(normal(rng, len(scores))),
+            "scores": scores,
+            "labels": labels.astype(np.int32),
+            "guard": draw_guard(rng),
+        }
+
+    @staticmethod
+    def reference(
+        totals: Tracked,
+        losses: Tracked,
+        scores: Tracked,
+        labels: NDArray[np.int32],
+        guard: NDArray[np.int32] | None = None,
+    ) -> Expectation:
+        """The sum of losses is in double, and the count is exact."""
+        if is_refused(guard):
+            return {}
+        right = 0
+        for row, label in zip(scores.value, labels, strict=True):
+            first_largest = 0
+            for k, score in enumerate(row):
+                if score > row[first_largest]:
+                    first_largest = k
+            right += not np.isnan(row).any() and first_largest == label
+        terms = Tracked(np.append(totals.value[0], losses.value), dtype=DOUBLE)
+        count = Tracked(totals.value[1] + right, dtype=DOUBLE)
+        return {"totals": stack([terms.sum(0), count])}
+
+    @staticmethod
+    def in_torch(torch: Any, totals: Any, losses: Any, scores: Any, labels: Any) -> Any:
+        """The totals, in several calls."""
+        right = (scores.argmax(1) == labels).sum()
+        return totals.add_(torch.stack([losses.sum(), right]))
