@@ -332,13 +332,25 @@ def test_all_that_is_missing_is_compiled_together(device, compiled):
     assert len(compiled) == 5
 
 
-def test_an_image_that_the_driver_refuses(device, monkeypatch):
+@pytest.mark.parametrize(
+    ("driver", "advice"),
+    [
+        (
+            12040,
+            r"NVRTC 12\.9 is newer than the driver, which is for CUDA 12\.4: update the driver",
+        ),
+        (13000, r"NVRTC 12\.9.* is not newer than the driver, which is for CUDA 13\.0"),
+    ],
+)
+def test_an_image_that_the_driver_refuses(cupy, device, monkeypatch, driver, advice):
+    cupy.cuda.runtime.driverGetVersion = lambda: driver
     monkeypatch.setattr(
         store,
         "compile_to_cubin",
         lambda *_: Program(b"damaged", {"f": "f"}, {"f": Usage(1, 0, 0, 0)}),
     )
-    with pytest.raises(BackendError, match="the driver does not load it: CUDA_ERROR_INVALID_IMAGE"):
+    refused = r"the driver does not load it \(CUDA_ERROR_INVALID_IMAGE: .*\); "
+    with pytest.raises(BackendError, match=refused + advice):
         device.compile(SOURCE)
 
 
