@@ -62,7 +62,7 @@ def examine(device: int = 0) -> list[Finding]:
         _optional("matplotlib", "matplotlib", f"for plots: {install_advice('plot')}"),
         _optional("PyTorch", "torch", f"only for comparisons: {install_advice('peers')}"),
         _optional("CuPy", "cupy", f"for GPUs: {install_advice('cuda12', 'cuda13')}"),
-        _driver(),
+        _driver(nvrtc),
         _compiler(),
         nvrtc,
         _disassembler(),
@@ -92,7 +92,10 @@ def _optional(subject: str, module: str, advice: str) -> Finding:
     return Finding(subject, True, "installed")
 
 
-def _driver() -> Finding:
+def _driver(nvrtc: Finding) -> Finding:
+    """Whether it finds a GPU, and whether it is as new as NVRTC."""
+    from gpucnn.backends.devices.cuda.availability import cuda_version, why_compiler_too_new
+
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -102,7 +105,12 @@ def _driver() -> Finding:
         status = driver.cuDeviceGetCount(ctypes.byref(count))
     if status != 0:
         return Finding("NVIDIA driver", False, f"the driver answers with error {status}")
-    return Finding("NVIDIA driver", count.value > 0, f"{count.value} GPU(s)")
+    version = ctypes.c_int(0)
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    text = f"{count.value} GPU(s), CUDA {cuda_version(version.value)}"
+    if nvrtc.works and (why := why_compiler_too_new(version.value)):
+        text += f"; {why}"
+    return Finding("NVIDIA driver", count.value > 0, text)
 
 
 def _compiler() -> Finding:

@@ -12,8 +12,8 @@
 // of that they are stored at once. The blocks of one image lie along x, the images along y
 // (image_grid.cuh).
 //
-// Constants: H, W, C; FLIP and SHIFT say whether there are flips and shifts. N is a run-time
-// argument. Within an image every offset fits an int.
+// Constants: H, W, C; FLIP and SHIFT, whether there are flips and shifts. N is a run-time argument.
+// Within an image every offset fits an int.
 
 #include "elementwise.cuh"
 #include "image_grid.cuh"

@@ -20,8 +20,9 @@
 // and what of dy comes through, the residual's gradient too, is left in dresidual, which may be dy.
 // Arrays that are not used may be null.
 //
-// Constants: C, WIDTH, LANES, ROWS: how a chunk is divided over a block (channel_rows.cuh), chunks
-// lie along y. JOIN_THREADS: threads a block of a second stage. HAS_RESIDUAL, RELU: what follows.
+// Constants: C; WIDTH, LANES and ROWS, how a chunk is divided over a block (channel_rows.cuh);
+// JOIN_THREADS, threads a block of a second stage; HAS_RESIDUAL and RELU, what follows. Chunks lie
+// along y.
 
 #include "channel_rows.cuh"
 #include "reduction.cuh"

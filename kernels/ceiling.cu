@@ -7,7 +7,7 @@
 // multiply_add has CHAINS numbers a thread that do not wait for each other; a round is one step of
 // each. One thread of it, with as many rounds as that takes, keeps a device busy for a given time.
 //
-// Compile-time constants: VECTOR, COPY_VECTORS, CHAINS.
+// Constants: VECTOR, COPY_VECTORS, CHAINS.
 
 static_assert(VECTOR * sizeof(float) == sizeof(float4), "a vector is read and written at once");
 

@@ -6,8 +6,9 @@
 // x is (rows, C); partial is (C, chunks), so that the second stage reads along memory. A matrix of
 // one chunk needs the first stage only.
 //
-// Constants: C, WIDTH, LANES, ROWS: how a chunk is divided over a block (channel_rows.cuh), chunks
-// lie along y. JOIN_THREADS: threads a block of the second stage, which has a block a channel.
+// Constants: C; WIDTH, LANES and ROWS, how a chunk is divided over a block (channel_rows.cuh);
+// JOIN_THREADS, threads a block of the second stage, which has a block a channel. Chunks lie along
+// y.
 
 #include "channel_rows.cuh"
 #include "reduction.cuh"

@@ -14,8 +14,9 @@
 // filters lie in shared memory, by STRIPS threads along the strips of an image (threadIdx.y). Along
 // the grid's x, tiles of channels are the inner axis; images lie along y (image_grid.cuh).
 //
-// Constants: as in conv2d_forward.cu, and WIDTH, LANES, STRIPS, STRIP. N is a run-time argument.
-// Within an image every offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS, HAS_BIAS, HAS_RESIDUAL, RELU, WIDTH, LANES, STRIPS, STRIP. N is a run-time
+// argument. Within an image every offset fits an int.
 
 #include "epilogue.cuh"
 #include "vector.cuh"

@@ -11,8 +11,9 @@
 // `slice_rows`, one a block along the grid's y: each slice's sums go to partial[slice], of dw's
 // shape, and sum_slices.cu adds them. With one slice, `partial` is dw.
 //
-// Constants: as in conv2d_filter_grad.cu, and LANES, ROWS. N, as `rows` = N·P, is a run-time
-// argument. Within an image every offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS, LANES, ROWS. N, as `rows` = N·P, is a run-time argument. Within an image
+// every offset fits an int.
 
 constexpr int TAPS = R * S;
 

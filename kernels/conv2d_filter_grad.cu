@@ -10,8 +10,9 @@
 // its sums to partial[slice], of dw's shape, and sum_slices.cu adds them up, so the order of the
 // sum is fixed. With one slice, `partial` is dw itself.
 //
-// Constants: as in conv2d_forward.cu, without those of the epilogue. N, as `rows` = N·P, is a
-// run-time argument. Within an image every offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS. N, as `rows` = N·P, is a run-time argument. Within an image every offset
+// fits an int.
 
 constexpr int CHANNELS = C / GROUPS;
 constexpr int ELEMENTS = K * R * S * CHANNELS;

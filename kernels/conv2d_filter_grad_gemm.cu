@@ -11,8 +11,9 @@
 // it is cut into slices of `slice` pixels, a multiple of BLOCK_K, along z. Each slice's sums go to
 // partial[slice], of dw's shape, and sum_slices.cu adds them; with one slice, `partial` is dw.
 //
-// Constants: as in conv2d_filter_grad.cu, and those of gemm_tile.cuh. N is a run-time argument, as
-// `pixels` = N·P·Q. Within the images of a slice every offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N (gemm_tile.cuh). N is a
+// run-time argument, as `pixels` = N·P·Q. Within the images of a slice every offset fits an int.
 
 #include "gemm_tile.cuh"
 #include "ptx/store.cuh"

@@ -16,8 +16,10 @@
 // along y. The sum over e may be cut into slices of `slice` elements, a multiple of BLOCK_K, along
 // z: then each slice's sums go to partial[slice], of y's shape, and sum_slices.cu does the rest.
 //
-// Constants: as in conv2d_forward.cu, and those of gemm_tile.cuh. N is a run-time argument, as
-// `pixels` = N·P·Q. Within the images of a tile every offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS, HAS_BIAS, HAS_RESIDUAL, RELU; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N
+// (gemm_tile.cuh). N is a run-time argument, as `pixels` = N·P·Q. Within the images of a tile every
+// offset fits an int.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"

@@ -6,9 +6,9 @@
 // = w for some output (p, q), and over the filters k of the group that reads channel c.
 // dy is (N, P, Q, K), w (K, R, S, C/GROUPS), dx (N, H, W, C).
 //
-// Constants: as in conv2d_forward.cu, without those of the epilogue. The blocks of one image lie
-// along x, the images along y (image_grid.cuh); N is a run-time argument. Within an image every
-// offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS. The blocks of one image lie along x, the images along y (image_grid.cuh); N
+// is a run-time argument. Within an image every offset fits an int.
 
 #include "image_grid.cuh"
 

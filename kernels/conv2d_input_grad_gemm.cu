@@ -13,8 +13,9 @@
 // slices of `slice` elements, a multiple of BLOCK_K: then each slice's sums go to partial[slice],
 // of dx's shape, and sum_slices.cu adds them. Along z, classes are the inner axis.
 //
-// Constants: as in conv2d_input_grad.cu, and those of gemm_tile.cuh. N is a run-time argument.
-// Within the images of a tile every offset fits an int.
+// Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
+// DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N (gemm_tile.cuh). N is a
+// run-time argument. Within the images of a tile every offset fits an int.
 
 #include "gemm_tile.cuh"
 #include "input_grad_axis.cuh"

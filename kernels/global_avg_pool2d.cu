@@ -7,7 +7,7 @@
 // lie along z, images along y. Where an image has more than one chunk, the sum has two stages of
 // the same kernel: chunks to (N, chunks, C) with factor 1, which are the pixels of the second.
 //
-// Constants: C, WIDTH, LANES, ROWS: how a chunk is divided over a block (channel_rows.cuh).
+// Constants: C; WIDTH, LANES and ROWS, how a chunk is divided over a block (channel_rows.cuh).
 
 #include "channel_rows.cuh"
 #include "image_grid.cuh"

@@ -10,7 +10,7 @@
 // VECTOR of them at a time; norm_of_sums is one block over the sums of all pieces. The pieces, and
 // so the order of the sum, depend on the count alone. Clipping is elementwise (elementwise.cuh).
 //
-// Constants: PIECE (a multiple of THREADS · VECTOR), THREADS (a block's, whole warps).
+// Constants: PIECE, THREADS (a block's, whole warps). PIECE is a multiple of THREADS · VECTOR.
 
 #include "elementwise.cuh"
 #include "reduction.cuh"

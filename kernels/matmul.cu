@@ -10,9 +10,10 @@
 // BLOCK_K, along z: then each slice's sums go to partial[slice], of c's shape, and sum_slices.cu
 // does the rest.
 //
-// Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU, and those of gemm_tile.cuh.
-// The columns of a are k, or m where a is transposed. Its rows, the other of the two, are a batch's
-// samples in the products of a layer: their number is a run-time argument.
+// Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU; BLOCK_M, BLOCK_N, BLOCK_K,
+// THREAD_M, THREAD_N (gemm_tile.cuh). The columns of a are k, or m where a is transposed. Its rows,
+// the other of the two, are a batch's samples in the products of a layer: their number is a
+// run-time argument.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"

@@ -13,7 +13,7 @@
 // lie along x, the images along y (image_grid.cuh); N is a run-time argument. Within an image
 // every offset fits an int.
 //
-// Constants: H, W, C, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W; WIDTH (channels.cuh).
+// Constants: WIDTH, H, W, C, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before).
 
 #include "vector.cuh"
 #include "image_grid.cuh"

@@ -7,6 +7,7 @@ early. So what is not ordered by streams and events is seen to go wrong one way 
 import ctypes
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 
@@ -88,30 +89,46 @@ class FakeArray(np.ndarray):
     fill = get = copy = astype = __setitem__ = __array_ufunc__ = __array_function__ = _compiles
 
 
-class _Function:
-    def __init__(self, fake, name):
-        self.fake, self.name, self.ptr = fake, name, id(self)
+class RawKernel:
+    """A kernel of a module, launched onto the current stream."""
 
-    def __call__(self, grid, block, arguments, shared_bytes, stream):
+    def __init__(self, fake, name):
+        self.fake, self.name = fake, name
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
         self.fake.fail()
+        assert isinstance(args, tuple)
         if block[0] == 0:
             raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
-        self.fake.launches.append((self.name, grid, block, arguments, shared_bytes, stream))
-        stream.enqueue(lambda: self.fake.run(arguments))
+        stream = self.fake.cuda.get_current_stream()
+        self.fake.launches.append((self.name, grid, block, args, shared_mem, stream))
+        stream.enqueue(lambda: self.fake.run(args))
 
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        raise AssertionError("a call of the driver")
 
-class _Module:
-    def __init__(self, fake):
-        self.fake = fake
-
-    def load(self, cubin):
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
         self.fake.fail()
-        if cubin == b"damaged":
-            raise CUDADriverError(200, "CUDA_ERROR_INVALID_IMAGE: device kernel image is invalid")
-        self.fake.loaded.append(cubin)
+        self.fake.opted.append((self.name, size))
+
+
+class RawModule:
+    """A file of kernels, loaded when the first of them is asked for, and kept by its path."""
+
+    def __init__(self, fake, path):
+        self.fake, self.path = fake, path
 
     def get_function(self, name):
-        return _Function(self.fake, name)
+        self.fake.fail()
+        if self.path not in self.fake.modules:
+            cubin = Path(self.path).read_bytes()
+            if cubin == b"damaged":
+                raise CUDADriverError(200, "CUDA_ERROR_INVALID_IMAGE: image is invalid")
+            self.fake.modules[self.path] = cubin
+            self.fake.loaded.append(cubin)
+        return RawKernel(self.fake, name)
 
 
 class _Device:
@@ -222,6 +239,7 @@ class FakeCupy(types.ModuleType):
 
     Attributes:
         launches, loaded, opted: what kernels and modules were given.
+        modules: the contents of modules, by their paths.
         used: devices and streams that were made current.
         copied: bytes of each copy.
         failure: of every call from now on, status and words; None for none.
@@ -240,6 +258,7 @@ class FakeCupy(types.ModuleType):
         self.memory = memory
         self.gpus, self.compute_capability = gpus, compute_capability
         self.launches, self.loaded, self.used, self.opted = [], [], [], []
+        self.modules = {}
         self.copied, self.pinned, self.streams = [], [], []
         self.current = _Current()
         self.failure = None
@@ -261,8 +280,6 @@ class FakeCupy(types.ModuleType):
             runtime=runtime,
             driver=types.SimpleNamespace(
                 CUDADriverError=CUDADriverError,
-                CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8,
-                funcSetAttribute=self._opt,
             ),
             nvrtc=types.SimpleNamespace(
                 NVRTCError=NVRTCError,
@@ -270,7 +287,6 @@ class FakeCupy(types.ModuleType):
                 getSupportedArchs=lambda: (70, 75, 80, 86, 89, 90, 100, 120),
             ),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-            function=types.SimpleNamespace(Module=lambda: _Module(self)),
             Device=lambda ordinal: _Device(self, ordinal),
             Stream=lambda non_blocking: _Stream(self, non_blocking, self.eager),
             Event=lambda block, disable_timing: _Event(),  # noqa: ARG005
@@ -294,15 +310,14 @@ class FakeCupy(types.ModuleType):
             raise self.count_error
         return self.gpus
 
-    def _opt(self, *arguments):
-        self.fail()
-        self.opted.append(arguments)
-
     def _pin(self, size):
         if size > MEMORY << 5:
             raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
         self.pinned.append(size)
         return bytearray(size)
+
+    def RawModule(self, *, path):  # noqa: N802 - CuPy's name
+        return RawModule(self, path)
 
     def get_default_memory_pool(self):
         return types.SimpleNamespace(

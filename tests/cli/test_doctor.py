@@ -1,5 +1,6 @@
 """``gpucnn doctor``."""
 
+import ctypes
 import json
 import os
 import sys
@@ -58,6 +59,49 @@ def test_doctor_says_why_the_cache_is_not_used(cli, monkeypatch, tmp_path):
     monkeypatch.setenv("GPUCNN_CACHE_DIR", str(tmp_path / "file"))
     answer = json.loads(cli("doctor", "--json").succeeded().out)
     assert f"{tmp_path / 'file'} is not used: Not a directory" in answer["cache"]["text"]
+
+
+class FakeDriver:
+    """Of a machine with one GPU."""
+
+    def __init__(self, version):
+        self.version = version
+
+    def cuInit(self, flags):  # noqa: N802 - the driver's names
+        return 0
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = 1
+        return 0
+
+    def cuDriverGetVersion(self, version):  # noqa: N802
+        version._obj.value = self.version
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        (12090, "1 GPU(s), CUDA 12.9"),
+        (12040, "1 GPU(s), CUDA 12.4; NVRTC 12.9 is newer than the driver, which is for CUDA 12.4: "
+         'update the driver, or pip install "nvidia-cuda-nvrtc-cu12==12.4.*"'),
+    ],
+)  # fmt: skip
+def test_doctor_compares_the_driver_with_nvrtc(cli, monkeypatch, version, text):
+    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(driver=version))
+    found = SimpleNamespace(submodule_search_locations=None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+    monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.compile_to_cubin", lambda *_: None)
+    load = ctypes.CDLL
+    monkeypatch.setattr(
+        ctypes,
+        "CDLL",
+        lambda name, *rest, **options: (
+            FakeDriver(version) if name == "libcuda.so.1" else load(name, *rest, **options)
+        ),
+    )
+    answer = json.loads(cli("doctor", "--json").succeeded().out)
+    assert answer["NVIDIA driver"] == {"works": True, "text": text}
 
 
 def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):

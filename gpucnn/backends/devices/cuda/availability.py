@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gpucnn.backends.devices.cuda.importing import import_cupy, is_installed
-from gpucnn.backends.devices.cuda.nvrtc import OLDEST, architecture_of, check_architecture
+from gpucnn.backends.devices.cuda.nvrtc import (
+    OLDEST,
+    architecture_of,
+    check_architecture,
+    compiler_version,
+)
 from gpucnn.errors import BackendError, install_advice
 
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
@@ -57,6 +62,30 @@ def driver_release() -> str:
         return ""
     match = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", text)
     return match[1] if match else ""
+
+
+def why_compiler_too_new(driver: int) -> str:
+    """Says that NVRTC is newer than a driver, and what to do; empty if it is not.
+
+    Within a major version of CUDA a driver loads most of what a newer NVRTC makes, but not all.
+
+    Args:
+        driver: the version of CUDA that the driver is for, such as 12040.
+
+    Raises:
+        BackendError: CuPy or NVRTC is not installed.
+    """
+    major, minor = compiler_version()
+    if driver >= 1000 * major + 10 * minor:
+        return ""
+    version = cuda_version(driver)
+    advice = "update the driver"
+    if driver // 1000 == major:
+        package = "nvidia-cuda-nvrtc-cu12" if major == 12 else "nvidia-cuda-nvrtc"
+        advice += f', or pip install "{package}=={version}.*"'
+    elif driver // 1000 == 12:
+        advice += f", or install CuPy and NVRTC for CUDA 12: {install_advice('cuda12')}"
+    return f"NVRTC {major}.{minor} is newer than the driver, which is for CUDA {version}: {advice}"
 
 
 def _driver(cupy: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
@@ -27,6 +28,7 @@ from gpucnn.errors import BackendError
 from gpucnn.launch.machine import Machine
 from gpucnn.processor import thread_on_each_core
 from gpucnn.progress import progress
+from gpucnn.scratch import scratch_folder
 from gpucnn.units import byte_text
 
 _NULL = np.uintp(0)
@@ -34,10 +36,10 @@ _NULL = np.uintp(0)
 
 @dataclass
 class _Kernel:
-    """A function on the GPU, and how much dynamic shared memory it may be given so far."""
+    """A ``cupy.RawKernel``, and how much dynamic shared memory it may be given so far."""
 
     name: str
-    function: Any
+    raw: Any
     dynamic_shared_bytes: int
 
 
@@ -192,12 +194,12 @@ class CudaDevice(Device):
         arguments: Sequence[Argument],
     ) -> None:
         """Puts a kernel onto the stream and returns."""
-        passed = [self._passed(kernel, argument) for argument in arguments]
+        passed = tuple(self._passed(kernel, argument) for argument in arguments)
         try:
             self._use()
             if shared_bytes > kernel.dynamic_shared_bytes:
                 self._allow_shared_bytes(kernel, shared_bytes)
-            kernel.function(grid, block, passed, shared_bytes, self.stream)
+            kernel.raw(grid, block, passed, shared_mem=shared_bytes)  # onto the current stream
         except self._failures as error:
             doing = (
                 f"{kernel.name} could not be launched with a grid of {grid}, blocks of {block} and "
@@ -273,18 +275,27 @@ class CudaDevice(Device):
         )
 
     def _load(self, source: KernelSource, program: Program) -> Module:
-        module = self._cupy.cuda.function.Module()
+        cubin = program.cubin
         try:
             self._use()
-            module.load(program.cubin)
-            return {
-                name: _Kernel(
-                    name,
-                    module.get_function(lowered),
-                    self.machine.block_shared_bytes - program.usage[name].shared_bytes,
-                )
-                for name, lowered in program.names.items()
-            }
+            with scratch_folder() as folder:
+                # CuPy keeps modules by their paths: a path must not lead to another one later.
+                path = folder / f"{hashlib.sha256(cubin).hexdigest()}.cubin"
+                path.write_bytes(cubin)
+                module = self._cupy.RawModule(path=str(path))
+                return {
+                    name: _Kernel(
+                        name,
+                        module.get_function(lowered),
+                        self.machine.block_shared_bytes - program.usage[name].shared_bytes,
+                    )
+                    for name, lowered in program.names.items()
+                }
+        except OSError as error:
+            raise BackendError(
+                f"{source} cannot be loaded, because no temporary file can be written "
+                f"({error.strerror}); set TMPDIR to a folder on a disk with some space"
+            ) from error
         except self._failures as error:
             doing = (
                 f"{source} was compiled for {self.architecture}, but the driver does not load it"
@@ -297,9 +308,7 @@ class CudaDevice(Device):
                 f"{kernel.name} asks for {shared_bytes} bytes of shared memory; GPU "
                 f"{self.ordinal} has {self.machine.block_dynamic_shared_bytes} for a block"
             )
-        driver = self._cupy.cuda.driver
-        attribute = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-        driver.funcSetAttribute(kernel.function.ptr, attribute, shared_bytes)
+        kernel.raw.max_dynamic_shared_size_bytes = shared_bytes
         kernel.dynamic_shared_bytes = shared_bytes
 
     def _announce(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpucnn.backends.devices.cuda.availability import cuda_version, why_compiler_too_new
+from gpucnn.backends.devices.cuda.nvrtc import compiler_build
 from gpucnn.errors import BackendError
 from gpucnn.units import byte_text
 
@@ -12,11 +14,17 @@ _INVALID_VALUE = 1
 _MEMORY_FULL = 2
 _INVALID_IMAGE = 200
 _NO_IMAGE_FOR_THIS_GPU = 209
+_UNSUPPORTED_VERSION = 222
 _NO_SUCH_FUNCTION = 500
 _OUT_OF_RESOURCES = 701
 
 _OF_THE_LAUNCH = (_INVALID_VALUE, _OUT_OF_RESOURCES)
-_OF_THE_IMAGE = (_INVALID_IMAGE, _NO_IMAGE_FOR_THIS_GPU, _NO_SUCH_FUNCTION)
+_OF_THE_IMAGE = (
+    _INVALID_IMAGE,
+    _NO_IMAGE_FOR_THIS_GPU,
+    _UNSUPPORTED_VERSION,
+    _NO_SUCH_FUNCTION,
+)
 
 
 def failures(cupy: Any) -> tuple[type[Exception], ...]:
@@ -55,9 +63,14 @@ def launch_failed(cupy: Any, error: Exception, doing: str) -> BackendError:
 
 
 def load_failed(cupy: Any, error: Exception, doing: str) -> BackendError:
-    """As ``explained``, or, where the program itself is at fault, that it is."""
+    """As ``explained``; or, if the driver refuses the program itself, whether NVRTC is too new."""
     if _status(error) in _OF_THE_IMAGE:
-        return BackendError(f"{doing}: {error}")
+        driver = cupy.cuda.runtime.driverGetVersion()
+        advice = why_compiler_too_new(driver) or (
+            f"NVRTC {compiler_build()} is not newer than the driver, which is for CUDA "
+            f"{cuda_version(driver)}; a newer driver may load it"
+        )
+        return BackendError(f"{doing} ({error}); {advice}")
     return explained(cupy, error, doing)
 
 

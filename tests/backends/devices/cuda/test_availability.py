@@ -10,7 +10,11 @@ from fake_cupy import CUDARuntimeError, FakeCupy
 
 from gpucnn.backends import get_backend
 from gpucnn.backends import why_unavailable as why_not
-from gpucnn.backends.devices.cuda.availability import has_driver, why_unavailable
+from gpucnn.backends.devices.cuda.availability import (
+    has_driver,
+    why_compiler_too_new,
+    why_unavailable,
+)
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.errors import BackendError
 
@@ -106,6 +110,20 @@ def test_an_old_driver(installed):
     fake = installed(driver=11040)
     fake.count_error = CUDARuntimeError(35, "cudaErrorInsufficientDriver")
     assert "the NVIDIA driver is for CUDA 11.4 and CuPy for 12.9" in why_unavailable()
+
+
+def test_a_compiler_that_is_newer_than_the_driver(installed):
+    """NVRTC is 12.9 here."""
+    fake = installed()
+    assert why_compiler_too_new(12090) == why_compiler_too_new(13000) == ""
+    assert why_compiler_too_new(12040) == (
+        "NVRTC 12.9 is newer than the driver, which is for CUDA 12.4: update the driver, or "
+        'pip install "nvidia-cuda-nvrtc-cu12==12.4.*"'
+    )
+    assert why_compiler_too_new(11080).endswith("for CUDA 11.8: update the driver")
+    fake.cuda.nvrtc.getVersion = lambda: (13, 1)
+    assert why_compiler_too_new(13000).endswith('pip install "nvidia-cuda-nvrtc==13.0.*"')
+    assert 'pip install -e ".[cuda12]"' in why_compiler_too_new(12090)
 
 
 def test_a_driver_without_a_gpu(installed, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_more_shared_memory_is_asked_for_once(cupy, device, kernel):
     # The kernel has 1,024 bytes of static shared memory, so 48 KB more are too many.
     for _ in range(2):
         device.launch(kernel, GRID, BLOCK, 48 * 1024, ())
-    assert cupy.opted == [(kernel.function.ptr, 8, 48 * 1024)]
+    assert cupy.opted == [("_Zrelu_forward", 48 * 1024)]
     with pytest.raises(BackendError, match="asks for 232449 bytes of shared memory; GPU 0 has"):
         device.launch(kernel, GRID, BLOCK, 227 * 1024 + 1, ())
 
@@ -247,6 +248,21 @@ def test_a_program_is_compiled_once_for_all_devices(cupy, device, compiled, tmp_
     assert cupy.loaded == [b"cubin of activation.cu for sm_90a"] * 2
 
 
+def test_programs_are_loaded_from_files_that_are_gone_afterwards(cupy, device):
+    """CuPy takes what it finds at a path that it knows, so no two programs may have one path."""
+    others = [KernelSource("activation.cu", (("A", number),)) for number in range(3)]
+    for source in others:
+        device.compile(source)
+    assert len(cupy.modules) == len(set(cupy.loaded)) == 3
+    assert not any(Path(path).exists() for path in cupy.modules)
+
+
+def test_without_a_place_for_temporary_files(device, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(BackendError, match=r"cannot be loaded, .* \(No such file.*set TMPDIR"):
+        device.compile(SOURCE)
+
+
 def test_a_damaged_program_is_compiled_again(device, compiled, tmp_path):
     device.compile(SOURCE)
     (file,) = tmp_path.iterdir()
@@ -316,13 +332,25 @@ def test_all_that_is_missing_is_compiled_together(device, compiled):
     assert len(compiled) == 5
 
 
-def test_an_image_that_the_driver_refuses(device, monkeypatch):
+@pytest.mark.parametrize(
+    ("driver", "advice"),
+    [
+        (
+            12040,
+            r"NVRTC 12\.9 is newer than the driver, which is for CUDA 12\.4: update the driver",
+        ),
+        (13000, r"NVRTC 12\.9.* is not newer than the driver, which is for CUDA 13\.0"),
+    ],
+)
+def test_an_image_that_the_driver_refuses(cupy, device, monkeypatch, driver, advice):
+    cupy.cuda.runtime.driverGetVersion = lambda: driver
     monkeypatch.setattr(
         store,
         "compile_to_cubin",
         lambda *_: Program(b"damaged", {"f": "f"}, {"f": Usage(1, 0, 0, 0)}),
     )
-    with pytest.raises(BackendError, match="the driver does not load it: CUDA_ERROR_INVALID_IMAGE"):
+    refused = r"the driver does not load it \(CUDA_ERROR_INVALID_IMAGE: .*\); "
+    with pytest.raises(BackendError, match=refused + advice):
         device.compile(SOURCE)
 
 
