@@ -24,9 +24,10 @@ from gpucnn.backends.devices.emulator.builder import Builder
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
+from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.check import Checker, run
-from gpucnn.kernelcheck.problems import OPERATIONS, draw
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
 
 ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 4), ("race", 99))
 """Modes in the order in which they are tried, and with how many ranks of problems.

@@ -91,7 +91,7 @@ def command(
 
 def _operations(named: tuple[str, ...]) -> list[str]:
     """Those that were named, each once."""
-    from gpucnn.kernelcheck.problems import OPERATIONS
+    from gpucnn.operations import OPERATIONS
 
     for name in named:
         if name not in OPERATIONS:
@@ -104,7 +104,7 @@ def _check(
 ) -> tuple[list[Finding], int]:
     """What was found, and how many problems there were."""
     from gpucnn.kernelcheck.check import Checker
-    from gpucnn.kernelcheck.choice import choose
+    from gpucnn.kernelcheck.selection import choose
     from gpucnn.progress import progress
 
     findings: list[Finding] = []
@@ -126,7 +126,8 @@ def _check(
 
 def _unnamed(checker: Checker) -> list[str]:
     """All operations, or those that launch a file of the user's folder, of which it tells."""
-    from gpucnn.kernelcheck.problems import OPERATIONS, draw
+    from gpucnn.kernelcheck.cases import draw
+    from gpucnn.operations import OPERATIONS
 
     if checker.kernels is None:
         return list(OPERATIONS)
@@ -146,7 +147,7 @@ def _grouped(findings: list[Finding]) -> list[list[Finding]]:
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
         problem = finding.problem
-        key = (problem.operation.name, problem.variant or "", finding.mode)
+        key = (problem.kind.operation, problem.variant or "", finding.mode)
         groups.setdefault(key, []).append(finding)
     order = list(dict.fromkeys(key[:2] for key in groups))
     return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[:2]))]
@@ -155,7 +156,7 @@ def _grouped(findings: list[Finding]) -> list[list[Finding]]:
 def _row(group: list[Finding]) -> list[object]:
     first, wrong = group[0], sum(bool(finding.complaint) for finding in group)
     return [
-        f"{first.problem.operation.name} {first.problem.variant or ''}".rstrip(),
+        f"{first.problem.kind.operation} {first.problem.variant or ''}".rstrip(),
         first.mode,
         len(group),
         wrong or "",
@@ -173,7 +174,7 @@ def _as_json(group: list[Finding]) -> dict[str, Any]:
     first = group[0]
     worst = max(finding.worst for finding in group)
     return {
-        "operation": first.problem.operation.name,
+        "operation": first.problem.kind.operation,
         "variant": first.problem.variant,
         "mode": first.mode,
         "problems": len(group),

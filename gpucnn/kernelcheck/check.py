@@ -13,7 +13,7 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource, check_used
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
-from gpucnn.kernelcheck.problem import Outcome, Problem
+from gpucnn.kernelcheck.case import Case, Outcome
 from gpucnn.kernelcheck.reference import Expected, expect
 from gpucnn.text import shown
 
@@ -36,7 +36,7 @@ class Finding:
         seconds: how long it took, compiling not included.
     """
 
-    problem: Problem
+    problem: Case
     mode: str
     worst: float
     complaint: str
@@ -63,7 +63,7 @@ class Checker:
         self.kernels = kernels
         self.devices = _devices(mode, ordinal)
 
-    def compile(self, problems: Sequence[Problem]) -> None:
+    def compile(self, problems: Sequence[Case]) -> None:
         """Compiles all that the problems need, side by side.
 
         What does not compile is left for ``check`` to find.
@@ -80,7 +80,7 @@ class Checker:
         with suppress(BackendError):
             self.devices[0].compile_all(sources)
 
-    def sources(self, problems: Sequence[Problem]) -> tuple[KernelSource, ...]:
+    def sources(self, problems: Sequence[Case]) -> tuple[KernelSource, ...]:
         """What the problems have compiled."""
         planner = PlanningDevice(self.devices[0].machine)
         backend = self.backend(planner)
@@ -88,7 +88,7 @@ class Checker:
             run(problem, backend)
         return planner.sources
 
-    def own_kernels(self, problem: Problem) -> frozenset[tuple[str, str]]:
+    def own_kernels(self, problem: Case) -> frozenset[tuple[str, str]]:
         """What the problem launches of the folder's files: file and kernel."""
         if self.kernels is None:
             return frozenset()
@@ -97,7 +97,7 @@ class Checker:
         launched = {(kernel.source.file, kernel.name) for kernel in planner.launches}
         return frozenset(each for each in launched if (self.kernels / each[0]).is_file())
 
-    def check_all(self, problems: Sequence[Problem]) -> Iterator[Finding]:
+    def check_all(self, problems: Sequence[Case]) -> Iterator[Finding]:
         """Compiles all that the problems need, and checks one after the other.
 
         Of an operation of which one took too long, the rest is left out: it would wait as long
@@ -109,14 +109,14 @@ class Checker:
         self.compile(problems)
         late: set[str] = set()
         for problem in problems:
-            if problem.operation.name in late:
+            if problem.kind.operation in late:
                 continue
             finding = self.check(problem, expect(problem))
             if finding.complaint and finding.seconds >= TIME_LIMIT:
-                late.add(problem.operation.name)
+                late.add(problem.kind.operation)
             yield finding
 
-    def check(self, problem: Problem, expected: Expected) -> Finding:
+    def check(self, problem: Case, expected: Expected) -> Finding:
         """Whether the problem's outcome is right, and the same whatever the schedule."""
         start = time.perf_counter()
         worst, complaint = float("inf"), ""
@@ -134,11 +134,11 @@ class Checker:
                 complaint = f"{complaint or difference}; {self._advice(problem)}"
         return Finding(problem, self.mode, worst, complaint, seconds)
 
-    def _advice(self, problem: Problem) -> str:
+    def _advice(self, problem: Case) -> str:
         """How to find what no rounding explains."""
         if self.mode == "race":
             return "no race was found, so look at indices and at what is read before it is written"
-        command = f"gpucnn kernels check --mode race --operation {problem.operation.name}"
+        command = f"gpucnn kernels check --mode race --operation {problem.kind.operation}"
         if self.kernels is not None:
             command += f" --kernels {shown(self.kernels)}"
         return f"the race mode reports the line: {command}"
@@ -151,7 +151,7 @@ class Checker:
 
 
 def check(
-    problems: Sequence[Problem], mode: str, kernels: Path | None = None, ordinal: int = 0
+    problems: Sequence[Case], mode: str, kernels: Path | None = None, ordinal: int = 0
 ) -> Iterator[Finding]:
     """As ``Checker.check_all``.
 
@@ -180,7 +180,7 @@ def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:
     return (EmulatorDevice(mode, time_limit=TIME_LIMIT),)
 
 
-def run(problem: Problem, backend: KernelBackend) -> Outcome:
+def run(problem: Case, backend: KernelBackend) -> Outcome:
     """The problem's outcome, by the variant and tile that it names, with slices of its length."""
     with backend.held_to(problem.variant, problem.tile, problem.shortest_slice):
         return problem.run(backend)

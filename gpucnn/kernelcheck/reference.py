@@ -1,25 +1,21 @@
-"""What a problem's outcome should be, and how far off it may be."""
+"""What a case's outcome should be, and how far off it may be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn import operations
-from gpucnn.backends.numpy_backend import NumpyBackend
-from gpucnn.kernelcheck.problem import Arguments, Outcome, Problem
-from gpucnn.operations import OPERATIONS
+from gpucnn.kernelcheck.case import Case, Outcome
 from gpucnn.operations.tracked import DOUBLE, SINGLE, Tracked
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The reference's outcome of a problem, and the bound of each of its floats."""
+    """The reference's outcome of a case, and the bound of each of its floats."""
 
     outcome: Outcome
     bounds: Mapping[str, NDArray[Any]]
@@ -64,27 +60,12 @@ class Expected:
         return np.where(np.isnan(shares), np.inf, shares)
 
 
-def expect(problem: Problem, dtype: np.dtype[Any] = SINGLE) -> Expected:
-    """What a problem's outcome should be in the arithmetic of ``dtype``."""
-    kind = OPERATIONS.get(problem.operation.name)
-    if kind is not None:
-        return _expect_reference(kind, problem, dtype)
-    backend = _exact()
-    with np.errstate(all="ignore"):  # of values that are not finite
-        bounds = problem.operation.bounds(_in_double(problem.arguments), backend)
-    return Expected(problem.run(backend), bounds)
+def expect(case: Case, dtype: np.dtype[Any] = SINGLE) -> Expected:
+    """What a case's outcome should be in the arithmetic of ``dtype``.
 
-
-@cache
-def _exact() -> NumpyBackend:
-    return NumpyBackend("fp64")
-
-
-def _expect_reference(
-    kind: type[operations.Problem], problem: Problem, dtype: np.dtype[Any]
-) -> Expected:
-    """By the operation's own reference; arrays that it does not name stay as they were."""
-    given = problem.arguments
+    By the operation's own reference; arrays that it does not name stay as they were.
+    """
+    kind, given = case.kind, case.arguments
     arrays = {name: v for name, v in given.items() if isinstance(v, np.ndarray)}
     floats = {
         name: Tracked(v, dtype=dtype if v.dtype == SINGLE else DOUBLE)
@@ -106,13 +87,3 @@ def _expect_reference(
             for other in (other for other, v in arrays.items() if v is array):
                 outcome[other], bounds[other] = outcome[result], bounds[result]
     return Expected(outcome, bounds)
-
-
-def _in_double(arguments: Arguments) -> Arguments:
-    """The arguments with float64 for float32; an array under two names stays one."""
-    arrays = {
-        id(value): value.astype(np.float64)
-        for value in arguments.values()
-        if isinstance(value, np.ndarray) and value.dtype == np.float32
-    }
-    return {name: arrays.get(id(value), value) for name, value in arguments.items()}

@@ -1,9 +1,8 @@
+import described
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerance import ELEMENTARY_ULPS, assert_close, assert_tracked, track
 
 from gpucnn.errors import ShapeError
 
@@ -20,39 +19,15 @@ def values(rng, backend, shape):
 
 def check(backend, shape, seed=0):
     rng = np.random.default_rng(seed)
-    dtype = backend.dtype
-    x, dy = values(rng, backend, shape), values(rng, backend, shape)
-    tx, tdy, exact_x, exact_dy = backend.asarray(x), backend.asarray(dy), *map(np.float64, (x, dy))
-    tracked_x, tracked_dy = track(x, dtype), track(dy, dtype)
-
-    def exactly(result, expected):
-        assert result.dtype == dtype
-        np.testing.assert_array_equal(backend.to_numpy(result), expected)
-
-    def close(result, tracked):
-        assert_tracked(backend.to_numpy(result), tracked, dtype)
-
-    y = backend.relu_forward(tx)
-    exactly(y, oracle.relu(exact_x))
-    exactly(backend.relu_input_grad(tdy, y), oracle.relu_input_grad(exact_dy, backend.to_numpy(y)))
-    close(backend.leaky_relu_forward(tx, SLOPE), oracle.leaky_relu(tracked_x, SLOPE))
-    close(
-        backend.leaky_relu_input_grad(tdy, tx, SLOPE),
-        oracle.leaky_relu_input_grad(tracked_dy, tracked_x, SLOPE),
-    )
-    y = backend.tanh_forward(tx)
-    close(y, oracle.tanh(tracked_x))
-    tracked_y = track(backend.to_numpy(y), dtype)
-    close(backend.tanh_input_grad(tdy, y), oracle.tanh_input_grad(tracked_dy, tracked_y))
-    y = backend.sigmoid_forward(tx)
-    # By exp or by tanh: either is within 4 units in the last place of a number of at most 1, and
-    # one more is for the addition and the division.
-    bound = (ELEMENTARY_ULPS + 1) * np.finfo(dtype).eps
-    assert_close(backend.to_numpy(y), oracle.sigmoid(exact_x), bound)
-    assert y.dtype == dtype
-    tracked_y = track(backend.to_numpy(y), dtype)
-    close(backend.sigmoid_input_grad(tdy, y), oracle.sigmoid_input_grad(tracked_dy, tracked_y))
-    close(backend.add(tx, tdy), np.add(tracked_x, tracked_dy))
+    x, dy = (values(rng, backend, shape).astype(np.float32) for _ in range(2))
+    for name, numbers in {"relu": {}, "leaky_relu": {"slope": SLOPE}}.items():
+        described.check(backend, f"{name}_forward", x=x, **numbers)
+    for name in ("sigmoid", "tanh"):
+        described.check(backend, f"{name}_forward", x=x)
+        described.check(backend, f"{name}_input_grad", dy=dy, y=np.tanh(x))
+    described.check(backend, "relu_input_grad", dy=dy, y=x)
+    described.check(backend, "leaky_relu_input_grad", dy=dy, x=x, slope=SLOPE)
+    described.check(backend, "add", a=x, b=dy)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS
+from gpucnn.kernelcheck import case as drawn
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def passes(backend, case, draw):
 
 
 def run(backend, operation, case, **arguments):
-    problem = Problem(OPERATIONS[operation], {**arguments, **case.options})
+    problem = drawn.Case(OPERATIONS[operation], {**arguments, **case.options})
     return problem, problem.run(backend)
 
 

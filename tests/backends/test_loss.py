@@ -5,9 +5,9 @@ import pytest
 from tolerance import assert_close
 
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS
+from gpucnn.kernelcheck.case import Case
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
 from gpucnn.operations.loss import SoftmaxCrossEntropyInputGrad
 from gpucnn.operations.tracked import Tracked
 
@@ -24,13 +24,13 @@ def batch(rng, N, K, spread=2.0):
 def test_strong_smoothing_and_scores_alike_or_far_apart(backend, rng, smoothing, spread):
     logits, labels = batch(rng, 3, 10, spread)
     arguments = {"logits": logits, "labels": labels, "label_smoothing": smoothing}
-    problem = Problem(OPERATIONS["softmax_cross_entropy_forward"], arguments)
+    problem = Case(OPERATIONS["softmax_cross_entropy_forward"], arguments)
     outcome = problem.run(backend)
     assert not expect(problem, backend.dtype).complaint(outcome)
     rest = {"labels": labels, "label_smoothing": smoothing, "scale": 1 / 48}
     probabilities = outcome["probabilities"].astype(np.float32)
     arguments = {"probabilities": probabilities, **rest}
-    problem = Problem(OPERATIONS["softmax_cross_entropy_input_grad"], arguments)
+    problem = Case(OPERATIONS["softmax_cross_entropy_input_grad"], arguments)
     assert not expect(problem, backend.dtype).complaint(problem.run(backend))
 
 

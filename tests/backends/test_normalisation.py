@@ -5,9 +5,9 @@ import pytest
 from tolerance import assert_close
 
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS
+from gpucnn.kernelcheck.case import Case
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
 from gpucnn.operations.normalisation_gradients import BatchNormGradients
 
 MOMENTUM, EPSILON = 0.1, 1e-5
@@ -50,7 +50,7 @@ def check(backend, rng, shape, mean, spread):
 
 
 def agree(backend, operation, arguments):
-    one = Problem(OPERATIONS[operation], arguments)
+    one = Case(OPERATIONS[operation], arguments)
     complaint = expect(one, backend.dtype).complaint(one.run(backend))
     assert not complaint, f"{one}: {complaint}"
 

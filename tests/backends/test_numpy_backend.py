@@ -14,8 +14,9 @@ from gpucnn.backends import get_backend, numpy_backend
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.errors import BackendError
-from gpucnn.kernelcheck.problems import OPERATIONS, draw
+from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
 
 
 def test_refuses_a_precision():

@@ -5,9 +5,10 @@ import pytest
 from tolerance import assert_close
 
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS, draw
+from gpucnn.kernelcheck.case import Case
+from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.operations import OPERATIONS
 
 INF, NAN = float("inf"), float("nan")
 
@@ -23,7 +24,7 @@ def vectors(backend, n, count, seed=0):
 def check(backend, operation, **numbers):
     """A drawn problem with other numbers, against the naive reference."""
     drawn = draw(operation, 2)[1]
-    problem = Problem(OPERATIONS[operation], {**drawn.arguments, **numbers, "guard": None})
+    problem = Case(OPERATIONS[operation], {**drawn.arguments, **numbers, "guard": None})
     assert not expect(problem, backend.dtype).complaint(problem.run(backend))
 
 

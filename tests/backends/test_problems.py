@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpucnn.kernelcheck.problems import draw
+from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
 

@@ -8,7 +8,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import ArrayOperations
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.numpy_backend import NumpyBackend
-from gpucnn.kernelcheck.problems import OPERATIONS
+from gpucnn.operations import OPERATIONS
 
 
 def public_methods(cls):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tolerance import assert_close
 
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS
+from gpucnn.kernelcheck.case import Case
 from gpucnn.kernelcheck.reference import expect
 from gpucnn.launch import variants_of
+from gpucnn.operations import OPERATIONS
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry
 
@@ -25,7 +25,7 @@ FENCE = np.full(64, np.nan, np.float32)
 @pytest.mark.parametrize("kind", [Conv2dForward, Conv2dInputGrad, Conv2dFilterGrad])
 def test_nothing_is_read_beyond_an_array(kernel_backend, rng, kind):
     problems = [
-        Problem(OPERATIONS[kind.operation], arguments(rng, kind, *sizes), variant)
+        Case(OPERATIONS[kind.operation], arguments(rng, kind, *sizes), variant)
         for sizes in SIZES.values()
         for variant in variants_of(kind(conv2d_geometry(*sizes)))
     ]
@@ -33,7 +33,7 @@ def test_nothing_is_read_beyond_an_array(kernel_backend, rng, kind):
     for problem in problems:
         expected = expect(problem)
         result = kernel_backend.to_numpy(run(kernel_backend, problem))
-        (name,) = problem.operation.results
+        (name,) = problem.kind.gives
         assert_close(result, expected.outcome[name], expected.bounds[name])
 
 
@@ -57,4 +57,4 @@ def run(backend, problem):
         if isinstance(value, np.ndarray)
     }
     with backend.held_to(problem.variant):
-        return getattr(backend, problem.operation.name)(**{**problem.arguments, **fenced})
+        return getattr(backend, problem.kind.operation)(**{**problem.arguments, **fenced})

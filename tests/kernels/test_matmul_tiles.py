@@ -5,11 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 
+from gpucnn.kernelcheck.case import Case
 from gpucnn.kernelcheck.check import run
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS
 from gpucnn.kernelcheck.reference import expect
 from gpucnn.launch.tiles import TILES
+from gpucnn.operations import OPERATIONS
 from gpucnn.operations.sampling import normal
 
 SIZES = [(33, 17, 20), (130, 132, 24)]
@@ -26,7 +26,7 @@ def problems(tile):
             "transpose_b": transpose_b,
             "bias": normal(rng, N),
         }
-        yield Problem(OPERATIONS["matmul"], arguments, tile=tile)
+        yield Case(OPERATIONS["matmul"], arguments, tile=tile)
 
 
 @pytest.mark.slow

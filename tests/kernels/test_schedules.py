@@ -6,8 +6,9 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.bench.ceilings import multiply_add
+from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.check import Checker, run
-from gpucnn.kernelcheck.problems import OPERATIONS, draw
+from gpucnn.operations import OPERATIONS
 
 SCHEDULES = [(seed, workers) for seed in (1, 2**40) for workers in (1, 2, 3)]
 REPETITIONS = 3

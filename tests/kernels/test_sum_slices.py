@@ -10,12 +10,12 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.kernel_backend.prepared import Prepared
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import OPERATIONS
+from gpucnn.kernelcheck.case import Case
 from gpucnn.kernelcheck.reference import expect
 from gpucnn.launch.launch import Slot
 from gpucnn.launch.slices import Slices, sum_slices
 from gpucnn.launch.variants import Variant
+from gpucnn.operations import OPERATIONS
 from gpucnn.operations.problem import FP32, Operand
 
 pytestmark = pytest.mark.skipif(
@@ -67,7 +67,7 @@ def test_convolutions_finish_sums_that_were_cut(rng, has_bias, has_residual, rel
         "x": x, "w": w, "bias": bias if has_bias else None, "padding": (1, 1),
         "residual": residual if has_residual else None, "relu": relu,
     }  # fmt: skip
-    problem = Problem(OPERATIONS["conv2d_forward"], arguments)
+    problem = Case(OPERATIONS["conv2d_forward"], arguments)
     backend = KernelBackend(EmulatorDevice("fast"))
     with backend.held_to(Variant.GEMM, shortest_slice=16):
         y = problem.run(backend)["y"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from gpucnn.kernelcheck.case import Case
+from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.check import Checker
-from gpucnn.kernelcheck.problem import Problem
-from gpucnn.kernelcheck.problems import draw
 
 
-def choose(checker: Checker, operation: str, count: int, most: int) -> list[Problem]:
+def choose(checker: Checker, operation: str, count: int, most: int) -> list[Case]:
     """The first problems of an operation's series, and those that a user's kernels need besides.
 
     Args:
@@ -29,5 +29,5 @@ def choose(checker: Checker, operation: str, count: int, most: int) -> list[Prob
     return problems
 
 
-def _uses(checker: Checker, problem: Problem) -> set[tuple[object, ...]]:
+def _uses(checker: Checker, problem: Case) -> set[tuple[object, ...]]:
     return {(problem.variant, *kernel) for kernel in checker.own_kernels(problem)}
