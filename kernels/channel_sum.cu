@@ -13,19 +13,19 @@
 #include "channel_rows.cuh"
 #include "reduction.cuh"
 
-using Rows = ChannelRows<C, WIDTH, LANES, ROWS>;
 using Channels = Vector<float, WIDTH>;
 
 __global__ void __launch_bounds__(LANES * ROWS)
     channel_sum_of_chunks(const float* x, float* partial, long long rows, long long chunk) {
-    __shared__ Channels scratch[Rows::THREADS];
-    const RowSpan span = Rows::of_chunk(blockIdx.y, chunk, rows);
+    __shared__ Channels scratch[LANES * ROWS];
+    constexpr ChannelRows<WIDTH> block{C, LANES, ROWS};
+    const RowSpan span = block.of_chunk(blockIdx.y, chunk, rows);
     const SumOfVectors add;
     Channels sum = {};
-    Rows::for_each(span, [&](long long, const Channels& values) { sum = add(sum, values); }, x);
-    sum = Rows::join(sum, add, scratch);
+    block.for_each(span, [&](long long, const Channels& values) { sum = add(sum, values); }, x);
+    sum = block.join(sum, add, scratch);
     if (threadIdx.y == 0 && span.channel < C) {
-        Rows::store_partial(partial, span, sum);
+        block.store_partial(partial, span, sum);
     }
 }
 

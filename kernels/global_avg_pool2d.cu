@@ -12,20 +12,20 @@
 #include "channel_rows.cuh"
 #include "image_grid.cuh"
 
-using Rows = ChannelRows<C, WIDTH, LANES, ROWS>;
 using Channels = Vector<float, WIDTH>;
 
 __global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_forward(
     const float* x, float* y, float factor, long long pixels, long long chunk, int N) {
-    __shared__ Channels scratch[Rows::THREADS];
-    const RowSpan span = Rows::of_chunk(blockIdx.z, chunk, pixels);
+    __shared__ Channels scratch[LANES * ROWS];
+    constexpr ChannelRows<WIDTH> block{C, LANES, ROWS};
+    const RowSpan span = block.of_chunk(blockIdx.z, chunk, pixels);
     for (int n = first_image(); n < N; n += image_stride()) {
         const SumOfVectors add;
         Channels sum = {};
-        Rows::for_each(
+        block.for_each(
             span, [&](long long, const Channels& values) { sum = add(sum, values); },
             x + n * pixels * C);
-        sum = Rows::join(sum, add, scratch);
+        sum = block.join(sum, add, scratch);
         if (threadIdx.y == 0 && span.channel < C) {
             const long long place = static_cast<long long>(n) * gridDim.z + blockIdx.z;
             store_vector(y + place * C + span.channel, scaled(sum, factor));
@@ -36,14 +36,15 @@ __global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_forward(
 
 __global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_input_grad(
     const float* dy, float* dx, float factor, long long pixels, long long chunk, int N) {
-    const RowSpan span = Rows::of_chunk(blockIdx.z, chunk, pixels);
+    constexpr ChannelRows<WIDTH> block{C, LANES, ROWS};
+    const RowSpan span = block.of_chunk(blockIdx.z, chunk, pixels);
     if (span.channel >= C) {
         return;
     }
     for (int n = first_image(); n < N; n += image_stride()) {
         const float* gradient = dy + static_cast<long long>(n) * C + span.channel;
         const Channels value = scaled(load_vector<WIDTH>(gradient), factor);
-        Rows::for_each(span, [&](long long offset) {
+        block.for_each(span, [&](long long offset) {
             store_vector(dx + n * pixels * C + offset, value);
         });
     }

@@ -1,4 +1,8 @@
-"""Launches of batch normalisation: sums over chunks of rows, their joins, and maps of all rows."""
+"""Launches of batch normalisation: sums over chunks of rows, their joins, and maps of all rows.
+
+Kernels are compiled for the width of a vector alone: all layers of a network whose channels a
+vector divides share them.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +18,24 @@ from gpucnn.launch.planning import plans
 from gpucnn.operations.normalisation import BatchNormForward, BatchNormInference, Normalisation
 from gpucnn.operations.normalisation_gradients import BatchNormGradients
 
-_FILE = "batch_norm.cu"
 _KEPT = Scalar(np.dtype(np.float32), lambda numbers: 1.0 - numbers["momentum"])
 """The share of the running statistics that stays."""
 
 
 @plans(BatchNormForward)
 def _forward(problem: BatchNormForward, machine: Machine, _choice: Choice) -> tuple[Launch, ...]:
-    plan = _Plan(problem, machine)
+    plan = _Plan("batch_norm_forward.cu", problem, machine)
     means, squares = plan.workspace("means"), plan.workspace("squares")
     statistics = ("running_mean", "running_variance", "mean", "inverse_std")
     numbers = (_KEPT, number("momentum"), number("epsilon"))
+    vectors = ("scale", "shift", "mean", "inverse_std")
     return (
         plan.sum_chunks("batch_norm_statistics_of_chunks", ("x", means, squares)),
         plan.join(
             "batch_norm_statistics_join",
             (means, squares, *statistics, *numbers, *plan.chunks.arguments),
         ),
-        plan.map_rows(
-            "batch_norm_values", ("x", "residual", "scale", "shift", "mean", "inverse_std", "y")
-        ),
+        plan.map_rows("batch_norm_values", ("x", "residual", *vectors, _lowest(problem), "y")),
     )
 
 
@@ -41,9 +43,10 @@ def _forward(problem: BatchNormForward, machine: Machine, _choice: Choice) -> tu
 def _inference(
     problem: BatchNormInference, machine: Machine, _choice: Choice
 ) -> tuple[Launch, ...]:
+    plan = _Plan("batch_norm_inference.cu", problem, machine)
     vectors = ("scale", "shift", "mean", "variance")
-    arguments = ("x", "residual", *vectors, number("epsilon"), "y")
-    return (_Plan(problem, machine).map_rows("batch_norm_inference", arguments),)
+    arguments = ("x", "residual", *vectors, number("epsilon"), _lowest(problem), "y")
+    return (plan.map_rows("batch_norm_inference", arguments),)
 
 
 @plans(BatchNormGradients)
@@ -51,7 +54,7 @@ def _gradients(
     problem: BatchNormGradients, machine: Machine, _choice: Choice
 ) -> tuple[Launch, ...]:
     """With a residual, the first launch leaves what of dy passes the ReLU in dresidual."""
-    plan = _Plan(problem, machine)
+    plan = _Plan("batch_norm_gradients.cu", problem, machine)
     sums, products = plan.workspace("sums"), plan.workspace("products")
     forward = ("x", "scale", "shift", "mean", "inverse_std")
     arriving = "dresidual" if problem.residual else "dy"
@@ -67,6 +70,11 @@ def _gradients(
     )
 
 
+def _lowest(problem: Normalisation) -> np.float32:
+    """What no result is below."""
+    return np.float32(0.0 if problem.relu else -np.inf)
+
+
 class _Plan:
     """What the launches of a problem have in common.
 
@@ -74,17 +82,15 @@ class _Plan:
         chunks: of rows, each summed by itself.
     """
 
-    def __init__(self, problem: Normalisation, machine: Machine) -> None:
+    def __init__(self, file: str, problem: Normalisation, machine: Machine) -> None:
+        self._file = file
         self._rows, self._dtypes = problem.rows, problem.dtypes
-        self._block = channel_block(as_int(problem.channels, "C").item())
-        self._join_threads = self._block.threads_to_join(machine)
-        self._constants = {
-            **self._block.constants,
-            "JOIN_THREADS": self._join_threads,
-            "HAS_RESIDUAL": problem.residual,
-            "RELU": problem.relu,
-        }
-        self.chunks = self._block.chunks_to_sum(problem.rows, machine)
+        self._C = as_int(problem.channels, "C")
+        self._block = block = channel_block(self._C.item())
+        as_int(block.C * block.rows, f"C · {block.rows}")
+        self._join_threads = block.threads_to_join(machine)
+        self._constants = {"WIDTH": block.width}
+        self.chunks = block.chunks_to_sum(problem.rows, machine)
 
     def workspace(self, name: str) -> Workspace:
         """(C, chunks), for what is found in the chunks."""
@@ -98,14 +104,14 @@ class _Plan:
         """A block for each channel; the number of chunks is passed after the arguments."""
         to_join = (*arguments, as_int(self.chunks.count, "chunks"))
         grid, block = (self._block.C,), (self._join_threads,)
-        return launch(_FILE, kernel, grid, to_join, block, self._constants)
+        return launch(self._file, kernel, grid, to_join, block, self._constants)
 
     def map_rows(self, kernel: str, arguments: Sequence[Argument | str]) -> Launch:
         """A result for every row."""
         return self._over(self._block.chunks_to_map(self._rows), kernel, arguments)
 
     def _over(self, chunks: Chunks, kernel: str, arguments: Sequence[Argument | str]) -> Launch:
-        """Rows and the length of a chunk are passed after the arguments."""
+        """Rows, the length of a chunk, and C are passed after the arguments."""
         grid = (self._block.columns, chunks.count)
-        every = (*arguments, *chunks.arguments)
-        return launch(_FILE, kernel, grid, every, self._block.shape, self._constants)
+        every = (*arguments, *chunks.arguments, self._C)
+        return launch(self._file, kernel, grid, every, self._block.shape, self._constants)

@@ -30,21 +30,26 @@ __device__ __forceinline__ T warp_reduce(T value, Combine combine) {
     return value;
 }
 
-// Over the values of a block of THREADS threads (a multiple of 32, at most 1,024), all of which
-// must call. `scratch` is shared memory for THREADS / 32 values; it may be used again at once.
-template <int THREADS, typename T, typename Combine>
-__device__ __forceinline__ T block_reduce(T value, Combine combine, T* scratch) {
-    constexpr int WARPS = THREADS / WARP;
-    static_assert(THREADS % WARP == 0 && WARPS <= WARP, "whole warps, at most 32 of them");
+// Over the values of a block of so many threads (a multiple of 32, at most 1,024), all of which must
+// call. `scratch` is shared memory for threads / 32 values; it may be used again at once.
+template <typename T, typename Combine>
+__device__ __forceinline__ T block_reduce(int threads, T value, Combine combine, T* scratch) {
     value = warp_reduce(value, combine);
     if (threadIdx.x % WARP == 0) {
         scratch[threadIdx.x / WARP] = value;
     }
     __syncthreads();
     T result = scratch[0];
-    for (int warp = 1; warp < WARPS; ++warp) {
+    for (int warp = 1; warp < threads / WARP; ++warp) {
         result = combine(result, scratch[warp]);
     }
     __syncthreads();
     return result;
+}
+
+// The same if the number is known when the kernel is compiled.
+template <int THREADS, typename T, typename Combine>
+__device__ __forceinline__ T block_reduce(T value, Combine combine, T* scratch) {
+    static_assert(THREADS % WARP == 0 && THREADS <= WARP * WARP, "whole warps, at most 32 of them");
+    return block_reduce(THREADS, value, combine, scratch);
 }

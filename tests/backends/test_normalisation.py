@@ -7,7 +7,9 @@ from tolerance import assert_close
 from gpucnn.errors import ShapeError
 from gpucnn.kernelcheck.case import Case
 from gpucnn.kernelcheck.reference import expect
+from gpucnn.launch import EMULATED, plan
 from gpucnn.operations import OPERATIONS
+from gpucnn.operations.normalisation import BatchNormInference
 from gpucnn.operations.normalisation_gradients import BatchNormGradients
 
 MOMENTUM, EPSILON = 0.1, 1e-5
@@ -294,3 +296,9 @@ def test_refuses(backend):
 def test_a_residual_needs_gradients_of_its_own_only_with_a_relu():
     with pytest.raises(ShapeError, match="residual and without a ReLU"):
         BatchNormGradients((2, 3), residual=True)
+
+
+def test_more_channels_than_a_kernel_counts():
+    """Eight rows of threads go down the rows together: that many channels further is an int."""
+    with pytest.raises(ShapeError, match=r"C · 8 is 4294967296, and a kernel counts"):
+        plan(BatchNormInference((1, 2**29)), EMULATED)
