@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import msgspec
 
@@ -24,8 +24,9 @@ from gpucnn.config_tables import (
     Table,
     Top,
     Training,
-    check_ranges,
     describe_table,
+    key_types,
+    read_table,
 )
 from gpucnn.data import (
     Augmentation,
@@ -37,14 +38,13 @@ from gpucnn.data import (
 )
 from gpucnn.errors import ConfigError, brief, did_you_mean, other_name, shortened
 from gpucnn.extensions import EXTENSIONS, Extension, join_schedules, read_extensions
+from gpucnn.fp32 import require_fp32
 from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
 from gpucnn.paths import user_path
 from gpucnn.registry import Registry, convert
-
-_T = TypeVar("_T", bound=Table)
 
 _DEFAULT_NAMES = {"loss": "softmax_cross_entropy", "schedule": "constant"}
 _CHOSEN: dict[str, Registry[Any]] = {
@@ -92,15 +92,15 @@ class Config:
                 raise ConfigError(f"{key}: its tables and lists are nested too deeply")
             if key not in ("seed", EXTENSIONS) and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {brief(value)}: this is a table, [{key}]")
-        self.seed: int = convert(tables.get("seed", Top().seed), int, "seed")
+        self.seed: int = convert(tables.get("seed", Top().seed), key_types(Top)["seed"], "seed")
         given = dict(tables.get("data", {}))
         common = {key: given.pop(key) for key in CommonData.__struct_fields__ if key in given}
-        self.data = _fixed_table(common, "data", CommonData)
-        self.augment = _fixed_table(tables.get("augment", {}), "augment", Augment)
-        self.training = _fixed_table(tables.get("training", {}), "training", Training)
-        self.checkpoint = _fixed_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
+        self.data = read_table(common, "data", CommonData)
+        self.augment = read_table(tables.get("augment", {}), "augment", Augment)
+        self.training = read_table(tables.get("training", {}), "training", Training)
+        self.checkpoint = read_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
         self.extensions = read_extensions(tables.get(EXTENSIONS, []))
-        self._check_ranges()
+        self._check_numbers()
         self.data_options: dict[str, Any] = datasets.resolve(
             given, "data", CommonData.__struct_fields__
         )
@@ -177,15 +177,10 @@ class Config:
         except ConfigError as error:
             raise ConfigError(f"data.root: {error}") from None
 
-    def _check_ranges(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise ConfigError(f"seed = {brief(self.seed)}: it must be from 0 to 2**64 - 1")
-        if not 0.0 <= self.data.validation < 1.0:
-            raise ConfigError(
-                f"data.validation = {self.data.validation}: the share of the training split that "
-                f"is held out must be at least 0 and below 1"
-            )
-        check_ranges(self.training, self.checkpoint)
+    def _check_numbers(self) -> None:
+        """Refuses what the ranges of single keys allow."""
+        for key in ("clip_norm", "clip_value"):
+            require_fp32(**{f"training.{key}": getattr(self.training, key)})
         if self.epochs > MOST_EPOCHS:
             raise ConfigError(
                 f"{EXTENSIONS}: with them the run has {self.epochs:,} epochs; a run can have "
@@ -262,18 +257,6 @@ def find_key(name: str) -> str | None:
     return None
 
 
-def _fixed_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
-    """A table with fixed keys, checked."""
-    hints = get_type_hints(kind)
-    for key in table:
-        if key not in kind.__struct_fields__:
-            known = did_you_mean(key, kind.__struct_fields__)
-            raise ConfigError(f"{where}.{shortened(key)}: there is no such key; {known}")
-    for key, value in table.items():
-        convert(value, hints[key], f"{where}.{key}")
-    return msgspec.convert(table, kind)
-
-
 def fixed_tables() -> dict[str, dict[str, Any]]:
     """What a config has besides names and their options, as ``gpucnn list`` shows it.
 
@@ -312,7 +295,7 @@ def _annotation(tables: Mapping[str, Any], path: Sequence[str]) -> Any:
     table, key = path
     fixed = _FIXED.get(table, CommonData if table == "data" else None)
     if fixed is not None and key in fixed.__struct_fields__:
-        return get_type_hints(fixed)[key]
+        return key_types(fixed)[key]
     registry = {"data": datasets, **_CHOSEN}.get(table)
     if registry is None:
         return None

@@ -1,20 +1,33 @@
-"""The tables of a config whose keys are fixed: their keys, defaults, meanings and ranges."""
+"""The tables of a config whose keys are fixed: their keys, types, defaults, ranges and meanings."""
 
 from __future__ import annotations
 
-from typing import Any
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from gpucnn import docstrings
-from gpucnn.errors import ConfigError, out_of_range
-from gpucnn.fp32 import require_fp32
+from gpucnn.errors import ConfigError, did_you_mean, shortened
+from gpucnn.registry import ALLOWED, convert
 
 MOST_EPOCHS = 10**6
 """Of a run, extensions included."""
-_LARGEST_BATCH = 10**6
-_MOST_STEPS = 10**12
-_MOST_SECONDS = 10**9
+
+_T = TypeVar("_T", bound="Table")
+
+_Epochs: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_EPOCHS)]
+_BatchSize: TypeAlias = Annotated[int, Meta(ge=1, le=10**6)]
+_Bound: TypeAlias = Annotated[float, Meta(gt=0)]
+_Steps: TypeAlias = Annotated[int, Meta(ge=0, le=10**12)]
+_Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
+# A seed has more bits than msgspec can compare with; ``convert`` refuses what has over 64.
+_Seed: TypeAlias = Annotated[int, Meta(ge=0, extra={ALLOWED: "it must be from 0 to 2**64 - 1"})]
+_HELD_OUT = "the share of the training split that is held out must be at least 0 and below 1"
+_Share: TypeAlias = Annotated[float, Meta(ge=0, lt=1, extra={ALLOWED: _HELD_OUT})]
 
 
 class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -22,106 +35,138 @@ class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Top(Table):
-    """The keys before the first table.
+    """The keys before the first table."""
 
-    Attributes:
-        seed: the seed of all randomness, from 0 to 2**64 - 1.
-    """
-
-    seed: int = 0
+    seed: Annotated[_Seed, Meta(description="the seed of all randomness, from 0 to 2**64 - 1.")] = 0
 
 
 class Augment(Table):
-    """``[augment]``: random changes of the training images, new ones in each epoch.
+    """``[augment]``: random changes of the training images, new ones in each epoch."""
 
-    Attributes:
-        flip: whether to mirror images left to right, at random.
-        crop_padding: shift by up to this many pixels; the border is filled by reflection.
-    """
-
-    flip: bool = False
-    crop_padding: int = 0
+    flip: Annotated[
+        bool, Meta(description="whether to mirror images left to right, at random.")
+    ] = False
+    crop_padding: Annotated[
+        int,
+        Meta(description="shift by up to this many pixels; the border is filled by reflection."),
+    ] = 0
 
 
 class Training(Table):
-    """``[training]``: the length of the training, its batches, and limits of the gradient.
+    """``[training]``: the length of the training, its batches, and limits of the gradient."""
 
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: samples in a batch.
-        clip_norm: the largest global norm of the gradient; no limit if left out.
-        clip_value: the largest size of an element of the gradient; no limit if left out.
-        evaluation_batch_size: samples in a batch of an evaluation.
-        fuse: compute neighbouring layers in one operation if possible; affects speed only.
-    """
-
-    epochs: int = 10
-    batch_size: int = 128
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    evaluation_batch_size: int = 500
-    fuse: bool = True
+    epochs: Annotated[_Epochs, Meta(description="passes over the training split.")] = 10
+    batch_size: Annotated[_BatchSize, Meta(description="samples in a batch.")] = 128
+    clip_norm: Annotated[
+        _Bound | None,
+        Meta(description="the largest global norm of the gradient; no limit if left out."),
+    ] = None
+    clip_value: Annotated[
+        _Bound | None,
+        Meta(description="the largest size of an element of the gradient; no limit if left out."),
+    ] = None
+    evaluation_batch_size: Annotated[
+        _BatchSize, Meta(description="samples in a batch of an evaluation.")
+    ] = 500
+    fuse: Annotated[
+        bool,
+        Meta(
+            description="compute neighbouring layers in one operation if possible; affects speed "
+            "only."
+        ),
+    ] = True
 
 
 class Checkpoint(Table):
-    """``[checkpoint]``: when to save, besides at the end of each epoch.
+    """``[checkpoint]``: when to save, besides at the end of each epoch."""
 
-    Attributes:
-        every_steps: save each time this many steps are done; never if 0 or left out.
-        every_seconds: save when this much time has passed since the last checkpoint; never if 0.
-    """
-
-    every_steps: int | None = None
-    every_seconds: float | None = 300.0
+    every_steps: Annotated[
+        _Steps | None,
+        Meta(description="save each time this many steps are done; never if 0 or left out."),
+    ] = None
+    every_seconds: Annotated[
+        _Seconds | None,
+        Meta(
+            description="save when this much time has passed since the last checkpoint; never if 0."
+        ),
+    ] = 300.0
 
 
 class CommonData(Table):
-    """``[data]``: keys that every data set has, besides its own options.
+    """``[data]``: keys that every data set has, besides its own options."""
 
-    Attributes:
-        validation: the share of the training split to hold out, for choosing the best checkpoint.
-        normalise: whether to give each channel mean 0 and deviation 1 (of the training split).
+    validation: Annotated[
+        _Share,
+        Meta(
+            description="the share of the training split to hold out, for choosing the best "
+            "checkpoint."
+        ),
+    ] = 0.0
+    normalise: Annotated[
+        bool,
+        Meta(
+            description="whether to give each channel mean 0 and deviation 1 (of the training "
+            "split)."
+        ),
+    ] = True
+
+
+def key_types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The types of a table's keys, with their ranges and meanings."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def read_table(table: Mapping[str, Any], where: str, kind: type[_T]) -> _T:
+    """A table with fixed keys, checked.
+
+    Args:
+        table: as it is in the config.
+        where: its place there, for messages.
+        kind: what it is read as.
+
+    Raises:
+        ConfigError: a key that does not exist, or a value of a wrong type or out of range.
     """
-
-    validation: float = 0.0
-    normalise: bool = True
-
-
-def check_ranges(training: Training, checkpoint: Checkpoint) -> None:
-    """Raises ConfigError, with the key, for a number that is out of range."""
-    for key, value, least, most in (
-        ("training.epochs", training.epochs, 1, MOST_EPOCHS),
-        ("training.batch_size", training.batch_size, 1, _LARGEST_BATCH),
-        ("training.evaluation_batch_size", training.evaluation_batch_size, 1, _LARGEST_BATCH),
-        ("checkpoint.every_steps", checkpoint.every_steps, 0, _MOST_STEPS),
-        ("checkpoint.every_seconds", checkpoint.every_seconds, 0, _MOST_SECONDS),
-    ):
-        reason = None if value is None else out_of_range(value, least, most)
-        if reason is not None:
-            raise ConfigError(f"{key} = {value}: {reason}")
-    for key, bound in (
-        ("training.clip_norm", training.clip_norm),
-        ("training.clip_value", training.clip_value),
-    ):
-        if bound is not None and not bound > 0.0:
-            raise ConfigError(f"{key} = {bound}: it must be above 0")
-        require_fp32(**{key: bound})
+    known = key_types(kind)
+    for key in table:
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise ConfigError(f"{where}.{shortened(key)}: there is no such key; {hint}")
+    for key, value in table.items():
+        convert(value, known[key], f"{where}.{key}")
+    return msgspec.convert(table, kind)
 
 
 def describe_table(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The keys of a table, with what its docstring says of them under "Attributes:"."""
-    meanings = docstrings.meanings(kind, "Attributes")
+    """What ``gpucnn list`` shows of a table: a summary, and its keys as its "options"."""
     summary = docstrings.summary(kind).rpartition("]: ")[2]
+    described, plain = key_types(kind), typing.get_type_hints(kind)
     return {
         "summary": summary[0].upper() + summary[1:],
         "options": [
             {
                 "name": field.name,
-                "type": str(kind.__annotations__[field.name]),
+                "type": _written(plain[field.name]),
                 "default": None if field.required else field.default,
                 "required": field.required,
-                "meaning": meanings[field.name],
+                "meaning": _meaning(described[field.name]),
             }
             for field in msgspec.structs.fields(kind)
         ],
     }
+
+
+def _meaning(annotation: Any) -> str:
+    metas: list[Meta] = list(annotation.__metadata__)
+    return next(meta.description for meta in metas if meta.description is not None)
+
+
+def _written(annotation: Any) -> str:
+    """A type as an annotation has it in a source: "float | None"."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " | ".join(map(_written, typing.get_args(annotation)))
+    if annotation is types.NoneType:
+        return "None"
+    if isinstance(annotation, type):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")

@@ -13,22 +13,22 @@ def summary(described: Callable[..., Any]) -> str:
     return (inspect.getdoc(described) or "").partition("\n")[0].replace("``", "")
 
 
-def meanings(described: Callable[..., Any], section: str = "Args") -> dict[str, str]:
-    """The entries of a section of a docstring ("Args:", "Attributes:"), each on one line.
+def meanings(described: Callable[..., Any]) -> dict[str, str]:
+    """What a docstring says under "Args:", each entry on one line.
 
     A class whose docstring lacks an entry has that of its base.
     """
     bases = described.__mro__ if inspect.isclass(described) else (described,)
     found: dict[str, str] = {}
     for base in bases:
-        for name, text in _entries(base.__doc__ or "", section):
+        for name, text in _entries(base.__doc__ or ""):
             found.setdefault(name, text)
     return found
 
 
-def _entries(docstring: str, section: str) -> list[tuple[str, str]]:
+def _entries(docstring: str) -> list[tuple[str, str]]:
     text = inspect.cleandoc(docstring)
-    match = re.search(rf"^{section}:\n((?:(?:    .*)?\n?)*)", text, re.MULTILINE)
+    match = re.search(r"^Args:\n((?:(?:    .*)?\n?)*)", text, re.MULTILINE)
     if match is None:
         return []
     entries = re.findall(r"^    ([\w, ]+): (.+(?:\n {8}.+)*)", match[1], re.MULTILINE)

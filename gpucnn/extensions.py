@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from gpucnn.config_tables import key_types
 from gpucnn.errors import ConfigError, did_you_mean, shortened
 from gpucnn.optim import Parts, Schedule, schedules
 from gpucnn.registry import convert
@@ -15,15 +17,16 @@ EXTENSIONS = "extensions"
 
 
 class Extension(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``[[extensions]]``: epochs added to a finished run by ``gpucnn train --extend``.
+    """``[[extensions]]``: epochs added to a finished run by ``gpucnn train --extend``."""
 
-    Attributes:
-        epochs: how many are added.
-        schedule: for these epochs, as in [schedule]; if left out, the previous one continues.
-    """
-
-    epochs: int
-    schedule: dict[str, Any] | None = None
+    epochs: Annotated[int, Meta(ge=1, description="how many are added.")]
+    schedule: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="for these epochs, as in [schedule]; if left out, the previous one "
+            "continues."
+        ),
+    ] = None
 
 
 def read_extensions(value: Any) -> list[Extension]:
@@ -48,9 +51,7 @@ def _read(table: dict[str, Any], where: str) -> Extension:
             )
     if "epochs" not in table:
         raise ConfigError(f"{where}.epochs: say how many epochs are added")
-    epochs = convert(table["epochs"], int, f"{where}.epochs")
-    if epochs < 1:
-        raise ConfigError(f"{where}.epochs = {epochs}: it must be 1 or more")
+    epochs = convert(table["epochs"], key_types(Extension)["epochs"], f"{where}.epochs")
     schedule = table.get("schedule")
     if schedule is None:
         return Extension(epochs)

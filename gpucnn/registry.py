@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -21,6 +22,9 @@ from gpucnn import docstrings
 from gpucnn.errors import ConfigError, brief, did_you_mean, shortened
 
 T = TypeVar("T")
+
+ALLOWED = "allowed"
+"""In ``extra`` of a ``msgspec.Meta``: what a message says of a value out of its range."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +181,9 @@ def convert(
     """A value of a config as the type that an annotation asks for.
 
     Raises:
-        ConfigError: it is of another type, infinite or NaN, or cannot be stored in JSON; names
-            ``where`` and the value.
+        ConfigError: it is of another type, outside the range that the annotation gives (by
+            ``msgspec.Meta``), infinite or NaN, or cannot be stored in JSON; names ``where``, the
+            value, and what is allowed.
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where} = {value!r}: it must be a finite number")
@@ -190,7 +195,35 @@ def convert(
         given = "" if path or isinstance(value, (dict, list)) else f" = {brief(value)}"
         if reason.startswith("Invalid enum value"):
             reason = f"as text it may only be {' or '.join(_choices(annotation))}"
+        elif not path:
+            reason = _out_of_range(value, annotation) or reason
         raise ConfigError(f"{where}{path.rstrip('`')}{given}: {reason}") from None
+
+
+def _out_of_range(value: Any, annotation: Any) -> str:
+    """What is allowed, for a number out of its range; empty for any other value."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    for meta in _metas(annotation):
+        for bound, is_beyond, words in (
+            (meta.ge, operator.lt, "or more"),
+            (meta.gt, operator.le, "above"),
+            (meta.le, operator.gt, "or less"),
+            (meta.lt, operator.ge, "below"),
+        ):
+            if bound is not None and is_beyond(value, bound):
+                text = f"{bound:,} {words}" if words.startswith("or") else f"{words} {bound:,}"
+                return str((meta.extra or {}).get(ALLOWED, f"it must be {text}"))
+    return ""
+
+
+def _metas(annotation: Any) -> Iterator[msgspec.Meta]:
+    """What an annotation says of ranges, in all its parts."""
+    for part in (*getattr(annotation, "__metadata__", ()), *typing.get_args(annotation)):
+        if isinstance(part, msgspec.Meta):
+            yield part
+        else:
+            yield from _metas(part)
 
 
 def _refuse_what_json_lacks(value: Any, where: str) -> None:

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from gpucnn.config import Config, apply_overrides, flatten, load_config, read_tables
+from gpucnn.config import (
+    Config,
+    apply_overrides,
+    fixed_tables,
+    flatten,
+    load_config,
+    read_tables,
+)
 from gpucnn.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
@@ -140,6 +147,48 @@ def test_whole_numbers_are_taken_for_fractions_but_not_the_other_way():
 def test_numbers_that_are_not_finite_are_refused(key, value):
     with pytest.raises(ConfigError, match=rf"^{key} = .*finite"):
         Config(apply_overrides(SMALLEST, [f"{key}={value}"]))
+
+
+EXPECTED = [
+    ("seed", -1, "from 0 to 2**64 - 1"),
+    ("training.epochs", 0, "1 or more"),
+    ("training.epochs", 10**6 + 1, "1,000,000 or less"),
+    ("training.batch_size", 2**63, "1,000,000 or less"),
+    ("training.evaluation_batch_size", -3, "1 or more"),
+    ("training.clip_norm", 0, "above 0"),
+    ("training.clip_value", -0.5, "above 0"),
+    ("checkpoint.every_steps", -1, "0 or more"),
+    ("checkpoint.every_seconds", 2e9, "1,000,000,000 or less"),
+    ("data.validation", -0.1, "at least 0 and below 1"),
+    ("data.validation", 1, "at least 0 and below 1"),
+    ("extensions[0].epochs", 0, "1 or more"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "allowed"), EXPECTED)
+def test_numbers_out_of_range_are_refused_with_the_range(key, value, allowed):
+    table, _, name = key.rpartition(".")
+    if table == "extensions[0]":
+        tables = {**SMALLEST, "extensions": [{name: value}]}
+    else:
+        tables = {**SMALLEST, **({table: {name: value}} if table else {name: value})}
+    if table == "data":
+        tables["data"]["name"] = "digits"
+    with pytest.raises(ConfigError) as caught:
+        Config(tables)
+    message = str(caught.value)
+    assert message.startswith(f"{key} = {value}: ")
+    assert message.endswith(f"must be {allowed}")
+
+
+def test_every_key_of_a_fixed_table_has_a_meaning():
+    options = [option for table in fixed_tables().values() for option in table["options"]]
+    assert len(options) > 12
+    for option in options:
+        assert option["meaning"].endswith("."), option
+        assert set(option["type"].split(" | ")) <= {
+            "int", "float", "bool", "None", "dict[str, Any]",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])
