@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from gpucnn.launch.elementwise import THREADS, VECTOR, WARP
-from gpucnn.launch.machine import EMULATED, Machine
+from gpucnn.launch.machine import Machine
 from gpucnn.operations.geometry import ceil_divide
 
 _ROWS_A_THREAD = 8
@@ -52,17 +52,12 @@ class ChannelBlock:
         """What kernels know at compile time."""
         return {"C": self.C, "WIDTH": self.width, "LANES": self.lanes, "ROWS": self.rows}
 
-    @property
-    def join_threads(self) -> int:
-        """As ``threads_to_join`` on the machine that the emulator stands in for."""
-        return self.threads_to_join(EMULATED)
-
     def threads_to_join(self, machine: Machine) -> int:
         """Threads for joining a channel's chunks: for the most chunks there can be, four each."""
         warps = ceil_divide(machine.blocks(_BLOCKS_EACH), self.columns * 4 * WARP)
         return min(warps * WARP, THREADS)
 
-    def chunks_to_sum(self, rows: int, machine: Machine = EMULATED) -> Chunks:
+    def chunks_to_sum(self, rows: int, machine: Machine) -> Chunks:
         """For a sum over the rows, whose chunks must be joined."""
         return self._chunks(rows, ceil_divide(machine.blocks(_BLOCKS_EACH), self.columns))
 

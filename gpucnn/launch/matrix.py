@@ -58,12 +58,13 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
 
 
 @plans(ChannelSum)
-def _channel_sum(problem: ChannelSum, _machine: Machine, _choice: Choice) -> tuple[Launch, ...]:
+def _channel_sum(problem: ChannelSum, machine: Machine, _choice: Choice) -> tuple[Launch, ...]:
     """Over chunks of rows, and then over the chunks, if there are several."""
     C = as_int(problem.shape[-1], "C").item()
     block = channel_block(C)
-    chunks = block.chunks_to_sum(math.prod(problem.shape) // C)
-    constants = {**block.constants, "JOIN_THREADS": block.join_threads}
+    chunks = block.chunks_to_sum(math.prod(problem.shape) // C, machine)
+    join_threads = block.threads_to_join(machine)
+    constants = {**block.constants, "JOIN_THREADS": join_threads}
     is_whole = chunks.count == 1
     partial: Argument = Slot("total")
     if not is_whole:
@@ -79,5 +80,5 @@ def _channel_sum(problem: ChannelSum, _machine: Machine, _choice: Choice) -> tup
     if is_whole:
         return (of_chunks,)
     to_join = (partial, "total", as_int(chunks.count, "chunks"))
-    join = launch(_CHANNEL_SUM, "channel_sum_join", (C,), to_join, (block.join_threads,), constants)
+    join = launch(_CHANNEL_SUM, "channel_sum_join", (C,), to_join, (join_threads,), constants)
     return of_chunks, join

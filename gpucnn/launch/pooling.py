@@ -77,7 +77,7 @@ def _global_avg_pool2d_forward(
     """Sums of chunks of pixels, then the sum of those, unless one chunk has all pixels."""
     N, H, W, C = problem.x_shape
     factor = 1.0 / (H * W)
-    chunks = channel_block(C).chunks_to_sum(H * W)
+    chunks = channel_block(C).chunks_to_sum(H * W, machine)
     if chunks.count == 1:
         return (_global(problem, machine, ("x", "y"), factor, chunks),)
     partial = Workspace("partial", (N, chunks.count, C), problem.dtypes.accumulation)

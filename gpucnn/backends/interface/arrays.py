@@ -150,13 +150,6 @@ class ArrayOperations(ABC):
             return ()
         return shape
 
-    def _result(self, out: Array | None, shape: tuple[int, ...]) -> Array:
-        """``out`` after a check, or a new array, for a floating result of this shape."""
-        if out is None:
-            return self.empty(shape)
-        self._check("out", out, shape)
-        return out
-
     def _check(
         self,
         name: str,
@@ -179,9 +172,3 @@ class ArrayOperations(ABC):
             raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")
         if not array.flags.c_contiguous:
             raise ShapeError(f"{name} of shape {array.shape} is not contiguous (use asarray)")
-
-    def _check_has_channels(self, name: str, array: Array) -> None:
-        """As ``_check``, for an array (…, C) with one channel at least."""
-        self._check(name, array)
-        if not array.ndim or array.shape[-1] < 1:
-            raise ShapeError(f"{name} has shape {array.shape}; expected (…, C), C at least 1")

@@ -64,7 +64,6 @@ class KernelBackend(Backend):
         self._choice = AUTOMATIC
         self._kernels: Path | None = None
         self.runs_ahead = device.runs_ahead
-        self.memory_bytes = device.machine.memory_bytes
         self._modules: dict[KernelSource, Module] = {}
         self._prepared: dict[int, Prepared] = {}
         """By the identity of a problem, which lives as long: hashing its sizes would take longer

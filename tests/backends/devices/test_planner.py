@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpucnn.backends import kernel_backend
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
-from gpucnn.backends.kernel_backend import KernelBackend, arrays
+from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
 from gpucnn.errors import BackendError
 from gpucnn.launch import EMULATED
@@ -49,7 +50,7 @@ def test_a_source_is_compiled_once_and_not_made_again_for_each_launch(monkeypatc
             made.append(arguments)
             super().__init__(*arguments)
 
-    monkeypatch.setattr(arrays, "KernelSource", Counted)
+    monkeypatch.setattr(kernel_backend, "KernelSource", Counted)
     backend = KernelBackend(Recording())
     gradients = backend.empty((100,))
     for _ in range(5):
