@@ -13,6 +13,7 @@ from gpucnn.errors import BackendError, did_you_mean
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
+    from gpucnn.launch.machine import Machine
 
 NAMES = ("auto", "numpy", "emulator", "cuda")
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"
@@ -26,34 +27,35 @@ def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = 
             if a GPU can be used and NumPy otherwise, and says on stderr which, and why not CUDA
             if there is an NVIDIA driver. A GPU other than the first follows a colon: "cuda:1";
             ":1" is that GPU of the backend that None stands for, and of "cuda" if that is "auto".
+            "emulator:sm_80" runs the launches that are planned for such a GPU.
         precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" only.
         quiet: whether "auto" says nothing on stderr.
 
     Raises:
         BackendError: an unknown name, or a backend that cannot work here, and what is missing.
     """
-    name, device = _split(name or "")
+    name, place = _split(name or "")
     if not name:
-        name, number = _split(os.environ.get(ENVIRONMENT_VARIABLE, ""))
-        device = number if device is None else device
+        name, usual = _split(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+        place = place or usual
     if name in ("", "auto"):
-        name = _first_that_works(quiet) if device is None else "cuda"
-    if device is not None and name in NAMES and name != "cuda":
-        raise BackendError(f"the {name} backend has no GPUs to choose from; use --backend cuda")
+        name = "cuda" if place else _first_that_works(quiet)
     if name == "numpy":
         from gpucnn.backends.numpy_backend import NumpyBackend
 
+        if place:
+            raise BackendError("the numpy backend has no GPUs to choose from; use --backend cuda")
         return NumpyBackend(precision)
     if name == "emulator":
         from gpucnn.backends.devices.emulator.device import EmulatorDevice
         from gpucnn.backends.kernel_backend import KernelBackend
 
-        return KernelBackend(EmulatorDevice(), precision)
+        return KernelBackend(EmulatorDevice(machine=find_machine(place)), precision)
     if name == "cuda":
         from gpucnn.backends.devices.cuda.device import CudaDevice
         from gpucnn.backends.kernel_backend import KernelBackend
 
-        return KernelBackend(CudaDevice(device or 0), precision)
+        return KernelBackend(CudaDevice(_ordinal(place)), precision)
     raise _unknown(name)
 
 
@@ -84,14 +86,43 @@ def _unknown(name: str) -> BackendError:
     return BackendError(f'there is no backend "{name}"; {did_you_mean(name, NAMES)}')
 
 
-def _split(name: str) -> tuple[str, int | None]:
-    """("cuda", 1) for "cuda:1"; no name, or no number, as it was not given."""
-    name, colon, number = name.partition(":")
-    if not colon:
-        return name, None
-    if not number.isdecimal():
-        raise BackendError(f'"{number}" is not the number of a GPU, as in cuda:0')
-    return name, int(number)
+def _split(name: str) -> tuple[str, str]:
+    """("cuda", "1") for "cuda:1"; either may be empty.
+
+    Raises:
+        BackendError: nothing after the colon.
+    """
+    name, colon, place = name.partition(":")
+    if colon and not place:
+        raise _not_a_gpu(place)
+    return name, place
+
+
+def _ordinal(place: str) -> int:
+    if place and not place.isdecimal():
+        raise _not_a_gpu(place)
+    return int(place or 0)
+
+
+def _not_a_gpu(place: str) -> BackendError:
+    return BackendError(f'"{place}" is not the number of a GPU, as in cuda:0')
+
+
+def find_machine(place: str) -> Machine:
+    """The machine of this architecture; the one that the emulator usually stands in for if empty.
+
+    Raises:
+        BackendError: no such machine.
+    """
+    from gpucnn.launch.machine import EMULATED, MACHINES
+
+    if not place:
+        return EMULATED
+    if place.isdecimal():
+        raise BackendError("the emulator backend has no GPUs to choose from; use --backend cuda")
+    if place not in MACHINES:
+        raise BackendError(f'there is no machine "{place}"; {did_you_mean(place, MACHINES)}')
+    return MACHINES[place]
 
 
 def _first_that_works(quiet: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
-from gpucnn.cli.output import device_option, json_option, print_json, table
+from gpucnn.cli.output import device_option, json_option, machine_option, print_json, table
 from gpucnn.errors import BackendError, did_you_mean
 from gpucnn.text import shown
 
@@ -41,6 +42,7 @@ _QUICK, _QUICK_SLOW = 3, 1
 )
 @kernels_option()
 @device_option
+@machine_option
 @json_option
 def command(
     quick: bool,
@@ -48,27 +50,37 @@ def command(
     operations: tuple[str, ...],
     folder: Path | None,
     device: int | None,
+    machine: str | None,
     as_json: bool,
 ) -> int:
-    """Check every kernel, in all variants, against NumPy in float64.
+    """Check every kernel, in all variants, against naive loops.
 
-    Needs no GPU: kernels run under the emulator. An error of 1 is the largest that rounding can
-    cause in a correct kernel; "wrong" stands for what no rounding explains, such as NaN or a wrong
-    index. Ends with status 1 if a kernel is wrong.
+    Needs no GPU: kernels run under the emulator, as they are launched on the GPU that --machine
+    names. An error of 1 is the largest that rounding can cause in a correct kernel; "wrong" stands
+    for what no rounding explains, such as NaN or a wrong index. Ends with status 1 if a kernel is
+    wrong.
 
     \b
     Example:
       gpucnn kernels check --quick
       gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
     """
+    from gpucnn.backends import find_machine
+    from gpucnn.kernelcheck.check import Checker
+
     chosen = _operations(operations)
     if device is not None and "cuda" not in modes:
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
     if folder is not None:
         check_folder(folder)
-    findings, drawn = _check(
-        chosen, modes or ("fast", "race", "sanitize"), quick, folder, device or 0
+    modes = modes or ("fast", "race", "sanitize")
+    if machine is not None and "cuda" in modes:
+        raise BackendError("only the emulator stands in for a --machine; --mode cuda has its own")
+    checkers = (
+        Checker(mode, folder, device or 0, find_machine(machine or ""))
+        for mode in dict.fromkeys(modes)
     )
+    findings, drawn = _check(chosen, checkers, quick)
     wrong = [finding for finding in findings if finding.complaint]
     if as_json:
         print_json(
@@ -99,25 +111,21 @@ def _operations(named: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _check(
-    named: list[str], modes: tuple[str, ...], quick: bool, folder: Path | None, device: int
-) -> tuple[list[Finding], int]:
+def _check(named: list[str], checkers: Iterable[Checker], quick: bool) -> tuple[list[Finding], int]:
     """What was found, and how many problems there were."""
-    from gpucnn.kernelcheck.check import Checker
     from gpucnn.kernelcheck.selection import choose
     from gpucnn.progress import progress
 
     findings: list[Finding] = []
     drawn = 0
     operations = named
-    for mode in dict.fromkeys(modes):
-        checker = Checker(mode, folder, device)
-        slow = mode in ("race", "sanitize")
+    for checker in checkers:
+        slow = checker.mode in ("race", "sanitize")
         count = (_QUICK_SLOW if slow else _QUICK) if quick else (_FULL_SLOW if slow else _FULL)
         operations = operations or _unnamed(checker)
         problems = [p for name in operations for p in choose(checker, name, count, _FULL)]
         drawn += len(problems)
-        with progress(mode, len(problems)) as advance:
+        with progress(checker.mode, len(problems)) as advance:
             for finding in checker.check_all(problems):
                 advance(1)
                 findings.append(finding)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from gpucnn.backends import NAMES
-from gpucnn.errors import ConfigError
+from gpucnn.errors import BackendError, ConfigError
 from gpucnn.json_text import json_text
 from gpucnn.paths import user_path
 from gpucnn.text import shown
@@ -22,14 +22,20 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def backend_option(function: _F) -> _F:
-    """``--backend`` and ``--device``, as one name for ``get_backend``.
+    """``--backend``, ``--device`` and ``--machine``, as one name for ``get_backend``.
 
-    None where neither is given, for GPUCNN_BACKEND or "auto" to decide.
+    None if none is given, for GPUCNN_BACKEND or "auto" to decide.
     """
 
     @functools.wraps(function)
-    def with_backend(*, backend: str | None, device: int | None, **others: Any) -> Any:
-        if device is not None:
+    def with_backend(
+        *, backend: str | None, device: int | None, machine: str | None, **others: Any
+    ) -> Any:
+        if machine is not None:
+            if backend not in (None, "emulator") or device is not None:
+                raise BackendError("only the emulator stands in for a --machine")
+            backend = f"emulator:{machine}"
+        elif device is not None:
             backend = f"{backend or ''}:{device}"
         return function(backend=backend, **others)
 
@@ -38,7 +44,16 @@ def backend_option(function: _F) -> _F:
         type=click.Choice(NAMES),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
     )
-    return cast(_F, option(device_option(with_backend)))
+    return cast(_F, option(device_option(machine_option(with_backend))))
+
+
+def machine_option(function: _F) -> _F:
+    """``--machine``: the GPU that the emulator stands in for; None if it is not given."""
+    return click.option(
+        "--machine",
+        metavar="ARCH",
+        help="The GPU whose launches the emulator runs, such as sm_80. Default: sm_90a.",
+    )(function)
 
 
 def device_option(function: _F) -> _F:

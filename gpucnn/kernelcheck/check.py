@@ -15,6 +15,7 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelcheck.case import Case, Outcome
 from gpucnn.kernelcheck.reference import Expected, expect
+from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.text import shown
 
 MODES = ("fast", "race", "sanitize", "cuda")
@@ -50,6 +51,7 @@ class Checker:
         mode: one of MODES.
         kernels: a folder whose kernel files take the place of ours of the same names, or None.
         ordinal: which GPU, in the mode that takes one.
+        machine: the GPU that the emulator stands in for, whose launches it runs.
 
     Raises:
         BackendError: the mode cannot work here, and what is missing.
@@ -58,10 +60,16 @@ class Checker:
         devices: what runs each problem; in fast mode two, with other schedules and other workers.
     """
 
-    def __init__(self, mode: str, kernels: Path | None = None, ordinal: int = 0) -> None:
+    def __init__(
+        self,
+        mode: str,
+        kernels: Path | None = None,
+        ordinal: int = 0,
+        machine: Machine = EMULATED,
+    ) -> None:
         self.mode = mode
         self.kernels = kernels
-        self.devices = _devices(mode, ordinal)
+        self.devices = _devices(mode, ordinal, machine)
 
     def compile(self, problems: Sequence[Case]) -> None:
         """Compiles all that the problems need, side by side.
@@ -167,17 +175,18 @@ def check(
     yield from Checker(mode, kernels, ordinal).check_all(problems)
 
 
-def _devices(mode: str, ordinal: int) -> tuple[Device, ...]:
+def _devices(mode: str, ordinal: int, machine: Machine) -> tuple[Device, ...]:
     if mode == "cuda":
         from gpucnn.backends.devices.cuda.device import CudaDevice
 
         return (CudaDevice(ordinal),)
     from gpucnn.backends.devices.emulator.device import EmulatorDevice
 
-    if mode == "fast":
-        other = EmulatorDevice(mode, seed=12345, workers=1, time_limit=TIME_LIMIT)
-        return EmulatorDevice(mode, time_limit=TIME_LIMIT), other
-    return (EmulatorDevice(mode, time_limit=TIME_LIMIT),)
+    first = EmulatorDevice(mode, time_limit=TIME_LIMIT, machine=machine)
+    if mode != "fast":
+        return (first,)
+    other = EmulatorDevice(mode, 12345, workers=1, time_limit=TIME_LIMIT, machine=machine)
+    return first, other
 
 
 def run(problem: Case, backend: KernelBackend) -> Outcome:

@@ -81,6 +81,24 @@ def test_the_gpu_to_check_on(cli, monkeypatch):
     assert "only --mode cuda has GPUs to choose from" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--machine", "sm_99"), 'there is no machine "sm_99"; did you mean "sm_89"?'),
+        (("--machine", "sm_80", "--mode", "cuda"), "only the emulator stands in for a --machine"),
+    ],
+)
+def test_machines_that_cannot_be(cli, arguments, said):
+    refused = cli("kernels", "check", "--quick", "--operation", "add", *arguments)
+    assert refused.status == 2
+    assert said in refused.err
+
+
+def test_a_machine_s_launches_are_checked(cli):
+    result = cli(*SMALL, "--machine", "sm_75")
+    assert (result.status, "none wrong" in result.out) == (0, True)
+
+
 def test_json(cli, wrong_kernels):
     result = cli(*SMALL, "--kernels", wrong_kernels, "--json")
     assert result.status == 1
