@@ -1,5 +1,4 @@
-"""Whether kernels compute what they should: problems, a reference with bounds, and the check.
+"""Whether backends compute what they should: drawn cases, what is expected of them, the check.
 
-The reference is the NumPy backend in float64, which shares no code with the kernels. How far a
-kernel may be off follows from its arithmetic; nothing here is tuned.
+What is expected, and how far a result may be from it, is from the operations' own references.
 """
