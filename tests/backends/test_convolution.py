@@ -130,10 +130,9 @@ def check_exactly(problem, outcome):
         np.testing.assert_array_equal(outcome[name], value)
 
 
-@pytest.mark.compiles_each
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_fixed_cases(backend, case):
-    check(backend, case)
+def test_fixed_cases(random_shape_backend, case):
+    check(random_shape_backend, case)
 
 
 @given(case=cases(), seed=st.integers(0, 99))

@@ -33,6 +33,13 @@ def test_a_few_problems(checker, operation):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
+def test_more_problems(checker, operation):
+    count = {"fast": 20 if operation in WIDE else 10, "cuda": 30}.get(checker.mode, 5)
+    check_all(checker, draw(operation, count, seed=1))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_many_problems(checker, operation):
     count = {"fast": 100 if operation in WIDE else 30, "cuda": 30}.get(checker.mode, 20)
     check_all(checker, draw(operation, count, seed=1))

@@ -20,7 +20,7 @@ if reason := why_unavailable("emulator"):
 WITHOUT_OPERATION = {"ceiling.cu"}
 """Files that no operation launches, but measurements alone."""
 
-PART = 12
+PART = 20
 """One in so many is tried where there is not the time for all."""
 
 FEWEST, SHARE = 60, 0.95
