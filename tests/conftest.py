@@ -15,9 +15,12 @@ from hypothesis import HealthCheck, settings
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
-# A shell lets its background jobs ignore Ctrl-C, and so would all that the tests start.
+# A shell's background jobs ignore Ctrl-C, and what nohup starts a hangup; so would all that the
+# tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.devices.cuda import nvrtc
