@@ -10,7 +10,7 @@ from gpucnn.launch.machine import EMULATED, Machine
 
 
 def dry_run(run: Callable[[KernelBackend], object], machine: Machine = EMULATED) -> PlanningDevice:
-    """Runs operations of our own kernels on a device that only takes note of them.
+    """Runs operations of our own kernels on a device that only records what they launch.
 
     Args:
         run: is called with a backend whose arrays have no contents.

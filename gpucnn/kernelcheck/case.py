@@ -76,7 +76,7 @@ class Case:
 
 
 class _Recorder(KernelBackend):
-    """Takes note of the last problem."""
+    """Records the last problem instead of carrying it out."""
 
     problem: Problem
 

@@ -16,11 +16,13 @@ from gpucnn.operations import OPERATIONS, Problem
 
 
 def draw(name: str, count: int, seed: int = 0) -> list[Case]:
-    """So many cases of an operation, and for each variant of its kernels, always the same.
+    """Draws ``count`` cases of an operation, or of each variant of its kernels.
+
+    The same arguments give the same cases.
 
     Args:
         name: of the operation.
-        count: how many, a variant.
+        count: how many of each variant.
         seed: another gives another series.
     """
     kind = OPERATIONS[name]

@@ -15,7 +15,7 @@ class Choice:
 
     Attributes:
         variant: of convolutions; None chooses one by the problem.
-        tile: of matrix products; None likewise.
+        tile: of matrix products; None chooses one by the problem.
         shortest_slice: terms that a slice of the sums of a convolution's product has at least.
     """
 

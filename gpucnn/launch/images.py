@@ -11,7 +11,7 @@ def image_grid(elements: int, images: int) -> tuple[int, int]:
     """Blocks along x for the elements of an image, along y for the images.
 
     Args:
-        elements: of one image, each of which a thread takes.
-        images: how many; those that the grid has no room for are taken by the same blocks.
+        elements: of one image; each has a thread.
+        images: how many; if the grid has no room for all, blocks take several.
     """
     return ceil_divide(elements, THREADS), min(images, LARGEST_GRID[1])

@@ -39,7 +39,7 @@ class Machine:
     memory_bytes: int = 0
 
     def blocks(self, per_multiprocessor: int) -> int:
-        """So many blocks on each multiprocessor, about: the power of two at or below that."""
+        """The largest power of two of blocks that are at most this many on each multiprocessor."""
         return 1 << (per_multiprocessor * self.multiprocessors).bit_length() - 1
 
 

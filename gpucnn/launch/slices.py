@@ -128,14 +128,15 @@ def sum_slices(
         machine: where it runs.
         bias: the array that is added along the last axis, by name. None, or one that the problem
             leaves out, adds nothing.
-        residual: the array of the result's shape that is added, likewise.
+        residual: the array of the result's shape that is added, by name. None, or one that the
+            problem leaves out, adds nothing.
         relu: whether values below 0 become 0 at the end.
     """
     if slices.count == 1:
         return ()
     result = problem.gives[0]
     operand = problem.by_name[result]
-    # So many elements keep the GPU busy with a thread each.
+    # With this many elements, one thread for each keeps the GPU busy.
     many = machine.blocks(_SUMS_A_MULTIPROCESSOR) * THREADS
     block = (WARP, _ROWS) if operand.size < many and slices.count > _ROWS else (THREADS,)
     arguments = (

@@ -29,8 +29,8 @@ _DEPTHWISE_TAPS = 64
 _DEPTHWISE_STRIDE = 8
 """A thread of the depthwise kernels keeps a strip of pixels as long as the stride in registers."""
 _DEPTHWISE_REACH = 512
-"""Columns from a filter's first tap to its last that a thread of the depthwise kernels tells apart
-when they are compiled; that takes seconds for so many, and minutes for thousands."""
+"""The most columns from a filter's first tap to its last. The depthwise kernels are unrolled over
+them; compiling that takes seconds for 512 columns, and minutes for thousands."""
 
 
 class Variant(StrEnum):

@@ -63,7 +63,7 @@ class Elementwise(Problem):
 
     @property
     def flops(self) -> int:
-        """So many an element."""
+        """``flops_each`` for each element."""
         return self.flops_each * self.by_name[self.gives[0]].size
 
     @property

@@ -51,7 +51,7 @@ class Vectors(Problem):
 
     @property
     def flops(self) -> int:
-        """So many an element; what does not depend on it, such as 1 − β, is no operation."""
+        """``flops_each`` for each element; 1 − β and the like are computed once and not counted."""
         return self.flops_each * math.prod(self.shape)
 
     @property

@@ -24,7 +24,7 @@ from gpucnn.launch.variants import Variant
 from gpucnn.operations.problem import Problem
 
 _BOUNDARY = 16
-"""Bytes: what kernels read at once begins at a multiple of so many."""
+"""Bytes: kernels read this many at once, from addresses that are a multiple of it."""
 
 
 class Held:

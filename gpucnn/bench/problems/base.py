@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +17,6 @@ from gpucnn.launch import variants_of
 from gpucnn.launch.variants import Variant
 from gpucnn.operations import Dtypes, Operand, Timed
 from gpucnn.operations.geometry import Shape
-from gpucnn.operations.in_torch import tensor_beside as tensor_beside
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -49,32 +47,25 @@ class Problem:
         name: the network and the layer that it is from, such as "resnet18-3x3-56".
         shape_text: the shape, as a table shows it.
         inputs: by the names of the operation's parameters.
-        options: the operation's other arguments.
         flops: floating-point operations; a multiply-add is two; a comparison, a root, an exp one.
         traffic: the fewest bytes that it moves: every input read once, every result written once.
-        prepare: before the clock starts, makes the operation's arrays of the inputs, all by name.
-        changes: an array, made by ``prepare``, that holds the result of an operation that returns
-            none.
         torch: the same in PyTorch, called with the module and the inputs: images, and filters,
             are tensors (N, C, H, W).
         torch_prepare: before the clock starts, makes what ``torch`` is called with of the inputs.
         variants: the kernels that can do it, the chosen one first; empty where there is only one.
-        described: the operation's own description, if it has one.
+        described: the operation's own description.
     """
 
     operation: str
     name: str
     shape_text: str
     inputs: Mapping[str, Input]
-    options: Mapping[str, Any] = field(default_factory=dict)
     flops: int
     traffic: int
-    prepare: Callable[..., Mapping[str, Array]] = lambda _backend, **inputs: inputs
-    changes: str = ""
     torch: Callable[..., object]
-    torch_prepare: Callable[..., Sequence[Any]] = lambda _torch, *inputs: inputs
-    variants: tuple[Variant, ...] = ()
-    described: Timed | None = None
+    torch_prepare: Callable[..., Sequence[Any]]
+    variants: tuple[Variant, ...]
+    described: Timed
 
     def input_shapes(self) -> tuple[Shape, ...]:
         """The shapes of its inputs."""
@@ -94,27 +85,13 @@ class Problem:
             name: array if each.dtype is None else _of_dtype(backend, array, each.dtype)
             for (name, each), array in zip(self.inputs.items(), arrays, strict=True)
         }
-        if self.described is not None:
-            return self._ours_described(self.described, backend, inputs)
-        operation = getattr(backend, self.operation)
-        arguments = {**self.prepare(backend, **inputs), **self.options}
-        if not self.changes:
-            return lambda: operation(**arguments)
-
-        def run() -> Array:
-            operation(**arguments)
-            return arguments[self.changes]
-
-        return run
-
-    @staticmethod
-    def _ours_described(timed: Timed, backend: Backend, inputs: Mapping[str, Array]) -> Run:
-        problem = replace(timed.problem, dtypes=backend.dtypes)
-        arrays = [inputs.get(name) for name in problem.takes] + [None] * len(problem.gives)
+        numbers, problem = self.described.numbers, self.described.problem
+        problem = replace(problem, dtypes=backend.dtypes)
+        given = [inputs.get(name) for name in problem.takes] + [None] * len(problem.gives)
         changed = [inputs[name] for name in problem.changes if name in inputs]
 
         def run() -> object:
-            results = backend.run(problem, *arrays, **timed.numbers) or changed
+            results = backend.run(problem, *given, **numbers) or changed
             return tuple(results) if len(results) > 1 else results[0]
 
         return run
@@ -127,23 +104,6 @@ class Problem:
         ]
         arguments = self.torch_prepare(torch, *inputs)
         return lambda: self.torch(torch, *arguments)
-
-
-def total_bytes(*shapes: Shape) -> int:
-    """Bytes of FP32 arrays of these shapes."""
-    return 4 * sum(math.prod(shape) for shape in shapes)
-
-
-def as_text(shape: Shape) -> str:
-    """Such as "64×56×56×64"."""
-    return "×".join(map(str, shape))
-
-
-def end_in_torch(torch: Any, y: Any, residual: Any, relu: bool) -> Any:
-    """The sum with a residual, if there is one, and the ReLU: a call each, in place."""
-    if residual is not None:
-        y = y.add_(residual)
-    return torch.relu_(y) if relu else y
 
 
 def _of_dtype(backend: Backend, array: Array, dtype: DTypeLike) -> Array:

@@ -31,6 +31,7 @@ from gpucnn.operations.geometry import (
     as_sides,
     conv2d_geometry,
 )
+from gpucnn.operations.in_torch import tensor_beside
 from gpucnn.operations.problem import Arguments, Dtypes, Operand, Problem, Timed, as_text
 from gpucnn.operations.sampling import Generator, chosen, is_speckled, normal, speckled
 
@@ -259,7 +260,7 @@ class Conv2dInputGrad(Convolution):
     def prepare_torch(self, torch: Any, *tensors: Any) -> Sequence[Any]:
         """PyTorch's gradients ask for x, of which only the shape and the format count."""
         dy, w = tensors
-        return dy, _tensor_beside(torch, dy, self.conv.x_shape), w
+        return dy, tensor_beside(torch, dy, self.conv.x_shape), w
 
     def in_torch(self, torch: Any, dy: Any, x: Any, w: Any) -> Any:
         """The same in PyTorch."""
@@ -290,7 +291,7 @@ class Conv2dFilterGrad(Convolution):
     def prepare_torch(self, torch: Any, *tensors: Any) -> Sequence[Any]:
         """PyTorch's gradients ask for w, of which only the shape and the format count."""
         x, dy = tensors
-        return dy, x, _tensor_beside(torch, x, self.conv.w_shape)
+        return dy, x, tensor_beside(torch, x, self.conv.w_shape)
 
     def in_torch(self, torch: Any, dy: Any, x: Any, w: Any) -> Any:
         """The same in PyTorch."""
@@ -304,11 +305,3 @@ def _options(conv: Conv2dGeometry) -> Arguments:
         "dilation": conv.dilation,
         "groups": conv.groups,
     }
-
-
-def _tensor_beside(torch: Any, tensor: Any, shape: Shape) -> Any:
-    """An uninitialised (N, C, H, W) for ``shape`` (N, H, W, C), in another tensor's format."""
-    N, H, W, C = shape
-    channels_last = tensor.is_contiguous(memory_format=torch.channels_last)
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    return tensor.new_empty((N, C, H, W)).contiguous(memory_format=memory_format)
