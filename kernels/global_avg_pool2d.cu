@@ -7,17 +7,18 @@
 // lie along z, images along y. Where an image has more than one chunk, the sum has two stages of
 // the same kernel: chunks to (N, chunks, C) with factor 1, which are the pixels of the second.
 //
-// Constants: C; WIDTH, LANES and ROWS, how a chunk is divided over a block (channel_rows.cuh).
+// Constants: WIDTH, the channels of a thread (channel_rows.cuh).
 
 #include "channel_rows.cuh"
 #include "image_grid.cuh"
 
 using Channels = Vector<float, WIDTH>;
 
-__global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_forward(
-    const float* x, float* y, float factor, long long pixels, long long chunk, int N) {
-    __shared__ Channels scratch[LANES * ROWS];
-    constexpr ChannelRows<WIDTH> block{C, LANES, ROWS};
+__global__ void __launch_bounds__(CHANNEL_ROWS_THREADS) global_avg_pool2d_forward(
+    const float* x, float* y, float factor, long long pixels, long long chunk, int C,
+    int N) {
+    __shared__ Channels scratch[CHANNEL_ROWS_THREADS];
+    const auto block = ChannelRows<WIDTH>::of_launch(C);
     const RowSpan span = block.of_chunk(blockIdx.z, chunk, pixels);
     for (int n = first_image(); n < N; n += image_stride()) {
         const SumOfVectors add;
@@ -34,9 +35,10 @@ __global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_forward(
     }
 }
 
-__global__ void __launch_bounds__(LANES * ROWS) global_avg_pool2d_input_grad(
-    const float* dy, float* dx, float factor, long long pixels, long long chunk, int N) {
-    constexpr ChannelRows<WIDTH> block{C, LANES, ROWS};
+__global__ void __launch_bounds__(CHANNEL_ROWS_THREADS) global_avg_pool2d_input_grad(
+    const float* dy, float* dx, float factor, long long pixels, long long chunk, int C,
+    int N) {
+    const auto block = ChannelRows<WIDTH>::of_launch(C);
     const RowSpan span = block.of_chunk(blockIdx.z, chunk, pixels);
     if (span.channel >= C) {
         return;

@@ -112,7 +112,7 @@ def _global(
         _GLOBAL,
         problem.operation,
         (block.columns, min(N, most), chunks.count),
-        (*arrays, np.float32(factor), *chunks.arguments, as_int(N, "N")),
+        (*arrays, np.float32(factor), *chunks.arguments, np.int32(C), as_int(N, "N")),
         block.shape,
-        block.constants,
+        {"WIDTH": block.width},
     )
