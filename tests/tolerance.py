@@ -1,35 +1,15 @@
-"""Tolerances derived from the arithmetic, and comparisons that use them.
+"""Tolerances of long sums, and comparisons that use them, for tests that track no errors.
 
-With u the unit roundoff (half the machine epsilon), every operation gives its exact result times
-(1 + δ), |δ| ≤ u. A sum of n products, added in any order, with or without fused multiply-add,
-takes each product through at most n roundings, so
-
-    |error| ≤ γ_n · Σ|products|,   γ_n = n·u / (1 − n·u)
-
-(Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1). The inputs are
-rounded to the backend's dtype first and the oracle gets the rounded values, so rounding them adds
-nothing. The oracle rounds too, in float64: its own γ_n is added, which only matters at fp64.
+|error| ≤ γ_n · Σ|products|, as gpucnn/operations/tracked.py derives it. The inputs are rounded to
+the backend's dtype first and the oracle gets the rounded values, so rounding them adds nothing. The
+oracle rounds too, in float64: its own γ_n is added, which only matters at fp64.
 """
 
 import math
 
 import numpy as np
 
-ELEMENTARY_ULPS = 4
-"""exp, log and tanh: NumPy promises 4 units in the last place, CUDA's accurate ones 2."""
-
-REARRANGED = 2
-"""The same formula arranged otherwise (factors multiplied first, a division as a multiplication by
-the inverse) rounds each term at most twice as often."""
-
-
-def unit_roundoff(dtype):
-    return float(np.finfo(dtype).eps) / 2
-
-
-def gamma(n, dtype):
-    nu = n * unit_roundoff(dtype)
-    return nu / (1 - nu)
+from gpucnn.operations.tracked import gamma
 
 
 def sum_bound(n, magnitudes, dtype):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tolerance import assert_close, probable_sum_bound, unit_roundoff
+from tolerance import assert_close, probable_sum_bound
 
 from gpucnn import text
 from gpucnn.backends import get_backend, numpy_backend
@@ -17,6 +17,7 @@ from gpucnn.errors import BackendError
 from gpucnn.kernelcheck.cases import draw
 from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
+from gpucnn.operations.tracked import unit_roundoff
 
 
 def test_refuses_a_precision():

@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tolerance import gamma
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.planner import PlanningDevice
@@ -33,6 +32,7 @@ from gpucnn.operations import (
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry, pool2d_geometry
 from gpucnn.operations.normalisation import Normalisation
+from gpucnn.operations.tracked import gamma
 
 NOT_TIMED = {
     "empty": "takes memory and computes nothing",
