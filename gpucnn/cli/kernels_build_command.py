@@ -22,7 +22,7 @@ from gpucnn.text import shown
 if TYPE_CHECKING:
     from gpucnn.backends.devices.source import Constant
     from gpucnn.backends.kernel_backend import KernelBackend
-    from gpucnn.kernelbuild.build import Built, KernelReport, Plan
+    from gpucnn.inspect.build import Built, KernelReport, Plan
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
@@ -91,7 +91,7 @@ def command(
     """
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
     from gpucnn.backends.devices.source import KERNELS
-    from gpucnn.kernelbuild.build import build_all, plan
+    from gpucnn.inspect.build import build_all, plan
     from gpucnn.progress import progress
 
     chosen = _architectures(architectures)

@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.check import run
-from gpucnn.kernelcheck.reference import expect
+from gpucnn.check.case import Case
+from gpucnn.check.check import run
+from gpucnn.check.reference import expect
 from gpucnn.launch.tiles import TILES
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.sampling import normal
@@ -16,7 +16,7 @@ SIZES = [(33, 17, 20), (130, 132, 24)]
 """M, N and K within one tile of most sizes and beyond it; lengths that 4 divides or does not."""
 
 
-def problems(tile):
+def cases(tile):
     rng = np.random.default_rng(3)
     for (M, N, K), (transpose_a, transpose_b) in product(SIZES, product([False, True], repeat=2)):
         arguments = {
@@ -32,7 +32,7 @@ def problems(tile):
 @pytest.mark.slow
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
 def test_every_tile(kernel_backend, tile):
-    kernel_backend.compile_ahead(lambda planner: [run(each, planner) for each in problems(tile)])
-    for problem in problems(tile):
-        complaint = expect(problem).complaint(run(problem, kernel_backend))
-        assert not complaint, f"{problem}: {complaint}"
+    kernel_backend.compile_ahead(lambda planner: [run(each, planner) for each in cases(tile)])
+    for case in cases(tile):
+        complaint = expect(case).complaint(run(case, kernel_backend))
+        assert not complaint, f"{case}: {complaint}"

@@ -189,9 +189,20 @@ class KernelBackend(Backend):
         return self.device.hardware()
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
-        """Compiles the kernels of a run side by side, with a progress bar where it takes long."""
+        """Compiles the kernels of a run in parallel, with a progress bar if it takes long."""
+        self.device.compile_all(self.dry_run(run).sources)
+
+    def dry_run(self, run: Callable[[KernelBackend], object]) -> PlanningDevice:
+        """Finds out what a run on this backend would launch, without launching it.
+
+        Args:
+            run: is called with a backend whose arrays have no contents.
+
+        Returns:
+            The device that recorded the run: its ``sources`` and ``launches``.
+        """
         device = PlanningDevice(self.device.machine, self.name)
         planner = KernelBackend(device, self.precision)
         planner.kernels = self.kernels
         run(planner)
-        self.device.compile_all(device.sources)
+        return device

@@ -7,7 +7,7 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
-from gpucnn.kernelbuild.build import plan
+from gpucnn.inspect.build import plan
 
 
 @pytest.mark.parametrize(

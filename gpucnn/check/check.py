@@ -1,4 +1,4 @@
-"""The check: problems on every mode of the emulator, or on a GPU, against the reference."""
+"""The check: cases in every mode of the emulator, or on a GPU, against the references."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gpucnn.backends.devices.device import Device
-from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource, check_used
+from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.check.case import Case, Outcome
+from gpucnn.check.reference import Expected, expect
 from gpucnn.errors import BackendError
-from gpucnn.kernelcheck.case import Case, Outcome
-from gpucnn.kernelcheck.reference import Expected, expect
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.text import shown
 
 MODES = ("fast", "race", "sanitize", "cuda")
-"""Those of the emulator, and a GPU."""
+"""The emulator's modes, and a GPU."""
 TIME_LIMIT = 30.0
-"""Seconds that one launch may take on the emulator; a right kernel takes far less."""
+"""Seconds that one launch may take on the emulator; a correct kernel takes far less."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem in one mode.
+    """What the check of one case in one mode found.
 
     Attributes:
-        problem: which.
-        mode: where.
+        case: the case.
+        mode: one of MODES.
         worst: the largest error as a share of its bound; infinite if no rounding explains it, or
             if there is no outcome.
         complaint: what is wrong, and what to do; empty if nothing is.
-        seconds: how long it took, compiling not included.
+        seconds: how long it took, without compilation.
     """
 
-    problem: Case
+    case: Case
     mode: str
     worst: float
     complaint: str
@@ -45,19 +46,20 @@ class Finding:
 
 
 class Checker:
-    """Runs problems in one mode.
+    """Checks cases in one mode.
 
     Args:
         mode: one of MODES.
         kernels: a folder whose kernel files take the place of ours of the same names, or None.
-        ordinal: which GPU, in the mode that takes one.
-        machine: the GPU that the emulator stands in for, whose launches it runs.
+        ordinal: which GPU, in the mode "cuda".
+        machine: the GPU whose launches the emulator runs.
 
     Raises:
-        BackendError: the mode cannot work here, and what is missing.
+        BackendError: the mode does not work here; the message says what is missing.
 
     Attributes:
-        devices: what runs each problem; in fast mode two, with other schedules and other workers.
+        devices: what runs each case; in fast mode two, which differ in schedule and in the number
+            of workers.
     """
 
     def __init__(
@@ -71,16 +73,16 @@ class Checker:
         self.kernels = kernels
         self.devices = _devices(mode, ordinal, machine)
 
-    def compile(self, problems: Sequence[Case]) -> None:
-        """Compiles all that the problems need, side by side.
+    def compile(self, cases: Sequence[Case]) -> None:
+        """Compiles all that the cases need, in parallel.
 
-        What does not compile is left for ``check`` to find.
+        What does not compile is left for ``check`` to report.
 
         Raises:
-            BackendError: they need no file of the folder of kernels.
+            BackendError: the cases use no file of the folder of kernels.
         """
         try:
-            sources = self.sources(problems)
+            sources = self.sources(cases)
         except BackendError:  # of a kernel that a file of the folder lacks
             return
         if self.kernels is not None:
@@ -88,48 +90,49 @@ class Checker:
         with suppress(BackendError):
             self.devices[0].compile_all(sources)
 
-    def sources(self, problems: Sequence[Case]) -> tuple[KernelSource, ...]:
-        """What the problems have compiled."""
-        planner = PlanningDevice(self.devices[0].machine)
-        backend = self.backend(planner)
-        for problem in problems:
-            run(problem, backend)
-        return planner.sources
+    def sources(self, cases: Sequence[Case]) -> tuple[KernelSource, ...]:
+        """What has to be compiled for the cases."""
 
-    def own_kernels(self, problem: Case) -> frozenset[tuple[str, str]]:
-        """What the problem launches of the folder's files: file and kernel."""
+        def run_all(planner: KernelBackend) -> None:
+            for case in cases:
+                run(case, planner)
+
+        return self.backend(self.devices[0]).dry_run(run_all).sources
+
+    def own_kernels(self, case: Case) -> frozenset[tuple[str, str]]:
+        """What the case launches from the folder's files: pairs of file and kernel."""
         if self.kernels is None:
             return frozenset()
-        planner = PlanningDevice(self.devices[0].machine)
-        run(problem, KernelBackend(planner))  # with our files, for others may lack a kernel
-        launched = {(kernel.source.file, kernel.name) for kernel in planner.launches}
+        # With our own files, because the user's may lack a kernel.
+        planned = dry_run(partial(run, case), self.devices[0].machine)
+        launched = {(kernel.source.file, kernel.name) for kernel in planned.launches}
         return frozenset(each for each in launched if (self.kernels / each[0]).is_file())
 
-    def check_all(self, problems: Sequence[Case]) -> Iterator[Finding]:
-        """Compiles all that the problems need, and checks one after the other.
+    def check_all(self, cases: Sequence[Case]) -> Iterator[Finding]:
+        """Compiles all that the cases need, and checks them one after the other.
 
-        Of an operation of which one took too long, the rest is left out: it would wait as long
-        again.
+        Once a case has taken too long, the other cases of its operation are left out: each would
+        take as long again.
 
         Raises:
-            BackendError: the problems need no file of the folder.
+            BackendError: the cases use no file of the folder.
         """
-        self.compile(problems)
+        self.compile(cases)
         late: set[str] = set()
-        for problem in problems:
-            if problem.kind.operation in late:
+        for case in cases:
+            if case.kind.operation in late:
                 continue
-            finding = self.check(problem, expect(problem))
+            finding = self.check(case, expect(case))
             if finding.complaint and finding.seconds >= TIME_LIMIT:
-                late.add(problem.kind.operation)
+                late.add(case.kind.operation)
             yield finding
 
-    def check(self, problem: Case, expected: Expected) -> Finding:
-        """Whether the problem's outcome is right, and the same whatever the schedule."""
+    def check(self, case: Case, expected: Expected) -> Finding:
+        """Checks that the case's outcome is right, and the same under every schedule."""
         start = time.perf_counter()
         worst, complaint = float("inf"), ""
         try:
-            outcomes = [run(problem, self.backend(device)) for device in self.devices]
+            outcomes = [run(case, self.backend(device)) for device in self.devices]
         except BackendError as error:
             complaint = str(error)
         seconds = time.perf_counter() - start
@@ -139,14 +142,14 @@ class Checker:
             complaint = next(filter(None, complaints), "")
             difference = "" if complaint else _difference(outcomes)
             if difference or not worst < float("inf"):
-                complaint = f"{complaint or difference}; {self._advice(problem)}"
-        return Finding(problem, self.mode, worst, complaint, seconds)
+                complaint = f"{complaint or difference}; {self._advice(case)}"
+        return Finding(case, self.mode, worst, complaint, seconds)
 
-    def _advice(self, problem: Case) -> str:
-        """How to find what no rounding explains."""
+    def _advice(self, case: Case) -> str:
+        """How to find the cause of an error that no rounding explains."""
         if self.mode == "race":
             return "no race was found, so look at indices and at what is read before it is written"
-        command = f"gpucnn kernels check --mode race --operation {problem.kind.operation}"
+        command = f"gpucnn kernels check --mode race --operation {case.kind.operation}"
         if self.kernels is not None:
             command += f" --kernels {shown(self.kernels)}"
         return f"the race mode reports the line: {command}"
@@ -159,20 +162,20 @@ class Checker:
 
 
 def check(
-    problems: Sequence[Case], mode: str, kernels: Path | None = None, ordinal: int = 0
+    cases: Sequence[Case], mode: str, kernels: Path | None = None, ordinal: int = 0
 ) -> Iterator[Finding]:
-    """As ``Checker.check_all``.
+    """Checks cases in one mode, as ``Checker.check_all`` does.
 
     Args:
-        problems: which.
+        cases: what to check.
         mode: one of MODES.
         kernels: a folder whose kernel files take the place of ours of the same names, or None.
-        ordinal: which GPU, in the mode that takes one.
+        ordinal: which GPU, in the mode "cuda".
 
     Raises:
-        BackendError: the mode cannot work here, or the problems need no file of the folder.
+        BackendError: the mode does not work here, or the cases use no file of the folder.
     """
-    yield from Checker(mode, kernels, ordinal).check_all(problems)
+    yield from Checker(mode, kernels, ordinal).check_all(cases)
 
 
 def _devices(mode: str, ordinal: int, machine: Machine) -> tuple[Device, ...]:
@@ -189,14 +192,14 @@ def _devices(mode: str, ordinal: int, machine: Machine) -> tuple[Device, ...]:
     return first, other
 
 
-def run(problem: Case, backend: KernelBackend) -> Outcome:
-    """The problem's outcome, by the variant and tile that it names, with slices of its length."""
-    with backend.held_to(problem.variant, problem.tile, problem.shortest_slice):
-        return problem.run(backend)
+def run(case: Case, backend: KernelBackend) -> Outcome:
+    """The case's outcome, with the variant, the tile and the length of slices that it names."""
+    with backend.held_to(case.variant, case.tile, case.shortest_slice):
+        return case.run(backend)
 
 
 def _difference(outcomes: Sequence[Outcome]) -> str:
-    """Where outcomes under different schedules differ."""
+    """Which result depends on the schedule, in words; empty if none does."""
     first = outcomes[0]
     for other in outcomes[1:]:
         for name, array in other.items():

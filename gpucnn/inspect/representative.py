@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench import ceilings
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.check import run
+from gpucnn.check.cases import draw
+from gpucnn.check.check import run
 from gpucnn.launch import tiled_variants, variants_of
 from gpucnn.launch.tiles import TILES, GemmTile
 from gpucnn.operations import OPERATIONS, Problem

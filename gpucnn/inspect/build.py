@@ -18,7 +18,7 @@ from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
-from gpucnn.kernelbuild.representative import run_all
+from gpucnn.inspect.representative import run_all
 from gpucnn.processor import thread_on_each_core
 from gpucnn.text import shown
 
