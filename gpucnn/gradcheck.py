@@ -124,13 +124,13 @@ def _check_layer(
     layer.needs_input_grad, needed = True, layer.needs_input_grad
 
     def objective() -> float:
-        return float(np.vdot(layer.forward(x.copy()), weights))
+        return float(np.vdot(np.asarray(layer.forward(x.copy())), weights))
 
     objective()
-    gradients = {"x": (x, layer.backward(weights.copy()).copy())}
+    gradients = {"x": (x, np.array(layer.input_grad(weights.copy())))}
     layer.needs_input_grad = needed
     for name, parameter in layer.parameters.items():
-        gradients[name] = (parameter.value, parameter.gradient.copy())
+        gradients[name] = (np.asarray(parameter.value), np.array(parameter.gradient))
     check = Check(layer.name, layer.kind)
     for name, (array, gradient) in gradients.items():
         for number in range(derivatives):
@@ -146,10 +146,10 @@ def _check_loss(
     labels = np.array([draw.integer(classes) for _ in range(batch)], np.int32)
 
     def objective() -> float:
-        return float(loss.forward(backend, scores, labels).sum()) / batch
+        return float(np.sum(np.asarray(loss.forward(backend, scores, labels)))) / batch
 
     objective()
-    gradient = loss.backward(backend, batch).copy()
+    gradient = np.array(loss.backward(backend, batch))
     check = Check("loss", type(loss).__name__)
     for number in range(derivatives):
         _compare(check, "scores", objective, scores, gradient, draw, number % 2 == 0, bound)
@@ -165,15 +165,15 @@ def _check_model(
 
     def objective() -> float:
         scores = network.forward(x.copy())
-        return float(loss.forward(backend, scores, labels).sum()) / batch
+        return float(np.sum(np.asarray(loss.forward(backend, scores, labels)))) / batch
 
     objective()
     network.backward(loss.backward(backend, batch))
     check = Check("model", "all layers")
     for name, parameter in network.parameters().items():
-        gradient = parameter.gradient.copy()
+        value, gradient = np.asarray(parameter.value), np.array(parameter.gradient)
         for _ in range(directions):
-            _compare(check, name, objective, parameter.value, gradient, draw, False, bound)
+            _compare(check, name, objective, value, gradient, draw, False, bound)
     return check
 
 

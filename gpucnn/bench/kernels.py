@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, cycle
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,10 +195,10 @@ class KernelBenchmark:
         return True
 
     @cached_property
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self) -> dict[str, object]:
         return describe(self.backend)
 
-    def as_json(self, measurements: Sequence[Measurement]) -> dict[str, Any]:
+    def as_json(self, measurements: Sequence[Measurement]) -> dict[str, object]:
         """What was measured, and on what."""
         return {
             "environment": self._environment,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from gpucnn.bench.ceilings import Ceilings
 from gpucnn.bench.problems import Problem
@@ -75,7 +74,7 @@ class Measurement:
         best = self.best_torch
         return None if best is None else self.ours.median / best.median
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All of it, times in milliseconds."""
         best, a_core = self.best_torch, self.flop_rate_a_core
         return {

@@ -47,9 +47,9 @@ class Comparison:
         """Our median over another."""
         return self.ours.median / other.median
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """``ours_ms``, and with PyTorch ``torch_ms`` and ``ratio``; and all that was measured."""
-        answer: dict[str, Any] = {
+        answer: dict[str, object] = {
             "ours_ms": self.ours.median,
             "threads": self.threads,
             "batch_size": self.batch_size,

@@ -91,7 +91,7 @@ def problem_of(kind: type[Problem], arguments: Arguments) -> Problem:
     return recorder.problem
 
 
-def _described(value: Any) -> str:
+def _described(value: object) -> str:
     return str(value.shape).replace(" ", "") if isinstance(value, np.ndarray) else str(value)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -138,7 +138,7 @@ def _report(
         click.echo("nothing to draw: these operations do no arithmetic", err=True)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
     """The whole file or the one before it, even where this process is killed meanwhile."""
     text = (json_text(content, indent=1) + "\n").encode()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -177,7 +177,7 @@ def _error(worst: float) -> str:
     return f"{worst:.2f}" if worst < float("inf") else "wrong"
 
 
-def _as_json(group: list[Finding]) -> dict[str, Any]:
+def _as_json(group: list[Finding]) -> dict[str, object]:
     """A row of the table. An infinite error, for which JSON has no number, is null.
 
     To users, a case is a problem, and so the keys say.

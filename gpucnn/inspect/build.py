@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gpucnn.backends.devices.cuda.diagnostics import CompilationError
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
@@ -41,7 +40,7 @@ class KernelReport:
     usage: Usage
     instructions: Mapping[str, int] | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All of it."""
         return {
             "file": self.source.file,

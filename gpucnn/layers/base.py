@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from gpucnn.backends.base import Backend
@@ -55,8 +55,8 @@ class Parameter:
     shape: Shape
     initialiser: str | float
     decay: bool
-    value: Array = None
-    gradient: Array = None
+    value: Array = field(init=False)
+    gradient: Array = field(init=False)
 
     @property
     def size(self) -> int:
@@ -70,7 +70,7 @@ class Buffer:
 
     shape: Shape
     initial: float
-    value: Array = None
+    value: Array = field(init=False)
 
 
 class Layer(ABC):
@@ -143,12 +143,18 @@ class Layer(ABC):
         """The layer's output for a batch x."""
 
     @abstractmethod
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """Fills the parameters' gradients and returns the gradient of x.
 
-        ``dy``, the gradient of the last ``forward``'s output, is changed only where the layer
-        ``owns_gradient``.
+        ``dy``, the gradient of the last ``forward``'s output, is changed only if the layer
+        ``owns_gradient``. A layer that does not need its input's gradient may return None.
         """
+
+    def input_grad(self, dy: Array) -> Array:
+        """``backward`` of a layer whose input's gradient is needed."""
+        dx = self.backward(dy)
+        assert dx is not None, self.name
+        return dx
 
     def skip_input_grad(self) -> None:
         """Called where nothing before this layer learns."""

@@ -70,12 +70,13 @@ class Sequential(Layer):
                 self.observer(step, x)
         return x
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """Last to first: the chain rule. Ends where nothing earlier learns."""
         for step in reversed(self.steps):
-            dy = step.backward(dy)
-            if dy is None:
-                break
+            dx = step.backward(dy)
+            if dx is None:
+                return None
+            dy = dx
         return dy
 
     def skip_input_grad(self) -> None:
@@ -128,6 +129,6 @@ class Residual(Layer):
 
     def backward(self, dy: Array) -> Array:
         """The same dy enters both branches; their gradients add."""
-        through_body = self.body.backward(dy)
-        through_shortcut = self.shortcut.backward(dy)
+        through_body = self.body.input_grad(dy)
+        through_shortcut = self.shortcut.input_grad(dy)
         return self.backend.add(through_body, through_shortcut)

@@ -50,7 +50,7 @@ class _ProductReLU(_Fused):
         self._y = self._rectified(x)
         return self._y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """dy where y > 0, through the layer."""
         out = dy if self.owns_gradient else None
         return self._layer.backward(self.backend.relu_input_grad(dy, self._y, out=out))
@@ -164,7 +164,7 @@ class ResidualReLU(_Fused):
             dshift=shift.gradient,
             dresidual=dy if self.owns_gradient else None,
         )
-        return self.backend.add(self.body.backward(dx), self.shortcut.backward(dshortcut))
+        return self.backend.add(self.body.input_grad(dx), self.shortcut.input_grad(dshortcut))
 
 
 class ResidualConv2d(_Fused):

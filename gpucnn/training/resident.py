@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.data import Dataset
 
@@ -32,8 +32,8 @@ class ResidentImages(Dataset):
         self._backend = backend
         self._images = backend.asarray(dataset.images(np.arange(len(dataset))))
 
-    def images(self, indices: NDArray[np.integer]) -> Array:
-        """An array of the backend, uint8 (n, H, W, C), with the images at these indices."""
+    def images(self, indices: NDArray[np.integer]) -> Any:
+        """An ``Array`` of the backend, uint8 (n, H, W, C), with the images at these indices."""
         return self._backend.take_images(self._images, self._backend.asarray(indices, np.int64))
 
 

@@ -49,7 +49,7 @@ class TrainingState:
         are none of weights: they change in the last operation of a step only.
         """
         for array, copy in self._copies:
-            np.copyto(copy, array)
+            np.copyto(copy, np.asarray(array))
         self.is_whole = False
         try:
             yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,18 @@ from gpucnn.launch.machine import Machine
 
 __all__ = ["LARGEST_GRID", "Argument", "Device", "Grid", "Kernel", "Module"]
 
-Kernel: TypeAlias = Any
-"""What a device's ``compile`` gives and its ``launch`` takes; nobody else looks inside."""
+
+class Kernel(Protocol):
+    """What a device's ``compile`` returns and its ``launch`` takes; no one else looks inside."""
+
+    @property
+    def name(self) -> str:
+        """The function."""
+
+
 Module: TypeAlias = Mapping[str, Kernel]
 """The kernels of one file, compiled for one set of constants, by name."""
-Argument: TypeAlias = Any
+Argument: TypeAlias = Array | np.generic | None
 """An array of the device, a NumPy scalar of the parameter's exact type, or None: no array."""
 
 
@@ -71,9 +78,9 @@ class Device(ABC):
         """
         return self.asarray(array)
 
+    @abstractmethod
     def address(self, array: Array) -> int:
         """Where the array's memory begins."""
-        return int(array.__array_interface__["data"][0])
 
     @abstractmethod
     def to_numpy(self, array: Array) -> NDArray[Any]:

@@ -98,6 +98,8 @@ class PlanningDevice(Device):
         arguments: Sequence[Argument],
     ) -> None:
         """Writes the kernel down, and checks that the block is one that the device could run."""
+        if not isinstance(kernel, PlannedKernel):
+            raise TypeError(f"{kernel!r} is not a kernel of this device")
         threads = block[0] * block[1] * block[2]
         most, most_bytes = self.machine.block_threads, self.machine.block_dynamic_shared_bytes
         if threads > most or shared_bytes > most_bytes:

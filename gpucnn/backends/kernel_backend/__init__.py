@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import Device, Kernel, Module
@@ -80,7 +80,7 @@ class KernelBackend(Backend):
         """A contiguous array of zeros."""
         return self.device.zeros(shape, self.dtype if dtype is None else np.dtype(dtype))
 
-    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
+    def asarray(self, array: ArrayLike, dtype: DTypeLike | None = None) -> Array:
         """A contiguous array of the device with a host array's contents."""
         host = np.asarray(array)
         if dtype is None:
@@ -173,13 +173,13 @@ class KernelBackend(Backend):
     def _check(
         self,
         name: str,
-        array: Array,
+        array: Array | None,
         shape: tuple[int, ...] | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         """As on every backend; and kernels read several elements at once, so memory is aligned."""
         super()._check(name, array, shape, dtype)
-        if self._is_misaligned(array):
+        if array is not None and self._is_misaligned(array):
             raise ShapeError(
                 f"{name} does not begin on a boundary of {_BOUNDARY} bytes (use asarray)"
             )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.devices.cuda.cupy_types import Event, Pointer, Stream
 from gpucnn.backends.devices.cuda.failures import no_pinned_memory
 
 SLOT = 256 << 10
@@ -28,14 +29,14 @@ class Staging:
         stream: where the copies take their turn.
     """
 
-    def __init__(self, cupy: Any, stream: Any) -> None:
+    def __init__(self, cupy: Any, stream: Stream) -> None:
         self._cupy, self._stream = cupy, stream
         self._lock = threading.Lock()
         self._slots: NDArray[np.uint8] | None = None
-        self._copied: list[Any] = []
+        self._copied: list[Event] = []
         self._next = 0
 
-    def copy(self, target: Any, host: NDArray[Any]) -> None:
+    def copy(self, target: Pointer, host: NDArray[Any]) -> None:
         """Copies a contiguous array of the host.
 
         Args:
@@ -50,7 +51,7 @@ class Staging:
             for start in range(0, content.size, SLOT):
                 self._copy_slot(target + start, content[start : start + SLOT])
 
-    def _copy_slot(self, target: Any, content: NDArray[np.uint8]) -> None:
+    def _copy_slot(self, target: Pointer, content: NDArray[np.uint8]) -> None:
         if self._slots is None:
             self._copied = [event(self._cupy) for _ in range(SLOTS)]
             self._slots = pinned(self._cupy, SLOT * SLOTS).reshape(SLOTS, SLOT)
@@ -75,6 +76,7 @@ def pinned(cupy: Any, size: int) -> NDArray[np.uint8]:
     return np.frombuffer(memory, np.uint8, size)
 
 
-def event(cupy: Any) -> Any:
+def event(cupy: Any) -> Event:
     """An event that the host may wait for without keeping a core busy."""
-    return cupy.cuda.Event(block=True, disable_timing=True)
+    made: Event = cupy.cuda.Event(block=True, disable_timing=True)
+    return made

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.devices.cuda.cupy_types import CupyArray, Stream
 from gpucnn.backends.devices.cuda.staging import event, pinned
 
 
@@ -28,13 +29,13 @@ class Uploads:
         empty: gives uint8 memory of the GPU, which work on ``stream`` may still be using.
     """
 
-    def __init__(self, cupy: Any, stream: Any, empty: Callable[[int], Any]) -> None:
+    def __init__(self, cupy: Any, stream: Stream, empty: Callable[[int], CupyArray]) -> None:
         self._cupy, self._stream, self._empty = cupy, stream, empty
-        self._copies = cupy.cuda.Stream(non_blocking=True)
+        self._copies: Stream = cupy.cuda.Stream(non_blocking=True)
         self._buffers = (_Buffer(cupy), _Buffer(cupy))
         self._turn = 0
 
-    def upload(self, host: NDArray[Any]) -> Any:
+    def upload(self, host: NDArray[Any]) -> CupyArray:
         """The contents of a contiguous host array on the GPU.
 
         Work that reads the result must be launched before the next call.
@@ -71,5 +72,5 @@ class _Buffer:
 
     def __init__(self, cupy: Any) -> None:
         self.pinned: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self.memory: Any = None
+        self.memory: CupyArray
         self.copied, self.used = event(cupy), event(cupy)

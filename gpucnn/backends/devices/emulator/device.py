@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache, default_folder
-from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Module
+from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.emulator.arguments import address_of
 from gpucnn.backends.devices.emulator.builder import MODES, Builder
 from gpucnn.backends.devices.emulator.compiler import compiler
@@ -21,6 +21,7 @@ from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runt
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.emulator.symbols import check_nm
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.processor import available_cores
@@ -89,13 +90,17 @@ class EmulatorDevice(Device):
         self.write(copy, array)
         return copy
 
-    def write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
+    def write(self, array: Array, host: NDArray[Any]) -> None:
         """Copies a host array into an array of the device."""
-        array[...] = host
+        np.asarray(array)[...] = host
 
-    def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
+    def address(self, array: Array) -> int:
+        """Where the array's memory begins."""
+        return address_of(np.asarray(array))
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
         """A copy."""
-        return array.copy()
+        return np.array(array, order="C")
 
     def compile(self, source: KernelSource) -> Module:
         """The kernels of a source."""
@@ -126,7 +131,7 @@ class EmulatorDevice(Device):
 
     def launch(
         self,
-        kernel: LoadedKernel,
+        kernel: Kernel,
         grid: Grid,
         block: Grid,
         shared_bytes: int,
@@ -135,11 +140,14 @@ class EmulatorDevice(Device):
         """Runs a kernel to its end.
 
         Raises:
+            TypeError: a kernel of another device.
             BackendError: arguments that do not fit the kernel's parameters, more threads or
                 shared memory than a GPU has, or whatever the kernel does that a GPU would refuse
                 or leave undefined: kernel, block, thread and source line.
             KeyboardInterrupt: the user has ended it.
         """
+        if not isinstance(kernel, LoadedKernel):
+            raise TypeError(f"{kernel!r} is not a kernel of the emulator")
         self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
         if self._sanitizer:

@@ -132,13 +132,13 @@ def _argument_lines(
 ) -> Iterator[str]:
     names = iter(argument_names(arguments))
     for argument in arguments:
-        if argument is None:
-            yield "value 0"
-        elif not isinstance(argument, np.ndarray):
-            yield f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
-        else:
+        if isinstance(argument, np.ndarray):
             size = f"{argument.nbytes} {argument.itemsize}"
             yield f"pointer {_place_in(buffers, argument)} {size} {next(names).decode()}"
+        elif isinstance(argument, np.generic):
+            yield f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
+        else:
+            yield "value 0"
 
 
 def _place_in(buffers: Sequence[NDArray[np.uint8]], array: NDArray[Any]) -> str:
