@@ -184,6 +184,10 @@ class KernelBackend(Backend):
                 f"{name} does not begin on a boundary of {_BOUNDARY} bytes (use asarray)"
             )
 
+    def free_memory(self) -> int:
+        """Bytes that arrays may still take of the device's own memory; 0 if it has none."""
+        return self.device.free_memory()
+
     def hardware(self) -> dict[str, str]:
         """What the device is, and what drives it."""
         return self.device.hardware()
