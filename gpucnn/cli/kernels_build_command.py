@@ -177,12 +177,12 @@ def _trainings(
 
 def _benchmarks(backend: KernelBackend) -> None:
     """What ``gpucnn bench kernels`` times, in every variant."""
-    from gpucnn.bench.kernels import run_in_variants
+    from gpucnn.bench.contestants import run_in_variants
     from gpucnn.bench.problems import ALL, QUICK
+    from gpucnn.launch import variants_of
 
-    for problem in (*QUICK, *ALL):
-        arrays = [backend.empty(shape) for shape in problem.input_shapes()]
-        run_in_variants(backend, problem, arrays, problem.variants or ("",))
+    for timed in (*QUICK, *ALL):
+        run_in_variants(backend, timed, variants_of(timed.problem) or ("",))
 
 
 def _chosen(planned: Plan, files: tuple[str, ...]) -> Plan:
