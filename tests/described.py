@@ -1,7 +1,7 @@
 """Chosen arguments of an operation, checked against the operation's own reference."""
 
 from gpucnn.check.case import Case
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.operations import OPERATIONS
 
 

@@ -24,8 +24,8 @@ from gpucnn.backends.devices.emulator.builder import Builder
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.check.cases import draw
-from gpucnn.check.check import Checker, run
-from gpucnn.check.reference import expect
+from gpucnn.check.checker import Checker, run
+from gpucnn.check.expected import expect
 from gpucnn.errors import BackendError
 from gpucnn.operations import OPERATIONS
 

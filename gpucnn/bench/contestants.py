@@ -32,7 +32,7 @@ def input_shapes(timed: Timed) -> list[Shape]:
     return [operand.shape for operand in _inputs(timed.problem).values()]
 
 
-def draw(timed: Timed) -> list[Floats]:
+def draw_inputs(timed: Timed) -> list[Floats]:
     """Random inputs, the same at each call, all in FP32; integers are whole numbers."""
     generator = np.random.default_rng(0)
     return [

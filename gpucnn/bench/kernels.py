@@ -18,7 +18,7 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import Ceilings
 from gpucnn.bench.contestants import (
     copied,
-    draw,
+    draw_inputs,
     input_shapes,
     our_runs,
     run_in_variants,
@@ -228,7 +228,7 @@ class KernelBenchmark:
         if not wanted:
             return []
         # Drawn once: that takes the host longer than all measurements.
-        arrays, sets = draw(timed), self._sets(timed)
+        arrays, sets = draw_inputs(timed), self._sets(timed)
         self._limit_launches(timed)
         attempted = self._attempt(
             timed, "", lambda: our_runs(timed, self.backend, arrays, wanted, sets)

@@ -14,7 +14,7 @@ from gpucnn.backends.devices.source import KernelSource, check_used
 from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.check.case import Case, Outcome
-from gpucnn.check.reference import Expected, expect
+from gpucnn.check.expected import Expected, expect
 from gpucnn.errors import BackendError
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.text import shown
@@ -159,23 +159,6 @@ class Checker:
         backend = KernelBackend(device)
         backend.kernels = self.kernels
         return backend
-
-
-def check(
-    cases: Sequence[Case], mode: str, kernels: Path | None = None, ordinal: int = 0
-) -> Iterator[Finding]:
-    """Checks cases in one mode, as ``Checker.check_all`` does.
-
-    Args:
-        cases: what to check.
-        mode: one of MODES.
-        kernels: a folder whose kernel files take the place of ours of the same names, or None.
-        ordinal: which GPU, in the mode "cuda".
-
-    Raises:
-        BackendError: the mode does not work here, or the cases use no file of the folder.
-    """
-    yield from Checker(mode, kernels, ordinal).check_all(cases)
 
 
 def _devices(mode: str, ordinal: int, machine: Machine) -> tuple[Device, ...]:

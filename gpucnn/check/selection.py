@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpucnn.check.case import Case
 from gpucnn.check.cases import draw
-from gpucnn.check.check import Checker
+from gpucnn.check.checker import Checker
 
 
 def choose(checker: Checker, operation: str, count: int, most: int) -> list[Case]:

@@ -203,10 +203,10 @@ def _benchmark(
     from gpucnn.bench.ceilings import measure_ceilings
     from gpucnn.bench.device_clock import device_clock
     from gpucnn.bench.kernels import KernelBenchmark
-    from gpucnn.bench.torch_device import TorchDevice, is_installed
+    from gpucnn.bench.torch_device import TorchDevice, has_torch
 
     if with_torch is None:
-        with_torch = is_installed()
+        with_torch = has_torch()
     clock = device_clock(backend)
     torch = TorchDevice(backend) if with_torch else None
     products = [torch.product] if torch else []

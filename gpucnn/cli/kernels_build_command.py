@@ -91,12 +91,12 @@ def command(
     """
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
     from gpucnn.backends.devices.source import KERNELS
-    from gpucnn.inspect.build import build_all, plan
+    from gpucnn.inspect.build import build_all, plan_build
     from gpucnn.progress import progress
 
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
-    planned = _chosen(plan(folder or KERNELS, others, _constants(defined)), files)
+    planned = _chosen(plan_build(folder or KERNELS, others, _constants(defined)), files)
     sources, misfits = planned.sources, planned.misfits()
     if instructions:
         _tell_what_is_not_counted(chosen)

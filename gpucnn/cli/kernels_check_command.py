@@ -15,7 +15,7 @@ from gpucnn.errors import BackendError, did_you_mean
 from gpucnn.text import shown
 
 if TYPE_CHECKING:
-    from gpucnn.check.check import Checker, Finding
+    from gpucnn.check.checker import Checker, Finding
 
 _FULL, _FULL_SLOW = 40, 12
 """Cases of each operation and variant in fast mode and on a GPU, and in the slower modes."""
@@ -66,7 +66,7 @@ def command(
       gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
     """
     from gpucnn.backends import find_machine
-    from gpucnn.check.check import Checker
+    from gpucnn.check.checker import Checker
 
     chosen = _operations(operations)
     if device is not None and "cuda" not in modes:

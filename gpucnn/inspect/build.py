@@ -123,7 +123,7 @@ class Plan:
         return [line for line in lines if line]
 
 
-def plan(
+def plan_build(
     folder: Path = KERNELS,
     others: Iterable[Callable[[KernelBackend], object]] = (),
     constants: tuple[tuple[str, Constant], ...] = (),

@@ -11,7 +11,7 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench import ceilings
 from gpucnn.check.cases import draw
-from gpucnn.check.check import run
+from gpucnn.check.checker import run
 from gpucnn.launch import tiled_variants, variants_of
 from gpucnn.launch.tiles import TILES, GemmTile
 from gpucnn.operations import OPERATIONS, Problem

@@ -311,11 +311,11 @@ class RunFolder:
             raise CheckpointError(f"{shown(path)} is damaged: {shown(str(error))}") from None
 
     def _write_sealed(self, name: str, content: Mapping[str, object]) -> None:
-        run_files.write_atomically(self.path / name, seal(content, self._run))
+        run_files.write(self.path / name, seal(content, self._run))
 
     def write_json(self, name: str, content: object) -> None:
         """Writes a JSON file, atomically."""
-        run_files.write_atomically(self.path / name, (json_text(content, indent=1) + "\n").encode())
+        run_files.write(self.path / name, (json_text(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a JSON file; CheckpointError if it is missing or damaged."""

@@ -3,7 +3,7 @@
 import pytest
 
 from gpucnn.check.cases import draw
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.operations import OPERATIONS
 
 

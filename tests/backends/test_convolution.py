@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpucnn.check import case as drawn
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
 from gpucnn.operations import OPERATIONS
 

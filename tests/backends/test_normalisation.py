@@ -5,7 +5,7 @@ import pytest
 from tolerance import assert_close
 
 from gpucnn.check.case import Case
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
 from gpucnn.launch import EMULATED, plan
 from gpucnn.operations import OPERATIONS

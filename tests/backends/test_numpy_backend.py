@@ -14,7 +14,7 @@ from gpucnn.backends import get_backend, numpy_backend
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.check.cases import draw
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.errors import BackendError
 from gpucnn.operations import OPERATIONS
 

@@ -6,7 +6,7 @@ from tolerance import assert_close
 
 from gpucnn.check.case import Case
 from gpucnn.check.cases import draw
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
 from gpucnn.operations import OPERATIONS
 

@@ -254,7 +254,7 @@ def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
         return lambda: used.append(arrays)
 
     monkeypatch.setattr(contestants, "our_run", our_run)
-    drawn = contestants.draw(timed)
+    drawn = contestants.draw_inputs(timed)
     run = contestants.our_runs(timed, kernel_backend, drawn, [""], benchmark._sets(timed))[""]
     for _ in range(6):
         run()
@@ -271,8 +271,8 @@ def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
     monkeypatch.setattr(benchmark, "_sets", lambda _: 4)
     (timed,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     drawn, moved = [], []
-    draw, move = kernels.draw, kernel_backend.asarray
-    monkeypatch.setattr(kernels, "draw", lambda timed: drawn.append(timed) or draw(timed))
+    draw, move = kernels.draw_inputs, kernel_backend.asarray
+    monkeypatch.setattr(kernels, "draw_inputs", lambda timed: drawn.append(timed) or draw(timed))
     monkeypatch.setattr(kernel_backend, "asarray", lambda array: moved.append(array) or move(array))
     assert len(benchmark.measure_all([timed])) > 1
     assert (len(drawn), len(moved)) == (1, 2)

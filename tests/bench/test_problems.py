@@ -10,7 +10,7 @@ from tolerance import gamma
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
-from gpucnn.bench.contestants import draw, input_shapes, our_run, torch_run
+from gpucnn.bench.contestants import draw_inputs, input_shapes, our_run, torch_run
 from gpucnn.bench.problems import ALL, QUICK, select
 from gpucnn.errors import ConfigError
 from gpucnn.launch import variants_of
@@ -73,8 +73,8 @@ def test_every_operation_has_a_problem(problems):
 
 @pytest.mark.parametrize("timed", QUICK, ids=identify)
 def test_inputs_have_their_shapes(timed):
-    assert [array.shape for array in draw(timed)] == list(input_shapes(timed))
-    for first, second in zip(draw(timed), draw(timed), strict=True):
+    assert [array.shape for array in draw_inputs(timed)] == list(input_shapes(timed))
+    for first, second in zip(draw_inputs(timed), draw_inputs(timed), strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.dtype == np.float32
 
@@ -100,7 +100,7 @@ def test_the_first_are_one_of_each_kind():
 def test_long_inputs_repeat_without_a_pattern():
     """A prime number of random ones, over and over: no two images of them are alike."""
     sizes = pool2d_geometry((3, 1024, 1024, 1), (2, 2), (2, 2), (0, 0))
-    (x,) = draw(Timed("", "", pooling.MaxPool2dForward(sizes)))
+    (x,) = draw_inputs(Timed("", "", pooling.MaxPool2dForward(sizes)))
     assert np.unique(x).size > 1_000_000
     assert (x[0] == x[1]).mean() < 0.001
     assert abs(x.mean()) < 0.01
@@ -134,7 +134,7 @@ def both_results(timed, memory_format, exact, inputs):
 )
 def test_torch_computes_the_same(timed, memory_format, exact):
     """In float64, where only a wrong argument makes a difference."""
-    inputs = [array.astype(np.float64) for array in draw(timed)]
+    inputs = [array.astype(np.float64) for array in draw_inputs(timed)]
     ours, theirs = both_results(timed, memory_format, exact, inputs)
     if timed.problem.operation in FIRST_ALONE:
         ours, theirs = ours[:1], theirs[:1]
@@ -154,7 +154,7 @@ def test_torch_computes_the_same(timed, memory_format, exact):
 def test_torch_drops_as_many(memory_format, exact):
     """Other elements, for its random numbers are others: each obeys its own mask."""
     (timed,) = select(QUICK, operations=["dropout_forward"])
-    (x,) = inputs = [array.astype(np.float64) for array in draw(timed)]
+    (x,) = inputs = [array.astype(np.float64) for array in draw_inputs(timed)]
     rate = timed.numbers["rate"]
     for y, mask in both_results(timed, memory_format, exact, inputs):
         np.testing.assert_allclose(y, x * mask / (1 - rate), rtol=1e-12)
@@ -167,7 +167,7 @@ def test_torch_drops_as_many(memory_format, exact):
 def test_torch_guards_a_step(value, exact):
     """The inputs that are timed are finite, and leave the guard alone."""
     (timed,) = select(QUICK, operations=["guard_step"])
-    before, norm, losses = (array.astype(np.float64) for array in draw(timed))
+    before, norm, losses = (array.astype(np.float64) for array in draw_inputs(timed))
     losses[3] = value
     for (refused,) in both_results(timed, "contiguous", exact, [before, norm, losses]):
         np.testing.assert_array_equal(refused, [1])
@@ -176,7 +176,7 @@ def test_torch_guards_a_step(value, exact):
 @pytest.mark.parametrize("operation", ["clip_by_global_norm", "clip_by_value"])
 def test_there_is_something_to_clip(operation, exact):
     (timed,) = select(QUICK, operations=[operation])
-    inputs = [array.astype(np.float64) for array in draw(timed)]
+    inputs = [array.astype(np.float64) for array in draw_inputs(timed)]
     for (gradients,) in both_results(timed, "contiguous", exact, inputs):
         assert np.linalg.norm(gradients) < 0.999 * np.linalg.norm(inputs[0])
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gpucnn.backends import why_unavailable
-from gpucnn.check.check import Checker
+from gpucnn.check.checker import Checker
 
 MODES = ["fast", "race", "sanitize", pytest.param("cuda", marks=pytest.mark.gpu)]
 

@@ -9,7 +9,7 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.check.cases import draw
-from gpucnn.check.check import check
+from gpucnn.check.checker import Checker
 from gpucnn.launch.variants import Variant
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.sampling import CHANNELS, MANY_CHANNELS
@@ -147,5 +147,5 @@ def test_faults_are_seen(fault, tmp_path):
     assert before in text
     (tmp_path / file).write_text(text.replace(before, after, 1), encoding="utf-8")
     cases = draw(operation, 3)
-    assert any(finding.complaint for finding in check(cases, mode, tmp_path))
-    assert not any(finding.complaint for finding in check(cases, mode))
+    assert any(finding.complaint for finding in Checker(mode, tmp_path).check_all(cases))
+    assert not any(finding.complaint for finding in Checker(mode).check_all(cases))

@@ -3,8 +3,8 @@
 import pytest
 
 from gpucnn.check.cases import draw
-from gpucnn.check.check import run
-from gpucnn.check.reference import expect
+from gpucnn.check.checker import run
+from gpucnn.check.expected import expect
 from gpucnn.errors import BackendError
 from gpucnn.operations import OPERATIONS
 

@@ -8,7 +8,7 @@ import pytest
 from tolerance import assert_close
 
 from gpucnn.check.case import Case
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.launch import variants_of
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gpucnn.check.case import Case
-from gpucnn.check.check import run
-from gpucnn.check.reference import expect
+from gpucnn.check.checker import run
+from gpucnn.check.expected import expect
 from gpucnn.launch.tiles import TILES
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.sampling import normal

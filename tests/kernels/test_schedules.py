@@ -7,7 +7,7 @@ from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.bench.ceilings import multiply_add
 from gpucnn.check.cases import draw
-from gpucnn.check.check import Checker, run
+from gpucnn.check.checker import Checker, run
 from gpucnn.operations import OPERATIONS
 
 SCHEDULES = [(seed, workers) for seed in (1, 2**40) for workers in (1, 2, 3)]

@@ -11,7 +11,7 @@ from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.kernel_backend.prepared import Prepared
 from gpucnn.check.case import Case
-from gpucnn.check.reference import expect
+from gpucnn.check.expected import expect
 from gpucnn.launch.launch import Slot
 from gpucnn.launch.slices import Slices, sum_slices
 from gpucnn.launch.variants import Variant

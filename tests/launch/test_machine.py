@@ -4,8 +4,8 @@ import pytest
 
 from gpucnn.backends import why_unavailable
 from gpucnn.check.cases import draw
-from gpucnn.check.check import Checker, run
-from gpucnn.check.reference import expect
+from gpucnn.check.checker import Checker, run
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
 from gpucnn.launch import EMULATED, MACHINES, plan
 from gpucnn.launch.launch import LARGEST_GRID, launch
