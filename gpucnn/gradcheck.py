@@ -4,7 +4,7 @@ The derivative of f along a direction d is estimated from central differences
 D(h) = (f(x + h·d) − f(x − h·d)) / 2h with one step of Richardson's extrapolation,
 (4·D(h/2) − D(h)) / 3. How far that is from D(h/2) estimates its error. Where the estimate is too
 coarse at every h, x lies at a kink (of a ReLU or a maximum) and another direction is drawn: the
-choice looks at differences alone, never at the gradient under test.
+choice depends only on the differences, never on the gradient under test.
 
 Source: Richardson, "The deferred approach to the limit", Phil. Trans. R. Soc. A 226 (1927).
 """
@@ -190,7 +190,7 @@ def _compare(
     """Compares one derivative and keeps the worst relative error in ``check``.
 
     The error is relative to the larger of both derivatives, or to a thousandth of the objective
-    where they are smaller: a derivative that is zero has no relative error of its own.
+    if they are smaller, because a derivative of zero has no relative error.
     """
     floor = _FLOOR * max(1.0, abs(objective()))
     for _ in range(_ATTEMPTS):

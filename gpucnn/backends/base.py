@@ -32,7 +32,7 @@ class Backend(
     """Every operation, with one signature and one set of checks on every backend.
 
     Operations take and return the backend's own arrays; ``asarray`` and ``to_numpy`` are the
-    border. Results are deterministic: the same arguments give the same bits, run after run, on
+    boundary. Results are deterministic: the same arguments give the same bits, run after run, on
     one device. An array that an operation returns is new unless ``out`` was given.
     """
 

@@ -1,4 +1,4 @@
-"""Finding out what would be launched on a machine that is not at hand."""
+"""Finding out what would be launched on any machine, without having it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpucnn.launch.machine import EMULATED, Machine
 
 
 def dry_run(run: Callable[[KernelBackend], object], machine: Machine = EMULATED) -> PlanningDevice:
-    """``KernelBackend.dry_run`` with our own kernels, for a machine that need not be there.
+    """``KernelBackend.dry_run`` with our own kernels, for any machine.
 
     Args:
         run: is called with a backend whose arrays have no contents.

@@ -23,9 +23,9 @@ class Sequential(Layer):
         layers: in the order of the forward pass.
 
     Attributes:
-        layers: as they were given; they have the names, the parameters and the shapes.
-        steps: what runs: the layers themselves, or fused ones in the place of some of them.
-        observer: called after each step's ``forward``; None for no one.
+        layers: as they were given, with the names, the parameters and the shapes.
+        steps: what runs: the layers themselves, or fused layers in place of some of them.
+        observer: called after each step's ``forward``; None for none.
     """
 
     kind = "sequential"
@@ -49,7 +49,7 @@ class Sequential(Layer):
         self.run(self.layers)
 
     def run(self, steps: list[Layer]) -> None:
-        """Sets ``steps``, and lets them overwrite what no one reads again: inputs, gradients."""
+        """Sets ``steps``, and lets them overwrite inputs and gradients that no one reads again."""
         self.steps = steps
         for before, step in pairwise(steps):
             before.owns_gradient = not step.passes_gradient
@@ -71,7 +71,7 @@ class Sequential(Layer):
         return x
 
     def backward(self, dy: Array) -> Array | None:
-        """Last to first: the chain rule. Ends where nothing earlier learns."""
+        """Last to first: the chain rule. It ends where no earlier layer learns."""
         for step in reversed(self.steps):
             dx = step.backward(dy)
             if dx is None:
@@ -94,8 +94,8 @@ class Residual(Layer):
 
     Args:
         body: the layers of the branch that learns the difference.
-        shortcut: layers of the other branch, a projection where the body changes the shape; none
-            for the identity.
+        shortcut: layers of the other branch, a projection if the body changes the shape; none for
+            the identity.
     """
 
     kind = "residual"

@@ -56,7 +56,7 @@ class Linear(Layer):
         return self.multiply(x)
 
     def multiply(self, x: Array, relu: bool = False) -> Array:
-        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
+        """``forward``, with or without a ReLU in the same operation; ``backward`` is without it."""
         self._x = x
         return self.backend.matmul(
             x,

@@ -1,4 +1,4 @@
-"""Arrays of a backend, the border to NumPy, and the checks that all operations share."""
+"""Arrays of a backend, the boundary to NumPy, and the checks that all operations share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Flags(Protocol):
 
 
 class Array(Protocol):
-    """An array of the backend at hand: numpy.ndarray, or a device's own, such as cupy.ndarray."""
+    """An array of a backend: numpy.ndarray, or a device's own, such as cupy.ndarray."""
 
     @property
     def shape(self) -> Shape:

@@ -63,7 +63,7 @@ class NumpyBackend(Backend):
         return self.memory.empty(shape, self.dtype if dtype is None else dtype)
 
     def asarray(self, array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
-        """A contiguous array; itself where it already fits, so not always a copy."""
+        """A contiguous array; the given one if it fits already, so not always a copy."""
         host = np.asarray(array)
         if dtype is None:
             dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype

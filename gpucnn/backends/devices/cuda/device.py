@@ -37,7 +37,7 @@ _NULL = np.uintp(0)
 
 @dataclass
 class _Kernel:
-    """A ``cupy.RawKernel``, and how much dynamic shared memory it may be given so far."""
+    """A ``cupy.RawKernel``, and how much dynamic shared memory it is allowed at present."""
 
     name: str
     raw: RawKernel
@@ -47,10 +47,10 @@ class _Kernel:
 class CudaDevice(Device):
     """One GPU.
 
-    CuPy's settings hold, such as CUPY_GPU_MEMORY_LIMIT. CuPy's current device and stream are set
-    to this one's, in each thread that calls, and stay so. All of one GPU share a stream, so arrays
-    may go from one to another. Of CuPy's own operations on arrays none is used: CuPy would compile
-    a kernel for each.
+    CuPy's settings apply, such as CUPY_GPU_MEMORY_LIMIT. CuPy's current device and stream are set
+    to this one's in each thread that calls, and stay set. All devices of one GPU share a stream, so
+    arrays may go from one to another. None of CuPy's own operations on arrays is used, because CuPy
+    would compile a kernel for each.
 
     Args:
         ordinal: which GPU, as the CUDA runtime counts them.
@@ -126,7 +126,7 @@ class CudaDevice(Device):
         return there
 
     def upload(self, array: NDArray[Any]) -> CupyArray:
-        """A copy on the GPU, made while it is at work; the next but one takes its place."""
+        """A copy on the GPU, made while it works; the next copy but one overwrites it."""
         try:
             self._use()
             return self._uploads.upload(array)
@@ -152,8 +152,8 @@ class CudaDevice(Device):
             host: NDArray[Any] = np.empty(there.shape, there.dtype)
             self._read(there.data, host)
             return host
-        # All memory from the first to the last element, which is cut to shape on the host: for
-        # that CuPy would compile a kernel.
+        # All memory from the first to the last element, of which the host takes the elements:
+        # CuPy would compile a kernel for that.
         before, after = _reach(there)
         memory = np.empty(before + after, np.uint8)
         self._read(there.data - before, memory)
@@ -213,9 +213,9 @@ class CudaDevice(Device):
             raise launch_failed(self._cupy, error, doing) from error
 
     def free_memory(self) -> int:
-        """Bytes that the GPU has left, and those that CuPy's pool has and nothing uses.
+        """Bytes that are free on the GPU, and those in CuPy's pool that nothing uses.
 
-        No more than the pool may still take, if CUPY_GPU_MEMORY_LIMIT limits it.
+        If CUPY_GPU_MEMORY_LIMIT limits the pool, no more than the pool may still take.
         """
         try:
             self._use()
@@ -229,7 +229,7 @@ class CudaDevice(Device):
         return int(free)
 
     def hardware(self) -> dict[str, str]:
-        """The GPU's name, and the versions of all that is between it and us."""
+        """The GPU's name, and the versions of its driver, CUDA, NVRTC and CuPy."""
         runtime = self._cupy.cuda.runtime
         return {
             "gpu": runtime.getDeviceProperties(self.ordinal)["name"].decode(),
@@ -253,8 +253,8 @@ class CudaDevice(Device):
     def _use(self) -> None:
         """Makes device and stream CuPy's current ones, which it keeps for each thread.
 
-        CuPy's pool hands memory on in the order of the current stream. CuPy is asked which that is
-        each time: it is another one behind a ``with stream:`` of the user's.
+        CuPy's pool reuses memory in the order of the current stream. CuPy is asked each time which
+        one that is, because a ``with stream:`` of the user's changes it.
         """
         if self._current_stream() is not self.stream:  # of the current device, so of this one
             self._device.use()
@@ -318,7 +318,7 @@ class CudaDevice(Device):
         kernel.dynamic_shared_bytes = shared_bytes
 
     def _announce(self) -> None:
-        """Says on a terminal, once, what takes so long."""
+        """Says once on a terminal what takes so long."""
         if not self._has_announced and sys.stderr.isatty():
             print(f"compiling kernels for {self.architecture}, once", file=sys.stderr)
         self._has_announced = True
@@ -336,7 +336,7 @@ def _stream(cupy: Any, ordinal: int) -> Stream:
 
 
 def _memory_bytes(cupy: Any, ordinal: int) -> int:
-    """Of the GPU, or those that CuPy's pool may take of them."""
+    """The GPU's memory, or as much of it as CuPy's pool may take."""
     with cupy.cuda.Device(ordinal):
         _, total = cupy.cuda.runtime.memGetInfo()
         limit = cupy.get_default_memory_pool().get_limit()

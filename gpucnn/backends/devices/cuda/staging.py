@@ -1,4 +1,4 @@
-"""Copies from the host that neither wait for the GPU nor need the host's array any longer."""
+"""Copies from the host that do not wait for the GPU and do not need the host's array afterwards."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from gpucnn.backends.devices.cuda.failures import no_pinned_memory
 SLOT = 256 << 10
 """Bytes that are copied at a time."""
 SLOTS = 64
-"""Copies that may be under way: those of many steps, as each step has a few small ones."""
+"""Copies that may be in progress: those of many steps, because a step has a few small ones."""
 
 
 class Staging:
     """Host arrays on their way to a stream, through a ring of pinned memory.
 
-    The GPU copies by itself from pinned memory alone. However large an array is, no more of it is
-    taken than the ring: what is copied next waits in the host until a slot is free again. Threads
-    may share one.
+    A GPU can copy only from pinned memory without the host's help. An array that is larger than the
+    ring waits, piece by piece, until a slot is free again. Threads may share a ring.
 
     Args:
         cupy: the module.
@@ -67,7 +66,7 @@ def pinned(cupy: Any, size: int) -> NDArray[np.uint8]:
     """Memory of the host that a GPU can read, uint8 (size,).
 
     Raises:
-        BackendError: the system does not give so much.
+        BackendError: the system does not provide so much.
     """
     try:
         memory = cupy.cuda.alloc_pinned_memory(size)

@@ -1,4 +1,4 @@
-"""Batches of a data set that does not fit the GPU, copied while the GPU is at work."""
+"""Batches of a data set that does not fit on the GPU, copied while the GPU works."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gpucnn.backends.devices.cuda.staging import event, pinned
 class Uploads:
     """Arrays from the host, one after the other, each valid until the next one's turn is over.
 
-    There are two buffers, each a piece of pinned memory and one of the GPU's, which take turns, and
-    a stream of its own for the copies. Why a copy and a step overlap, though the training loop asks
-    for a batch only when it needs it: launches return at once, so the host asks for batch n + 1
-    while the GPU is still at step n. The copy waits for step n - 1 alone, which read the same
-    buffer, not for step n; and step n + 1 waits for the copy. So in the long run a step takes as
-    long as the slowest of the three, the host, the copy and the kernels, not as their sum. The host
-    in turn waits until the pinned memory has been copied, which keeps it two steps ahead at most.
+    Two buffers take turns, each of pinned memory and of memory on the GPU, and the copies have a
+    stream of their own. A copy and a step overlap although the training loop asks for a batch only
+    when it needs it: launches return at once, so the host asks for batch n + 1 while the GPU is
+    still at step n. The copy waits only for step n - 1, which read the same buffer, and not for
+    step n; and step n + 1 waits for the copy. So in the long run a step takes as long as the
+    slowest of the host, the copy and the kernels, and not as long as their sum. The host waits
+    until the pinned memory has been copied, so it is two steps ahead at most.
 
     Args:
         cupy: the module.
@@ -45,7 +45,7 @@ class Uploads:
         """
         if not host.nbytes:
             return self._empty(0).view(host.dtype).reshape(host.shape)
-        # All that reads the last array has been launched by now.
+        # Everything that reads the last array has been launched by now.
         self._buffers[self._turn].used.record(self._stream)
         self._turn = 1 - self._turn
         buffer = self._buffers[self._turn]
@@ -68,7 +68,7 @@ class Uploads:
 
 
 class _Buffer:
-    """A place for a batch on both sides, and the events that tell when each side is free."""
+    """Memory for a batch on both sides, and the events that mark when each side is free."""
 
     def __init__(self, cupy: Any) -> None:
         self.pinned: NDArray[np.uint8] = np.empty(0, np.uint8)

@@ -28,7 +28,7 @@ from gpucnn.processor import available_cores
 
 _ALIGNMENT = 64
 _GAP = 256
-"""Bytes before and behind each array that belong to none."""
+"""Bytes before and after each array that belong to no array."""
 _LARGEST_BLOCK: Grid = (1024, 1024, 64)
 
 
@@ -38,11 +38,11 @@ class EmulatorDevice(Device):
     Args:
         mode: "fast"; "race", which checks each access of memory; or "sanitize", which runs under
             the compiler's sanitizers. The last two are many times slower.
-        seed: decides the order of threads and blocks; right kernels do not depend on it.
+        seed: decides the order of threads and blocks; correct kernels do not depend on it.
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
-        time_limit: seconds after which a launch is ended with an error that tells the line that
-            it was at; None for no limit.
-        machine: the GPU that it stands in for, whose launches it runs.
+        time_limit: seconds after which a launch is ended with an error that names the line it had
+            reached; None for no limit.
+        machine: the GPU whose launches it runs.
 
     Raises:
         BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
@@ -192,7 +192,7 @@ class EmulatorDevice(Device):
 
 
 def why_unavailable() -> str:
-    """One sentence on why the emulator cannot work here; empty where it can."""
+    """One sentence on why the emulator does not work here; empty if it does."""
     if sys.platform != "linux":
         return "the emulator works on Linux only so far"
     try:
@@ -203,14 +203,14 @@ def why_unavailable() -> str:
 
 
 def _check_programs() -> None:
-    """Raises BackendError where one is missing that the emulator runs."""
+    """Raises BackendError if a program is missing that the emulator runs."""
     compiler()
     check_nm()
 
 
 @cache
 def _cache(folder: Path | None) -> Cache:
-    """One of a folder: where it cannot be written to, devices share what they compile."""
+    """One for each folder, so that devices share what they compile even if it cannot be written."""
     return Cache(folder)
 
 
