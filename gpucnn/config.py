@@ -14,12 +14,11 @@ from typing import Any
 
 import msgspec
 
-from gpucnn import overrides as overrides_module
 from gpucnn.config_file import is_too_deep, read_config_file
 from gpucnn.config_tables import (
     MOST_EPOCHS,
     Augment,
-    Checkpoint,
+    Cadence,
     CommonData,
     Table,
     Top,
@@ -43,6 +42,7 @@ from gpucnn.layers import Layer
 from gpucnn.losses import Loss, losses
 from gpucnn.models import models
 from gpucnn.optim import Optimizer, Schedule, optimizers, schedules
+from gpucnn.overrides import with_overrides
 from gpucnn.paths import user_path
 from gpucnn.registry import Registry, convert
 
@@ -56,7 +56,7 @@ _CHOSEN: dict[str, Registry[Any]] = {
 _FIXED: dict[str, type[Table]] = {
     "augment": Augment,
     "training": Training,
-    "checkpoint": Checkpoint,
+    "checkpoint": Cadence,
 }
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
@@ -98,7 +98,7 @@ class Config:
         self.data = read_table(common, "data", CommonData)
         self.augment = read_table(tables.get("augment", {}), "augment", Augment)
         self.training = read_table(tables.get("training", {}), "training", Training)
-        self.checkpoint = read_table(tables.get("checkpoint", {}), "checkpoint", Checkpoint)
+        self.checkpoint = read_table(tables.get("checkpoint", {}), "checkpoint", Cadence)
         self.extensions = read_extensions(tables.get(EXTENSIONS, []))
         self._check_numbers()
         self.data_options: dict[str, Any] = datasets.resolve(
@@ -285,7 +285,7 @@ def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
 
 def apply_overrides(tables: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """The tables with dotted keys set: "training.epochs=3"; ConfigError if one cannot be set."""
-    return overrides_module.apply_overrides(tables, overrides, _annotation)
+    return with_overrides(tables, overrides, _annotation)
 
 
 def _annotation(tables: Mapping[str, Any], path: Sequence[str]) -> Any:

@@ -77,7 +77,7 @@ class Training(Table):
     ] = True
 
 
-class Checkpoint(Table):
+class Cadence(Table):
     """``[checkpoint]``: when to save, besides at the end of each epoch."""
 
     every_steps: Annotated[

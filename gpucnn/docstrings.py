@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any
 
 
-def summary(described: Callable[..., Any]) -> str:
+def summary(described: Callable[..., object]) -> str:
     """The first line of a docstring, without its markup."""
     return (inspect.getdoc(described) or "").partition("\n")[0].replace("``", "")
 
 
-def meanings(described: Callable[..., Any]) -> dict[str, str]:
+def meanings(described: Callable[..., object]) -> dict[str, str]:
     """What a docstring says under "Args:", each entry on one line.
 
     A class whose docstring lacks an entry has that of its base.

@@ -9,7 +9,6 @@ import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gpucnn.backends import NAMES, why_unavailable
 from gpucnn.backends.devices.cache import ENVIRONMENT_VARIABLE, default_folder, why_unusable
@@ -39,7 +38,7 @@ class Finding:
         """A tick, a cross, or nothing."""
         return {True: "✓", False: "✗", None: " "}[self.works]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Without the subject, which is the key."""
         return {"works": self.works, "text": self.text}
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from gpucnn.backends.base import Backend
 from gpucnn.processor import available_cores, processor_name
@@ -27,7 +26,7 @@ _PACKAGES = (
 )
 
 
-def describe(backend: Backend) -> dict[str, Any]:
+def describe(backend: Backend) -> dict[str, object]:
     """Versions, device and revision, as JSON can hold them."""
     return {
         "python": platform.python_version(),

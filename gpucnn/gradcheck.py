@@ -4,7 +4,7 @@ The derivative of f along a direction d is estimated from central differences
 D(h) = (f(x + h·d) − f(x − h·d)) / 2h with one step of Richardson's extrapolation,
 (4·D(h/2) − D(h)) / 3. How far that is from D(h/2) estimates its error. Where the estimate is too
 coarse at every h, x lies at a kink (of a ReLU or a maximum) and another direction is drawn: the
-choice looks at differences alone, never at the gradient under test.
+choice depends only on the differences, never on the gradient under test.
 
 Source: Richardson, "The deferred approach to the limit", Phil. Trans. R. Soc. A 226 (1927).
 """
@@ -124,13 +124,13 @@ def _check_layer(
     layer.needs_input_grad, needed = True, layer.needs_input_grad
 
     def objective() -> float:
-        return float(np.vdot(layer.forward(x.copy()), weights))
+        return float(np.vdot(np.asarray(layer.forward(x.copy())), weights))
 
     objective()
-    gradients = {"x": (x, layer.backward(weights.copy()).copy())}
+    gradients = {"x": (x, np.array(layer.input_grad(weights.copy())))}
     layer.needs_input_grad = needed
     for name, parameter in layer.parameters.items():
-        gradients[name] = (parameter.value, parameter.gradient.copy())
+        gradients[name] = (np.asarray(parameter.value), np.array(parameter.gradient))
     check = Check(layer.name, layer.kind)
     for name, (array, gradient) in gradients.items():
         for number in range(derivatives):
@@ -146,10 +146,10 @@ def _check_loss(
     labels = np.array([draw.integer(classes) for _ in range(batch)], np.int32)
 
     def objective() -> float:
-        return float(loss.forward(backend, scores, labels).sum()) / batch
+        return float(np.sum(np.asarray(loss.forward(backend, scores, labels)))) / batch
 
     objective()
-    gradient = loss.backward(backend, batch).copy()
+    gradient = np.array(loss.backward(backend, batch))
     check = Check("loss", type(loss).__name__)
     for number in range(derivatives):
         _compare(check, "scores", objective, scores, gradient, draw, number % 2 == 0, bound)
@@ -165,15 +165,15 @@ def _check_model(
 
     def objective() -> float:
         scores = network.forward(x.copy())
-        return float(loss.forward(backend, scores, labels).sum()) / batch
+        return float(np.sum(np.asarray(loss.forward(backend, scores, labels)))) / batch
 
     objective()
     network.backward(loss.backward(backend, batch))
     check = Check("model", "all layers")
     for name, parameter in network.parameters().items():
-        gradient = parameter.gradient.copy()
+        value, gradient = np.asarray(parameter.value), np.array(parameter.gradient)
         for _ in range(directions):
-            _compare(check, name, objective, parameter.value, gradient, draw, False, bound)
+            _compare(check, name, objective, value, gradient, draw, False, bound)
     return check
 
 
@@ -190,7 +190,7 @@ def _compare(
     """Compares one derivative and keeps the worst relative error in ``check``.
 
     The error is relative to the larger of both derivatives, or to a thousandth of the objective
-    where they are smaller: a derivative that is zero has no relative error of its own.
+    if they are smaller, because a derivative of zero has no relative error.
     """
     floor = _FLOOR * max(1.0, abs(objective()))
     for _ in range(_ATTEMPTS):

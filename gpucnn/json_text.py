@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from gpucnn.text import shown
 
 
-def json_text(content: Any, indent: int | None = None) -> str:
+def json_text(content: object, indent: int | None = None) -> str:
     """An object as strict JSON in ASCII, without a line break at its end.
 
     NaN and infinities become null, for JSON has no such numbers. Bytes that are not UTF-8, which
@@ -50,7 +50,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _strict(content: Any) -> Any:
+def _strict(content: object) -> object:
     if isinstance(content, str):
         return _without_surrogates(content)
     if isinstance(content, float):

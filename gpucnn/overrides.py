@@ -28,7 +28,7 @@ class _Unread(str):
     __slots__ = ()
 
 
-def apply_overrides(
+def with_overrides(
     tables: Mapping[str, Any], overrides: Iterable[str], annotation_of: AnnotationOf
 ) -> dict[str, Any]:
     """The tables with dotted keys set, in order: "training.epochs=3". The last one wins.

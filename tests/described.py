@@ -1,12 +1,12 @@
 """Chosen arguments of an operation, checked against the operation's own reference."""
 
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.reference import expect
+from gpucnn.check.case import Case
+from gpucnn.check.expected import expect
 from gpucnn.operations import OPERATIONS
 
 
 def check(backend, operation, **arguments):
     """Outcomes are as expected. float32 arrays stand for the backend's own dtype."""
-    problem = Case(OPERATIONS[operation], arguments)
-    complaint = expect(problem, backend.dtype).complaint(problem.run(backend))
-    assert not complaint, f"{problem}: {complaint}"
+    case = Case(OPERATIONS[operation], arguments)
+    complaint = expect(case, backend.dtype).complaint(case.run(backend))
+    assert not complaint, f"{case}: {complaint}"

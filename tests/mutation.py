@@ -1,4 +1,4 @@
-"""Runs mutants of kernels over a few problems each, in processes of their own.
+"""Runs mutants of kernels over a few cases each, in processes of their own.
 
 A mutant may end the process that it runs in, or never end; either is as good as a wrong result.
 """
@@ -23,20 +23,20 @@ from gpucnn.backends.devices.emulator.builder import MODES as BUILDS
 from gpucnn.backends.devices.emulator.builder import Builder
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.check.cases import draw
+from gpucnn.check.checker import Checker, run
+from gpucnn.check.expected import expect
 from gpucnn.errors import BackendError
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.check import Checker, run
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
 
 ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 4), ("race", 99))
-"""Modes in the order in which they are tried, and with how many ranks of problems.
+"""Modes in the order in which they are tried, and with how many ranks of cases.
 
 Race mode sees most, is compiled fastest, and survives accesses out of bounds.
 """
 
 _DRAWN = 30
-"""Problems of each operation and variant, from which a file's are taken."""
+"""Cases of each operation and variant, from which a file's are taken."""
 _SECONDS = 10
 """Of processor time that a mutant may take; the kernels themselves take hundredths."""
 _PATIENCE = 120.0
@@ -54,7 +54,7 @@ class Trial:
         host: the .cu file.
         folder: where its text is.
         mode: of the emulator.
-        ranks: how many ranks of problems the host has to do.
+        ranks: how many ranks of cases the host has to do.
     """
 
     mutant: Mutant
@@ -79,36 +79,36 @@ class _Recorder(PlanningDevice):
         self.launched[kernel] = tuple(blocks > 1 for blocks in grid)
 
 
-def _planned(problem, kernels=None):
-    """What a problem has compiled, and the kernels that it launches, each as file and name."""
+def _planned(case, kernels=None):
+    """What a case has compiled, and the kernels that it launches, each as file and name."""
     recorder = _Recorder()
     backend = KernelBackend(recorder)
     backend.kernels = kernels
-    run(problem, backend)
+    run(case, backend)
     return recorder.sources, recorder.launched
 
 
-def problems_of(file, ranks=4):
-    """Problems that take a file: those of the first so many ranks.
+def cases_of(file, ranks=4):
+    """Cases that take a file: those of the first so many ranks.
 
     The first rank has each kernel once. Each further one has it once for every operation, with one
     block and with several along each axis.
     """
-    return [problem for problem, rank in _problems_by_file().get(file, ()) if rank < ranks]
+    return [case for case, rank in _cases_by_file().get(file, ()) if rank < ranks]
 
 
 @cache
-def _problems_by_file():
+def _cases_by_file():
     chosen, times = {}, Counter()
     for name in OPERATIONS:
-        for problem in draw(name, _DRAWN, seed=2):
-            _, launched = _planned(problem)
+        for case in draw(name, _DRAWN, seed=2):
+            _, launched = _planned(case)
             for file in {file for file, _ in launched}:
                 kernels = [kernel for kernel in launched if kernel[0] == file]
-                uses = [(name, problem.variant, each, launched[each]) for each in kernels]
+                uses = [(name, case.variant, each, launched[each]) for each in kernels]
                 is_first = any(times[kernel] == 0 for kernel in kernels)
                 rank = 0 if is_first else 1 + min(times[use] for use in uses)
-                chosen.setdefault(file, []).append((problem, rank))
+                chosen.setdefault(file, []).append((case, rank))
                 times.update([*kernels, *uses])
     return chosen
 
@@ -141,7 +141,7 @@ def survivors(mutants, folder, report=print):
 def _written(mutant, folder):
     """Writes a mutant's hosts to folders of their own: pairs of the file and its folder."""
     for host, text in mutant.hosts:
-        if problems_of(host):
+        if cases_of(host):
             place = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
             place.mkdir(parents=True, exist_ok=True)
             (place / host).write_text(text, encoding="utf-8")
@@ -162,8 +162,8 @@ def compiled(trials):
 
 
 def _mutated_sources(trial):
-    problems = problems_of(trial.host, trial.ranks)
-    sources = (source for p in problems for source in _planned(p, trial.folder)[0])
+    cases = cases_of(trial.host, trial.ranks)
+    sources = (source for p in cases for source in _planned(p, trial.folder)[0])
     return list(dict.fromkeys(source for source in sources if source.folder == trial.folder))
 
 
@@ -227,8 +227,8 @@ class _Worker:
 def _serve(pipe):
     while True:
         host, folder, mode, ranks = pipe.recv()
-        problems = problems_of(host, ranks)
-        checker, expected = Checker(mode, folder), {each: _expected(each) for each in problems}
+        cases = cases_of(host, ranks)
+        checker, expected = Checker(mode, folder), {each: _expected(each) for each in cases}
         pipe.send("prepared")
         _limit_processor_time()
         pipe.send(_complaint(checker, expected))
@@ -241,8 +241,8 @@ def _limit_processor_time():
 
 
 def _complaint(checker, expected):
-    for problem, outcome in expected.items():
-        finding = checker.check(problem, outcome)
+    for case, outcome in expected.items():
+        finding = checker.check(case, outcome)
         if finding.complaint:
             return finding.complaint
     return ""

@@ -6,6 +6,7 @@ from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.errors import GpucnnError
 from gpucnn.gradcheck import _Directions, check_network
 from gpucnn.layers import Flatten, LeakyReLU, Linear, Network, layers
+from gpucnn.layers.activation import Activation
 from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
 
 BOUND = 1e-6
@@ -18,10 +19,8 @@ TABLES = {
     "conv2d, same": [{**CONV, "kernel": 4, "padding": "same"}],
     "conv2d, depthwise": [{**CONV, "filters": 2, "groups": 2}],
     "batch_norm2d": [NORM],
-    "relu": [{"type": "relu"}],
-    "leaky_relu": [{"type": "leaky_relu", "slope": 0.2}],
-    "sigmoid": [{"type": "sigmoid"}],
-    "tanh": [{"type": "tanh"}],
+    **{kind.kind: [{"type": kind.kind}] for kind in Activation.__subclasses__()},
+    "leaky_relu, steep": [{"type": "leaky_relu", "slope": 0.2}],
     "max_pool2d": [{"type": "max_pool2d", "window": 3, "stride": 2, "padding": 1}],
     "max_pool2d, global": [{"type": "max_pool2d", "window": "global"}],
     "avg_pool2d": [{"type": "avg_pool2d", "window": 3, "stride": 2, "padding": 1}],

@@ -32,26 +32,30 @@ class Backend(
     """Every operation, with one signature and one set of checks on every backend.
 
     Operations take and return the backend's own arrays; ``asarray`` and ``to_numpy`` are the
-    border. Results are deterministic: the same arguments give the same bits, run after run, on
+    boundary. Results are deterministic: the same arguments give the same bits, run after run, on
     one device. An array that an operation returns is new unless ``out`` was given.
     """
 
     runs_ahead = False
-    """Whether the host goes on while the device works, so that reading an array costs a wait."""
+    """Whether the host runs ahead of the device, so that reading an array means waiting."""
 
     kernels: Path | None = None
-    """A folder of the user's whose kernel files take the place of ours; None without one."""
+    """A folder of the user's whose kernel files replace ours of the same names; None for none."""
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
-        """Makes ready what a run will launch, before its first step; nothing to do on a CPU.
+        """Prepares what a run will launch, before its first step; nothing to do on a CPU.
 
         Args:
-            run: is called with a backend whose arrays have no contents and whose operations only
-                take note of what they would launch.
+            run: is called with a backend whose arrays have no contents, and which only records
+                what its operations would launch.
         """
 
+    def free_memory(self) -> int:
+        """Bytes that arrays may still take of the device's own memory; 0 if it has none."""
+        return 0
+
     def hardware(self) -> dict[str, str]:
-        """What the device is, and what drives it, for records; empty where it is the processor."""
+        """What the device is and what drives it, for records; empty if it is the processor."""
         return {}
 
     def synchronise(self) -> None:

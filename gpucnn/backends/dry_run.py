@@ -1,4 +1,4 @@
-"""Finding out what is launched without launching it."""
+"""Finding out what would be launched on any machine, without having it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from gpucnn.launch.machine import EMULATED, Machine
 
 
 def dry_run(run: Callable[[KernelBackend], object], machine: Machine = EMULATED) -> PlanningDevice:
-    """Runs operations of our own kernels on a device that only records what they launch.
+    """``KernelBackend.dry_run`` with our own kernels, for any machine.
 
     Args:
         run: is called with a backend whose arrays have no contents.
         machine: what launches are planned for.
 
     Returns:
-        The device, with the ``sources`` that the operations asked for and their ``launches``.
+        The device that recorded the run: its ``sources`` and ``launches``.
     """
-    device = PlanningDevice(machine)
-    run(KernelBackend(device))
-    return device
+    return KernelBackend(PlanningDevice(machine)).dry_run(run)

@@ -6,23 +6,24 @@ from collections.abc import Sequence
 
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.bench.measurement import Failure, Measurement
+from gpucnn.launch import variants_of
 
 _LAYOUTS = {"torch, contiguous": "NCHW", "torch, channels_last": "NHWC"}
-"""PyTorch's memory formats, as what lies behind what."""
+"""PyTorch's memory formats, as the order of the axes."""
 
 
 def table_of(
     measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
 ) -> tuple[Sequence[str], list[tuple[str, list[str]]]]:
-    """Titles, and rows below the names of their problems; PyTorch's columns only if it ran.
+    """Column titles, and rows with the names of their problems; PyTorch's columns only if it ran.
 
-    A star is at the variant that the backend takes by itself, where there are several.
+    If there are several variants, a star marks the one that the backend chooses by itself.
     """
     header = ["operation", "median", "spread", measurements[0].ceilings.unit[0], "GB/s", "ceiling"]
     if any(one.torch for one in measurements):
         header += ["torch", "layout", "ratio"]
-    rows = [(measurement.problem.name, _row(measurement)) for measurement in measurements]
-    rows += [(failure.problem.name, _failed(failure, len(header))) for failure in failures]
+    rows = [(measurement.timed.name, _row(measurement)) for measurement in measurements]
+    rows += [(failure.timed.name, _failed(failure, len(header))) for failure in failures]
     order = list(dict.fromkeys(name for name, _ in rows))
     return header, sorted(rows, key=lambda row: order.index(row[0]))
 
@@ -56,9 +57,9 @@ def duration(milliseconds: float) -> str:
 
 def _row(one: Measurement) -> list[str]:
     best, (_, unit) = one.best_torch, one.ceilings.unit
-    star = "*" if one.variant and one.is_chosen and len(one.problem.variants) > 1 else ""
+    star = "*" if one.variant and one.is_chosen and len(variants_of(one.timed.problem)) > 1 else ""
     row = [
-        f"{one.problem.operation} {one.variant}{star}".rstrip(),
+        f"{one.timed.problem.operation} {one.variant}{star}".rstrip(),
         duration(one.ours.median),
         f"{one.ours.spread:.0%}",
         f"{one.flop_rate / unit:.3g}",
@@ -71,5 +72,5 @@ def _row(one: Measurement) -> list[str]:
 
 
 def _failed(failure: Failure, columns: int) -> list[str]:
-    operation = f"{failure.problem.operation} {failure.variant}".rstrip()
+    operation = f"{failure.timed.problem.operation} {failure.variant}".rstrip()
     return [operation, "failed"] + [""] * (columns - 2)

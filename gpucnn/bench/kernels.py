@@ -4,49 +4,52 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, cycle
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import chain
+from typing import TypeVar
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.source import KernelSource, check_used
 from gpucnn.backends.dry_run import dry_run
-from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench.ceilings import Ceilings
+from gpucnn.bench.contestants import (
+    copied,
+    draw_inputs,
+    input_shapes,
+    our_runs,
+    run_in_variants,
+    torch_runs,
+)
 from gpucnn.bench.device_clock import cuda_device
 from gpucnn.bench.load import Load, LoadMeter, why_mostly_busy
 from gpucnn.bench.measurement import Failure, Measurement
-from gpucnn.bench.problems import Problem
 from gpucnn.bench.timing import Clock, Run, Timing, time_in_turns
-from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
+from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.environment import describe
 from gpucnn.errors import BackendError, did_you_mean
+from gpucnn.launch import variants_of
 from gpucnn.launch.machine import Machine
-from gpucnn.launch.variants import Variant
+from gpucnn.operations import Timed
 from gpucnn.progress import progress
 
 _CACHES = 3
-"""How many times over the input sets fill a GPU's cache."""
+"""How many times over the sets of inputs fill a GPU's cache."""
 _MOST_SETS = 64
 _TARGET = 1e-3
 """Seconds between two readings of the clock."""
 _MOST_RUNS = 200
 _FEWEST_REPETITIONS = 3
 _CACHED = 4
-"""Data up to this multiple of the size of a CPU's caches may be in them in part."""
+"""Up to this multiple of the size of a CPU's caches, some of the data may be in them."""
 _LAUNCH_LIMIT = 10.0
-"""Seconds that a launch may take, at least, on a device that can end one; and then the rest of its
-operation is left out."""
+"""Seconds that a launch may always take on a device that can end one; if it takes longer, the rest
+of its operation is left out."""
 _SLOWEST = 1000
-"""And so many times as long as the ceilings allow."""
+"""A launch may take this multiple of the least time that the ceilings allow, in addition."""
 
 _T = TypeVar("_T")
 
@@ -57,17 +60,17 @@ class KernelBenchmark:
     Args:
         backend: ours.
         clock: what measures.
-        ceilings: measures the device's; this is done before and after all problems, as a device may
-            be slower when it is warm. What an operation reaches raises them.
+        ceilings: measures the device's, before and after all problems, because a device may be
+            slower when it is warm. They are raised to what an operation reaches.
         torch: PyTorch on the same device; None to run alone.
-        repetitions: that count, of each contestant.
-        budget: seconds for all repetitions of a contestant; a slow one has fewer of them.
+        repetitions: of each contestant, without those to warm up.
+        budget: seconds for all repetitions of a contestant; a slow one has fewer.
         time_limit: seconds after which no further problem is begun; None for none.
 
     Attributes:
         failures: what could not be measured, in order.
         ceilings: the device's, as far as they are known.
-        load: what else ran while problems were measured; None before that.
+        load: what else ran during the measurements; None before them.
     """
 
     def __init__(
@@ -93,9 +96,9 @@ class KernelBenchmark:
         self._late: set[tuple[str, str]] = set()
 
     def launching_own(
-        self, problems: Sequence[Problem], variants: Sequence[str] = ()
-    ) -> dict[Problem, set[str]]:
-        """The problems that launch files of the backend's own folder of kernels, and which files.
+        self, problems: Sequence[Timed], variants: Sequence[str] = ()
+    ) -> dict[Timed, set[str]]:
+        """The problems that launch files of the backend's folder of kernels, and which files.
 
         Raises:
             BackendError: none does.
@@ -106,41 +109,37 @@ class KernelBenchmark:
         sources = {each: self._sources(machine, each, variants) for each in problems}
         check_used(chain.from_iterable(sources.values()), folder)
         own = {
-            problem: {source.file for source in used if (folder / source.file).is_file()}
-            for problem, used in sources.items()
+            timed: {source.file for source in used if (folder / source.file).is_file()}
+            for timed, used in sources.items()
         }
-        return {problem: files for problem, files in own.items() if files}
+        return {timed: files for timed, files in own.items() if files}
 
     def _sources(
-        self, machine: Machine, problem: Problem, variants: Sequence[str]
+        self, machine: Machine, timed: Timed, variants: Sequence[str]
     ) -> tuple[KernelSource, ...]:
-        """What a problem has compiled, of our own kernels."""
-
-        def run(planner: KernelBackend) -> None:
-            arrays = [planner.empty(shape) for shape in problem.input_shapes()]
-            run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
-
-        return dry_run(run, machine).sources
+        """What has to be compiled of our own kernels for a problem."""
+        wanted = self._wanted(timed, variants)
+        return dry_run(lambda planner: run_in_variants(planner, timed, wanted), machine).sources
 
     def measure_all(
         self,
-        problems: Sequence[Problem],
+        problems: Sequence[Timed],
         variants: Sequence[str] = (),
         after_each: Callable[[Sequence[Measurement]], object] = lambda _: None,
     ) -> list[Measurement]:
-        """Compiles what the problems need, then measures one after the other, while there is time.
+        """Compiles what the problems need, and measures one after the other while there is time.
 
-        What fails is kept in ``failures``, and the next is measured.
+        What fails is kept in ``failures``.
 
         Args:
             problems: what to time.
             variants: only these; none for all.
-            after_each: called after each problem with all that was measured so far.
+            after_each: called after each problem with all measurements so far.
 
         Raises:
-            BackendError: no problem can be done by such a variant.
+            BackendError: no problem has such a variant.
         """
-        known = {name for problem in problems for name in self.variants(problem)} - {""}
+        known = {name for timed in problems for name in self.variants(timed)} - {""}
         for variant in variants:
             if variant not in known:
                 raise BackendError(
@@ -153,13 +152,13 @@ class KernelBenchmark:
         measured: list[Measurement] = []
         meter = LoadMeter()
         with progress("measuring", len(problems)) as advance:
-            for problem in problems:
+            for timed in problems:
                 spent = time.monotonic() - begin
                 begun = measured or self.failures
                 if begun and self.time_limit is not None and spent > self.time_limit:
                     break
                 failed = len(self.failures)
-                new = self.measure(problem, variants)
+                new = self.measure(timed, variants)
                 for one in new:
                     self.ceilings = one.within(self.ceilings)
                 measured = self._with_ceilings([*measured, *new])
@@ -178,16 +177,16 @@ class KernelBenchmark:
         return [replace(one, ceilings=self.ceilings) for one in measured]
 
     def why_busy(self, measurements: Sequence[Measurement]) -> str:
-        """Why the times mean little; empty if they do mean something."""
+        """Why the times mean little; empty if they can be relied on."""
         if self.load is None:
             return ""
         timings = [timing for one in measurements for timing in (one.ours, *one.torch)]
-        # A GPU's own times do not depend on what the host does besides.
+        # A GPU's own times do not depend on what else the host does.
         load = self.load if cuda_device(self.backend) is None else Load(None, self.load.cores)
         return why_mostly_busy(load, timings)
 
     def _answers(self) -> bool:
-        """Whether the device goes on after a failure: a GPU does not."""
+        """Whether the device still works after a failure; a GPU may not."""
         try:
             self.backend.synchronise()
         except BackendError:
@@ -195,11 +194,11 @@ class KernelBenchmark:
         return True
 
     @cached_property
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self) -> dict[str, object]:
         return describe(self.backend)
 
-    def as_json(self, measurements: Sequence[Measurement]) -> dict[str, Any]:
-        """What was measured, and on what."""
+    def as_json(self, measurements: Sequence[Measurement]) -> dict[str, object]:
+        """What was measured, and where."""
         return {
             "environment": self._environment,
             "torch": None if self.torch is None else self.torch.version,
@@ -216,141 +215,114 @@ class KernelBenchmark:
             "failures": [failure.as_json() for failure in self.failures],
         }
 
-    def measure(self, problem: Problem, variants: Sequence[str] = ()) -> list[Measurement]:
+    def measure(self, timed: Timed, variants: Sequence[str] = ()) -> list[Measurement]:
         """Times all variants that can do the problem, and PyTorch, in turns.
 
-        A variant that fails is left out, and noted in ``failures``.
+        A variant that fails is recorded in ``failures`` and left out.
 
         Args:
-            problem: what to time.
+            timed: what to time.
             variants: only these; none for all.
         """
-        wanted = self._wanted(problem, variants)
+        wanted = self._wanted(timed, variants)
         if not wanted:
             return []
-        # Drawn once: on the host that takes longer than all that is measured.
-        arrays = problem.draw()
-        self._limit_launches(problem)
-        ours = self._attempt(problem, "", lambda: self._ours(problem, wanted, arrays)) or {}
-        ours = {name: run for name, run in ours.items() if self._works(problem, name, run)}
+        # Drawn once: that takes the host longer than all measurements.
+        arrays, sets = draw_inputs(timed), self._sets(timed)
+        self._limit_launches(timed)
+        attempted = self._attempt(
+            timed, "", lambda: our_runs(timed, self.backend, arrays, wanted, sets)
+        )
+        ours = attempted or {}
+        ours = {name: run for name, run in ours.items() if self._works(timed, name, run)}
         if not ours:
             return []
-        theirs = self._theirs(problem, arrays)
+        theirs = torch_runs(timed, self.torch, arrays, sets) if self.torch else {}
         for run in theirs.values():
             run()
-        measured = self._attempt(problem, "", lambda: self._time({**ours, **theirs})) or []
+        measured = self._attempt(timed, "", lambda: self._time({**ours, **theirs})) or []
         if not measured:
             return []
         timings = {timing.name: timing for timing in measured}
         torch = tuple(timings[name] for name in theirs)
         return [
             Measurement(
-                problem,
+                timed,
                 name,
-                name == self.variants(problem)[0],
+                name == self.variants(timed)[0],
                 timings[name],
                 torch,
                 self.ceilings,
-                self._is_cached(problem),
+                self._is_cached(timed),
             )
             for name in ours
         ]
 
-    def _works(self, problem: Problem, variant: str, run: Run) -> bool:
-        """Whether the first run of a variant comes to its end."""
+    def _works(self, timed: Timed, variant: str, run: Run) -> bool:
+        """Whether the first run of a variant succeeds."""
 
         def finish() -> bool:
             run()
             self.backend.synchronise()
             return True
 
-        return bool(self._attempt(problem, variant, finish))
+        return bool(self._attempt(timed, variant, finish))
 
-    def _attempt(self, problem: Problem, variant: str, do: Callable[[], _T]) -> _T | None:
-        """What it gives; None where it fails, of which is taken note."""
+    def _attempt(self, timed: Timed, variant: str, do: Callable[[], _T]) -> _T | None:
+        """The result; None if it fails, which is recorded."""
         start = time.monotonic()
         try:
             return do()
         except BackendError as error:
-            self.failures.append(Failure(problem, variant, str(error)))
+            self.failures.append(Failure(timed, variant, str(error)))
             if time.monotonic() - start >= _LAUNCH_LIMIT:
-                self._late.add((problem.operation, variant))
+                self._late.add((timed.problem.operation, variant))
             return None
 
-    def _limit_launches(self, problem: Problem) -> None:
-        """Lets a launch take many times as long as the slowest of kernels needs."""
+    def _limit_launches(self, timed: Timed) -> None:
+        """Limits the time of a launch, to many times what even a slow kernel needs."""
         if isinstance(self.backend, KernelBackend):
-            least = self.ceilings.seconds(problem.flops, problem.traffic)
+            least = self.ceilings.seconds(timed.problem.flops, timed.problem.traffic)
             self.backend.device.time_limit = _LAUNCH_LIMIT + _SLOWEST * least
 
-    def variants(self, problem: Problem) -> tuple[str, ...]:
+    def variants(self, timed: Timed) -> tuple[str, ...]:
         """The variants that can do the problem on this backend, its own choice first."""
         if isinstance(self.backend, KernelBackend):
-            return tuple(str(variant) for variant in problem.variants) or ("",)
+            return tuple(map(str, variants_of(timed.problem))) or ("",)
         return ("",)
 
-    def _wanted(self, problem: Problem, variants: Sequence[str]) -> list[str]:
+    def _wanted(self, timed: Timed, variants: Sequence[str]) -> list[str]:
         return [
             name
-            for name in self.variants(problem)
-            if (not variants or name in variants) and (problem.operation, name) not in self._late
+            for name in self.variants(timed)
+            if (not variants or name in variants)
+            and (timed.problem.operation, name) not in self._late
         ]
 
     def _run_all(
-        self, planner: Backend, problems: Sequence[Problem], variants: Sequence[str]
+        self, planner: Backend, problems: Sequence[Timed], variants: Sequence[str]
     ) -> None:
-        """These variants of every problem once, on a backend that only takes note."""
-        for problem in problems:
-            arrays = [planner.empty(shape) for shape in problem.input_shapes()]
+        """Runs these variants of every problem once, on a backend that only records launches."""
+        for timed in problems:
             with suppress(BackendError):  # of a kernel that a file of the user's lacks
-                if self._sets(problem) > 1:
-                    _copy(planner, arrays)
-                run_in_variants(planner, problem, arrays, self._wanted(problem, variants))
+                if self._sets(timed) > 1:
+                    copied(planner, [planner.empty(shape) for shape in input_shapes(timed)])
+                run_in_variants(planner, timed, self._wanted(timed, variants))
 
-    def _ours(
-        self, problem: Problem, variants: Sequence[str], arrays: Sequence[NDArray[np.float32]]
-    ) -> dict[str, Run]:
-        """Each variant, over the same sets of inputs; all but the first are made on the device."""
-        backend = self.backend
-        first = [backend.asarray(array) for array in arrays]
-        sets = [first, *(_copy(backend, first) for _ in range(self._sets(problem) - 1))]
-        return {
-            name: _with_variant(
-                backend, name, _rotating([problem.ours(backend, inputs) for inputs in sets])
-            )
-            for name in variants
-        }
-
-    def _theirs(self, problem: Problem, arrays: Sequence[NDArray[np.float32]]) -> dict[str, Run]:
-        """PyTorch in both memory formats, where there are images."""
-        torch = self.torch
-        if torch is None:
-            return {}
-        there = [torch.upload(array) for array in arrays]
-        has_images = any(array.ndim == 4 for array in arrays)
-        runs: dict[str, Run] = {}
-        for memory_format in MEMORY_FORMATS if has_images else MEMORY_FORMATS[:1]:
-            first = [torch.in_format(tensor, memory_format) for tensor in there]
-            copies = ([t.clone() for t in first] for _ in range(self._sets(problem) - 1))
-            runs[f"torch, {memory_format}"] = _rotating(
-                [problem.theirs(torch.torch, tensors) for tensors in (first, *copies)]
-            )
-        return runs
-
-    def _sets(self, problem: Problem) -> int:
-        """How many sets of inputs and results are used in rotation."""
+    def _sets(self, timed: Timed) -> int:
+        """How many sets of inputs and results are used in turn."""
         if not isinstance(self.backend, KernelBackend):
             return 1
         cache = self.backend.device.machine.cache_bytes
-        wanted = math.ceil(_CACHES * cache / problem.traffic)
+        wanted = math.ceil(_CACHES * cache / timed.problem.traffic)
         return max(1, min(wanted, _MOST_SETS))
 
-    def _is_cached(self, problem: Problem) -> bool:
-        """Whether the caches may hold the data of all sets from one run to the next."""
+    def _is_cached(self, timed: Timed) -> bool:
+        """Whether the caches may keep the data of all sets from one run to the next."""
         if not self.ceilings.cached_bandwidth:
             return False
         factor = _CACHES if isinstance(self.backend, KernelBackend) else _CACHED
-        return self._sets(problem) * problem.traffic < factor * self.ceilings.cache_bytes
+        return self._sets(timed) * timed.problem.traffic < factor * self.ceilings.cache_bytes
 
     def _time(self, contestants: dict[str, Run]) -> list[Timing]:
         once = {}
@@ -363,40 +335,3 @@ class KernelBenchmark:
         slowest = max(seconds * times[name] for name, seconds in once.items())
         repetitions = max(_FEWEST_REPETITIONS, min(self.repetitions, int(self.budget / slowest)))
         return time_in_turns(contestants, self.clock, repetitions, warm_up=1, times=times)
-
-
-def run_in_variants(
-    backend: Backend, problem: Problem, arrays: Sequence[Array], variants: Sequence[str]
-) -> None:
-    """Runs a problem once by each of these variants, on inputs of its shapes; "" is any."""
-    for variant in variants:
-        _with_variant(backend, variant, problem.ours(backend, arrays))()
-
-
-def _copy(backend: Backend, arrays: Sequence[Array]) -> list[Array]:
-    """Arrays of the same numbers: CuPy's own way to copy would first compile a kernel."""
-    return [backend.add(array, backend.zeros(array.shape)) for array in arrays]
-
-
-def _with_variant(backend: Backend, variant: str, run: Run) -> Run:
-    """A run by this variant of the kernels; "" leaves the choice to the backend."""
-    if not variant or not isinstance(backend, KernelBackend):
-        return run
-    held = backend.held_to(Variant(variant))
-
-    def run_variant() -> object:
-        with held:
-            return run()
-
-    return run_variant
-
-
-def _rotating(runs: Sequence[Run]) -> Callable[[], None]:
-    """Runs in a circle; as many results are kept, so that each has a place of its own."""
-    turn = cycle(runs)
-    results: deque[object] = deque(maxlen=len(runs))
-
-    def run() -> None:
-        results.append(next(turn)())
-
-    return run

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gpucnn.bench.timing import Timing
 from gpucnn.processor import available_cores
@@ -48,7 +47,7 @@ class Load:
             return ""
         return f"other processes kept {self.others:.1f} of {self.cores} cores busy"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Both numbers, and whether the machine was busy."""
         return {
             "busy": bool(self.why_busy),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from gpucnn.bench.ceilings import Ceilings
-from gpucnn.bench.problems import Problem
 from gpucnn.bench.timing import Timing
+from gpucnn.operations import Timed
 
 
 @dataclass(frozen=True)
@@ -15,16 +14,16 @@ class Measurement:
     """One variant of one problem.
 
     Attributes:
-        problem: what was timed.
-        variant: whose kernels; empty where the operation has only one.
-        is_chosen: whether the backend takes this variant by itself.
+        timed: what was timed.
+        variant: of the kernels; empty if the operation has only one.
+        is_chosen: whether the backend chooses this variant by itself.
         ours: our time.
         torch: PyTorch's, in each memory format that makes a difference; empty without PyTorch.
         ceilings: the device's.
         is_cached: whether the caches hold the inputs and results from one run to the next.
     """
 
-    problem: Problem
+    timed: Timed
     variant: str
     is_chosen: bool
     ours: Timing
@@ -35,33 +34,34 @@ class Measurement:
     @property
     def flop_rate(self) -> float:
         """Operations a second."""
-        return self.problem.flops / (self.ours.median / 1e3)
+        return self.timed.problem.flops / (self.ours.median / 1e3)
 
     @property
     def flop_rate_a_core(self) -> float | None:
-        """The same of each of the CPU's cores; None on a GPU."""
+        """Operations a second for each of the CPU's cores; None on a GPU."""
         cores = self.ceilings.cores
         return self.flop_rate / cores if cores else None
 
     @property
     def byte_rate(self) -> float:
-        """Bytes a second, of those that have to be moved."""
-        return self.problem.traffic / (self.ours.median / 1e3)
+        """Bytes a second, counting those that have to be moved."""
+        return self.timed.problem.traffic / (self.ours.median / 1e3)
 
     @property
     def share(self) -> float:
-        """Of the rate that the ceilings allow: 1 is as fast as the device can be."""
-        least = self.ceilings.seconds(self.problem.flops, self.problem.traffic, self.is_cached)
+        """The rate as a share of what the ceilings allow: 1 is as fast as the device can be."""
+        problem = self.timed.problem
+        least = self.ceilings.seconds(problem.flops, problem.traffic, self.is_cached)
         return least / (self.ours.median / 1e3)
 
     def within(self, ceilings: Ceilings) -> Ceilings:
         """These ceilings, or higher ones if this or, on a CPU, PyTorch has reached more.
 
-        On a GPU cuDNN has algorithms that need fewer operations than are counted.
+        On a GPU, PyTorch is left out: cuDNN has algorithms with fewer operations than are counted.
         """
         theirs = self.torch if ceilings.cores else ()
         fastest = min(one.median for one in (self.ours, *theirs)) / 1e3
-        flops, traffic = self.problem.flops / fastest, self.problem.traffic / fastest
+        flops, traffic = self.timed.problem.flops / fastest, self.timed.problem.traffic / fastest
         return ceilings.reached(flops, traffic, self.is_cached)
 
     @property
@@ -75,17 +75,17 @@ class Measurement:
         best = self.best_torch
         return None if best is None else self.ours.median / best.median
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All of it, times in milliseconds."""
         best, a_core = self.best_torch, self.flop_rate_a_core
         return {
-            "problem": self.problem.name,
-            "operation": self.problem.operation,
-            "shape": self.problem.shape_text,
+            "problem": self.timed.name,
+            "operation": self.timed.problem.operation,
+            "shape": self.timed.problem.text,
             "variant": self.variant,
             "chosen": self.is_chosen,
-            "flops": self.problem.flops,
-            "traffic_bytes": self.problem.traffic,
+            "flops": self.timed.problem.flops,
+            "traffic_bytes": self.timed.problem.traffic,
             "ours": asdict(self.ours),
             "tflops": self.flop_rate / 1e12,
             "gflops_a_core": None if a_core is None else a_core / 1e9,
@@ -100,30 +100,30 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Failure:
-    """One variant of one problem that its kernels did not do.
+    """One variant of one problem that could not be measured.
 
     Attributes:
-        problem: which.
-        variant: whose kernels; empty where the operation has only one, or for all of them.
-        message: what was wrong.
+        timed: what failed.
+        variant: of the kernels; empty if the operation has only one, or if all failed.
+        message: why.
     """
 
-    problem: Problem
+    timed: Timed
     variant: str
     message: str
 
     def __str__(self) -> str:
         """The problem, operation and variant."""
-        problem = self.problem
+        problem = self.timed.problem
         words = f"{problem.operation} {self.variant}".rstrip()
-        return f"{problem.name}: {problem.shape_text}, {words}"
+        return f"{self.timed.name}: {problem.text}, {words}"
 
     def as_json(self) -> dict[str, str]:
         """All of it."""
         return {
-            "problem": self.problem.name,
-            "operation": self.problem.operation,
-            "shape": self.problem.shape_text,
+            "problem": self.timed.name,
+            "operation": self.timed.problem.operation,
+            "shape": self.timed.problem.text,
             "variant": self.variant,
             "error": self.message,
         }

@@ -37,7 +37,7 @@ _GAP = 10
 
 def can_be_drawn(measurements: Sequence[Measurement]) -> bool:
     """Whether there is a point to draw: on an axis of logarithms there is no 0."""
-    return any(one.is_chosen and one.problem.flops > 0 for one in measurements)
+    return any(one.is_chosen and one.timed.problem.flops > 0 for one in measurements)
 
 
 def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, title: str) -> None:
@@ -58,7 +58,7 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
         BackendError: matplotlib is not installed.
     """
     pyplot = import_pyplot()
-    chosen = [one for one in measurements if one.is_chosen and one.problem.flops > 0]
+    chosen = [one for one in measurements if one.is_chosen and one.timed.problem.flops > 0]
     figure, axes = pyplot.subplots(figsize=(12, 7), dpi=120, layout="constrained")
     axes.set(xscale="log", yscale="log")
     axes.set(xlabel="arithmetic intensity, FLOP/byte", ylabel=f"rate, {ceilings.unit[0]}")
@@ -85,7 +85,7 @@ def draw(measurements: Sequence[Measurement], ceilings: Ceilings, path: Path, ti
 
 
 def _family(one: Measurement) -> str:
-    kind = next(kind for kind in Backend.__mro__ if one.problem.operation in vars(kind))
+    kind = next(kind for kind in Backend.__mro__ if one.timed.problem.operation in vars(kind))
     return kind.__module__.rpartition(".")[2]
 
 
@@ -96,7 +96,7 @@ def _colour(family: str) -> str:
 
 def _point(one: Measurement) -> tuple[float, float]:
     """Operations a byte, and the rate in the device's unit."""
-    return one.problem.flops / one.problem.traffic, one.flop_rate / one.ceilings.unit[1]
+    return one.timed.problem.flops / one.timed.problem.traffic, one.flop_rate / one.ceilings.unit[1]
 
 
 def _all_points(measurements: Sequence[Measurement]) -> Iterator[tuple[float, float]]:
@@ -112,7 +112,7 @@ def _torch_rate(one: Measurement) -> float | None:
     best = one.best_torch
     if best is None:
         return None
-    return one.problem.flops / (best.median / 1e3) / one.ceilings.unit[1]
+    return one.timed.problem.flops / (best.median / 1e3) / one.ceilings.unit[1]
 
 
 def _draw_points(axes: Any, family: str, measurements: Sequence[Measurement]) -> None:
@@ -264,7 +264,7 @@ def _label_slope(labels: _Labels, text: str, ends: Sequence[tuple[float, float]]
 def _label_points(labels: _Labels, measurements: Sequence[Measurement]) -> None:
     operations = defaultdict(list)
     for one in sorted(measurements, key=lambda one: -one.flop_rate):
-        operations[one.problem.operation].append(one)
+        operations[one.timed.problem.operation].append(one)
     for operation, members in operations.items():
         places = labels.pixels(map(_point, members))
         labels.write(operation, places, _SIDES, fontsize=7, color=_colour(_family(members[0])))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn import random
 from gpucnn.backends.base import Backend
@@ -47,9 +48,9 @@ class Comparison:
         """Our median over another."""
         return self.ours.median / other.median
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """``ours_ms``, and with PyTorch ``torch_ms`` and ``ratio``; and all that was measured."""
-        answer: dict[str, Any] = {
+        answer: dict[str, object] = {
             "ours_ms": self.ours.median,
             "threads": self.threads,
             "batch_size": self.batch_size,
@@ -121,7 +122,9 @@ def compare_steps(
     )
 
 
-def _batch(config: Config, image_shape: tuple[int, int, int], classes: int) -> tuple[Any, Any]:
+def _batch(
+    config: Config, image_shape: tuple[int, int, int], classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     N = config.training.batch_size
     count = int(np.prod(image_shape))
     x = random.normal(config.seed, Stream.SYNTHETIC_DATA, 0, N * count)

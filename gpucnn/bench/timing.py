@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from gpucnn.backends.devices.cuda.cupy_types import Stream
+
 Run: TypeAlias = Callable[[], object]
 """One run of a contestant: hands its work to the device, and need not wait for it."""
 
@@ -95,7 +97,7 @@ class EventClock(Clock):
     _SHORTEST, _LONGEST = 200e-6, 0.2
     """Seconds. A run that waits for the GPU itself is never in the queue before its turn."""
 
-    def __init__(self, cupy: Any, stream: Any, occupy: Callable[[float], None]) -> None:
+    def __init__(self, cupy: Any, stream: Stream, occupy: Callable[[float], None]) -> None:
         self._event = cupy.cuda.Event
         self._elapsed = cupy.cuda.get_elapsed_time
         self._stream = stream

@@ -108,6 +108,6 @@ class TorchDevice:
         return array
 
 
-def is_installed() -> bool:
+def has_torch() -> bool:
     """Whether there is a PyTorch to compare with."""
     return importlib.util.find_spec("torch") is not None

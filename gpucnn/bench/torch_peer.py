@@ -17,22 +17,20 @@ from gpucnn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Layer,
-    LeakyReLU,
     Linear,
     MaxPool2d,
     Network,
-    ReLU,
     Residual,
     Sequential,
-    Sigmoid,
-    Tanh,
 )
+from gpucnn.layers.activation import Activation
 from gpucnn.losses import Loss, SoftmaxCrossEntropy
+from gpucnn.operations import OPERATIONS
 from gpucnn.optim import SGD, Adam, AdamW, Optimizer
 
 
 def import_torch() -> Any:
-    """PyTorch; BackendError where it is not installed."""
+    """PyTorch; raises BackendError if it is not installed."""
     try:
         import torch
     except ImportError:
@@ -44,7 +42,7 @@ def import_torch() -> Any:
 
 
 def to_torch(network: Network) -> Any:
-    """A torch.nn.Module with the layers and the weights of a network; it takes NCHW.
+    """A torch.nn.Module with the layers and the weights of a network. It takes NCHW.
 
     Raises:
         ConfigError: PyTorch has no layer that computes the same.
@@ -53,7 +51,7 @@ def to_torch(network: Network) -> Any:
 
 
 def torch_optimizer(module: Any, optimizer: Optimizer) -> Any:
-    """The torch.optim optimizer that takes the same steps, weight decay on weights alone.
+    """The torch.optim optimizer that takes the same steps, with weight decay on weights only.
 
     Raises:
         ConfigError: PyTorch has none.
@@ -77,7 +75,7 @@ def torch_optimizer(module: Any, optimizer: Optimizer) -> Any:
 
 
 def torch_loss(loss: Loss) -> Any:
-    """The torch.nn loss that computes the same mean; ConfigError where there is none."""
+    """The torch.nn loss that computes the same mean; raises ConfigError if there is none."""
     torch = import_torch()
     if isinstance(loss, SoftmaxCrossEntropy):
         return torch.nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing)
@@ -85,7 +83,7 @@ def torch_loss(loss: Loss) -> Any:
 
 
 def torch_layer(layer: Layer) -> Any:
-    """A torch.nn.Module with a layer's options and weights; it takes NCHW.
+    """A torch.nn.Module with a layer's options and weights. It takes NCHW.
 
     Args:
         layer: attached, declared, and with values for its parameters.
@@ -93,9 +91,10 @@ def torch_layer(layer: Layer) -> Any:
     Raises:
         ConfigError: PyTorch has no layer that computes the same.
     """
-    for kind, convert in _CONVERTERS.items():
-        if type(layer) is kind:
-            return convert(layer)
+    if isinstance(layer, Activation):
+        return _activation(layer)
+    if convert := _CONVERTERS.get(type(layer)):
+        return convert(layer)
     raise ConfigError(f'PyTorch has no layer like "{layer.name}" ({layer.kind})')
 
 
@@ -153,6 +152,19 @@ def _global_avg_pool2d(layer: GlobalAvgPool2d) -> Any:  # noqa: ARG001
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def _activation(layer: Activation) -> Any:
+    """Calls what the layer's operation says is the same in PyTorch."""
+    torch = import_torch()
+    operation = OPERATIONS[f"{layer.kind}_forward"]
+    numbers = {name: getattr(layer, name) for name in operation.numbers}
+
+    class Elementwise(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return operation.in_torch(torch, x, **numbers)
+
+    return Elementwise()
+
+
 def _flatten(layer: Flatten) -> Any:
     """Flattens in the order H, W, C, as NHWC does, so that the linear weights fit."""
     torch = import_torch()
@@ -192,10 +204,6 @@ _CONVERTERS: dict[type[Layer], Callable[[Any], Any]] = {
     Flatten: _flatten,
     Sequential: _sequential,
     Residual: _residual,
-    ReLU: lambda layer: import_torch().nn.ReLU(),  # noqa: ARG005
-    LeakyReLU: lambda layer: import_torch().nn.LeakyReLU(layer.slope),
-    Sigmoid: lambda layer: import_torch().nn.Sigmoid(),  # noqa: ARG005
-    Tanh: lambda layer: import_torch().nn.Tanh(),  # noqa: ARG005
     Dropout: lambda layer: import_torch().nn.Dropout(layer.rate),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from gpucnn.backends.base import Backend
 from gpucnn.bench.load import Load, LoadMeter
@@ -33,7 +32,7 @@ class TrainingResult:
     seconds: float
     load: Load
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All of it."""
         return {**asdict(self), "load": self.load.as_json()}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
     from gpucnn.bench.kernels import KernelBenchmark
     from gpucnn.bench.measurement import Measurement
-    from gpucnn.bench.problems import Problem
+    from gpucnn.operations import Timed
 
 
 @click.command()
@@ -113,7 +113,7 @@ def _report(
     problems: int,
     plot_path: Path | None,
 ) -> None:
-    """The table, what failed, and the plot where one is wanted."""
+    """The table, what failed, and the plot if one is wanted."""
     from gpucnn.bench.kernel_report import footer, legend, table_of
     from gpucnn.bench.load import warning
     from gpucnn.bench.roofline import can_be_drawn, draw
@@ -126,8 +126,8 @@ def _report(
     if why := benchmark.why_busy(measurements):
         click.echo(warning(why), err=True)
     show_complaints((str(failure), failure.message) for failure in failures)
-    met = [*(one.problem for one in measurements), *(one.problem for one in failures)]
-    left = problems - len({id(problem) for problem in met})
+    met = {one.timed for one in measurements} | {failure.timed for failure in failures}
+    left = problems - len(met)
     if left:
         click.echo(f"{left} of {problems} problems were left out", err=True)
     if plot_path is None:
@@ -138,8 +138,8 @@ def _report(
         click.echo("nothing to draw: these operations do no arithmetic", err=True)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """The whole file or the one before it, even where this process is killed meanwhile."""
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Leaves the whole new file or the one before it, even if the process is killed meanwhile."""
     text = (json_text(content, indent=1) + "\n").encode()
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout
@@ -150,18 +150,20 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
         raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
-def _show(problems: Sequence[Problem]) -> None:
+def _show(problems: Sequence[Timed]) -> None:
+    from gpucnn.launch import variants_of
+
     rows = [
         (
-            wrapped(f"{problem.name}: {problem.shape_text}", 4),
+            wrapped(f"{timed.name}: {timed.problem.text}", 4),
             [
-                problem.operation,
-                ", ".join(problem.variants),
-                f"{problem.flops / 1e9:.4g}",
-                f"{problem.traffic / 1e6:.4g}",
+                timed.problem.operation,
+                ", ".join(variants_of(timed.problem)),
+                f"{timed.problem.flops / 1e9:.4g}",
+                f"{timed.problem.traffic / 1e6:.4g}",
             ],
         )
-        for problem in problems
+        for timed in problems
     ]
     header = ["problem, operation", "variants", "GFLOP", "MB"]
     click.echo(table(header, sections(rows), left=(0, 1)))
@@ -169,11 +171,11 @@ def _show(problems: Sequence[Problem]) -> None:
 
 def _of_own_kernels(
     benchmark: KernelBenchmark,
-    problems: list[Problem],
+    problems: list[Timed],
     variants: Sequence[str],
     are_named: bool,
-) -> list[Problem]:
-    """Those that launch a file of the user's folder, of which it tells; all where they are named.
+) -> list[Timed]:
+    """The problems that launch a file of the user's folder, which are listed; all if named.
 
     Raises:
         BackendError: none does.
@@ -182,12 +184,12 @@ def _of_own_kernels(
     if are_named:
         return problems
     files = set().union(*own.values())
-    tell_operations("measuring", files, [problem.operation for problem in own])
+    tell_operations("measuring", files, [timed.problem.operation for timed in own])
     return list(own)
 
 
-def _candidates(backend: Backend, quick: bool, names: Sequence[str]) -> tuple[Problem, ...]:
-    """Whatever has the names that were given; without any, what the backend has time for."""
+def _candidates(backend: Backend, quick: bool, names: Sequence[str]) -> tuple[Timed, ...]:
+    """All problems if names were given; without any, those that the backend has time for."""
     from gpucnn.bench.problems import ALL, QUICK
 
     if quick or (backend.name == "emulator" and not names):
@@ -201,10 +203,10 @@ def _benchmark(
     from gpucnn.bench.ceilings import measure_ceilings
     from gpucnn.bench.device_clock import device_clock
     from gpucnn.bench.kernels import KernelBenchmark
-    from gpucnn.bench.torch_device import TorchDevice, is_installed
+    from gpucnn.bench.torch_device import TorchDevice, has_torch
 
     if with_torch is None:
-        with_torch = is_installed()
+        with_torch = has_torch()
     clock = device_clock(backend)
     torch = TorchDevice(backend) if with_torch else None
     products = [torch.product] if torch else []

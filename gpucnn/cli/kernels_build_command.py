@@ -22,7 +22,7 @@ from gpucnn.text import shown
 if TYPE_CHECKING:
     from gpucnn.backends.devices.source import Constant
     from gpucnn.backends.kernel_backend import KernelBackend
-    from gpucnn.kernelbuild.build import Built, KernelReport, Plan
+    from gpucnn.inspect.build import Built, KernelReport, Plan
 
 _INSTRUCTIONS = ("FFMA", "LDG", "STG", "LDS", "STS", "LDGSTS", "LDSM", "HMMA", "HGMMA", "UTCHMMA",
                  "UTMALDG", "LDL", "STL", "BAR", "SHFL")  # fmt: skip
@@ -91,12 +91,12 @@ def command(
     """
     from gpucnn.backends.devices.cuda.nvrtc import compiler_version
     from gpucnn.backends.devices.source import KERNELS
-    from gpucnn.kernelbuild.build import build_all, plan
+    from gpucnn.inspect.build import build_all, plan_build
     from gpucnn.progress import progress
 
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
-    planned = _chosen(plan(folder or KERNELS, others, _constants(defined)), files)
+    planned = _chosen(plan_build(folder or KERNELS, others, _constants(defined)), files)
     sources, misfits = planned.sources, planned.misfits()
     if instructions:
         _tell_what_is_not_counted(chosen)
@@ -177,12 +177,12 @@ def _trainings(
 
 def _benchmarks(backend: KernelBackend) -> None:
     """What ``gpucnn bench kernels`` times, in every variant."""
-    from gpucnn.bench.kernels import run_in_variants
+    from gpucnn.bench.contestants import run_in_variants
     from gpucnn.bench.problems import ALL, QUICK
+    from gpucnn.launch import variants_of
 
-    for problem in (*QUICK, *ALL):
-        arrays = [backend.empty(shape) for shape in problem.input_shapes()]
-        run_in_variants(backend, problem, arrays, problem.variants or ("",))
+    for timed in (*QUICK, *ALL):
+        run_in_variants(backend, timed, variants_of(timed.problem) or ("",))
 
 
 def _chosen(planned: Plan, files: tuple[str, ...]) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,10 +15,10 @@ from gpucnn.errors import BackendError, did_you_mean
 from gpucnn.text import shown
 
 if TYPE_CHECKING:
-    from gpucnn.kernelcheck.check import Checker, Finding
+    from gpucnn.check.checker import Checker, Finding
 
 _FULL, _FULL_SLOW = 40, 12
-"""Problems of each operation and variant in fast mode and on a GPU; and in the slower modes."""
+"""Cases of each operation and variant in fast mode and on a GPU, and in the slower modes."""
 _QUICK, _QUICK_SLOW = 3, 1
 
 
@@ -66,7 +66,7 @@ def command(
       gpucnn kernels check --operation max_pool2d_forward --kernels my_kernels
     """
     from gpucnn.backends import find_machine
-    from gpucnn.kernelcheck.check import Checker
+    from gpucnn.check.checker import Checker
 
     chosen = _operations(operations)
     if device is not None and "cuda" not in modes:
@@ -94,7 +94,7 @@ def command(
     rows = [_row(group) for group in _grouped(findings)]
     header = ["operation", "mode", "problems", "wrong", "error", "seconds"]
     click.echo(table(header, rows, left=(0, 1)))
-    show_complaints((f"{finding.problem}, {finding.mode}", finding.complaint) for finding in wrong)
+    show_complaints((f"{finding.case}, {finding.mode}", finding.complaint) for finding in wrong)
     left = drawn - len(findings)
     left_out = f"; {left} left out after one that took too long" if left else ""
     click.echo(f"\n{len(findings)} problems, {len(wrong) or 'none'} wrong{left_out}")
@@ -102,7 +102,7 @@ def command(
 
 
 def _operations(named: tuple[str, ...]) -> list[str]:
-    """Those that were named, each once."""
+    """The named operations, each once."""
     from gpucnn.operations import OPERATIONS
 
     for name in named:
@@ -112,8 +112,8 @@ def _operations(named: tuple[str, ...]) -> list[str]:
 
 
 def _check(named: list[str], checkers: Iterable[Checker], quick: bool) -> tuple[list[Finding], int]:
-    """What was found, and how many problems there were."""
-    from gpucnn.kernelcheck.selection import choose
+    """What was found, and how many cases were drawn."""
+    from gpucnn.check.selection import choose
     from gpucnn.progress import progress
 
     findings: list[Finding] = []
@@ -123,26 +123,26 @@ def _check(named: list[str], checkers: Iterable[Checker], quick: bool) -> tuple[
         slow = checker.mode in ("race", "sanitize")
         count = (_QUICK_SLOW if slow else _QUICK) if quick else (_FULL_SLOW if slow else _FULL)
         operations = operations or _unnamed(checker)
-        problems = [p for name in operations for p in choose(checker, name, count, _FULL)]
-        drawn += len(problems)
-        with progress(checker.mode, len(problems)) as advance:
-            for finding in checker.check_all(problems):
+        cases = [each for name in operations for each in choose(checker, name, count, _FULL)]
+        drawn += len(cases)
+        with progress(checker.mode, len(cases)) as advance:
+            for finding in checker.check_all(cases):
                 advance(1)
                 findings.append(finding)
     return findings, drawn
 
 
 def _unnamed(checker: Checker) -> list[str]:
-    """All operations, or those that launch a file of the user's folder, of which it tells."""
-    from gpucnn.kernelcheck.cases import draw
+    """All operations, or those that launch a file of the user's folder, which are then listed."""
+    from gpucnn.check.cases import draw
     from gpucnn.operations import OPERATIONS
 
     if checker.kernels is None:
         return list(OPERATIONS)
     launched: dict[str, set[str]] = {}
     for name in OPERATIONS:
-        for problem in draw(name, _FULL):
-            for file, _ in checker.own_kernels(problem):
+        for case in draw(name, _FULL):
+            for file, _ in checker.own_kernels(case):
                 launched.setdefault(name, set()).add(file)
     if not launched:
         raise BackendError(f"no operation launches a file of {shown(checker.kernels)}")
@@ -154,8 +154,8 @@ def _grouped(findings: list[Finding]) -> list[list[Finding]]:
     """By operation and variant, and then by mode."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
-        problem = finding.problem
-        key = (problem.kind.operation, problem.variant or "", finding.mode)
+        case = finding.case
+        key = (case.kind.operation, case.variant or "", finding.mode)
         groups.setdefault(key, []).append(finding)
     order = list(dict.fromkeys(key[:2] for key in groups))
     return [groups[key] for key in sorted(groups, key=lambda key: order.index(key[:2]))]
@@ -164,7 +164,7 @@ def _grouped(findings: list[Finding]) -> list[list[Finding]]:
 def _row(group: list[Finding]) -> list[object]:
     first, wrong = group[0], sum(bool(finding.complaint) for finding in group)
     return [
-        f"{first.problem.kind.operation} {first.problem.variant or ''}".rstrip(),
+        f"{first.case.kind.operation} {first.case.variant or ''}".rstrip(),
         first.mode,
         len(group),
         wrong or "",
@@ -177,19 +177,22 @@ def _error(worst: float) -> str:
     return f"{worst:.2f}" if worst < float("inf") else "wrong"
 
 
-def _as_json(group: list[Finding]) -> dict[str, Any]:
-    """An infinite error, for which JSON has no number, is null."""
+def _as_json(group: list[Finding]) -> dict[str, object]:
+    """A row of the table. An infinite error, for which JSON has no number, is null.
+
+    To users, a case is a problem, and so the keys say.
+    """
     first = group[0]
     worst = max(finding.worst for finding in group)
     return {
-        "operation": first.problem.kind.operation,
-        "variant": first.problem.variant,
+        "operation": first.case.kind.operation,
+        "variant": first.case.variant,
         "mode": first.mode,
         "problems": len(group),
         "worst_error": worst if worst < float("inf") else None,
         "seconds": round(sum(finding.seconds for finding in group), 3),
         "wrong": [
-            {"problem": str(finding.problem), "complaint": finding.complaint}
+            {"problem": str(finding.case), "complaint": finding.complaint}
             for finding in group
             if finding.complaint
         ],

@@ -168,7 +168,7 @@ def set_option(function: _F) -> _F:
     )(function)
 
 
-def print_json(content: Any) -> None:
+def print_json(content: object) -> None:
     """Prints an object as JSON."""
     click.echo(json_text(content, indent=1))
 

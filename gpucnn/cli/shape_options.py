@@ -61,8 +61,8 @@ def data_shape(
 ) -> tuple[tuple[int, int, int], int]:
     """The images' shape and the number of classes: as given, or else those of the data set."""
     if image_shape is None or classes is None:
-        from gpucnn.data import describe
+        from gpucnn.data import describe_images
 
-        own_shape, own_classes = describe(config.data_options)
+        own_shape, own_classes = describe_images(config.data_options)
         image_shape, classes = image_shape or own_shape, classes or own_classes
     return image_shape, classes

@@ -8,7 +8,7 @@ from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
 from gpucnn.data.image_folder import ImageFolderDataset, image_folder, load_options
 from gpucnn.data.loader import Batch, BatchLoader
-from gpucnn.data.shape import describe
+from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
 
@@ -25,7 +25,7 @@ __all__ = [
     "Subset",
     "channel_statistics",
     "datasets",
-    "describe",
+    "describe_images",
     "digits",
     "fashion_mnist",
     "image_folder",

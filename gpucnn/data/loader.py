@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import Dataset
 from gpucnn.errors import ConfigError
@@ -22,7 +23,7 @@ class Batch:
     """n samples.
 
     Attributes:
-        images: uint8 (n, H, W, C), an array of the backend where ``on_device``.
+        images: uint8 (n, H, W, C), NumPy's, or the backend's if ``on_device``.
         labels: int32 (n,).
         indices: int64 (n,), the samples' places in the data set.
         draw: how the images are to be augmented, or None.
@@ -31,7 +32,7 @@ class Batch:
         on_device: whether the images are there already.
     """
 
-    images: NDArray[np.uint8]
+    images: Array
     labels: NDArray[np.int32]
     indices: NDArray[np.int64]
     draw: Draw | None

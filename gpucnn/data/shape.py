@@ -11,7 +11,7 @@ from gpucnn.data.image_folder import first_image_shape
 _KNOWN = {"mnist": ((28, 28, 1), 10), "fashion_mnist": ((28, 28, 1), 10)}
 
 
-def describe(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
+def describe_images(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
     """(H, W, C) and the number of classes.
 
     Args:

@@ -11,8 +11,11 @@ from gpucnn.layers.base import Layer, Shape, layers
 _LARGEST_SLOPE = 1000
 
 
-class _Activation(Layer):
-    """An elementwise layer: the shape stays."""
+class Activation(Layer):
+    """An elementwise layer, which calls the operations ``KIND_forward`` and ``KIND_input_grad``.
+
+    The numbers of these operations are attributes of the layer, under the same names.
+    """
 
     def _declare(self, input_shape: Shape) -> Shape:
         """The shape stays."""
@@ -20,11 +23,11 @@ class _Activation(Layer):
 
 
 @layers.register("relu")
-class ReLU(_Activation):
+class ReLU(Activation):
     """y = max(x, 0).
 
     Attributes:
-        in_place: whether x may be overwritten; set by the container that knows.
+        in_place: whether x may be overwritten; set by the container of the layer.
     """
 
     kind = "relu"
@@ -35,7 +38,7 @@ class ReLU(_Activation):
         self.in_place = False
 
     def forward(self, x: Array) -> Array:
-        """Keeps y: where it is positive, so was x."""
+        """Keeps y, which is positive where x is."""
         self._y = self.backend.relu_forward(x, out=x if self.in_place else None)
         return self._y
 
@@ -45,14 +48,14 @@ class ReLU(_Activation):
 
 
 @layers.register("leaky_relu")
-class LeakyReLU(_Activation):
+class LeakyReLU(Activation):
     """y = x where x > 0, else slope · x.
 
     Args:
         slope: what negative inputs are multiplied by.
 
     Raises:
-        ConfigError: a slope that is not finite, or absurdly large.
+        ConfigError: a slope that is not finite, or larger than 1000 in magnitude.
     """
 
     kind = "leaky_relu"
@@ -75,14 +78,14 @@ class LeakyReLU(_Activation):
 
 
 @layers.register("sigmoid")
-class Sigmoid(_Activation):
+class Sigmoid(Activation):
     """y = 1 / (1 + exp(−x))."""
 
     kind = "sigmoid"
     keeps_output = True
 
     def forward(self, x: Array) -> Array:
-        """Keeps y, for the derivative is y · (1 − y)."""
+        """Keeps y, because the derivative is y · (1 − y)."""
         self._y = self.backend.sigmoid_forward(x)
         return self._y
 
@@ -92,14 +95,14 @@ class Sigmoid(_Activation):
 
 
 @layers.register("tanh")
-class Tanh(_Activation):
+class Tanh(Activation):
     """y = tanh(x)."""
 
     kind = "tanh"
     keeps_output = True
 
     def forward(self, x: Array) -> Array:
-        """Keeps y, for the derivative is 1 − y²."""
+        """Keeps y, because the derivative is 1 − y²."""
         self._y = self.backend.tanh_forward(x)
         return self._y
 

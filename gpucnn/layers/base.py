@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from gpucnn.backends.base import Backend
@@ -17,7 +17,7 @@ Shape: TypeAlias = tuple[int, ...]
 """The shape of one sample, without the batch: (H, W, C), or (features,)."""
 
 MOST_CHANNELS = 2**20
-"""Of a convolution; whether they fit into memory is ``size.check_size``'s to say."""
+"""Of a convolution. Whether they fit into memory is checked by ``size.check_size``."""
 LARGEST_WINDOW = 2**15
 """Of windows, strides, dilations and paddings, so that indices of kernels fit into 32 bits."""
 
@@ -30,9 +30,9 @@ class Context:
         backend: runs the operations.
         seed: keys all randomness.
         classes: the number of classes of the data.
-        training: whether layers that tell training from inference do training.
+        training: whether layers that distinguish training from inference are training.
         step: the training step, which dropout masks depend on.
-        first_sample: the place of the batch at hand in the global batch.
+        first_sample: the place of the current batch in the global batch.
     """
 
     backend: Backend
@@ -45,18 +45,18 @@ class Context:
 
 @dataclass
 class Parameter:
-    """Something the optimizer changes. Its value and gradient are views of the network's vectors.
+    """What the optimizer changes. Its value and gradient are views of the network's vectors.
 
     Attributes:
         initialiser: a name of ``gpucnn.init``, or a constant to fill with.
-        decay: whether weight decay is for it (weights: yes; biases and scales: no).
+        decay: whether weight decay applies to it (to weights, not to biases and scales).
     """
 
     shape: Shape
     initialiser: str | float
     decay: bool
-    value: Array = None
-    gradient: Array = None
+    value: Array = field(init=False)
+    gradient: Array = field(init=False)
 
     @property
     def size(self) -> int:
@@ -70,7 +70,7 @@ class Buffer:
 
     shape: Shape
     initial: float
-    value: Array = None
+    value: Array = field(init=False)
 
 
 class Layer(ABC):
@@ -86,8 +86,8 @@ class Layer(ABC):
         context: set by ``attach``.
         input_shape, output_shape, parameters, buffers: set by ``declare``.
         needs_input_grad: whether anything before it learns; else ``backward`` may return None.
-        owns_gradient: whether ``backward`` may overwrite the dy it is given, for no one else
-            reads it; set by the container that knows.
+        owns_gradient: whether ``backward`` may overwrite the dy it is given, because no one else
+            reads it; set by the layer's container.
     """
 
     kind: ClassVar[str]
@@ -143,19 +143,25 @@ class Layer(ABC):
         """The layer's output for a batch x."""
 
     @abstractmethod
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """Fills the parameters' gradients and returns the gradient of x.
 
-        ``dy``, the gradient of the last ``forward``'s output, is changed only where the layer
-        ``owns_gradient``.
+        ``dy``, the gradient of the last ``forward``'s output, is changed only if the layer
+        ``owns_gradient``. A layer that does not need its input's gradient may return None.
         """
 
+    def input_grad(self, dy: Array) -> Array:
+        """``backward`` of a layer whose input's gradient is needed."""
+        dx = self.backward(dy)
+        assert dx is not None, self.name
+        return dx
+
     def skip_input_grad(self) -> None:
-        """Called where nothing before this layer learns."""
+        """Called if nothing before this layer learns."""
         self.needs_input_grad = False
 
     def multiply_adds(self) -> int:
-        """Multiply-adds of the forward pass of one sample; 0 where there are none to speak of."""
+        """Multiply-adds of the forward pass of one sample; 0 if there are hardly any."""
         return 0
 
     def refuse(self, shape: Shape, reason: str) -> ShapeError:

@@ -23,9 +23,9 @@ class Sequential(Layer):
         layers: in the order of the forward pass.
 
     Attributes:
-        layers: as they were given; they have the names, the parameters and the shapes.
-        steps: what runs: the layers themselves, or fused ones in the place of some of them.
-        observer: called after each step's ``forward``; None for no one.
+        layers: as they were given, with the names, the parameters and the shapes.
+        steps: what runs: the layers themselves, or fused layers in place of some of them.
+        observer: called after each step's ``forward``; None for none.
     """
 
     kind = "sequential"
@@ -49,7 +49,7 @@ class Sequential(Layer):
         self.run(self.layers)
 
     def run(self, steps: list[Layer]) -> None:
-        """Sets ``steps``, and lets them overwrite what no one reads again: inputs, gradients."""
+        """Sets ``steps``, and lets them overwrite inputs and gradients that no one reads again."""
         self.steps = steps
         for before, step in pairwise(steps):
             before.owns_gradient = not step.passes_gradient
@@ -70,12 +70,13 @@ class Sequential(Layer):
                 self.observer(step, x)
         return x
 
-    def backward(self, dy: Array) -> Array:
-        """Last to first: the chain rule. Ends where nothing earlier learns."""
+    def backward(self, dy: Array) -> Array | None:
+        """Last to first: the chain rule. It ends where no earlier layer learns."""
         for step in reversed(self.steps):
-            dy = step.backward(dy)
-            if dy is None:
-                break
+            dx = step.backward(dy)
+            if dx is None:
+                return None
+            dy = dx
         return dy
 
     def skip_input_grad(self) -> None:
@@ -93,8 +94,8 @@ class Residual(Layer):
 
     Args:
         body: the layers of the branch that learns the difference.
-        shortcut: layers of the other branch, a projection where the body changes the shape; none
-            for the identity.
+        shortcut: layers of the other branch, a projection if the body changes the shape; none for
+            the identity.
     """
 
     kind = "residual"
@@ -128,6 +129,6 @@ class Residual(Layer):
 
     def backward(self, dy: Array) -> Array:
         """The same dy enters both branches; their gradients add."""
-        through_body = self.body.backward(dy)
-        through_shortcut = self.shortcut.backward(dy)
+        through_body = self.body.input_grad(dy)
+        through_shortcut = self.shortcut.input_grad(dy)
         return self.backend.add(through_body, through_shortcut)

@@ -128,7 +128,7 @@ class Conv2d(Layer):
             relu=relu,
         )
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """dy (N, P, Q, K) to dx (N, H, W, C), the filter gradient and the bias gradient."""
         x, weight = self._x, self.parameters["weight"]
         self.backend.conv2d_filter_grad(

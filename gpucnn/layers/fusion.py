@@ -1,10 +1,10 @@
-"""Fused layers: one operation for neighbours that could be two, put in their place by one pass.
+"""Fused layers: one operation in place of several, put there by one pass over the network.
 
 A fused layer is a step of a ``Sequential``, not one of its layers: names, parameters, buffers and
 shapes stay those of the parts, and so do checkpoints and initial weights. A convolution, a linear
-layer and batch normalisation have the ReLU behind them in their operation; a residual block that
-ends with batch normalisation has both the sum and the ReLU in that; one that ends with a
-convolution has the sum in that, and the ReLU if there is one.
+layer and batch normalisation include the ReLU after them in their operation. A residual block that
+ends with batch normalisation includes the sum and the ReLU in it; one that ends with a convolution
+includes the sum in it, and the ReLU if there is one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gpucnn.layers.normalisation import BatchNorm2d
 
 
 class _Fused(Layer):
-    """A step in the place of a layer, whose name, parameters and buffers it has, and of more."""
+    """A step in place of a layer and others; it has that layer's name, parameters and buffers."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -32,32 +32,32 @@ class _Fused(Layer):
         self.attach(layer.context, layer.name)
 
     def _declare(self, input_shape: Shape) -> Shape:
-        """As the layer; what else is in the operation keeps the shape."""
+        """The layer's output shape, which the rest of the operation keeps."""
         return self._layer.declare(input_shape)
 
 
 class _ProductReLU(_Fused):
-    """Of a layer that can have a ReLU in its operation, and still makes its gradients."""
+    """A layer with a ReLU in its operation; the layer itself computes the gradients."""
 
     keeps_output = True
 
     @abstractmethod
     def _rectified(self, x: Array) -> Array:
-        """The layer's output with the ReLU behind it."""
+        """The layer's output with the ReLU after it."""
 
     def forward(self, x: Array) -> Array:
-        """Keeps y: where it is positive, so was the layer's own output."""
+        """Keeps y, which is positive where the layer's own output is."""
         self._y = self._rectified(x)
         return self._y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """dy where y > 0, through the layer."""
         out = dy if self.owns_gradient else None
         return self._layer.backward(self.backend.relu_input_grad(dy, self._y, out=out))
 
 
 class Conv2dReLU(_ProductReLU):
-    """A ``Conv2d`` with a ``ReLU`` behind it.
+    """A ``Conv2d`` with a ``ReLU`` after it.
 
     Args:
         convolution: attached already.
@@ -74,7 +74,7 @@ class Conv2dReLU(_ProductReLU):
 
 
 class LinearReLU(_ProductReLU):
-    """A ``Linear`` with a ``ReLU`` behind it.
+    """A ``Linear`` with a ``ReLU`` after it.
 
     Args:
         linear: attached already.
@@ -91,7 +91,7 @@ class LinearReLU(_ProductReLU):
 
 
 class BatchNormReLU2d(_Fused):
-    """A ``BatchNorm2d`` with a ``ReLU`` behind it. It keeps x, not y.
+    """A ``BatchNorm2d`` with a ``ReLU`` after it. It keeps x, not y.
 
     Args:
         norm: attached already; its parameters and buffers are used.
@@ -126,7 +126,7 @@ class BatchNormReLU2d(_Fused):
 
 
 class ResidualReLU(_Fused):
-    """A ``Residual`` whose body ends with a ``BatchNorm2d``, with a ``ReLU`` behind it.
+    """A ``Residual`` whose body ends with a ``BatchNorm2d``, with a ``ReLU`` after it.
 
     Normalisation, sum and ReLU are one operation. It keeps y and the normalisation's x.
 
@@ -164,7 +164,7 @@ class ResidualReLU(_Fused):
             dshift=shift.gradient,
             dresidual=dy if self.owns_gradient else None,
         )
-        return self.backend.add(self.body.backward(dx), self.shortcut.backward(dshortcut))
+        return self.backend.add(self.body.input_grad(dx), self.shortcut.input_grad(dshortcut))
 
 
 class ResidualConv2d(_Fused):
@@ -187,7 +187,7 @@ class ResidualConv2d(_Fused):
         return self.convolve(x)
 
     def convolve(self, x: Array, relu: bool = False) -> Array:
-        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
+        """``forward``, with or without a ReLU in the same operation; ``backward`` is without it."""
         shortcut = self.residual.shortcut.forward(x)
         return self.convolution.convolve(self._before.forward(x), shortcut, relu)
 
@@ -197,7 +197,7 @@ class ResidualConv2d(_Fused):
 
 
 class ResidualConv2dReLU(_ProductReLU):
-    """A ``ResidualConv2d`` with a ``ReLU`` behind it.
+    """A ``ResidualConv2d`` with a ``ReLU`` after it.
 
     Args:
         block: attached already.
@@ -214,7 +214,7 @@ class ResidualConv2dReLU(_ProductReLU):
 
 
 def fuse_layers(network: Layer) -> None:
-    """Puts fused layers in the place of their parts, in all ``Sequential`` within."""
+    """Replaces layers by fused ones, in every ``Sequential`` of the network."""
     for part in reversed(list(_sequentials(network))):  # the inner ones first
         part.run(_fused(part.layers))
 
@@ -262,7 +262,7 @@ def _fused(layers: list[Layer]) -> list[Layer]:
 
 
 def _by_itself(layer: Layer) -> Layer:
-    """The layer, or what does the same in fewer operations."""
+    """The layer, or one that does the same in fewer operations."""
     match layer:
         case Residual(body=Sequential(steps=[*_, Conv2d() as convolution])):
             return ResidualConv2d(layer, convolution)
@@ -270,7 +270,7 @@ def _by_itself(layer: Layer) -> Layer:
 
 
 def _with_relu(step: Layer) -> Layer | None:
-    """The step and a ReLU behind it as one; None where there is no such thing."""
+    """The step and the ReLU after it as one layer; None if there is no such layer."""
     match step:
         case Conv2d():
             return Conv2dReLU(step)

@@ -56,7 +56,7 @@ class Linear(Layer):
         return self.multiply(x)
 
     def multiply(self, x: Array, relu: bool = False) -> Array:
-        """``forward``, with or without a ReLU in the same operation; ``backward`` knows of none."""
+        """``forward``, with or without a ReLU in the same operation; ``backward`` is without it."""
         self._x = x
         return self.backend.matmul(
             x,
@@ -66,7 +66,7 @@ class Linear(Layer):
             relu=relu,
         )
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """dweight = dyᵀ · x, dbias = Σ_n dy, dx = dy · weight."""
         weight = self.parameters["weight"]
         self.backend.matmul(dy, self._x, transpose_a=True, out=weight.gradient)
@@ -95,7 +95,7 @@ class Flatten(Layer):
     def forward(self, x: Array) -> Array:
         """Reshapes."""
         self._shape = x.shape
-        return x.reshape(x.shape[0], -1)
+        return x.reshape((x.shape[0], -1))
 
     def backward(self, dy: Array) -> Array:
         """Reshapes back."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -183,6 +183,38 @@ class SgdStep(Step):
         return changed
 
 
+def _adam(
+    parameters: Tracked,
+    gradients: Tracked,
+    mean: Tracked,
+    square: Tracked,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    guard: NDArray[np.int32] | None = None,
+) -> Expectation:
+    """From the formula of ``AdamStep``."""
+    if is_refused(guard):
+        return {}
+    gradient = gradients + weight_decay * parameters
+    m = beta1 * mean + (1.0 - beta1) * gradient
+    v = beta2 * square + (1.0 - beta2) * (gradient * gradient)
+    root = (v / (1.0 - beta2**step)).sqrt()
+    update = learning_rate * (m / (1.0 - beta1**step)) / (root + epsilon)
+    return {"parameters": parameters - update, "mean": m, "square": v}
+
+
+def _adamw(
+    parameters: Tracked, learning_rate: float, weight_decay: float, **others: Any
+) -> Expectation:
+    """The decay, and then Adam without any."""
+    decayed = (1.0 - learning_rate * weight_decay) * parameters
+    return _adam(decayed, learning_rate=learning_rate, weight_decay=0.0, **others)
+
+
 @dataclass(frozen=True)
 class AdamStep(Step):
     """Adam (Kingma, Ba 2015), with w the parameters, m the mean and v the square.
@@ -234,29 +266,7 @@ class AdamStep(Step):
             "guard": draw_guard(rng),
         }
 
-    @staticmethod
-    def reference(
-        parameters: Tracked,
-        gradients: Tracked,
-        mean: Tracked,
-        square: Tracked,
-        step: int,
-        learning_rate: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        weight_decay: float,
-        guard: NDArray[np.int32] | None = None,
-    ) -> Expectation:
-        """From the formula."""
-        if is_refused(guard):
-            return {}
-        gradient = gradients + weight_decay * parameters
-        m = beta1 * mean + (1.0 - beta1) * gradient
-        v = beta2 * square + (1.0 - beta2) * (gradient * gradient)
-        root = (v / (1.0 - beta2**step)).sqrt()
-        update = learning_rate * (m / (1.0 - beta1**step)) / (root + epsilon)
-        return {"parameters": parameters - update, "mean": m, "square": v}
+    reference: ClassVar[Callable[..., Expectation]] = staticmethod(_adam)
 
     def prepare_torch(self, torch: Any, *tensors: Any) -> Sequence[Any]:
         """PyTorch's optimizer, and the tensors that it changes."""
@@ -288,25 +298,7 @@ class AdamwStep(AdamStep):
     flops_each = 14
     in_torch_named = "AdamW"
 
-    @staticmethod
-    def reference(
-        parameters: Tracked,
-        gradients: Tracked,
-        mean: Tracked,
-        square: Tracked,
-        step: int,
-        learning_rate: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        weight_decay: float,
-        guard: NDArray[np.int32] | None = None,
-    ) -> Expectation:
-        """The decay, and then Adam without any."""
-        decayed = (1.0 - learning_rate * weight_decay) * parameters
-        return AdamStep.reference(
-            decayed, gradients, mean, square, step, learning_rate, beta1, beta2, epsilon, 0.0, guard
-        )
+    reference = staticmethod(_adamw)
 
 
 def _torch_parameter(torch: Any, weights: Any, gradients: Any) -> Any:

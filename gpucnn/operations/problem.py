@@ -71,9 +71,9 @@ class Operand:
         return self.size * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Timed:
-    """A problem worth timing.
+    """A problem worth timing; equal only to itself.
 
     Attributes:
         name: the network and the layer that it is from, such as "resnet18-56".

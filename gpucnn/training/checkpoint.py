@@ -147,12 +147,12 @@ class CheckpointFolder:
         arrays = {name: np.ascontiguousarray(a) for name, a in checkpoint.arrays.items()}
         content = save(arrays)
         step = checkpoint.progress.step
-        run_files.write_atomically(self._path(step, ".safetensors"), content)
+        run_files.write(self._path(step, ".safetensors"), content)
         described = {
             "arrays": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)},
             "progress": asdict(checkpoint.progress),
         }
-        run_files.write_atomically(self._path(step, ".json"), seal(described, self._run))
+        run_files.write(self._path(step, ".json"), seal(described, self._run))
         self.read(step)
         self._delete_old(step, checkpoint.progress.best_step)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +59,7 @@ class Evaluation:
         right = np.diagonal(self.confusion)
         return [float(r / t) if t else None for r, t in zip(right, self.class_sizes(), strict=True)]
 
-    def as_json(self, classes: Iterable[str]) -> dict[str, Any]:
+    def as_json(self, classes: Iterable[str]) -> dict[str, object]:
         """Accuracy, loss, n and how many are unclassified; by class, and the confusion matrix."""
         return {
             "accuracy": self.accuracy,

@@ -29,7 +29,7 @@ class InputPipeline:
         draw = batch.draw
         flip = None if draw is None or draw.flip is None else self.backend.asarray(draw.flip)
         shift = None if draw is None or draw.shift is None else self.backend.asarray(draw.shift)
-        images = batch.images if batch.on_device else self.backend.upload(batch.images)
+        images = batch.images if batch.on_device else self.backend.upload(np.asarray(batch.images))
         return self.backend.augment_images(images, self._scale, self._offset, flip, shift)
 
     def labels(self, batch: Batch) -> Array:

@@ -1,13 +1,13 @@
-"""What a run writes down: rows of metrics, checkpoints, and the last step when an error ends it."""
+"""What a run writes: metrics, checkpoints, the report, and the last step if an error ends it."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from gpucnn.config_tables import Checkpoint as Cadence
+from gpucnn.config_tables import Cadence
 from gpucnn.errors import GpucnnError, NonFiniteError
 from gpucnn.text import shown
 from gpucnn.training.evaluation import Evaluation
@@ -17,21 +17,25 @@ from gpucnn.training.state import TrainingState
 
 SAVED = "a checkpoint was saved. "
 
+_ROW_STEPS = 50
+"""Steps between two rows of metrics.jsonl, besides those at the ends of epochs."""
+_REPORT = "report.json"
+
 
 class RunRecorder:
-    """Keeps a run's folder up to date; without one it keeps nothing but the time.
+    """Keeps a run's folder up to date; without a folder it only measures the time.
 
-    As a context manager it goes around a run: an error that leaves it has a note that says what was
-    saved and how to go on, and the folder is unlocked.
+    It is a context manager around a run: an error that leaves it gets a note that says what was
+    saved and how to continue, and the folder is unlocked.
 
     Args:
         state: of the run.
         cadence: how often checkpoints are due.
 
     Attributes:
-        run: the run folder; None where nothing is kept.
-        resume_options: of the command that resumes the run, besides its folder.
-        outcome: what of the training is saved, for messages about an error.
+        run: the run folder; None if nothing is kept.
+        resume_options: further options of the command that resumes the run.
+        outcome: what is saved of the training, for messages about an error.
     """
 
     def __init__(self, state: TrainingState, cadence: Cadence) -> None:
@@ -60,7 +64,7 @@ class RunRecorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Adds the note, and lets others train in the folder."""
+        """Adds the note, and unlocks the folder."""
         if self.run is None:
             return
         if error is not None:
@@ -74,7 +78,7 @@ class RunRecorder:
         return f"Go on with: gpucnn train --resume {folder}{self.resume_options}"
 
     def seconds(self) -> float:
-        """Of training so far."""
+        """Seconds of training so far."""
         return self._seconds_before + time.perf_counter() - self._since
 
     def log_epoch(
@@ -96,11 +100,26 @@ class RunRecorder:
             f"{split}_accuracy": result.accuracy,
             "seconds": round(self.seconds(), 3),
         }
-        self.append(row)
+        self._append(row)
         return row
 
-    def append(self, row: dict[str, float]) -> None:
-        """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it once more."""
+    def is_row_due(self) -> bool:
+        """Whether a row is due between those of epochs; never without a run folder."""
+        progress = self._state.progress
+        return self.run is not None and progress.batch > 0 and progress.step % _ROW_STEPS == 0
+
+    def log_step(self, loss: float, learning_rate: float) -> None:
+        """Appends a row between those of epochs.
+
+        Args:
+            loss: the mean loss of the epoch so far.
+            learning_rate: of the last step.
+        """
+        step = self._state.progress.step
+        self._append({"step": step, "train_loss": loss, "learning_rate": learning_rate})
+
+    def _append(self, row: dict[str, float]) -> None:
+        """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it again."""
         if self.run is not None:
             self._metrics_bytes = self.run.append_metrics(row)
 
@@ -108,6 +127,16 @@ class RunRecorder:
         """Makes the rows appended so far a part of the state."""
         if self._metrics_bytes is not None:
             self._state.progress.metrics_bytes = self._metrics_bytes
+
+    def write_report(self, result: Evaluation, classes: Iterable[str]) -> None:
+        """Writes the report of a finished run, if there is a run folder."""
+        if self.run is not None:
+            self.run.write_json(_REPORT, result.as_json(classes))
+
+    def discard_report(self) -> None:
+        """Removes the report of a run that goes on."""
+        if self.run is not None:
+            (self.run.path / _REPORT).unlink(missing_ok=True)
 
     def is_due(self) -> bool:
         """Whether the config asks for a checkpoint at this step."""
@@ -135,20 +164,20 @@ class RunRecorder:
 class Rescue:
     """A context manager around the training loop: whatever ends it, its last step is saved.
 
-    If a signal has asked the run to stop, what is raised then is Interrupted, because other errors
-    may well be results of that signal.
+    If a signal has asked the run to stop, Interrupted is raised instead of another error, which may
+    well be a result of that signal.
 
     Args:
-        recorder: of the run, whose ``outcome`` is set.
+        recorder: the run's, whose ``outcome`` is set.
         save: saves a checkpoint.
-        stop: knows of signals.
+        stop: knows whether a signal has arrived.
     """
 
     def __init__(self, recorder: RunRecorder, save: Callable[[], None], stop: StopOnSignal) -> None:
         self._recorder, self._save, self._stop = recorder, save, stop
 
     def __enter__(self) -> Rescue:
-        """Nothing has happened yet."""
+        """Nothing to do."""
         return self
 
     def __exit__(
@@ -157,7 +186,7 @@ class Rescue:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Saves, unless the loop came to its end."""
+        """Saves, unless the loop has finished."""
         if error is None:
             return
         if self._recorder.run is not None:

@@ -1,19 +1,18 @@
-"""Data sets whose images stay on the device, so that a batch moves nothing but its indices."""
+"""Data sets whose images stay on the device, so that only the indices of a batch are moved."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
-from gpucnn.backends.interface.arrays import Array
-from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.data import Dataset
 
 _SHARE = 8
-"""A data set may have one part in so many of the device's free memory."""
+"""A data set may take this fraction, inverted, of the device's free memory."""
 
 
 class ResidentImages(Dataset):
@@ -21,7 +20,7 @@ class ResidentImages(Dataset):
 
     Args:
         backend: whose device.
-        dataset: where the images come from; it is not needed any more.
+        dataset: where the images come from; it is not needed afterwards.
     """
 
     on_device = True
@@ -32,13 +31,13 @@ class ResidentImages(Dataset):
         self._backend = backend
         self._images = backend.asarray(dataset.images(np.arange(len(dataset))))
 
-    def images(self, indices: NDArray[np.integer]) -> Array:
-        """An array of the backend, uint8 (n, H, W, C), with the images at these indices."""
+    def images(self, indices: NDArray[np.integer]) -> Any:
+        """An ``Array`` of the backend, uint8 (n, H, W, C), with the images at these indices."""
         return self._backend.take_images(self._images, self._backend.asarray(indices, np.int64))
 
 
 class NearestImages:
-    """Data sets with their images on the device, where they fit, or else themselves.
+    """Data sets with their images on the device if they fit; otherwise the data sets themselves.
 
     Args:
         backend: whose device. Each data set is copied once.
@@ -49,7 +48,7 @@ class NearestImages:
         self._resident: dict[Dataset, Dataset] = {}
 
     def of(self, dataset: Dataset) -> Dataset:
-        """The data set as near as it can be."""
+        """The data set with its images on the device if they fit, or itself."""
         if dataset not in self._resident and fits(self._backend, dataset):
             self._resident[dataset] = ResidentImages(self._backend, dataset)
         return self._resident.get(dataset, dataset)
@@ -58,13 +57,8 @@ class NearestImages:
 def fits(backend: Backend, dataset: Dataset) -> bool:
     """Whether the device has memory of its own, and enough of it is free for these images.
 
-    Images that are on the device already need no other place.
+    It is false for images that are on the device already.
     """
     if dataset.on_device:
         return False
-    return len(dataset) * math.prod(dataset.image_shape) <= free_memory(backend) // _SHARE
-
-
-def free_memory(backend: Backend) -> int:
-    """Bytes that arrays may still take of a device's own memory; 0 if they are in the host's."""
-    return backend.device.free_memory() if isinstance(backend, KernelBackend) else 0
+    return len(dataset) * math.prod(dataset.image_shape) <= backend.free_memory() // _SHARE

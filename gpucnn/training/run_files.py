@@ -16,7 +16,7 @@ from gpucnn.files import FileTooLargeError, NotRegularFileError
 from gpucnn.text import shown
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """As ``gpucnn.files.write_atomically``.
 
     Raises:

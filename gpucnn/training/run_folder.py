@@ -20,7 +20,7 @@ import itertools
 import os
 import secrets
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -72,7 +72,7 @@ class RunFolder:
         cls,
         path: Path,
         config: Config,
-        environment: dict[str, Any],
+        environment: Mapping[str, object],
         card: ModelCard,
         report: Callable[[str], None] = print,
     ) -> RunFolder:
@@ -112,7 +112,7 @@ class RunFolder:
         parent: Path,
         name: str,
         config: Config,
-        environment: dict[str, Any],
+        environment: Mapping[str, object],
         card: ModelCard,
         report: Callable[[str], None] = print,
     ) -> RunFolder:
@@ -130,13 +130,13 @@ class RunFolder:
         raise AssertionError("numbers do not end")
 
     def _write_beginning(
-        self, config: Config, environment: dict[str, Any], card: ModelCard
+        self, config: Config, environment: Mapping[str, object], card: ModelCard
     ) -> None:
         self.clean()
         self.write_config(config)
         self.complete_beginning(environment, card)
 
-    def complete_beginning(self, environment: dict[str, Any], card: ModelCard) -> None:
+    def complete_beginning(self, environment: Mapping[str, object], card: ModelCard) -> None:
         """Writes what the beginning of a run writes after config.json, as far as it is missing.
 
         Raises:
@@ -310,18 +310,18 @@ class RunFolder:
         except msgspec.ValidationError as error:
             raise CheckpointError(f"{shown(path)} is damaged: {shown(str(error))}") from None
 
-    def _write_sealed(self, name: str, content: dict[str, Any]) -> None:
-        run_files.write_atomically(self.path / name, seal(content, self._run))
+    def _write_sealed(self, name: str, content: Mapping[str, object]) -> None:
+        run_files.write(self.path / name, seal(content, self._run))
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: object) -> None:
         """Writes a JSON file, atomically."""
-        run_files.write_atomically(self.path / name, (json_text(content, indent=1) + "\n").encode())
+        run_files.write(self.path / name, (json_text(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a JSON file; CheckpointError if it is missing or damaged."""
         return read_json(self.path / name, _LARGEST_JSON)
 
-    def append_metrics(self, row: dict[str, Any]) -> int:
+    def append_metrics(self, row: Mapping[str, object]) -> int:
         """Adds a line to metrics.jsonl and returns its length then, in bytes."""
         return run_files.append(self.path / _METRICS, (json_text(row) + "\n").encode())
 

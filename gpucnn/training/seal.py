@@ -39,7 +39,7 @@ class Unsealed:
     run: str | None
 
 
-def seal(content: Mapping[str, Any], run: str | None) -> bytes:
+def seal(content: Mapping[str, object], run: str | None) -> bytes:
     """The bytes of a sealed JSON file.
 
     Args:
@@ -96,5 +96,5 @@ def read_json(path: Path, most: int) -> dict[str, Any]:
     return content
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
+def _checksum(content: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()

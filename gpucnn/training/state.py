@@ -20,7 +20,7 @@ class TrainingState:
     """Network, optimizer, the totals of the epoch and progress, as they are between two steps.
 
     Args:
-        network: that learns.
+        network: what is trained.
         optimizer: attached to it.
         totals: float64 (2,) on the network's backend: the sum of losses, and how many were right.
 
@@ -33,9 +33,9 @@ class TrainingState:
         self._network, self._optimizer, self._totals = network, optimizer, totals
         self.progress = Progress()
         self.is_whole = True
-        # Where the host runs ahead of the device, a copy for each step would make it wait. Nor does
-        # an error raised in a step say which of the launches before it were carried out. So on a
-        # GPU a step that failed is not undone, and the newest checkpoint is what a resume takes.
+        # If the host runs ahead of the device, a copy for each step would make it wait, and an
+        # error raised in a step does not say which of the launches before it have run. So on a GPU
+        # a failed step is not undone, and a resumed run continues from the newest checkpoint.
         self._copies: list[tuple[Array, NDArray[np.generic]]] = []
         if not network.backend.runs_ahead:
             arrays = [totals, *(buffer.value for buffer in network.buffers().values())]
@@ -49,7 +49,7 @@ class TrainingState:
         are none of weights: they change in the last operation of a step only.
         """
         for array, copy in self._copies:
-            np.copyto(copy, array)
+            np.copyto(copy, np.asarray(array))
         self.is_whole = False
         try:
             yield

@@ -27,11 +27,6 @@ from gpucnn.training.signals import StopOnSignal
 from gpucnn.training.state import TrainingState
 from gpucnn.training.step import CheckedSteps, TrainingStep
 
-_LOG_STEPS = 50
-"""Steps between two lines of metrics.jsonl, besides those at the ends of epochs."""
-
-_REPORT = "report.json"
-
 
 class Trainer:
     """Trains the model of a config on its data.
@@ -53,13 +48,13 @@ class Trainer:
         network, loss, optimizer, schedule: what the config describes.
         progress: where the run is.
         recorder: writes metrics and checkpoints.
-        run: the run folder; None where nothing is kept.
+        run: the run folder; None if nothing is kept.
 
     Raises:
         ConfigError: a config that does not fit the data.
         DataError: files that are missing or damaged, or a split without images.
         ShapeError: a model that does not fit the images or the classes.
-        BackendError: a backend that cannot work here.
+        BackendError: a backend that does not work here.
         CheckpointError: the run folder cannot be made, or is not empty.
     """
 
@@ -74,7 +69,7 @@ class Trainer:
         self.config = config
         self.display = display or Display(quiet=True)
         if not isinstance(backend, Backend):
-            # Whoever gives a quiet display wants to read nothing, also not what "auto" takes.
+            # With a quiet display, nothing says what "auto" has chosen either.
             backend = get_backend(backend, quiet=display is not None and display.quiet)
         self.backend = backend
         self._data = RunData(config, self.backend, data or config.load_data())
@@ -192,15 +187,15 @@ class Trainer:
             return create(self.config, *about, self.display.line)
 
     def extend(self, epochs: int, schedule: Mapping[str, Any] | None = None) -> None:
-        """Adds epochs to a finished run, for ``fit`` to train. The run's config has them then.
+        """Adds epochs to a finished run and to its config, for ``fit`` to train.
 
         Args:
             epochs: how many.
-            schedule: a table as [schedule] in a config, for these epochs alone; None for the
-                schedule before to continue by its rule, or with its last factor if it has none.
+            schedule: a table as [schedule] in a config, for these epochs only; None if the
+                schedule before is to continue by its rule, or with its last factor if it has none.
 
         Raises:
-            ConfigError: the run is not finished, or the schedule cannot be.
+            ConfigError: the run is not finished, or the schedule is not valid.
             CheckpointError: the config cannot be written.
         """
         check_finished(self.progress, self.config.epochs)
@@ -220,7 +215,7 @@ class Trainer:
 
     @property
     def run(self) -> RunFolder | None:
-        """The run folder; None where nothing is kept."""
+        """The run folder; None if nothing is kept."""
         return self.recorder.run
 
     @run.setter
@@ -259,7 +254,7 @@ class Trainer:
             return self._finish()
 
     def prepare(self) -> None:
-        """Makes ready what the run will launch, once; ``fit`` does it itself."""
+        """Compiles what the run will launch, once; ``fit`` does it by itself."""
         if not self._is_prepared:
             self.backend.compile_ahead(self._data.rehearse)
         self._is_prepared = True
@@ -269,9 +264,8 @@ class Trainer:
         progress, samples = self.progress, len(self.loader.dataset)
         done = progress.epoch * samples + self._steps.seen
         with self.display.open_bar(self.config.epochs * samples, done):
-            if self.run is not None:
-                (self.run.path / _REPORT).unlink(missing_ok=True)  # of an end that is not the last
-            self.save()  # on resume too: that the folder cannot be written is known now
+            self.recorder.discard_report()  # of an end that was not the last
+            self.save()  # on resume too, so that a folder that cannot be written is noticed now
             self.display.line(epoch_header(self._watched_split))
             while progress.epoch < self.config.epochs:
                 self._train_epoch()
@@ -279,8 +273,8 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end.
 
-        A step's row of metrics is written before the next step, and not in its own checkpoint: so
-        it is written once, wherever the run is stopped.
+        A step's row of metrics is written before the next step and is not part of the step's own
+        checkpoint. So it is written once, wherever the run is stopped.
         """
         progress = self.progress
         for batch in self.loader.batches(progress.epoch, start=progress.batch):
@@ -294,7 +288,7 @@ class Trainer:
         self._end_epoch()
 
     def _end_epoch(self) -> None:
-        """Evaluation, a line, a checkpoint. Progress changes after all that may fail."""
+        """Evaluation, a line, a checkpoint. Progress changes after everything that may fail."""
         progress, split = self.progress, self._watched_split
         means = self._steps.means()
         self._state.checkpoint()  # raises before anything is shown of a network that is not finite
@@ -316,9 +310,9 @@ class Trainer:
             batch: one of the loader's.
 
         Raises:
-            NonFiniteError: the loss or the gradient of this step is not finite; nothing has
-                changed. If the host runs ahead of the device, it may be that of one of the 50 last
-                steps, and no step from that one on has changed anything but running statistics.
+            NonFiniteError: the loss or the gradient of this step is not finite, and nothing has
+                changed. If the host runs ahead of the device, it may be one of the last 50 steps,
+                and that step and all later ones have changed nothing but running statistics.
         """
         self._steps.take(batch, self._schedule_factor(self.progress.step))
         self.recorder.keep_rows()
@@ -361,13 +355,12 @@ class Trainer:
             self._state.restore(checkpoint)
 
     def _finish(self) -> Evaluation:
-        """Evaluates the best checkpoint and writes the report; the network is that one then."""
+        """Evaluates the best checkpoint, which the network then has, and writes the report."""
         if self.run is not None:
             self.network.load_state(self.run.checkpoints.best().group("network"))
         result = self.evaluate("test")
         require_finite_loss(result.loss, "test", self.backend)
-        if self.run is not None:
-            self.run.write_json(_REPORT, result.as_json(self.classes))
+        self.recorder.write_report(result, self.classes)
         return result
 
     @property
@@ -376,7 +369,7 @@ class Trainer:
         return "validation" if self.validation else "test"
 
     def _watched(self, dataset: Dataset) -> Iterator[Batch]:
-        """Batches for evaluation; between two of them the run can be stopped."""
+        """Batches for evaluation. The run can be stopped between two of them."""
         for batch in self._data.evaluation_batches(dataset):
             self._stop.obey()
             yield batch
@@ -390,9 +383,6 @@ class Trainer:
         self.display.advance(batch.labels.size, label, shown)
 
     def _log_step_if_due(self) -> None:
-        """A row between those of epochs, with the mean loss of the epoch so far."""
-        step = self.progress.step
-        if step % _LOG_STEPS or not self.progress.batch or self.run is None:
-            return  # without a folder, reading the loss would be a wait for nothing
-        loss, rate = self._steps.means()[0], self.learning_rate(step - 1)
-        self.recorder.append({"step": step, "train_loss": loss, "learning_rate": rate})
+        if self.recorder.is_row_due():
+            loss, _ = self._steps.means()
+            self.recorder.log_step(loss, self.learning_rate(self.progress.step - 1))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpucnn.check import case as drawn
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck import case as drawn
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
 
 
@@ -101,9 +101,9 @@ def check(backend, case, seed=0):
     def normal(shape):
         return rng.standard_normal(shape).astype(np.float32)
 
-    for problem, outcome in passes(backend, case, normal):
-        complaint = expect(problem, backend.dtype).complaint(outcome)
-        assert not complaint, f"{problem}: {complaint}"
+    for drawn_case, outcome in passes(backend, case, normal):
+        complaint = expect(drawn_case, backend.dtype).complaint(outcome)
+        assert not complaint, f"{drawn_case}: {complaint}"
 
 
 def passes(backend, case, draw):
@@ -120,13 +120,13 @@ def passes(backend, case, draw):
 
 
 def run(backend, operation, case, **arguments):
-    problem = drawn.Case(OPERATIONS[operation], {**arguments, **case.options})
-    return problem, problem.run(backend)
+    drawn_case = drawn.Case(OPERATIONS[operation], {**arguments, **case.options})
+    return drawn_case, drawn_case.run(backend)
 
 
-def check_exactly(problem, outcome):
+def check_exactly(drawn_case, outcome):
     """The outcome is that of the naive loops, whose bounds do not matter."""
-    for name, value in expect(problem).outcome.items():
+    for name, value in expect(drawn_case).outcome.items():
         np.testing.assert_array_equal(outcome[name], value)
 
 
@@ -189,8 +189,8 @@ def test_relu_lets_nan_through(backend, groups, channels):
 def test_small_integers_are_exact(backend, rng):
     """Products and sums of small integers round nowhere, so any wrong index shows as a digit."""
     case = Case((2, 6, 7, 3), (4, 3, 2, 3), (2, 1), ((1, 2), (0, 1)), (1, 2))
-    for problem, outcome in passes(backend, case, lambda shape: integers(rng, shape)):
-        check_exactly(problem, outcome)
+    for drawn_case, outcome in passes(backend, case, lambda shape: integers(rng, shape)):
+        check_exactly(drawn_case, outcome)
 
 
 def test_padding_as_a_pair_is_both_sides(backend, rng):

@@ -1,12 +1,12 @@
-"""Special cases of the losses and of the running totals: what drawn problems do not have."""
+"""Special cases of the losses and of the running totals: what drawn cases do not have."""
 
 import numpy as np
 import pytest
 from tolerance import assert_close
 
+from gpucnn.check.case import Case
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.loss import SoftmaxCrossEntropyInputGrad
 from gpucnn.operations.tracked import Tracked
@@ -24,14 +24,14 @@ def batch(rng, N, K, spread=2.0):
 def test_strong_smoothing_and_scores_alike_or_far_apart(backend, rng, smoothing, spread):
     logits, labels = batch(rng, 3, 10, spread)
     arguments = {"logits": logits, "labels": labels, "label_smoothing": smoothing}
-    problem = Case(OPERATIONS["softmax_cross_entropy_forward"], arguments)
-    outcome = problem.run(backend)
-    assert not expect(problem, backend.dtype).complaint(outcome)
+    case = Case(OPERATIONS["softmax_cross_entropy_forward"], arguments)
+    outcome = case.run(backend)
+    assert not expect(case, backend.dtype).complaint(outcome)
     rest = {"labels": labels, "label_smoothing": smoothing, "scale": 1 / 48}
     probabilities = outcome["probabilities"].astype(np.float32)
     arguments = {"probabilities": probabilities, **rest}
-    problem = Case(OPERATIONS["softmax_cross_entropy_input_grad"], arguments)
-    assert not expect(problem, backend.dtype).complaint(problem.run(backend))
+    case = Case(OPERATIONS["softmax_cross_entropy_input_grad"], arguments)
+    assert not expect(case, backend.dtype).complaint(case.run(backend))
 
 
 def test_huge_logits_do_not_overflow(backend):

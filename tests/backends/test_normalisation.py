@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tolerance import assert_close
 
+from gpucnn.check.case import Case
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.launch import EMULATED, plan
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.normalisation import BatchNormInference

@@ -13,9 +13,9 @@ from gpucnn import text
 from gpucnn.backends import get_backend, numpy_backend
 from gpucnn.backends.numpy_backend import NumpyBackend
 from gpucnn.backends.numpy_backend.workers import Workers
+from gpucnn.check.cases import draw
+from gpucnn.check.expected import expect
 from gpucnn.errors import BackendError
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.tracked import unit_roundoff
 
@@ -25,7 +25,7 @@ def test_refuses_a_precision():
         get_backend("numpy", "fp8")
 
 
-# Every operation, on drawn problems
+# Every operation, on drawn cases
 class Uncopied(NumpyBackend):
     """What an operation gives is seen as it is."""
 
@@ -35,17 +35,17 @@ class Uncopied(NumpyBackend):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_results_have_the_backends_dtype(name):
-    for problem in draw(name, 4):
-        single, double = (problem.run(Uncopied(precision)) for precision in ("fp32", "fp64"))
+    for case in draw(name, 4):
+        single, double = (case.run(Uncopied(precision)) for precision in ("fp32", "fp64"))
         assert single.keys() == double.keys()
         for result in single:
             one, other = single[result], double[result]
             wanted = np.float64 if one.dtype == np.float32 else one.dtype
-            assert other.dtype == wanted, f"{result} of {problem}"
+            assert other.dtype == wanted, f"{result} of {case}"
             # Norms and totals, which are sums over all elements, are in double at once.
-            assert one.dtype != np.float64 or one.size <= 2, f"{result} of {problem}"
+            assert one.dtype != np.float64 or one.size <= 2, f"{result} of {case}"
             assert one.shape == other.shape
-            assert one.flags.c_contiguous and other.flags.c_contiguous, f"{result} of {problem}"
+            assert one.flags.c_contiguous and other.flags.c_contiguous, f"{result} of {case}"
 
 
 PIECES = {"PIECE": 64, "PIECE_BYTES": 256, "_ROWS": 2, "_FILTER_GRAD_ROWS": 1}
@@ -88,16 +88,16 @@ def test_bits_do_not_depend_on_threads_nor_on_the_run(on_threads, name):
     """Nor is anything left out or done twice where an operation is cut."""
     for be in on_threads:
         be.workers.counts = []
-    for problem in draw(name, 8, seed=2):
-        first, *others = [problem.run(be) for be in on_threads]
+    for case in draw(name, 8, seed=2):
+        first, *others = [case.run(be) for be in on_threads]
         for be, other in zip(on_threads[1:], others, strict=True):
             for array, value in first.items():
-                on = f"{array} of {problem} on {be.workers.threads} threads"
+                on = f"{array} of {case} on {be.workers.threads} threads"
                 assert other[array].tobytes() == value.tobytes(), on
-        complaint = expect(problem).complaint(first)
-        assert not complaint, f"{problem}: {complaint}"
+        complaint = expect(case).complaint(first)
+        assert not complaint, f"{case}: {complaint}"
     counts = on_threads[0].workers.counts
-    assert not counts or max(counts) > 1, f"no problem of {name} was cut"
+    assert not counts or max(counts) > 1, f"no case of {name} was cut"
 
 
 def test_an_error_in_a_thread_reaches_the_caller():
@@ -306,15 +306,15 @@ def test_convolution_over_pieces(be, x, w, stride, groups):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_what_is_not_finite_passes_without_a_warning(be, name):
     """Warnings are errors here; in small arrays, which no other thread gets a piece of."""
-    for problem in draw(name, 2):
+    for case in draw(name, 2):
         for value in (np.nan, np.inf, -np.inf, np.finfo(np.float32).max):
             filled = {
                 id(array): np.full_like(array, value)
-                for array in problem.arguments.values()
+                for array in case.arguments.values()
                 if isinstance(array, np.ndarray) and array.dtype.kind == "f"
             }
-            arguments = {key: filled.get(id(v), v) for key, v in problem.arguments.items()}
-            replace(problem, arguments=arguments).run(be)
+            arguments = {key: filled.get(id(v), v) for key, v in case.arguments.items()}
+            replace(case, arguments=arguments).run(be)
 
 
 def test_border():

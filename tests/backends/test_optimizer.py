@@ -1,13 +1,13 @@
-"""Special cases of steps, of the norm and of clipping: what drawn problems do not have."""
+"""Special cases of steps, of the norm and of clipping: what drawn cases do not have."""
 
 import numpy as np
 import pytest
 from tolerance import assert_close
 
+from gpucnn.check.case import Case
+from gpucnn.check.cases import draw
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS
 
 INF, NAN = float("inf"), float("nan")
@@ -22,10 +22,10 @@ def vectors(backend, n, count, seed=0):
 
 
 def check(backend, operation, **numbers):
-    """A drawn problem with other numbers, against the naive reference."""
+    """A drawn case with other numbers, against the naive reference."""
     drawn = draw(operation, 2)[1]
-    problem = Case(OPERATIONS[operation], {**drawn.arguments, **numbers, "guard": None})
-    assert not expect(problem, backend.dtype).complaint(problem.run(backend))
+    case = Case(OPERATIONS[operation], {**drawn.arguments, **numbers, "guard": None})
+    assert not expect(case, backend.dtype).complaint(case.run(backend))
 
 
 @pytest.mark.parametrize("step", [1, 10**6])

@@ -9,23 +9,24 @@ import pytest
 from gpucnn.backends import get_backend
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.bench import contestants, kernels
 from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_add
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernel_report import legend, table_of
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.bench.load import Load
 from gpucnn.bench.measurement import Measurement
-from gpucnn.bench.problems import QUICK, Problem, select
-from gpucnn.bench.problems.base import from_timed
+from gpucnn.bench.problems import QUICK, select
 from gpucnn.bench.timing import Clock, Timing
 from gpucnn.errors import BackendError
+from gpucnn.launch import variants_of
 from gpucnn.operations import Timed
 from gpucnn.operations.matrix import Matmul
 
 
 def product(M, N, K):
     """A matrix product of these sizes."""
-    return from_timed(Timed("", "", Matmul((M, K), (K, N))))
+    return Timed("", "", Matmul((M, K), (K, N)))
 
 
 CEILINGS = Ceilings(bandwidth=1e9, arithmetic=1e10)
@@ -50,8 +51,8 @@ class Steady(Clock):
 
 
 def measurement(milliseconds, torch=()):
-    problem = product(100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
-    return Measurement(problem, "", True, Timing("", milliseconds, 0, 9), torch, CEILINGS)
+    timed = product(100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
+    return Measurement(timed, "", True, Timing("", milliseconds, 0, 9), torch, CEILINGS)
 
 
 def test_rates_and_shares():
@@ -70,9 +71,9 @@ def test_rates_and_shares():
 
 
 def test_rates_a_core():
-    problem = product(100, 100, 100)
+    timed = product(100, 100, 100)
     cpu = Ceilings(bandwidth=1e9, arithmetic=1e10, cores=4)
-    one = Measurement(problem, "", True, Timing("", 0.1, 0, 9), (), cpu)
+    one = Measurement(timed, "", True, Timing("", 0.1, 0, 9), (), cpu)
     assert one.flop_rate_a_core == pytest.approx(5e9)
     assert one.as_json()["gflops_a_core"] == pytest.approx(5.0)
     assert "10 GFLOP/s of FP32 on 4 cores" in cpu.text
@@ -104,10 +105,10 @@ def test_variants(kernel_backend):
     benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     problems = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     measured = benchmark.measure_all(problems)
-    assert [one.variant for one in measured] == list(problems[0].variants)
+    assert [one.variant for one in measured] == list(variants_of(problems[0].problem))
     assert [one.is_chosen for one in measured] == [True] + [False] * (len(measured) - 1)
     assert kernel_backend.choice.variant is None
-    last = problems[0].variants[-1]
+    last = variants_of(problems[0].problem)[-1]
     assert [one.variant for one in benchmark.measure_all(problems, [last])] == [last]
     with pytest.raises(BackendError, match=r'no.* variant "dirct"; did you mean "direct"\?'):
         benchmark.measure_all(problems, ["dirct"])
@@ -167,8 +168,8 @@ def test_what_fails_is_noted_and_the_rest_measured(
     told = []
     measured = benchmark.measure_all(problems, after_each=lambda _: told.append(None))
     assert len(told) == 3
-    operations = {one.problem.operation for one in measured}
-    failed = [one.problem.operation for one in benchmark.failures]
+    operations = {one.timed.problem.operation for one in measured}
+    failed = [one.timed.problem.operation for one in benchmark.failures]
     if statement == "nothing;":
         assert (operations, failed) == ({"conv2d_forward"}, ["relu_forward", "add"])
         assert "activation.cu" in benchmark.failures[0].message
@@ -197,9 +198,9 @@ def test_a_launch_that_never_ends_is_ended_and_its_operation_left(
     (relu,) = select(QUICK, ["quick-map"], ["relu_forward"])
     (add,) = select(QUICK, ["quick-map"], ["add"])
     measured = benchmark.measure_all([relu, replace(relu, name="again"), add])
-    assert [one.problem for one in measured] == [add]
+    assert [one.timed for one in measured] == [add]
     (failure,) = benchmark.failures
-    assert failure.problem is relu
+    assert failure.timed is relu
     assert "longer than its time limit" in failure.message
 
 
@@ -221,8 +222,8 @@ def test_a_device_that_has_failed_is_left_alone(monkeypatch):
     monkeypatch.setattr(backend, "synchronise", lambda: fail() if tried else None)
     benchmark = KernelBenchmark(backend, Steady(), known, budget=0.0)
     measured = benchmark.measure_all(select(QUICK, ["quick-map"]))
-    assert [one.problem.operation for one in measured] == ["relu_forward"]
-    assert [one.problem.operation for one in benchmark.failures] == ["relu_input_grad"]
+    assert [one.timed.problem.operation for one in measured] == ["relu_forward"]
+    assert [one.timed.problem.operation for one in benchmark.failures] == ["relu_input_grad"]
 
 
 def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkeypatch):
@@ -232,7 +233,7 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
     benchmark = KernelBenchmark(kernel_backend, Steady(), known)
     problems = select(QUICK, ["quick-map", "quick-1x1"])
     own = benchmark.launching_own(problems)
-    assert [problem.operation for problem in own] == ["conv2d_forward"]
+    assert [timed.problem.operation for timed in own] == ["conv2d_forward"]
     assert list(own.values()) == [{"conv2d_forward.cu"}]
     with pytest.raises(BackendError, match="launches a file of"):
         benchmark.launching_own(problems, ["gemm"])
@@ -240,21 +241,21 @@ def test_problems_that_launch_files_of_a_folder(kernel_backend, tmp_path, monkey
 
 def test_input_sets_fill_a_cache_three_times(kernel_backend, monkeypatch):
     benchmark = KernelBenchmark(kernel_backend, Steady(), known)
-    (problem,) = select(QUICK, ["quick-map"], ["add"])
+    (timed,) = select(QUICK, ["quick-map"], ["add"])
     machine = replace(kernel_backend.device.machine, cache_bytes=0)
     monkeypatch.setattr(kernel_backend.device, "machine", machine)
-    assert benchmark._sets(problem) == 1
-    machine = replace(machine, cache_bytes=problem.traffic)
+    assert benchmark._sets(timed) == 1
+    machine = replace(machine, cache_bytes=timed.problem.traffic)
     monkeypatch.setattr(kernel_backend.device, "machine", machine)
-    assert benchmark._sets(problem) == 3
+    assert benchmark._sets(timed) == 3
     used = []
 
-    def ours(_problem, _backend, arrays):
+    def our_run(_timed, _backend, arrays):
         return lambda: used.append(arrays)
 
-    monkeypatch.setattr(Problem, "ours", ours)
-    drawn = problem.draw()
-    run = benchmark._ours(problem, [""], drawn)[""]
+    monkeypatch.setattr(contestants, "our_run", our_run)
+    drawn = contestants.draw_inputs(timed)
+    run = contestants.our_runs(timed, kernel_backend, drawn, [""], benchmark._sets(timed))[""]
     for _ in range(6):
         run()
     assert [id(arrays) for arrays in used[:3]] == [id(arrays) for arrays in used[3:]]
@@ -268,12 +269,12 @@ def test_numbers_are_drawn_and_moved_once(kernel_backend, monkeypatch):
     """Whatever the number of variants and of sets."""
     benchmark = KernelBenchmark(kernel_backend, Steady(), known, budget=0.0)
     monkeypatch.setattr(benchmark, "_sets", lambda _: 4)
-    (problem,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
+    (timed,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
     drawn, moved = [], []
-    draw, move = Problem.draw, kernel_backend.asarray
-    monkeypatch.setattr(Problem, "draw", lambda problem: drawn.append(problem) or draw(problem))
+    draw, move = kernels.draw_inputs, kernel_backend.asarray
+    monkeypatch.setattr(kernels, "draw_inputs", lambda timed: drawn.append(timed) or draw(timed))
     monkeypatch.setattr(kernel_backend, "asarray", lambda array: moved.append(array) or move(array))
-    assert len(benchmark.measure_all([problem])) > 1
+    assert len(benchmark.measure_all([timed])) > 1
     assert (len(drawn), len(moved)) == (1, 2)
 
 
@@ -283,7 +284,7 @@ def test_what_was_measured_is_told_after_each_problem():
     benchmark.measure_all(
         select(QUICK, ["quick-map"]), after_each=lambda so_far: told.append([*so_far])
     )
-    assert [[one.problem.operation for one in each] for each in told] == [
+    assert [[one.timed.problem.operation for one in each] for each in told] == [
         ["relu_forward"],
         ["relu_forward", "relu_input_grad"],
         ["relu_forward", "relu_input_grad", "add"],
@@ -292,13 +293,13 @@ def test_what_was_measured_is_told_after_each_problem():
 
 def test_ceilings_are_raised_by_what_is_reached_and_measured_again():
     """A slow first measurement, an operation that is faster, and a faster measurement at last."""
-    problem = product(100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
+    timed = product(100, 100, 100)  # 2·10⁶ operations, 120,000 bytes
     measured = iter([Ceilings(1e3, 1e3, cores=2), Ceilings(2e3, 3e6, cores=2)])
     benchmark = KernelBenchmark(
         get_backend("numpy"), Steady(), lambda: next(measured), repetitions=3
     )
     told = []
-    (one,) = benchmark.measure_all([problem], after_each=lambda so_far: told.extend(so_far))
+    (one,) = benchmark.measure_all([timed], after_each=lambda so_far: told.extend(so_far))
     assert benchmark.ceilings == one.ceilings == Ceilings(1.2e5, 3e6, cores=2)
     assert one.share == pytest.approx(1.0)
     assert told[0].ceilings == Ceilings(1.2e5, 2e6, cores=2)
@@ -320,8 +321,8 @@ def test_what_the_caches_may_hold_is_compared_with_them_and_marked():
     ceilings = Ceilings(1e9, 1e12, 2, cached_bandwidth=1e10, cache_bytes=1 << 20)
     benchmark = KernelBenchmark(get_backend("numpy"), Steady(), lambda: ceilings)
     small, large = product(100, 100, 100), product(2000, 1, 2000)
-    assert large.traffic > 4 << 20
-    assert [benchmark._is_cached(problem) for problem in (small, large)] == [True, False]
+    assert large.problem.traffic > 4 << 20
+    assert [benchmark._is_cached(timed) for timed in (small, large)] == [True, False]
     plain = replace(ceilings, cached_bandwidth=0.0)
     assert not KernelBenchmark(get_backend("numpy"), Steady(), lambda: plain)._is_cached(small)
     one = replace(measurement(1.0), ceilings=ceilings, is_cached=True)

@@ -17,7 +17,7 @@ TORCH = (Timing("torch, contiguous", 2.0, 1.0, 3.0),)
 
 def measured(problems):
     ours = Timing("", 1.0, 0.5, 2.0)
-    return [Measurement(problem, "", True, ours, TORCH, CEILINGS) for problem in problems]
+    return [Measurement(timed, "", True, ours, TORCH, CEILINGS) for timed in problems]
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_no_point_is_above_its_roof(figures, tmp_path):
     """Points of cached data, which are small, may be above the memory's, but not the caches'."""
     ceilings = Ceilings(bandwidth=1e9, arithmetic=1e10)
     ceilings = replace(ceilings, cores=2, cached_bandwidth=2e9, cache_bytes=1 << 20)
-    one_a_byte = [p for p in QUICK if 0 < p.flops < 10 * p.traffic]
-    times = [1e3 * p.traffic / (40e9 if k % 2 else 5e9) for k, p in enumerate(one_a_byte)]
+    one_a_byte = [t for t in QUICK if 0 < t.problem.flops < 10 * t.problem.traffic]
+    times = [1e3 * p.problem.traffic / (40e9 if k % 2 else 5e9) for k, p in enumerate(one_a_byte)]
     points = [
         Measurement(p, "", True, Timing("", t, t, t), (), ceilings, k % 2 == 1)
         for k, (p, t) in enumerate(zip(one_a_byte, times, strict=True))
@@ -106,7 +106,7 @@ def test_families_are_in_the_legend(figures, tmp_path):
 
 
 def test_what_only_moves_bytes_cannot_be_drawn():
-    moving = [problem for problem in QUICK if problem.flops == 0]
+    moving = [timed for timed in QUICK if timed.problem.flops == 0]
     assert moving
     assert not can_be_drawn(measured(moving))
     assert can_be_drawn(measured(QUICK))

@@ -6,7 +6,7 @@ import pytest
 from gpucnn.backends import get_backend
 from gpucnn.bench import step as module
 from gpucnn.bench.step import compare_steps
-from gpucnn.bench.torch_device import is_installed
+from gpucnn.bench.torch_device import has_torch
 from gpucnn.config import Config
 
 LIMIT = 0.05
@@ -63,6 +63,6 @@ def test_clips_as_the_config_says(monkeypatch):
     check(monkeypatch, "Network", of_ours, False)
 
 
-@pytest.mark.skipif(not is_installed(), reason="PyTorch is not installed")
+@pytest.mark.skipif(not has_torch(), reason="PyTorch is not installed")
 def test_torch_clips_as_the_config_says(monkeypatch):
     check(monkeypatch, "to_torch", of_torch, True)

@@ -11,7 +11,7 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.bench.load import Load
-from gpucnn.bench.torch_device import is_installed
+from gpucnn.bench.torch_device import has_torch
 from gpucnn.training.trainer import Trainer
 
 
@@ -55,7 +55,7 @@ def test_bench_step_warns_of_a_busy_machine(cli, config, others):
     assert json.loads(answer.out)["load"]["why"] == "other processes kept 1.5 of 2 cores busy"
 
 
-@pytest.mark.skipif(not is_installed(), reason="PyTorch is not installed")
+@pytest.mark.skipif(not has_torch(), reason="PyTorch is not installed")
 def test_bench_step_marks_doubtful_ratios(cli, config, others):
     options = ["bench", "step", config, "--repetitions", "2", "--against", "torch"]
     for cores, doubt in ((0.0, ""), (1.5, r"\?")):

@@ -112,7 +112,7 @@ def test_json(cli, wrong_kernels):
 
 @pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
 def test_a_kernel_that_never_ends_is_wrong(cli, tmp_path, monkeypatch, mode):
-    monkeypatch.setattr("gpucnn.kernelcheck.check.TIME_LIMIT", 0.5)
+    monkeypatch.setattr("gpucnn.check.checker.TIME_LIMIT", 0.5)
     text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
     body = text.index("{\n", text.index("__global__ void relu_forward")) + 2
     loop = "    volatile int zero = 0;\n    while (zero == 0) {\n    }\n"

@@ -12,7 +12,7 @@ from gpucnn.data import (
     BatchLoader,
     datasets,
     decoding_pool,
-    describe,
+    describe_images,
     image_folder,
     load_image,
     load_options,
@@ -366,7 +366,7 @@ def test_a_range_and_a_limit_apply_to_all(root, workers, memory_limit_mb):
         _all(image_folder(str(root), range=(0, 1100), max_pixels=47, **options).train)
     assert (
         pair.train.image_shape
-        == describe(
+        == describe_images(
             {"name": "image_folder", "root": str(root), "colour": "grey", "range": [0, 1100]}
         )[0]
     )

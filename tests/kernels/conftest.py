@@ -1,9 +1,9 @@
-"""The modes in which problems are run."""
+"""The modes in which cases are run."""
 
 import pytest
 
 from gpucnn.backends import why_unavailable
-from gpucnn.kernelcheck.check import Checker
+from gpucnn.check.checker import Checker
 
 MODES = ["fast", "race", "sanitize", pytest.param("cuda", marks=pytest.mark.gpu)]
 

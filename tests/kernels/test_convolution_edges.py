@@ -1,14 +1,14 @@
 """Padding as long as the filters and longer, in every variant, with arrays that lie between NaNs.
 
-Drawn problems have less padding, and memory around their arrays that may be anything.
+Drawn cases have less padding, and memory around their arrays that may be anything.
 """
 
 import numpy as np
 import pytest
 from tolerance import assert_close
 
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.reference import expect
+from gpucnn.check.case import Case
+from gpucnn.check.expected import expect
 from gpucnn.launch import variants_of
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
@@ -24,16 +24,16 @@ FENCE = np.full(64, np.nan, np.float32)
 
 @pytest.mark.parametrize("kind", [Conv2dForward, Conv2dInputGrad, Conv2dFilterGrad])
 def test_nothing_is_read_beyond_an_array(kernel_backend, rng, kind):
-    problems = [
+    cases = [
         Case(OPERATIONS[kind.operation], arguments(rng, kind, *sizes), variant)
         for sizes in SIZES.values()
         for variant in variants_of(kind(conv2d_geometry(*sizes)))
     ]
-    kernel_backend.compile_ahead(lambda planner: [run(planner, each) for each in problems])
-    for problem in problems:
-        expected = expect(problem)
-        result = kernel_backend.to_numpy(run(kernel_backend, problem))
-        (name,) = problem.kind.gives
+    kernel_backend.compile_ahead(lambda planner: [run(planner, each) for each in cases])
+    for case in cases:
+        expected = expect(case)
+        result = kernel_backend.to_numpy(run(kernel_backend, case))
+        (name,) = case.kind.gives
         assert_close(result, expected.outcome[name], expected.bounds[name])
 
 
@@ -47,14 +47,14 @@ def arguments(rng, kind, x_shape, w_shape, stride, padding, dilation, groups):
     return options | {name: rng.standard_normal(shapes[name]).astype(np.float32) for name in taken}
 
 
-def run(backend, problem):
-    """The result of a problem whose arrays have NaNs before and after them."""
+def run(backend, case):
+    """The result of a case whose arrays have NaNs before and after them."""
     fenced = {
         name: backend.asarray(np.concatenate([FENCE, value.ravel(), FENCE]))[
             FENCE.size : -FENCE.size
         ].reshape(value.shape)
-        for name, value in problem.arguments.items()
+        for name, value in case.arguments.items()
         if isinstance(value, np.ndarray)
     }
-    with backend.held_to(problem.variant):
-        return getattr(backend, problem.kind.operation)(**{**problem.arguments, **fenced})
+    with backend.held_to(case.variant):
+        return getattr(backend, case.kind.operation)(**{**case.arguments, **fenced})

@@ -6,7 +6,7 @@ import pytest
 
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.dry_run import dry_run
-from gpucnn.kernelbuild.representative import run_all
+from gpucnn.inspect.representative import run_all
 
 FILES = sorted(path.name for path in KERNELS.glob("*.cu"))
 SOURCES = sorted(path for path in KERNELS.rglob("*") if path.suffix in (".cu", ".cuh"))

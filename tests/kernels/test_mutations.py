@@ -1,7 +1,7 @@
 """Whether the checks would notice: kernels with one fault each must be caught.
 
 The faults are made by rules (``mutants``), not picked. What nothing catches is listed in
-survivors.toml with the reason; a new survivor needs one too, or a problem that catches it.
+survivors.toml with the reason; a new survivor needs one too, or a case that catches it.
 """
 
 import tomllib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mutants import mutants
-from mutation import problems_of, survivors
+from mutation import cases_of, survivors
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
@@ -33,9 +33,9 @@ EXPLANATIONS = {
 """Why nothing can tell survivors, by what tells these apart (``Mutant.key``)."""
 
 
-def test_every_file_has_problems():
+def test_every_file_has_cases():
     files = {path.name for path in KERNELS.glob("*.cu")}
-    assert {file for file in files if not problems_of(file)} == WITHOUT_OPERATION
+    assert {file for file in files if not cases_of(file)} == WITHOUT_OPERATION
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_mutants_are_caught(tmp_path, monkeypatch):
 
 def all_mutants():
     """Those of files that an operation launches."""
-    return [each for each in mutants() if any(problems_of(host) for host, _ in each.hosts)]
+    return [each for each in mutants() if any(cases_of(host) for host, _ in each.hosts)]
 
 
 def check(made, folder):

@@ -6,14 +6,14 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.bench.ceilings import multiply_add
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.check import Checker, run
+from gpucnn.check.cases import draw
+from gpucnn.check.checker import Checker, run
 from gpucnn.operations import OPERATIONS
 
 SCHEDULES = [(seed, workers) for seed in (1, 2**40) for workers in (1, 2, 3)]
 REPETITIONS = 3
 ROUNDS = 1 << 17
-"""Of multiply-adds: some milliseconds, longer than a problem takes."""
+"""Of multiply-adds: some milliseconds, longer than a case takes."""
 
 
 def bits(outcome):
@@ -24,27 +24,27 @@ def bits(outcome):
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_same_bits_under_every_schedule(operation):
     checker = Checker("fast")
-    problems = draw(operation, 4)
-    checker.compile(problems)
-    for problem in problems:
-        expected = bits(run(problem, checker.backend(checker.devices[0])))
+    cases = draw(operation, 4)
+    checker.compile(cases)
+    for case in cases:
+        expected = bits(run(case, checker.backend(checker.devices[0])))
         for seed, workers in SCHEDULES:
             backend = checker.backend(EmulatorDevice(seed=seed, workers=workers))
-            assert bits(run(problem, backend)) == expected, problem
+            assert bits(run(case, backend)) == expected, case
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_same_bits_on_a_gpu_that_is_at_work(operation):
-    """What runs on another stream leaves a problem's blocks other places, at other times."""
+    """What runs on another stream leaves a case's blocks other places, at other times."""
     checker = Checker("cuda")
     (device,) = checker.devices
-    problems = draw(operation, 4)
-    checker.compile(problems)
+    cases = draw(operation, 4)
+    checker.compile(cases)
     backend = checker.backend(device)
     other_work = multiply_add(CudaDevice(), device.machine.multiprocessors, 256)
-    for problem in problems:
-        expected = bits(run(problem, backend))
+    for case in cases:
+        expected = bits(run(case, backend))
         for _ in range(REPETITIONS):
             other_work(ROUNDS)
-            assert bits(run(problem, backend)) == expected, problem
+            assert bits(run(case, backend)) == expected, case

@@ -10,8 +10,8 @@ from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.emulator.device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.backends.kernel_backend.prepared import Prepared
-from gpucnn.kernelcheck.case import Case
-from gpucnn.kernelcheck.reference import expect
+from gpucnn.check.case import Case
+from gpucnn.check.expected import expect
 from gpucnn.launch.launch import Slot
 from gpucnn.launch.slices import Slices, sum_slices
 from gpucnn.launch.variants import Variant
@@ -67,8 +67,8 @@ def test_convolutions_finish_sums_that_were_cut(rng, has_bias, has_residual, rel
         "x": x, "w": w, "bias": bias if has_bias else None, "padding": (1, 1),
         "residual": residual if has_residual else None, "relu": relu,
     }  # fmt: skip
-    problem = Case(OPERATIONS["conv2d_forward"], arguments)
+    case = Case(OPERATIONS["conv2d_forward"], arguments)
     backend = KernelBackend(EmulatorDevice("fast"))
     with backend.held_to(Variant.GEMM, shortest_slice=16):
-        y = problem.run(backend)["y"]
-    np.testing.assert_array_equal(y, expect(problem).outcome["y"])
+        y = case.run(backend)["y"]
+    np.testing.assert_array_equal(y, expect(case).outcome["y"])

@@ -3,10 +3,10 @@
 import pytest
 
 from gpucnn.backends import why_unavailable
+from gpucnn.check.cases import draw
+from gpucnn.check.checker import Checker, run
+from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.check import Checker, run
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.launch import EMULATED, MACHINES, plan
 from gpucnn.launch.launch import LARGEST_GRID, launch
 from gpucnn.operations.convolution import Conv2dFilterGrad

@@ -11,10 +11,10 @@ from functools import cached_property
 import pytest
 
 from gpucnn.backends import get_backend, why_unavailable
+from gpucnn.check.cases import draw
+from gpucnn.check.checker import Checker
+from gpucnn.check.expected import expect
 from gpucnn.errors import GpucnnError
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.check import Checker
-from gpucnn.kernelcheck.reference import expect
 from gpucnn.operations import OPERATIONS, geometry
 from gpucnn.operations.problem import Operand, Problem
 

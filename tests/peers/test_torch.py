@@ -16,6 +16,7 @@ from gpucnn import optim
 from gpucnn.backends import get_backend
 from gpucnn.bench.torch_peer import to_torch, torch_layer, torch_loss, torch_optimizer
 from gpucnn.errors import ConfigError
+from gpucnn.layers.activation import Activation
 from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
 
 with warnings.catch_warnings():
@@ -80,10 +81,8 @@ LAYERS = {
     "average padded": (nn.AvgPool2d(3, 2, 1), IMAGES),
     "global average": (nn.GlobalAvgPool2d(), IMAGES),
     "batch norm": (nn.BatchNorm2d(0.2, 1e-3), IMAGES),
-    "relu": (nn.ReLU(), IMAGES),
-    "leaky relu": (nn.LeakyReLU(0.1), IMAGES),
-    "sigmoid": (nn.Sigmoid(), IMAGES),
-    "tanh": (nn.Tanh(), IMAGES),
+    **{kind.kind: (kind(), IMAGES) for kind in Activation.__subclasses__()},
+    "leaky relu, steep": (nn.LeakyReLU(0.1), IMAGES),
     "flatten": (nn.Flatten(), IMAGES),
     "linear": (nn.Linear(7), VECTORS),
     "linear without bias": (nn.Linear(7, bias=False), VECTORS),

@@ -21,7 +21,7 @@ STEP = ("schedule={name='step', every_epochs=1.5, decay=0.5}",)
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    monkeypatch.setattr("gpucnn.training.recorder._ROW_STEPS", 2)
 
 
 @pytest.fixture

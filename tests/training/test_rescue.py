@@ -23,7 +23,7 @@ def frequent_rows(monkeypatch):
 
     And no waiting for the disk: nothing here pulls the plug.
     """
-    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    monkeypatch.setattr("gpucnn.training.recorder._ROW_STEPS", 2)
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
@@ -31,7 +31,7 @@ def frequent_rows(monkeypatch):
 def uninterrupted(tmp_path_factory, tiny_pair, make_config, outcome):
     path = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+        patch.setattr("gpucnn.training.recorder._ROW_STEPS", 2)
         Trainer(make_config(), "numpy", path, data=tiny_pair).fit()
     rows = outcome(path)["metrics"]
     assert [row["step"] for row in rows] == [2, 4, 4, 6, 8, 8, 10, 12, 12]

@@ -110,7 +110,7 @@ def test_no_batch_is_kept_until_the_checks():
 
 
 def test_without_a_run_folder_no_loss_is_read(monkeypatch, tmp_path):
-    monkeypatch.setattr("gpucnn.training.trainer._LOG_STEPS", 2)
+    monkeypatch.setattr("gpucnn.training.recorder._ROW_STEPS", 2)
     monkeypatch.setattr("gpucnn.training.step.UNCHECKED_STEPS", 2)
     reads = []
     for run_dir in (None, tmp_path / "run"):

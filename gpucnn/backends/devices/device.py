@@ -1,10 +1,10 @@
-"""The seam between the launches and the machine that carries them out."""
+"""The interface between launches and the machine that runs them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,27 @@ from gpucnn.launch.machine import Machine
 
 __all__ = ["LARGEST_GRID", "Argument", "Device", "Grid", "Kernel", "Module"]
 
-Kernel: TypeAlias = Any
-"""What a device's ``compile`` gives and its ``launch`` takes; nobody else looks inside."""
+
+class Kernel(Protocol):
+    """What a device's ``compile`` returns and its ``launch`` takes; no one else looks inside."""
+
+    @property
+    def name(self) -> str:
+        """The function."""
+
+
 Module: TypeAlias = Mapping[str, Kernel]
 """The kernels of one file, compiled for one set of constants, by name."""
-Argument: TypeAlias = Any
+Argument: TypeAlias = Array | np.generic | None
 """An array of the device, a NumPy scalar of the parameter's exact type, or None: no array."""
 
 
 class Device(ABC):
-    """Arrays, kernels and launches. All work runs in the order in which it was handed over.
+    """Arrays, kernels and launches. All work runs in the order in which it is submitted.
 
     Attributes:
         name: the backend's name in ``get_backend``.
-        machine: what launches are planned for, and what they may ask for.
+        machine: what launches are planned for, with its limits.
         runs_ahead: whether a launch returns before the kernel has run.
         time_limit: seconds that a launch may take, on a device that can end one; None for no limit.
     """
@@ -65,15 +72,15 @@ class Device(ABC):
         """
 
     def upload(self, array: NDArray[Any]) -> Array:
-        """As ``asarray``, for batches that follow one another, while the device is at work.
+        """As ``asarray``, for batches that follow one another, while the device works.
 
         Work that reads the array must be launched before the next call, which may overwrite it.
         """
         return self.asarray(array)
 
+    @abstractmethod
     def address(self, array: Array) -> int:
         """Where the array's memory begins."""
-        return int(array.__array_interface__["data"][0])
 
     @abstractmethod
     def to_numpy(self, array: Array) -> NDArray[Any]:
@@ -81,14 +88,15 @@ class Device(ABC):
 
     @abstractmethod
     def compile(self, source: KernelSource) -> Module:
-        """The kernels of a source, from a cache where it has been compiled before.
+        """The kernels of a source, from a cache if it has been compiled before.
 
         Raises:
-            BackendError: it does not compile: file, line, constants, what the compiler says.
+            BackendError: it does not compile; the message has the file, the line, the constants
+                and what the compiler says.
         """
 
     def compile_all(self, sources: Iterable[KernelSource]) -> None:
-        """Compiles many at once, so that ``compile`` finds them; in parallel where it can."""
+        """Compiles many sources, in parallel if it can, so that ``compile`` finds them."""
         for source in sources:
             self.compile(source)
 
@@ -101,10 +109,10 @@ class Device(ABC):
         shared_bytes: int,
         arguments: Sequence[Argument],
     ) -> None:
-        """Runs a kernel after all work before it; need not wait for it.
+        """Runs a kernel after all work before it. The call may return before the kernel has run.
 
         Args:
-            kernel: what ``compile`` gave.
+            kernel: as ``compile`` returned it.
             grid: blocks along x, y, z.
             block: threads along x, y, z.
             shared_bytes: dynamic shared memory.
@@ -112,13 +120,13 @@ class Device(ABC):
         """
 
     def free_memory(self) -> int:
-        """Bytes of its own memory that arrays may still take; 0 if arrays are in the host's."""
+        """Bytes that arrays may still take of its own memory; 0 if it has none."""
         return 0
 
     def hardware(self) -> dict[str, str]:
-        """What it is and what drives it, for records; empty where it is the host's processor."""
+        """What it is and what drives it, for records; empty if it is the host's processor."""
         return {}
 
     @abstractmethod
     def synchronise(self) -> None:
-        """Waits until all work handed over is done."""
+        """Waits until all submitted work is done."""

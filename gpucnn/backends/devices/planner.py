@@ -1,7 +1,7 @@
-"""A device that does nothing but write down which kernels it is asked for.
+"""A device that only records which kernels it is asked for.
 
-A model's step, or a list of problems, run on it tells every kernel and variant that they take;
-these can then be compiled side by side, for any GPU, on a machine that has none.
+If a step of a model, or a list of problems, runs on it, all kernels and variants that they launch
+are known. These can then be compiled in parallel, for any GPU, on a machine that has none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gpucnn.launch.machine import EMULATED, Machine
 
 @dataclass(frozen=True, eq=False)
 class PlannedKernel:
-    """A kernel that is not there.
+    """A kernel that is not compiled.
 
     Attributes:
         source: the file and its constants.
@@ -39,15 +39,15 @@ class PlannedKernel:
 
 
 class PlanningDevice(Device):
-    """Arrays whose memory is never touched, launches that do not happen.
+    """Arrays whose memory is never touched, and launches that are only recorded.
 
     Args:
-        machine: what is planned for.
-        name: its backend's name, for messages.
+        machine: what launches are planned for.
+        name: the backend's name, for messages.
 
     Attributes:
         sources: what was asked for, each once, in the order of first use.
-        launches: the kernels that were launched, likewise, and how many arguments each was given.
+        launches: the kernels that were launched, in the same order, with the number of arguments.
     """
 
     def __init__(self, machine: Machine = EMULATED, name: str = "planner") -> None:
@@ -62,30 +62,30 @@ class PlanningDevice(Device):
         return tuple(self._sources)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Address space; the system gives memory to what is written to alone."""
+        """Address space: the system provides memory only for what is written to."""
         return np.empty(shape, dtype)
 
     def address(self, array: Array) -> int:
-        """Of an array that nothing reads: as well aligned as any."""
+        """0, which is aligned: nothing reads the array."""
         return 0
 
     def asarray(self, array: NDArray[Any]) -> Array:
-        """An array like it, without its contents."""
+        """An array of the same shape and dtype, without the contents."""
         return self.empty(array.shape, array.dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """As ``empty``: nothing would read the zeros."""
+        """As ``empty``, because nothing would read the zeros."""
         return self.empty(shape, dtype)
 
     def write(self, array: Array, host: NDArray[Any]) -> None:
         """Nothing is written."""
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
-        """Zeros, which are finite and as good as any."""
+        """Zeros, which at least are finite."""
         return np.zeros(array.shape, array.dtype)
 
     def compile(self, source: KernelSource) -> Module:
-        """Writes the source down."""
+        """Records the source."""
         self._sources[source] = None
         return _Planned(source)
 
@@ -97,7 +97,9 @@ class PlanningDevice(Device):
         shared_bytes: int,
         arguments: Sequence[Argument],
     ) -> None:
-        """Writes the kernel down, and checks that the block is one that the device could run."""
+        """Records the kernel, and checks that the device could run such a block."""
+        if not isinstance(kernel, PlannedKernel):
+            raise TypeError(f"{kernel!r} is not a kernel of this device")
         threads = block[0] * block[1] * block[2]
         most, most_bytes = self.machine.block_threads, self.machine.block_dynamic_shared_bytes
         if threads > most or shared_bytes > most_bytes:
@@ -108,7 +110,7 @@ class PlanningDevice(Device):
         self.launches[kernel] = len(arguments)
 
     def synchronise(self) -> None:
-        """Nothing is under way."""
+        """Nothing to wait for."""
 
 
 class _Planned(Mapping[str, PlannedKernel]):

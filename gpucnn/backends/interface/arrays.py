@@ -1,20 +1,58 @@
-"""Arrays of a backend, the border to NumPy, and the checks that all operations share."""
+"""Arrays of a backend, the boundary to NumPy, and the checks that all operations share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gpucnn.errors import ShapeError
 from gpucnn.operations.problem import FP32, FP64, Dtypes, Problem, Shape
 
-Array: TypeAlias = Any
-"""An array of the backend at hand: numpy.ndarray, or a device's own with the same attributes."""
+
+class Flags(Protocol):
+    """How an array lies in memory."""
+
+    @property
+    def c_contiguous(self) -> bool:
+        """Whether the elements follow one another in the order of their indices."""
+
+
+class Array(Protocol):
+    """An array of a backend: numpy.ndarray, or a device's own, such as cupy.ndarray."""
+
+    @property
+    def shape(self) -> Shape:
+        """The length of each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of all elements."""
+
+    @property
+    def flags(self) -> Flags:
+        """How the array lies in memory."""
+
+    def fill(self, value: int, /) -> None:
+        """Sets all elements to one number."""
+
+    def reshape(self, shape: Shape, /) -> Array:
+        """A view with another shape."""
+
+    def __getitem__(self, index: slice, /) -> Array:
+        """A view of a part."""
 
 
 class ArrayOperations(ABC):
@@ -48,7 +86,7 @@ class ArrayOperations(ABC):
         return array
 
     @abstractmethod
-    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
+    def asarray(self, array: ArrayLike, dtype: DTypeLike | None = None) -> Array:
         """A host array on the backend, contiguous; floating ones in the backend's dtype.
 
         Args:
@@ -63,7 +101,7 @@ class ArrayOperations(ABC):
         """
         return self.asarray(array, array.dtype)
 
-    def write(self, array: Array, values: Any) -> None:
+    def write(self, array: Array, values: ArrayLike) -> None:
         """Copies values from the host into an array of the backend, in place.
 
         Args:
@@ -127,7 +165,7 @@ class ArrayOperations(ABC):
         """Whether an array begins where the backend cannot read it."""
         return False
 
-    def _refuse(self, problem: Problem, place: int, array: Array) -> None:
+    def _refuse(self, problem: Problem, place: int, array: Array | None) -> None:
         """Raises ShapeError for the argument at a place of ``takes`` and ``gives``."""
         operand = problem.operands[place]
         name = (*problem.takes, *problem.gives)[place]
@@ -142,7 +180,7 @@ class ArrayOperations(ABC):
     ) -> None:
         """Carries out a problem on arrays that fit it."""
 
-    def _shape(self, name: str, array: Array, dtype: DTypeLike | None = None) -> Shape:
+    def _shape(self, name: str, array: Array | None, dtype: DTypeLike | None = None) -> Shape:
         """The shape of what should be an array, of a dtype as in ``_check``."""
         shape: Shape | None = getattr(array, "shape", None)
         if shape is None:
@@ -153,7 +191,7 @@ class ArrayOperations(ABC):
     def _check(
         self,
         name: str,
-        array: Array,
+        array: Array | None,
         shape: tuple[int, ...] | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
@@ -163,7 +201,7 @@ class ArrayOperations(ABC):
         """
         wanted = self.dtype if dtype is None else np.dtype(dtype)
         given = getattr(array, "dtype", type(array).__name__)
-        if isinstance(given, str) or given != wanted:
+        if array is None or isinstance(given, str) or given != wanted:
             raise ShapeError(
                 f"{name} is {given}; the {self.name} backend at {self.precision} takes {wanted} "
                 f"here (use asarray)"

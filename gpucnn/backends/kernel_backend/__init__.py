@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import Device, Kernel, Module
@@ -80,7 +80,7 @@ class KernelBackend(Backend):
         """A contiguous array of zeros."""
         return self.device.zeros(shape, self.dtype if dtype is None else np.dtype(dtype))
 
-    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> Array:
+    def asarray(self, array: ArrayLike, dtype: DTypeLike | None = None) -> Array:
         """A contiguous array of the device with a host array's contents."""
         host = np.asarray(array)
         if dtype is None:
@@ -173,25 +173,40 @@ class KernelBackend(Backend):
     def _check(
         self,
         name: str,
-        array: Array,
+        array: Array | None,
         shape: tuple[int, ...] | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         """As on every backend; and kernels read several elements at once, so memory is aligned."""
         super()._check(name, array, shape, dtype)
-        if self._is_misaligned(array):
+        if array is not None and self._is_misaligned(array):
             raise ShapeError(
                 f"{name} does not begin on a boundary of {_BOUNDARY} bytes (use asarray)"
             )
+
+    def free_memory(self) -> int:
+        """Bytes that arrays may still take of the device's own memory; 0 if it has none."""
+        return self.device.free_memory()
 
     def hardware(self) -> dict[str, str]:
         """What the device is, and what drives it."""
         return self.device.hardware()
 
     def compile_ahead(self, run: Callable[[Backend], object]) -> None:
-        """Compiles the kernels of a run side by side, with a progress bar where it takes long."""
+        """Compiles the kernels of a run in parallel, with a progress bar if it takes long."""
+        self.device.compile_all(self.dry_run(run).sources)
+
+    def dry_run(self, run: Callable[[KernelBackend], object]) -> PlanningDevice:
+        """Finds out what a run on this backend would launch, without launching it.
+
+        Args:
+            run: is called with a backend whose arrays have no contents.
+
+        Returns:
+            The device that recorded the run: its ``sources`` and ``launches``.
+        """
         device = PlanningDevice(self.device.machine, self.name)
         planner = KernelBackend(device, self.precision)
         planner.kernels = self.kernels
         run(planner)
-        self.device.compile_all(device.sources)
+        return device

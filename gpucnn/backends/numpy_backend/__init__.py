@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.numpy_backend import (  # noqa: F401
     activation,
     augmentation,
@@ -61,26 +62,23 @@ class NumpyBackend(Backend):
         """A contiguous array with undefined contents, from the pool."""
         return self.memory.empty(shape, self.dtype if dtype is None else dtype)
 
-    def asarray(self, array: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
-        """A contiguous array; itself where it already fits, so not always a copy."""
+    def asarray(self, array: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """A contiguous array; the given one if it fits already, so not always a copy."""
         host = np.asarray(array)
         if dtype is None:
             dtype = self.dtype if np.issubdtype(host.dtype, np.floating) else host.dtype
         with np.errstate(all="ignore"):  # of numbers that FP32 does not have
             return np.ascontiguousarray(host, dtype)
 
-    def _write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
-        array[...] = host
+    def _write(self, array: Array, host: NDArray[Any]) -> None:
+        np.asarray(array)[...] = host
 
-    def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
+    def to_numpy(self, array: Array) -> NDArray[Any]:
         """A copy."""
-        return array.copy()
+        return np.array(array, order="C")
 
     def _carry_out(
-        self,
-        problem: Problem,
-        arrays: Sequence[NDArray[Any] | None],
-        numbers: Mapping[str, float],
+        self, problem: Problem, arrays: Sequence[Array | None], numbers: Mapping[str, float]
     ) -> None:
         with np.errstate(all="ignore"):  # NaN and infinity pass silently, as on a GPU
             IMPLEMENTATIONS[type(problem)](self, problem, *arrays, **numbers)

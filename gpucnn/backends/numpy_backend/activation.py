@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, elementwise, keep_where
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import PIECE, NumpyArrays, elementwise, keep_where
 from gpucnn.operations import activation
 from gpucnn.operations.problem import Problem
 

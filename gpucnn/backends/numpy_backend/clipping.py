@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, elementwise
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import PIECE, NumpyArrays, elementwise
 from gpucnn.operations.clipping import ClipByGlobalNorm, ClipByValue, GlobalNorm
 from gpucnn.operations.geometry import ceil_divide
 

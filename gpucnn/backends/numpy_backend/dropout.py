@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, elementwise
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import PIECE, NumpyArrays, elementwise
 from gpucnn.operations.dropout import DropoutForward, DropoutInputGrad
 from gpucnn.operations.geometry import ceil_divide
 from gpucnn.operations.problem import Problem

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import folded, tiled
+from gpucnn.backends.numpy_backend.pieces import folded, tiled
 
 
 def finish(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import NumpyArrays
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import NumpyArrays
 from gpucnn.operations.guard import GuardStep
 
 

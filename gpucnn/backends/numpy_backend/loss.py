@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import NumpyArrays
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import NumpyArrays
 from gpucnn.operations import loss
 from gpucnn.operations.guard import is_refused
 from gpucnn.operations.metrics import AccumulateMetrics

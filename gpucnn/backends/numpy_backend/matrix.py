@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import NumpyArrays, column_sums, over_rows, row_pieces
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import NumpyArrays, column_sums, over_rows, row_pieces
 from gpucnn.operations.geometry import ceil_divide
 from gpucnn.operations.matrix import ChannelSum, Matmul
 

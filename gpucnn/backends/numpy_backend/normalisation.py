@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import (
+from gpucnn.backends.numpy_backend.epilogue import finish
+from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import (
     NumpyArrays,
     column_products,
     column_sums,
@@ -21,8 +23,6 @@ from gpucnn.backends.numpy_backend.arrays import (
     row_pieces,
     tiled,
 )
-from gpucnn.backends.numpy_backend.epilogue import finish
-from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.operations.normalisation import BatchNormForward, BatchNormInference
 from gpucnn.operations.normalisation_gradients import BatchNormGradients

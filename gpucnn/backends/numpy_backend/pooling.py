@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import PIECE, NumpyArrays, keep_where
 from gpucnn.backends.numpy_backend.implementations import implements
+from gpucnn.backends.numpy_backend.pieces import PIECE, NumpyArrays, keep_where
 from gpucnn.backends.numpy_backend.taps import taps
 from gpucnn.backends.numpy_backend.workers import Workers, even_slices
 from gpucnn.operations import global_pooling, pooling

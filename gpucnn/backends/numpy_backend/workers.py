@@ -23,7 +23,7 @@ from gpucnn.text import warn_once
 
 _MULTIPLE = 4
 _PARTIAL_SUMS = 8
-"""About as many are kept side by side: enough for the threads, few enough for the memory."""
+"""About how many sums are kept: enough for the threads, few enough for the memory."""
 
 
 def even_slices(count: int, largest: int) -> list[slice]:
@@ -37,8 +37,8 @@ def even_slices(count: int, largest: int) -> list[slice]:
     return [slice(count * n // pieces, count * (n + 1) // pieces) for n in range(pieces)]
 
 
-def partial_sums(pieces: int) -> list[slice]:
-    """Which pieces are added up one after the other; in the end these few sums are."""
+def sum_groups(pieces: int) -> list[slice]:
+    """Divides the pieces of a sum into a few groups, which are added up one by one at the end."""
     return even_slices(pieces, ceil_divide(pieces, _PARTIAL_SUMS))
 
 

@@ -7,7 +7,7 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
-from gpucnn.kernelbuild.build import plan
+from gpucnn.inspect.build import plan_build
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_parameters_that_depend_on_macros_are_not_guessed():
 
 
 def test_our_own_kernels_fit_their_launches():
-    planned = plan()
+    planned = plan_build()
     assert planned.misfits() == []
     assert sum(map(len, planned.launched.values())) > 50
 

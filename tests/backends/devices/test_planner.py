@@ -96,7 +96,8 @@ def test_a_kernel_that_is_not_in_its_file_is_noticed():
 
 def test_blocks_that_the_device_could_not_run_are_noticed():
     device = PlanningDevice(replace(EMULATED, block_dynamic_shared_bytes=100_000))
-    device.launch("kernel", (1, 1, 1), (32, 32, 1), 100_000, ())
+    kernel = device.compile(KernelSource("activation.cu"))["relu_forward"]
+    device.launch(kernel, (1, 1, 1), (32, 32, 1), 100_000, ())
     for block, shared_bytes in (((32, 33, 1), 0), ((32, 1, 1), 100_001)):
-        with pytest.raises(BackendError, match="kernel asks for blocks of"):
-            device.launch("kernel", (1, 1, 1), block, shared_bytes, ())
+        with pytest.raises(BackendError, match="relu_forward asks for blocks of"):
+            device.launch(kernel, (1, 1, 1), block, shared_bytes, ())

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda.availability import cuda_version, driver_release, why_unavailable
+from gpucnn.backends.devices.cuda.cupy_types import CupyArray, Pointer, RawKernel, Stream
 from gpucnn.backends.devices.cuda.failures import explained, failures, launch_failed, load_failed
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.cuda.nvrtc import Program, architecture_of, compiler_build
@@ -36,20 +37,20 @@ _NULL = np.uintp(0)
 
 @dataclass
 class _Kernel:
-    """A ``cupy.RawKernel``, and how much dynamic shared memory it may be given so far."""
+    """A ``cupy.RawKernel``, and how much dynamic shared memory it is allowed at present."""
 
     name: str
-    raw: Any
+    raw: RawKernel
     dynamic_shared_bytes: int
 
 
 class CudaDevice(Device):
     """One GPU.
 
-    CuPy's settings hold, such as CUPY_GPU_MEMORY_LIMIT. CuPy's current device and stream are set
-    to this one's, in each thread that calls, and stay so. All of one GPU share a stream, so arrays
-    may go from one to another. Of CuPy's own operations on arrays none is used: CuPy would compile
-    a kernel for each.
+    CuPy's settings apply, such as CUPY_GPU_MEMORY_LIMIT. CuPy's current device and stream are set
+    to this one's in each thread that calls, and stay set. All devices of one GPU share a stream, so
+    arrays may go from one to another. None of CuPy's own operations on arrays is used, because CuPy
+    would compile a kernel for each.
 
     Args:
         ordinal: which GPU, as the CUDA runtime counts them.
@@ -98,17 +99,18 @@ class CudaDevice(Device):
             cupy, self.stream, lambda size: self.empty((size,), np.dtype(np.uint8))
         )
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> CupyArray:
         """An array from CuPy's pool, whose memory begins on boundaries of 512 bytes."""
         try:
             self._use()
-            return self._cupy.empty(shape, dtype)
+            array: CupyArray = self._cupy.empty(shape, dtype)
+            return array
         except self._failures as error:
             asked = byte_text(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
             doing = f"{asked} for an array of shape {shape}, {dtype}, do not fit"
             raise explained(self._cupy, error, doing) from error
 
-    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> CupyArray:
         """As ``empty``, and then set to zero by the GPU."""
         array = self.empty(shape, dtype)
         try:
@@ -117,14 +119,14 @@ class CudaDevice(Device):
             raise self._copy_error(error) from error
         return array
 
-    def asarray(self, array: NDArray[Any]) -> Array:
+    def asarray(self, array: NDArray[Any]) -> CupyArray:
         """A copy on the GPU, for which the host does not wait."""
         there = self.empty(array.shape, array.dtype)
         self.write(there, array)
         return there
 
-    def upload(self, array: NDArray[Any]) -> Array:
-        """A copy on the GPU, made while it is at work; the next but one takes its place."""
+    def upload(self, array: NDArray[Any]) -> CupyArray:
+        """A copy on the GPU, made while it works; the next copy but one overwrites it."""
         try:
             self._use()
             return self._uploads.upload(array)
@@ -135,28 +137,29 @@ class CudaDevice(Device):
         """Copies a host array to the GPU, for which the host does not wait."""
         try:
             self._use()
-            self._staging.copy(array.data, host)
+            self._staging.copy(_own(array).data, host)
         except self._failures as error:
             raise self._copy_error(error) from error
 
     def address(self, array: Array) -> int:
         """Where the array's memory begins."""
-        return int(array.data.ptr)
+        return _own(array).data.ptr
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """A copy on the host, after all work before it."""
-        if array.flags.c_contiguous:
-            host: NDArray[Any] = np.empty(array.shape, array.dtype)
-            self._read(array.data, host)
+        there = _own(array)
+        if there.flags.c_contiguous:
+            host: NDArray[Any] = np.empty(there.shape, there.dtype)
+            self._read(there.data, host)
             return host
-        # All memory from the first to the last element, which is cut to shape on the host: for
-        # that CuPy would compile a kernel.
-        before, behind = _reach(array)
-        memory = np.empty(before + behind, np.uint8)
-        self._read(array.data - before, memory)
-        return np.ndarray(array.shape, array.dtype, memory, before, array.strides).copy()
+        # All memory from the first to the last element, of which the host takes the elements:
+        # CuPy would compile a kernel for that.
+        before, after = _reach(there)
+        memory = np.empty(before + after, np.uint8)
+        self._read(there.data - before, memory)
+        return np.ndarray(there.shape, there.dtype, memory, before, there.strides).copy()
 
-    def _read(self, source: Any, host: NDArray[Any]) -> None:
+    def _read(self, source: Pointer, host: NDArray[Any]) -> None:
         """Fills a contiguous array of the host from memory of the GPU, and waits for it."""
         try:
             self._use()
@@ -194,6 +197,8 @@ class CudaDevice(Device):
         arguments: Sequence[Argument],
     ) -> None:
         """Puts a kernel onto the stream and returns."""
+        if not isinstance(kernel, _Kernel):
+            raise TypeError(f"{kernel!r} is not a kernel of a GPU")
         passed = tuple(self._passed(kernel, argument) for argument in arguments)
         try:
             self._use()
@@ -208,9 +213,9 @@ class CudaDevice(Device):
             raise launch_failed(self._cupy, error, doing) from error
 
     def free_memory(self) -> int:
-        """Bytes that the GPU has left, and those that CuPy's pool has and nothing uses.
+        """Bytes that are free on the GPU, and those in CuPy's pool that nothing uses.
 
-        No more than the pool may still take, if CUPY_GPU_MEMORY_LIMIT limits it.
+        If CUPY_GPU_MEMORY_LIMIT limits the pool, no more than the pool may still take.
         """
         try:
             self._use()
@@ -224,7 +229,7 @@ class CudaDevice(Device):
         return int(free)
 
     def hardware(self) -> dict[str, str]:
-        """The GPU's name, and the versions of all that is between it and us."""
+        """The GPU's name, and the versions of its driver, CUDA, NVRTC and CuPy."""
         runtime = self._cupy.cuda.runtime
         return {
             "gpu": runtime.getDeviceProperties(self.ordinal)["name"].decode(),
@@ -248,24 +253,25 @@ class CudaDevice(Device):
     def _use(self) -> None:
         """Makes device and stream CuPy's current ones, which it keeps for each thread.
 
-        CuPy's pool hands memory on in the order of the current stream. CuPy is asked which that is
-        each time: it is another one behind a ``with stream:`` of the user's.
+        CuPy's pool reuses memory in the order of the current stream. CuPy is asked each time which
+        one that is, because a ``with stream:`` of the user's changes it.
         """
         if self._current_stream() is not self.stream:  # of the current device, so of this one
             self._device.use()
             self.stream.use()
 
-    def _passed(self, kernel: _Kernel, argument: Argument) -> Any:
+    def _passed(self, kernel: _Kernel, argument: Argument) -> CupyArray | np.generic:
         """The argument as CuPy passes it on unchanged."""
         if argument is None:
             return _NULL
         if isinstance(argument, np.generic):
             return argument
         if isinstance(argument, self._cupy.ndarray):
-            if argument.data.device_id == self.ordinal or not argument.size:
-                return argument
+            array = _own(argument)
+            if array.data.device_id == self.ordinal or not array.size:
+                return array
             raise BackendError(
-                f"{kernel.name} was given an array of GPU {argument.data.device_id}; it runs on "
+                f"{kernel.name} was given an array of GPU {array.data.device_id}; it runs on "
                 f"GPU {self.ordinal}"
             )
         # Python's own numbers would be passed as a double or a long long, whatever is expected.
@@ -312,7 +318,7 @@ class CudaDevice(Device):
         kernel.dynamic_shared_bytes = shared_bytes
 
     def _announce(self) -> None:
-        """Says on a terminal, once, what takes so long."""
+        """Says once on a terminal what takes so long."""
         if not self._has_announced and sys.stderr.isatty():
             print(f"compiling kernels for {self.architecture}, once", file=sys.stderr)
         self._has_announced = True
@@ -322,22 +328,28 @@ class CudaDevice(Device):
 
 
 @lru_cache(maxsize=64)
-def _stream(cupy: Any, ordinal: int) -> Any:
+def _stream(cupy: Any, ordinal: int) -> Stream:
     """The one stream of a GPU, which does not wait for work on CUDA's default stream."""
     with cupy.cuda.Device(ordinal):
-        return cupy.cuda.Stream(non_blocking=True)
+        stream: Stream = cupy.cuda.Stream(non_blocking=True)
+        return stream
 
 
 def _memory_bytes(cupy: Any, ordinal: int) -> int:
-    """Of the GPU, or those that CuPy's pool may take of them."""
+    """The GPU's memory, or as much of it as CuPy's pool may take."""
     with cupy.cuda.Device(ordinal):
         _, total = cupy.cuda.runtime.memGetInfo()
         limit = cupy.get_default_memory_pool().get_limit()
     return int(min(total, limit or total))
 
 
-def _reach(array: Array) -> tuple[int, int]:
-    """Bytes before an array's first element that it reaches back to, and behind its begin."""
+def _own(array: Array) -> CupyArray:
+    """An array of a GPU with CuPy's attributes, which the interface does not have."""
+    return cast("CupyArray", array)
+
+
+def _reach(array: CupyArray) -> tuple[int, int]:
+    """How many bytes an array's elements reach before and after the begin of its first element."""
     steps = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
     before = -sum(step for step in steps if step < 0)
     return before, sum(step for step in steps if step > 0) + array.itemsize

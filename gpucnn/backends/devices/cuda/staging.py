@@ -1,4 +1,4 @@
-"""Copies from the host that neither wait for the GPU nor need the host's array any longer."""
+"""Copies from the host that do not wait for the GPU and do not need the host's array afterwards."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.devices.cuda.cupy_types import Event, Pointer, Stream
 from gpucnn.backends.devices.cuda.failures import no_pinned_memory
 
 SLOT = 256 << 10
 """Bytes that are copied at a time."""
 SLOTS = 64
-"""Copies that may be under way: those of many steps, as each step has a few small ones."""
+"""Copies that may be in progress: those of many steps, because a step has a few small ones."""
 
 
 class Staging:
     """Host arrays on their way to a stream, through a ring of pinned memory.
 
-    The GPU copies by itself from pinned memory alone. However large an array is, no more of it is
-    taken than the ring: what is copied next waits in the host until a slot is free again. Threads
-    may share one.
+    A GPU can copy only from pinned memory without the host's help. An array that is larger than the
+    ring waits, piece by piece, until a slot is free again. Threads may share a ring.
 
     Args:
         cupy: the module.
         stream: where the copies take their turn.
     """
 
-    def __init__(self, cupy: Any, stream: Any) -> None:
+    def __init__(self, cupy: Any, stream: Stream) -> None:
         self._cupy, self._stream = cupy, stream
         self._lock = threading.Lock()
         self._slots: NDArray[np.uint8] | None = None
-        self._copied: list[Any] = []
+        self._copied: list[Event] = []
         self._next = 0
 
-    def copy(self, target: Any, host: NDArray[Any]) -> None:
+    def copy(self, target: Pointer, host: NDArray[Any]) -> None:
         """Copies a contiguous array of the host.
 
         Args:
@@ -50,7 +50,7 @@ class Staging:
             for start in range(0, content.size, SLOT):
                 self._copy_slot(target + start, content[start : start + SLOT])
 
-    def _copy_slot(self, target: Any, content: NDArray[np.uint8]) -> None:
+    def _copy_slot(self, target: Pointer, content: NDArray[np.uint8]) -> None:
         if self._slots is None:
             self._copied = [event(self._cupy) for _ in range(SLOTS)]
             self._slots = pinned(self._cupy, SLOT * SLOTS).reshape(SLOTS, SLOT)
@@ -66,7 +66,7 @@ def pinned(cupy: Any, size: int) -> NDArray[np.uint8]:
     """Memory of the host that a GPU can read, uint8 (size,).
 
     Raises:
-        BackendError: the system does not give so much.
+        BackendError: the system does not provide so much.
     """
     try:
         memory = cupy.cuda.alloc_pinned_memory(size)
@@ -75,6 +75,7 @@ def pinned(cupy: Any, size: int) -> NDArray[np.uint8]:
     return np.frombuffer(memory, np.uint8, size)
 
 
-def event(cupy: Any) -> Any:
+def event(cupy: Any) -> Event:
     """An event that the host may wait for without keeping a core busy."""
-    return cupy.cuda.Event(block=True, disable_timing=True)
+    made: Event = cupy.cuda.Event(block=True, disable_timing=True)
+    return made

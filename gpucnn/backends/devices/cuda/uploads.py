@@ -1,4 +1,4 @@
-"""Batches of a data set that does not fit the GPU, copied while the GPU is at work."""
+"""Batches of a data set that does not fit on the GPU, copied while the GPU works."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.backends.devices.cuda.cupy_types import CupyArray, Stream
 from gpucnn.backends.devices.cuda.staging import event, pinned
 
 
 class Uploads:
     """Arrays from the host, one after the other, each valid until the next one's turn is over.
 
-    There are two buffers, each a piece of pinned memory and one of the GPU's, which take turns, and
-    a stream of its own for the copies. Why a copy and a step overlap, though the training loop asks
-    for a batch only when it needs it: launches return at once, so the host asks for batch n + 1
-    while the GPU is still at step n. The copy waits for step n - 1 alone, which read the same
-    buffer, not for step n; and step n + 1 waits for the copy. So in the long run a step takes as
-    long as the slowest of the three, the host, the copy and the kernels, not as their sum. The host
-    in turn waits until the pinned memory has been copied, which keeps it two steps ahead at most.
+    Two buffers take turns, each of pinned memory and of memory on the GPU, and the copies have a
+    stream of their own. A copy and a step overlap although the training loop asks for a batch only
+    when it needs it: launches return at once, so the host asks for batch n + 1 while the GPU is
+    still at step n. The copy waits only for step n - 1, which read the same buffer, and not for
+    step n; and step n + 1 waits for the copy. So in the long run a step takes as long as the
+    slowest of the host, the copy and the kernels, and not as long as their sum. The host waits
+    until the pinned memory has been copied, so it is two steps ahead at most.
 
     Args:
         cupy: the module.
@@ -28,13 +29,13 @@ class Uploads:
         empty: gives uint8 memory of the GPU, which work on ``stream`` may still be using.
     """
 
-    def __init__(self, cupy: Any, stream: Any, empty: Callable[[int], Any]) -> None:
+    def __init__(self, cupy: Any, stream: Stream, empty: Callable[[int], CupyArray]) -> None:
         self._cupy, self._stream, self._empty = cupy, stream, empty
-        self._copies = cupy.cuda.Stream(non_blocking=True)
+        self._copies: Stream = cupy.cuda.Stream(non_blocking=True)
         self._buffers = (_Buffer(cupy), _Buffer(cupy))
         self._turn = 0
 
-    def upload(self, host: NDArray[Any]) -> Any:
+    def upload(self, host: NDArray[Any]) -> CupyArray:
         """The contents of a contiguous host array on the GPU.
 
         Work that reads the result must be launched before the next call.
@@ -44,7 +45,7 @@ class Uploads:
         """
         if not host.nbytes:
             return self._empty(0).view(host.dtype).reshape(host.shape)
-        # All that reads the last array has been launched by now.
+        # Everything that reads the last array has been launched by now.
         self._buffers[self._turn].used.record(self._stream)
         self._turn = 1 - self._turn
         buffer = self._buffers[self._turn]
@@ -67,9 +68,9 @@ class Uploads:
 
 
 class _Buffer:
-    """A place for a batch on both sides, and the events that tell when each side is free."""
+    """Memory for a batch on both sides, and the events that mark when each side is free."""
 
     def __init__(self, cupy: Any) -> None:
         self.pinned: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self.memory: Any = None
+        self.memory: CupyArray
         self.copied, self.used = event(cupy), event(cupy)

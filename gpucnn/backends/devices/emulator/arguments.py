@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument
 from gpucnn.errors import BackendError
 
 Parameter: TypeAlias = tuple[str, int]
 """Kind and size, as include/entry.h writes them: of a pointer, the size of what it points to."""
+
+_Value: TypeAlias = int | bytes | np.generic
+"""What ``struct`` packs."""
 
 _KINDS = {"f": "f", "i": "i", "u": "u", "b": "u", "V": "s"}
 """NumPy's kinds of scalars as include/entry.h writes them."""
@@ -50,7 +53,7 @@ class ArgumentPacker:
             raise BackendError(
                 f"{self._kernel}: {len(arguments)} arguments for {len(self._parameters)} parameters"
             )
-        values: list[Any] = []
+        values: list[_Value] = []
         for argument, parameter in zip(arguments, self._parameters, strict=True):
             given = _described(argument)
             if given != parameter and not (argument is None and parameter[0] == "p"):
@@ -62,39 +65,31 @@ class ArgumentPacker:
         return self._slots.pack(*values)
 
 
-def address_of(array: Any) -> int:
+def address_of(array: NDArray[Any]) -> int:
     """Where a NumPy array's memory begins; much faster than ``array.ctypes.data``."""
+    buffer: Any = array  # which NumPy's types say from Python 3.12 on
     try:
-        return ctypes.addressof(_NOTHING.from_buffer(array))
+        return ctypes.addressof(_NOTHING.from_buffer(buffer))
     except (TypeError, ValueError):  # Read-only or strided.
         return int(array.ctypes.data)
 
 
-def _value(argument: Argument) -> Any:
+def _value(argument: Argument) -> _Value:
     if isinstance(argument, np.ndarray):
         return address_of(argument)
     if isinstance(argument, np.void):
         return argument.tobytes()
-    if argument is None or isinstance(argument, np.bool_):
-        return int(bool(argument))
-    return argument
+    if isinstance(argument, np.bool_):
+        return int(argument)
+    return argument if isinstance(argument, np.generic) else 0  # null
 
 
 def _described(argument: Argument) -> Parameter:
     if isinstance(argument, np.ndarray):
         return "p", argument.itemsize
-    if isinstance(argument, np.void):
-        return "s", argument.itemsize
-    scalar: Any = type(argument)
-    return _described_type(scalar)
-
-
-@cache
-def _described_type(scalar: Any) -> Parameter:
-    if issubclass(scalar, np.generic):
-        dtype = np.dtype(scalar)
-        return _KINDS.get(dtype.kind, "?"), dtype.itemsize
-    return str(scalar.__name__), 0
+    if isinstance(argument, np.generic):
+        return _KINDS.get(argument.dtype.kind, "?"), argument.itemsize
+    return type(argument).__name__, 0
 
 
 def _format(parameter: Parameter) -> str:

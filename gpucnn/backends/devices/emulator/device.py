@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache, default_folder
-from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Module
+from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.emulator.arguments import address_of
 from gpucnn.backends.devices.emulator.builder import MODES, Builder
 from gpucnn.backends.devices.emulator.compiler import compiler
@@ -21,13 +21,14 @@ from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runt
 from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
 from gpucnn.backends.devices.emulator.symbols import check_nm
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import BackendError
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.processor import available_cores
 
 _ALIGNMENT = 64
 _GAP = 256
-"""Bytes before and behind each array that belong to none."""
+"""Bytes before and after each array that belong to no array."""
 _LARGEST_BLOCK: Grid = (1024, 1024, 64)
 
 
@@ -37,11 +38,11 @@ class EmulatorDevice(Device):
     Args:
         mode: "fast"; "race", which checks each access of memory; or "sanitize", which runs under
             the compiler's sanitizers. The last two are many times slower.
-        seed: decides the order of threads and blocks; right kernels do not depend on it.
+        seed: decides the order of threads and blocks; correct kernels do not depend on it.
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
-        time_limit: seconds after which a launch is ended with an error that tells the line that
-            it was at; None for no limit.
-        machine: the GPU that it stands in for, whose launches it runs.
+        time_limit: seconds after which a launch is ended with an error that names the line it had
+            reached; None for no limit.
+        machine: the GPU whose launches it runs.
 
     Raises:
         BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
@@ -89,13 +90,17 @@ class EmulatorDevice(Device):
         self.write(copy, array)
         return copy
 
-    def write(self, array: NDArray[Any], host: NDArray[Any]) -> None:
+    def write(self, array: Array, host: NDArray[Any]) -> None:
         """Copies a host array into an array of the device."""
-        array[...] = host
+        np.asarray(array)[...] = host
 
-    def to_numpy(self, array: NDArray[Any]) -> NDArray[Any]:
+    def address(self, array: Array) -> int:
+        """Where the array's memory begins."""
+        return address_of(np.asarray(array))
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
         """A copy."""
-        return array.copy()
+        return np.array(array, order="C")
 
     def compile(self, source: KernelSource) -> Module:
         """The kernels of a source."""
@@ -126,7 +131,7 @@ class EmulatorDevice(Device):
 
     def launch(
         self,
-        kernel: LoadedKernel,
+        kernel: Kernel,
         grid: Grid,
         block: Grid,
         shared_bytes: int,
@@ -135,11 +140,14 @@ class EmulatorDevice(Device):
         """Runs a kernel to its end.
 
         Raises:
+            TypeError: a kernel of another device.
             BackendError: arguments that do not fit the kernel's parameters, more threads or
                 shared memory than a GPU has, or whatever the kernel does that a GPU would refuse
                 or leave undefined: kernel, block, thread and source line.
             KeyboardInterrupt: the user has ended it.
         """
+        if not isinstance(kernel, LoadedKernel):
+            raise TypeError(f"{kernel!r} is not a kernel of the emulator")
         self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
         if self._sanitizer:
@@ -184,7 +192,7 @@ class EmulatorDevice(Device):
 
 
 def why_unavailable() -> str:
-    """One sentence on why the emulator cannot work here; empty where it can."""
+    """One sentence on why the emulator does not work here; empty if it does."""
     if sys.platform != "linux":
         return "the emulator works on Linux only so far"
     try:
@@ -195,14 +203,14 @@ def why_unavailable() -> str:
 
 
 def _check_programs() -> None:
-    """Raises BackendError where one is missing that the emulator runs."""
+    """Raises BackendError if a program is missing that the emulator runs."""
     compiler()
     check_nm()
 
 
 @cache
 def _cache(folder: Path | None) -> Cache:
-    """One of a folder: where it cannot be written to, devices share what they compile."""
+    """One for each folder, so that devices share what they compile even if it cannot be written."""
     return Cache(folder)
 
 

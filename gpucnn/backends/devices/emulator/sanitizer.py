@@ -35,8 +35,8 @@ _WHERE = re.compile(r"^emulator: (kernel .*)$", re.MULTILINE)
 _EMULATOR = re.compile(r"^at (?P<stated>\S+)(?P<frames>( \d+)*)$", re.MULTILINE)
 _UNDEFINED = re.compile(r"^(?P<file>.+?):(?P<line>\d+):\d+: runtime error: (?P<what>.*)$", re.M)
 _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
-# The emulator's words for an access that is in no variable, of which the sanitizer can only tell
-# what else the memory has been.
+# Accesses that are in no variable, of which the sanitizer knows only what else the memory was: here
+# the emulator's words are better.
 _STRAY = ("heap-buffer-overflow", "heap-use-after-free", "use-after-poison", "SEGV")
 _ACCESS = re.compile(r"^emulator: (?P<what>out-of-bounds .*)$", re.MULTILINE)
 _GLOBAL = re.compile(
@@ -132,13 +132,13 @@ def _argument_lines(
 ) -> Iterator[str]:
     names = iter(argument_names(arguments))
     for argument in arguments:
-        if argument is None:
-            yield "value 0"
-        elif not isinstance(argument, np.ndarray):
-            yield f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
-        else:
+        if isinstance(argument, np.ndarray):
             size = f"{argument.nbytes} {argument.itemsize}"
             yield f"pointer {_place_in(buffers, argument)} {size} {next(names).decode()}"
+        elif isinstance(argument, np.generic):
+            yield f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
+        else:
+            yield "value 0"
 
 
 def _place_in(buffers: Sequence[NDArray[np.uint8]], array: NDArray[Any]) -> str:
@@ -165,7 +165,7 @@ def _described(kernel: LoadedKernel, status: int, report: str) -> str:
 
 
 def _access(kind: str, report: str) -> str:
-    """What the address sanitizer has found, in the emulator's words where it has any."""
+    """What the address sanitizer has found, in the emulator's words if it has any."""
     size, access = _SIZE.search(report), _ACCESS.search(report)
     if access and (near := _near_variable(report)):
         return f"{access['what'].partition(' at 0x')[0]}, {near}"
@@ -175,7 +175,7 @@ def _access(kind: str, report: str) -> str:
 
 
 def _near_variable(report: str) -> str:
-    """How far from which variable an access lies, in words; empty where it is near none."""
+    """How far from which variable an access is, in words; empty if it is near none."""
     if near := min(_GLOBAL.finditer(report), key=lambda found: int(found["away"]), default=None):
         away, size = int(near["away"]), int(near["bytes"])
         is_before = near["side"] in ("left", "before")

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import NumpyArrays
 from gpucnn.backends.numpy_backend.convolution import by_rows, by_taps, depthwise
 from gpucnn.backends.numpy_backend.convolution.windows import (
     FEW_CHANNELS,
@@ -23,7 +22,8 @@ from gpucnn.backends.numpy_backend.convolution.windows import (
 )
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.implementations import implements
-from gpucnn.backends.numpy_backend.workers import partial_sums
+from gpucnn.backends.numpy_backend.pieces import NumpyArrays
+from gpucnn.backends.numpy_backend.workers import sum_groups
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
@@ -94,7 +94,7 @@ def _filter_grad(
         return
     enough_rows = ceil_divide(_FILTER_GRAD_ROWS, conv.P * conv.Q)
     pieces = window_pieces(conv, x.itemsize, enough_rows)
-    sums = partial_sums(len(pieces))
+    sums = sum_groups(len(pieces))
     partial = be.empty((len(sums), *conv.w_shape))
 
     def sum_pieces(part: int) -> None:

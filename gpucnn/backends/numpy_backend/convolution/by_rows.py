@@ -20,7 +20,7 @@ from gpucnn.backends.numpy_backend.convolution.windows import (
 )
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.taps import valid
-from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
+from gpucnn.backends.numpy_backend.workers import Workers, even_slices, sum_groups
 from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
 
 
@@ -75,7 +75,7 @@ def filter_grad(
 ) -> None:
     """dw of the convolution, in a fixed order of sums."""
     pieces = _pieces(conv, x)
-    sums = partial_sums(len(pieces))
+    sums = sum_groups(len(pieces))
     K, R = conv.K, conv.R
     partial = np.zeros((len(sums), K, R, dw[0, 0].size), dw.dtype)
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.numpy_backend.arrays import PIECE
 from gpucnn.backends.numpy_backend.convolution.windows import canvas_size, padded, tap_of
 from gpucnn.backends.numpy_backend.epilogue import finish
-from gpucnn.backends.numpy_backend.workers import Workers, even_slices, partial_sums
+from gpucnn.backends.numpy_backend.pieces import PIECE
+from gpucnn.backends.numpy_backend.workers import Workers, even_slices, sum_groups
 from gpucnn.operations.geometry import Conv2dGeometry
 
 
@@ -93,7 +93,7 @@ def filter_grad(
 ) -> None:
     """dw[c·m + j, r, s] = Σ_{n,p,q} dy[…, c·m + j] · x shifted by (r, s)[…, c]."""
     pieces = _pieces(conv)
-    sums = partial_sums(len(pieces))
+    sums = sum_groups(len(pieces))
     multiplier = conv.K // conv.C
     partial = np.zeros((len(sums), conv.R, conv.S, multiplier, conv.C), np.float64)
 

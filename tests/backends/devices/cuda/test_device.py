@@ -19,7 +19,6 @@ from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.environment import describe
 from gpucnn.errors import BackendError
-from gpucnn.training.resident import free_memory
 
 SOURCE = KernelSource("activation.cu")
 GRID, BLOCK = (2, 1, 1), (256, 1, 1)
@@ -189,7 +188,7 @@ def test_the_pools_limit_is_all_the_memory_there_is(cupy, device, tmp_path):
 def test_free_memory_is_the_gpus_and_what_the_pool_does_not_use(cupy, device):
     """The pool's arrays have 700 KiB."""
     assert device.free_memory() == 300 * 1024
-    assert free_memory(KernelBackend(device)) == 300 * 1024
+    assert KernelBackend(device).free_memory() == 300 * 1024
     cupy.pooled = 50 * 1024
     assert device.free_memory() == 350 * 1024
     for limit, expected in ((800, 100), (2000, 350), (600, 0)):

@@ -9,7 +9,7 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench import ceilings
-from gpucnn.kernelbuild.representative import run_all
+from gpucnn.inspect.representative import run_all
 from gpucnn.launch import variants_of
 from gpucnn.launch.tiles import TILES
 from gpucnn.launch.variants import Variant

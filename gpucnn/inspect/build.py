@@ -1,4 +1,4 @@
-"""What there is to compile, compiled, and what each kernel takes."""
+"""What there is to compile, compiled, and the registers and memory of each kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gpucnn.backends.devices.cuda.diagnostics import CompilationError
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
@@ -18,7 +17,7 @@ from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
-from gpucnn.kernelbuild.representative import run_all
+from gpucnn.inspect.representative import run_all
 from gpucnn.processor import thread_on_each_core
 from gpucnn.text import shown
 
@@ -32,7 +31,7 @@ class KernelReport:
         name: the kernel.
         architecture: what it was compiled for.
         usage: registers and memory.
-        instructions: how many of each kind; None where nothing can read them.
+        instructions: how many of each kind; None if nothing can read them.
     """
 
     source: KernelSource
@@ -41,7 +40,7 @@ class KernelReport:
     usage: Usage
     instructions: Mapping[str, int] | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """All of it."""
         return {
             "file": self.source.file,
@@ -60,10 +59,10 @@ class Built:
     Attributes:
         source: the file and its constants.
         architecture: what it was compiled for.
-        kernels: its kernels; none where it does not compile.
+        kernels: its kernels; none if it does not compile.
         error: why it does not.
-        errors: the same, complaint by complaint.
-        warnings: what the compiler has to say where it does.
+        errors: the same, one by one.
+        warnings: of the compiler, if it compiles.
     """
 
     source: KernelSource
@@ -75,7 +74,7 @@ class Built:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What is wrong: it does not compile, or kernels of it spill."""
+        """What is wrong: it does not compile, or some of its kernels spill."""
         return (self.error,) if self.error else self.spills
 
     @property
@@ -91,18 +90,18 @@ class Built:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to compile, and what is launched of it.
+    """What there is to compile, and which of its kernels are launched.
 
     Attributes:
         sources: files with their constants, by file.
-        launched: of each file that operations launch, the kernels, and with how many arguments.
+        launched: by file, the kernels that operations launch, with the number of arguments.
     """
 
     sources: tuple[KernelSource, ...]
     launched: Mapping[str, Mapping[str, int]]
 
     def of_files(self, files: Iterable[str]) -> Plan:
-        """The part of it that is about these files."""
+        """The part of the plan that is about these files."""
         chosen = set(files)
         return Plan(
             tuple(source for source in self.sources if source.file in chosen),
@@ -110,7 +109,7 @@ class Plan:
         )
 
     def misfits(self) -> list[str]:
-        """A line for each kernel that a launch would not find as it expects it.
+        """A line for each kernel that differs from what is launched.
 
         Raises:
             BackendError: a file cannot be read.
@@ -124,7 +123,7 @@ class Plan:
         return [line for line in lines if line]
 
 
-def plan(
+def plan_build(
     folder: Path = KERNELS,
     others: Iterable[Callable[[KernelBackend], object]] = (),
     constants: tuple[tuple[str, Constant], ...] = (),
@@ -133,8 +132,8 @@ def plan(
 
     Args:
         folder: of kernels. A file in it that no operation launches is compiled as it is.
-        others: what else is to be run, on a backend whose arrays have no contents.
-        constants: for the files that no operation launches.
+        others: further runs, on a backend whose arrays have no contents.
+        constants: of the files that no operation launches.
 
     Raises:
         BackendError: there are no kernels in the folder, or all are launched and there are

@@ -1,4 +1,4 @@
-"""The check's own problems, reference and bounds, and that it sees what is wrong."""
+"""The check's own cases, reference and bounds, and that it sees what is wrong."""
 
 import itertools
 
@@ -8,8 +8,8 @@ import pytest
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.numpy_backend import NumpyBackend
-from gpucnn.kernelcheck.cases import draw
-from gpucnn.kernelcheck.check import check
+from gpucnn.check.cases import draw
+from gpucnn.check.checker import Checker
 from gpucnn.launch.variants import Variant
 from gpucnn.operations import OPERATIONS
 from gpucnn.operations.sampling import CHANNELS, MANY_CHANNELS
@@ -17,8 +17,8 @@ from gpucnn.operations.sampling import CHANNELS, MANY_CHANNELS
 CONVOLUTIONS = [name for name in OPERATIONS if name.startswith("conv2d")]
 
 
-def values(problems, *names):
-    return {tuple(problem.arguments[name] for name in names) for problem in problems}
+def values(cases, *names):
+    return {tuple(case.arguments[name] for name in names) for case in cases}
 
 
 @pytest.mark.parametrize("variant", Variant)
@@ -29,13 +29,13 @@ def test_convolutions_of_all_kinds_are_drawn(name, variant, count, seed):
 
     Depthwise kernels have as many filters as channels, and more than one.
     """
-    problems = [p for p in draw(name, count, seed) if p.variant == variant]
-    assert len(problems) == count
-    x_shapes = [p.arguments.get("x_shape") or p.arguments["x"].shape for p in problems]
-    w_shapes = [p.arguments.get("w_shape") or p.arguments["w"].shape for p in problems]
-    groups = [problem.arguments["groups"] for problem in problems]
+    cases = [p for p in draw(name, count, seed) if p.variant == variant]
+    assert len(cases) == count
+    x_shapes = [p.arguments.get("x_shape") or p.arguments["x"].shape for p in cases]
+    w_shapes = [p.arguments.get("w_shape") or p.arguments["w"].shape for p in cases]
+    groups = [case.arguments["groups"] for case in cases]
     assert any(shape[1] != shape[2] for shape in w_shapes)
-    assert any(pair[0] != pair[1] for (sides,) in values(problems, "padding") for pair in sides)
+    assert any(pair[0] != pair[1] for (sides,) in values(cases, "padding") for pair in sides)
     assert 1 in {shape[0] for shape in x_shapes}
     assert any(x[3] == g > 1 for x, g in zip(x_shapes, groups, strict=True)), "depthwise"
     if variant != Variant.DEPTHWISE:
@@ -46,8 +46,8 @@ def test_convolutions_of_all_kinds_are_drawn(name, variant, count, seed):
         assert any(1 < g < x[3] for x, g in zip(x_shapes, groups, strict=True)), "groups"
     if count == 100:
         assert {side for shape in w_shapes for side in shape[1:3]} == set(range(1, 8))
-        assert {side for (pair,) in values(problems, "stride") for side in pair} == {1, 2, 3, 4}
-        assert {side for (pair,) in values(problems, "dilation") for side in pair} == {1, 2, 3}
+        assert {side for (pair,) in values(cases, "stride") for side in pair} == {1, 2, 3, 4}
+        assert {side for (pair,) in values(cases, "dilation") for side in pair} == {1, 2, 3}
         assert any(shape[1] == shape[2] == 1 for shape in x_shapes)
         assert any(x[1] < w[1] for x, w in zip(x_shapes, w_shapes, strict=True))
 
@@ -74,16 +74,16 @@ SPECKLED = [
 
 @pytest.mark.parametrize("name", SPECKLED)
 def test_values_that_are_not_finite_are_drawn(name):
-    """Few enough that other results of the same problem are finite; through a ReLU too."""
+    """Few enough that other results of the same case are finite; through a ReLU too."""
     told = [
-        problem
-        for problem in draw(name, 30, seed=1)
-        for result in [problem.run(NumpyBackend("fp32"))[problem.kind.gives[0]]]
+        case
+        for case in draw(name, 30, seed=1)
+        for result in [case.run(NumpyBackend("fp32"))[case.kind.gives[0]]]
         if np.isnan(result).any() and np.isfinite(result).any()
     ]
     assert told
     if "relu" in told[0].arguments:
-        assert any(problem.arguments["relu"] for problem in told)
+        assert any(case.arguments["relu"] for case in told)
 
 
 @pytest.mark.parametrize("name", ["batch_norm_forward", "batch_norm_inference"])
@@ -91,7 +91,7 @@ def test_normalisations_with_all_ends_are_drawn(name):
     """A residual, a ReLU, both and neither: in the four of the quick tests, and often in thirty."""
 
     def ends(count):
-        arguments = [problem.arguments for problem in draw(name, count)]
+        arguments = [case.arguments for case in draw(name, count)]
         return [(a["residual"] is not None, a["relu"], a["x"].shape[-1]) for a in arguments]
 
     all_ends = set(itertools.product((False, True), (False, True)))
@@ -103,7 +103,7 @@ def test_normalisations_with_all_ends_are_drawn(name):
 
 def test_gradients_of_normalisations_with_all_ends_are_drawn():
     """With and without a ReLU or a residual, and whichever result may be written over dy."""
-    arguments = [problem.arguments for problem in draw("batch_norm_gradients", 18)]
+    arguments = [case.arguments for case in draw("batch_norm_gradients", 18)]
     ends = {("shift" in a, "y" in a, a["x"].shape[-1]) for a in arguments}
     kinds = ((False, False), (True, False), (False, True))
     assert ends == {(*end, C) for end in kinds for C in (*CHANNELS, MANY_CHANNELS)}
@@ -111,7 +111,7 @@ def test_gradients_of_normalisations_with_all_ends_are_drawn():
     assert over_dy == {(False,), (False, "dx"), (True,), (True, "dx"), (True, "dresidual")}
 
 
-def test_problems_are_the_same_each_time():
+def test_cases_are_the_same_each_time():
     for name in OPERATIONS:
         for one, other in zip(draw(name, 3), draw(name, 3), strict=True):
             assert str(one) == str(other)
@@ -146,6 +146,6 @@ def test_faults_are_seen(fault, tmp_path):
     text = (KERNELS / file).read_text(encoding="utf-8")
     assert before in text
     (tmp_path / file).write_text(text.replace(before, after, 1), encoding="utf-8")
-    problems = draw(operation, 3)
-    assert any(finding.complaint for finding in check(problems, mode, tmp_path))
-    assert not any(finding.complaint for finding in check(problems, mode))
+    cases = draw(operation, 3)
+    assert any(finding.complaint for finding in Checker(mode, tmp_path).check_all(cases))
+    assert not any(finding.complaint for finding in Checker(mode).check_all(cases))

@@ -18,7 +18,7 @@ from gpucnn.launch.variants import Variant
 from gpucnn.operations.problem import Arguments, Problem
 
 Outcome: TypeAlias = dict[str, NDArray[Any]]
-"""An operation's results by name, and what its argument arrays hold afterwards."""
+"""An operation's results by name, and the contents of its argument arrays afterwards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,11 @@ class Case:
     """An operation with arguments.
 
     Attributes:
-        kind: the operation's problems.
-        arguments: arrays are NumPy's. One array under two names is one array for the operation
-            too, which then works in place.
-        variant: of the kernels; None leaves the choice to the plan.
-        tile: of a matrix product; None likewise.
+        kind: the type of the operation's problems.
+        arguments: by name, arrays as NumPy's. One array under two names is passed as one array,
+            and the operation works in place.
+        variant: which kernels; None leaves the choice to the plan.
+        tile: of a matrix product; None leaves the choice to the plan.
     """
 
     kind: type[Problem]
@@ -40,7 +40,7 @@ class Case:
 
     @property
     def shortest_slice(self) -> int:
-        """Terms that a slice of a product's sums has at least: few, where the tile is named too."""
+        """The fewest terms in a slice of a product's sums: few if the tile is named."""
         return SHORTEST_SLICE if self.tile is None else DEPTH
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Case:
         return f"{self.kind.operation}({words}){variant}{tile}"
 
     def run(self, backend: Backend) -> Outcome:
-        """The outcome on a backend, which gets copies of the arrays."""
+        """The outcome on a backend, which is given copies of the arrays."""
         arrays = {
             id(value): _on_backend(backend, value)
             for value in self.arguments.values()
@@ -76,7 +76,7 @@ class Case:
 
 
 class _Recorder(KernelBackend):
-    """Records the last problem instead of carrying it out."""
+    """Records the problem instead of carrying it out."""
 
     problem: Problem
 
@@ -85,13 +85,13 @@ class _Recorder(KernelBackend):
 
 
 def problem_of(kind: type[Problem], arguments: Arguments) -> Problem:
-    """The problem that an operation makes of its arguments."""
+    """The problem that an operation makes from its arguments."""
     recorder = _Recorder(PlanningDevice())
     getattr(recorder, kind.operation)(**arguments)
     return recorder.problem
 
 
-def _described(value: Any) -> str:
+def _described(value: object) -> str:
     return str(value.shape).replace(" ", "") if isinstance(value, np.ndarray) else str(value)
 
 

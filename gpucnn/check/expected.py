@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.kernelcheck.case import Case, Outcome
+from gpucnn.check.case import Case, Outcome
 from gpucnn.operations.tracked import DOUBLE, SINGLE, Tracked
 
 
@@ -21,12 +21,15 @@ class Expected:
     bounds: Mapping[str, NDArray[Any]]
 
     def worst(self, actual: Outcome) -> float:
-        """The largest error as a share of its bound: up to 1 is right, and infinity is an element
-        that must be exact and is not, or that is infinite or NaN and must not be."""
+        """The largest error as a share of its bound: up to 1 is right.
+
+        It is infinite if an element that must be exact is not, or if one is infinite or NaN that
+        must not be.
+        """
         return max((self._share(name, actual[name]) for name in self.outcome), default=0.0)
 
     def complaint(self, actual: Outcome) -> str:
-        """Which element is off most, and how far or in which way; empty if none is."""
+        """Which element has the largest error, and how large it is; empty if all are right."""
         name = max(self.outcome, key=lambda name: self._share(name, actual[name]))
         shares = self._shares(name, actual[name])
         if not (shares > 1).any():
@@ -34,15 +37,15 @@ class Expected:
         place = np.unravel_index(int(shares.argmax()), shares.shape)
         where = ", ".join(str(int(index)) for index in place)
         value, expected = actual[name][place], self.outcome[name][place]
-        told = (
+        found = (
             f"{np.count_nonzero(shares > 1)} of {shares.size} elements of {name} are wrong; "
             f"{name}[{where}] is {value}, expected {expected}, "
         )
         if np.isfinite(shares[place]):
-            return f"{told}{shares[place]:.3g} times the bound"
+            return f"{found}{shares[place]:.3g} times the bound"
         is_exact = np.isfinite(value) and np.isfinite(expected)
         how = "and must be exact" if is_exact else "which no rounding explains"
-        return f"{told}{how}: a race, a wrong index or uninitialised data"
+        return f"{found}{how}: a race, a wrong index or uninitialised data"
 
     def _share(self, name: str, actual: NDArray[Any]) -> float:
         return float(self._shares(name, actual).max(initial=0.0))
@@ -63,7 +66,8 @@ class Expected:
 def expect(case: Case, dtype: np.dtype[Any] = SINGLE) -> Expected:
     """What a case's outcome should be in the arithmetic of ``dtype``.
 
-    By the operation's own reference; arrays that it does not name stay as they were.
+    It follows from the operation's own reference. Arrays that the reference does not name stay as
+    they were.
     """
     kind, given = case.kind, case.arguments
     arrays = {name: v for name, v in given.items() if isinstance(v, np.ndarray)}
@@ -74,13 +78,13 @@ def expect(case: Case, dtype: np.dtype[Any] = SINGLE) -> Expected:
     }
     outcome: Outcome = dict(arrays)
     bounds: dict[str, NDArray[Any]] = {}
-    with np.errstate(all="ignore"):  # of values that are not finite
+    with np.errstate(all="ignore"):  # because some values are not finite
         for name, expected in kind.reference(**{**given, **floats}).items():
             if isinstance(expected, Tracked):
                 outcome[name], bounds[name] = expected.value, expected.bound
             else:
                 outcome[name], bounds[name] = np.asarray(expected), np.zeros(())
-    # An array under two names was worked on in place: it holds what its result does.
+    # An array under two names was changed in place: it holds the result.
     for name, array in given.items():
         result = kind.gives[0] if name == "out" else name
         if array is not None and result in kind.gives:

@@ -1,4 +1,4 @@
-"""Series of cases for each operation, always the same."""
+"""A series of cases for each operation, always the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpucnn.kernelcheck.case import Case, problem_of
+from gpucnn.check.case import Case, problem_of
 from gpucnn.launch import tiled_variants, variants_of
 from gpucnn.launch.tiles import TILES
 from gpucnn.launch.variants import Variant
@@ -21,9 +21,9 @@ def draw(name: str, count: int, seed: int = 0) -> list[Case]:
     The same arguments give the same cases.
 
     Args:
-        name: of the operation.
+        name: the operation's.
         count: how many of each variant.
-        seed: another gives another series.
+        seed: of the series.
     """
     kind = OPERATIONS[name]
     has_variants = any(tiled_variants(kind))
@@ -35,7 +35,7 @@ def draw(name: str, count: int, seed: int = 0) -> list[Case]:
 
 
 def _series(kind: type[Problem], variant: Variant | None, count: int, seed: int) -> Iterator[Case]:
-    """Every other case of a matrix product has the plan's tile, the others each in turn."""
+    """Every other case of a matrix product has the plan's tile; the others take all in turn."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{kind.operation} {variant}".encode())])
     every = (kind.draw(rng, number) for number in itertools.count())
     able = (a for a in every if variant is None or variant in variants_of(problem_of(kind, a)))

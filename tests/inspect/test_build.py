@@ -3,8 +3,8 @@
 import threading
 
 from gpucnn.backends.devices.source import KernelSource
-from gpucnn.kernelbuild import build
-from gpucnn.kernelbuild.build import Built, build_all
+from gpucnn.inspect import build
+from gpucnn.inspect.build import Built, build_all
 
 
 def test_progress_does_not_wait_for_the_first(monkeypatch):
