@@ -25,7 +25,7 @@ from gpucnn.layers import (
 )
 from gpucnn.layers.activation import Activation
 from gpucnn.losses import Loss, SoftmaxCrossEntropy
-from gpucnn.operations import OPERATIONS
+from gpucnn.operations import OPERATIONS, Problem
 from gpucnn.optim import SGD, Adam, AdamW, Optimizer
 
 
@@ -91,8 +91,9 @@ def torch_layer(layer: Layer) -> Any:
     Raises:
         ConfigError: PyTorch has no layer that computes the same.
     """
-    if isinstance(layer, Activation):
-        return _activation(layer)
+    operation = OPERATIONS.get(f"{layer.kind}_forward")
+    if isinstance(layer, Activation) and operation is not None:
+        return _activation(layer, operation)
     if convert := _CONVERTERS.get(type(layer)):
         return convert(layer)
     raise ConfigError(f'PyTorch has no layer like "{layer.name}" ({layer.kind})')
@@ -152,10 +153,9 @@ def _global_avg_pool2d(layer: GlobalAvgPool2d) -> Any:  # noqa: ARG001
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _activation(layer: Activation) -> Any:
-    """Calls what the layer's operation says is the same in PyTorch."""
+def _activation(layer: Activation, operation: type[Problem]) -> Any:
+    """Calls the equivalent in PyTorch that the layer's operation names."""
     torch = import_torch()
-    operation = OPERATIONS[f"{layer.kind}_forward"]
     numbers = {name: getattr(layer, name) for name in operation.numbers}
 
     class Elementwise(torch.nn.Module):  # type: ignore[misc, name-defined]
