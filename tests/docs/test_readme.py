@@ -21,7 +21,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
 
 def parse(arguments):
     """Parses a line with its command's options; raises if there is no such command or option."""
-    command, context = cli, click.Context(cli)
+    command, context = cli, click.Context(cli, **cli.context_settings)
     while isinstance(command, click.Group):
         name, *arguments = arguments
         command = command.get_command(context, name)
