@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.kernelbuild.representative import run_all
+from gpucnn.launch.machine import machine_of
 from gpucnn.processor import thread_on_each_core
 from gpucnn.text import shown
 
@@ -94,18 +96,21 @@ class Plan:
     """What there is to compile, and what is launched of it.
 
     Attributes:
-        sources: files with their constants, by file.
+        sources: by architecture, files with their constants, by file.
         launched: of each file that operations launch, the kernels, and with how many arguments.
     """
 
-    sources: tuple[KernelSource, ...]
+    sources: Mapping[str, tuple[KernelSource, ...]]
     launched: Mapping[str, Mapping[str, int]]
 
     def of_files(self, files: Iterable[str]) -> Plan:
         """The part of it that is about these files."""
         chosen = set(files)
         return Plan(
-            tuple(source for source in self.sources if source.file in chosen),
+            {
+                architecture: tuple(source for source in sources if source.file in chosen)
+                for architecture, sources in self.sources.items()
+            },
             {file: kernels for file, kernels in self.launched.items() if file in chosen},
         )
 
@@ -115,7 +120,7 @@ class Plan:
         Raises:
             BackendError: a file cannot be read.
         """
-        files = {source.file: source for source in self.sources}
+        files = {source.file: source for source in chain.from_iterable(self.sources.values())}
         lines = (
             misfit(files[file], kernel, arguments)
             for file, launched in self.launched.items()
@@ -125,6 +130,7 @@ class Plan:
 
 
 def plan(
+    architectures: Iterable[str],
     folder: Path = KERNELS,
     others: Iterable[Callable[[KernelBackend], object]] = (),
     constants: tuple[tuple[str, Constant], ...] = (),
@@ -132,6 +138,7 @@ def plan(
     """What the operations launch at representative shapes.
 
     Args:
+        architectures: what to plan for.
         folder: of kernels. A file in it that no operation launches is compiled as it is.
         others: what else is to be run, on a backend whose arrays have no contents.
         constants: for the files that no operation launches.
@@ -151,9 +158,12 @@ def plan(
         for run in others:
             run(backend)
 
-    device = dry_run(run_everything)
-    planned = [replace(source, folder=folder) for source in device.sources if source.file in files]
-    rest = files - {source.file for source in planned}
+    devices = {each: dry_run(run_everything, machine_of(each)) for each in architectures}
+    planned = {
+        each: [replace(source, folder=folder) for source in device.sources if source.file in files]
+        for each, device in devices.items()
+    }
+    rest = files - {source.file for source in chain.from_iterable(planned.values())}
     if constants and not rest:
         raise BackendError(
             f"operations launch every file of {shown(folder)}, with constants of their own; "
@@ -161,33 +171,38 @@ def plan(
         )
     alone = [KernelSource(file, constants, folder) for file in rest]
     launched: dict[str, dict[str, int]] = {}
-    for kernel, arguments in device.launches.items():
-        if kernel.source.file in files:
-            launched.setdefault(kernel.source.file, {})[kernel.name] = arguments
-    return Plan(tuple(sorted([*planned, *alone], key=lambda source: source.file)), launched)
+    for device in devices.values():
+        for kernel, arguments in device.launches.items():
+            if kernel.source.file in files:
+                launched.setdefault(kernel.source.file, {})[kernel.name] = arguments
+    sources = {
+        each: tuple(sorted([*of_each, *alone], key=lambda source: source.file))
+        for each, of_each in planned.items()
+    }
+    return Plan(sources, launched)
 
 
 def build_all(
-    sources: Sequence[KernelSource],
-    architectures: Iterable[str],
+    sources: Mapping[str, Sequence[KernelSource]],
     disassemble: bool = True,
     after_each: Callable[[], object] = lambda: None,
 ) -> list[Built]:
     """Compiles everything, several at a time.
 
     Args:
-        sources: files with their constants.
-        architectures: what to compile each for.
+        sources: by architecture, files with their constants.
         disassemble: whether instructions are counted.
         after_each: called whenever one has been compiled.
 
     Returns:
         What was built, in order of architecture, then source.
     """
-    stores = [ProgramStore(architecture) for architecture in architectures]
+    stores = [(ProgramStore(architecture), files) for architecture, files in sources.items()]
     with thread_on_each_core() as pool:
         jobs = [
-            pool.submit(_build, store, each, disassemble) for store in stores for each in sources
+            pool.submit(_build, store, each, disassemble)
+            for store, files in stores
+            for each in files
         ]
         for _ in as_completed(jobs):
             after_each()

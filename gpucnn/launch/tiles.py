@@ -37,6 +37,11 @@ class GemmTile:
         return self.rows // self.thread_rows * (self.columns // self.thread_columns)
 
     @property
+    def sums(self) -> int:
+        """Elements of the result that a thread computes."""
+        return self.thread_rows * self.thread_columns
+
+    @property
     def constants(self) -> dict[str, int]:
         """What the kernels know at compile time."""
         return {
