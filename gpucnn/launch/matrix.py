@@ -11,7 +11,7 @@ from gpucnn.launch.launch import Argument, Launch, Slot, Workspace, as_int, laun
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
 from gpucnn.launch.slices import SHORTEST_SLICE, cut_product, partial_sums, sum_slices
-from gpucnn.launch.tiled_product import TiledProduct
+from gpucnn.launch.tiled_product import tiled_product
 from gpucnn.launch.tiles import gemm_tile
 from gpucnn.operations.matrix import ChannelSum, Matmul
 
@@ -32,7 +32,7 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
     # The rows of b are as long as a batch if both are transposed.
     long_b = problem.transpose_a and problem.transpose_b
     columns_of_b = 1 if long_b else problem.b[1]
-    product = TiledProduct(tile, vector_of(problem.a[1], columns_of_b), machine)
+    product = tiled_product(tile, vector_of(problem.a[1], columns_of_b), machine)
     blocks = tile.blocks(M, N)
     is_busy = blocks > _MOSTLY_BUSY * machine.multiprocessors
     slices = cut_product(K, blocks, machine, SHORTEST_SLICE if is_busy else _SHORT_SLICE)

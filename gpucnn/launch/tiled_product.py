@@ -5,7 +5,7 @@ More blocks hide more latency, but leave each thread fewer registers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.tiles import GemmTile
@@ -26,11 +26,14 @@ waits at its barrier. That leaves a thread 128 registers."""
 _SMALL_BLOCK = 64
 """In blocks with so few threads each reads many rows of an operand. If it reads them value by
 value, their offsets take all registers that a thread can have."""
-_FEW_REGISTERS_UNROLLED = 2
+_FEW_UNROLLED = 2
 """Iterations that are unrolled if a thread has fewer registers than its sums need. With more, the
 compiler would read so far ahead in shared memory that other values had to leave the registers."""
 _FEWEST_UNROLLED = 1
-"""The same from sm_120 on, for which the compiler reads further ahead."""
+"""The same from sm_120 on, for which the compiler reads further ahead, and if values are read one
+by one, because their offsets take registers too."""
+_RESERVED_BYTES = 1024
+"""Shared memory that CUDA takes for itself in each block, from sm_80 on."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,13 @@ class TiledProduct:
         vector: neighbouring values that a thread reads at once, 4 or 1, of the operands of which it
             reads many rows.
         machine: where it runs.
+        table_bytes: shared memory that a block uses besides that for the two operands.
     """
 
     tile: GemmTile
     vector: int
     machine: Machine
+    table_bytes: int = 0
 
     @property
     def registers(self) -> int:
@@ -60,19 +65,25 @@ class TiledProduct:
     @property
     def resident_blocks(self) -> int:
         """Blocks that run on a multiprocessor at the same time, at least."""
+        reserved = _RESERVED_BYTES if self.machine.compute_capability >= 80 else 0
+        shared_bytes = self.tile.shared_bytes + self.table_bytes + reserved
+        return min(self.blocks_by_registers, self.machine.shared_bytes // shared_bytes)
+
+    @property
+    def blocks_by_registers(self) -> int:
+        """Blocks for which a multiprocessor has registers, and threads."""
         registers = ceil_divide(self.registers, _REGISTER_UNIT) * _REGISTER_UNIT
         by_registers = self.machine.registers // (registers * self.tile.threads)
-        by_threads = self.machine.threads // self.tile.threads
-        return min(by_registers, by_threads)
+        return min(by_registers, self.machine.threads // self.tile.threads)
 
     @property
     def unrolled(self) -> int:
         """How much of a step is unrolled."""
         if self.registers >= _REGISTERS[self.tile.sums]:
             return self.tile.depth
-        if self.machine.compute_capability >= 120:
+        if self.machine.compute_capability >= 120 or self.vector == 1:
             return _FEWEST_UNROLLED
-        return _FEW_REGISTERS_UNROLLED
+        return _FEW_UNROLLED
 
     @property
     def constants(self) -> dict[str, int]:
@@ -82,3 +93,25 @@ class TiledProduct:
             "UNROLLED_K": self.unrolled,
             "RESIDENT_BLOCKS": self.resident_blocks,
         }
+
+
+def tiled_product(
+    tile: GemmTile, vector: int, machine: Machine, table_bytes: int = 0
+) -> TiledProduct:
+    """A kernel of a matrix product in a tile, or in one of half the depth.
+
+    A deep step has fewer barriers and less to compute for each multiply-add, but takes more shared
+    memory. It is halved, if threads can share a step of half the depth, where that would keep
+    blocks off a multiprocessor that has the registers for them.
+
+    Args:
+        tile: what a block computes.
+        vector: as in ``TiledProduct``.
+        machine: where it runs.
+        table_bytes: as in ``TiledProduct``.
+    """
+    product = TiledProduct(tile, vector, machine, table_bytes)
+    halved = replace(tile, depth=tile.depth // 2)
+    if halved.is_shared_equally and product.resident_blocks < product.blocks_by_registers:
+        return replace(product, tile=halved)
+    return product

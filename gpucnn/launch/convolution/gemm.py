@@ -12,11 +12,14 @@ from gpucnn.launch.elementwise import vector_of
 from gpucnn.launch.launch import Launch, as_int, launch
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.slices import cut_product, partial_sums, sum_slices
-from gpucnn.launch.tiled_product import TiledProduct
+from gpucnn.launch.tiled_product import tiled_product
 from gpucnn.launch.tiles import MANY_ROWS, gemm_tile
 from gpucnn.launch.variants import longest_slice
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
+
+_PLACE_BYTES = 4
+"""Shared memory for where a row of a tile begins in dx."""
 
 
 def forward(problem: Conv2dForward, machine: Machine, choice: Choice) -> tuple[Launch, ...]:
@@ -25,7 +28,7 @@ def forward(problem: Conv2dForward, machine: Machine, choice: Choice) -> tuple[L
     channels, filters = conv.C // conv.groups, conv.K // conv.groups
     pixels, elements = conv.N * conv.P * conv.Q, conv.R * conv.S * channels
     tile = choice.tile or gemm_tile(MANY_ROWS, filters)
-    product = TiledProduct(tile, vector_of(channels), machine)
+    product = tiled_product(tile, vector_of(channels), machine)
     blocks = tile.blocks(pixels, filters)
     slices = cut_product(elements, blocks * conv.groups, machine, choice.shortest_slice)
     partial = partial_sums(slices, problem)
@@ -59,7 +62,7 @@ def input_grad(problem: Conv2dInputGrad, machine: Machine, choice: Choice) -> tu
     columns, columns_of_class, taps_right = _classes(conv, 1)
     classes = rows * columns
     tile = choice.tile or gemm_tile(MANY_ROWS, channels)
-    product = TiledProduct(tile, vector_of(filters), machine)
+    product = tiled_product(tile, vector_of(filters), machine, _PLACE_BYTES * tile.rows)
     blocks = tile.blocks(conv.N * rows_of_class * columns_of_class, channels)
     elements = taps_down * taps_right * filters
     slices = cut_product(elements, blocks * conv.groups * classes, machine, choice.shortest_slice)
@@ -84,7 +87,7 @@ def filter_grad(problem: Conv2dFilterGrad, machine: Machine, choice: Choice) -> 
     channels, filters = conv.C // conv.groups, conv.K // conv.groups
     pixels, elements = conv.N * conv.P * conv.Q, conv.R * conv.S * channels
     tile = choice.tile or gemm_tile(filters, elements)
-    product = TiledProduct(tile, vector_of(channels, filters), machine)
+    product = tiled_product(tile, vector_of(channels, filters), machine)
     blocks = tile.blocks(filters, elements)
     slices = cut_product(
         pixels, blocks * conv.groups, machine, choice.shortest_slice, longest_slice(conv)
