@@ -35,7 +35,8 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
     product = tiled_product(tile, vector_of(problem.a[1], columns_of_b), machine)
     blocks = tile.blocks(M, N)
     is_busy = blocks > _MOSTLY_BUSY * machine.multiprocessors
-    slices = cut_product(K, blocks, machine, SHORTEST_SLICE if is_busy else _SHORT_SLICE)
+    shortest = SHORTEST_SLICE if is_busy else _SHORT_SLICE
+    slices = cut_product(K, blocks, product.blocks_at_once, shortest)
     partial = partial_sums(slices, problem)
     rows_name, columns_name = ("K", "M") if problem.transpose_a else ("M", "K")
     arguments = (

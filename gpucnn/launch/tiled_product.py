@@ -70,6 +70,11 @@ class TiledProduct:
         return min(self.blocks_by_registers, self.machine.shared_bytes // shared_bytes)
 
     @property
+    def blocks_at_once(self) -> int:
+        """The same on all multiprocessors."""
+        return self.machine.multiprocessors * self.resident_blocks
+
+    @property
     def blocks_by_registers(self) -> int:
         """Blocks for which a multiprocessor has registers, and threads."""
         registers = ceil_divide(self.registers, _REGISTER_UNIT) * _REGISTER_UNIT

@@ -4,9 +4,11 @@ from itertools import product
 
 import pytest
 
-from gpucnn.launch.machine import EMULATED, MACHINES
+from gpucnn.launch import EMULATED, MACHINES, plan
 from gpucnn.launch.tiled_product import tiled_product
 from gpucnn.launch.tiles import TILES
+from gpucnn.operations.convolution import Conv2dFilterGrad
+from gpucnn.operations.geometry import conv2d_geometry
 
 BY_SIZE = {(tile.rows, tile.columns): tile for tile in TILES}
 PLACES = 4
@@ -95,3 +97,20 @@ def test_what_is_unrolled():
     assert unrolled((128, 128), 4) == 2
     assert unrolled((128, 128), 1) == 1
     assert unrolled((128, 128), 4, MACHINES["sm_120a"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("architecture", "channels", "most"),
+    [
+        ("sm_90a", 16, 132 * 8),
+        ("sm_90a", 15, 132 * 4),  # Values are read one by one.
+        ("sm_75", 16, 40 * 3),
+    ],
+)
+def test_sums_are_cut_to_fill_one_wave(architecture, channels, most):
+    """Long sums for 16 filters: as many blocks as run at the same time."""
+    conv = conv2d_geometry((512, 32, 32, channels), (16, 3, 3, channels), (1, 1), (1, 1), (1, 1), 1)
+    product = plan(Conv2dFilterGrad(conv), MACHINES[architecture])[0]
+    assert ("BLOCK_N", 128) in product.constants
+    x, _, z = product.grid
+    assert 0.9 * most < x * z <= most

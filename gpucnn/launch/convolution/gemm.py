@@ -30,7 +30,9 @@ def forward(problem: Conv2dForward, machine: Machine, choice: Choice) -> tuple[L
     tile = choice.tile or gemm_tile(MANY_ROWS, filters)
     product = tiled_product(tile, vector_of(channels), machine)
     blocks = tile.blocks(pixels, filters)
-    slices = cut_product(elements, blocks * conv.groups, machine, choice.shortest_slice)
+    slices = cut_product(
+        elements, blocks * conv.groups, product.blocks_at_once, choice.shortest_slice
+    )
     partial = partial_sums(slices, problem)
     length = as_int(slices.length, "a slice")
     return (
@@ -65,7 +67,9 @@ def input_grad(problem: Conv2dInputGrad, machine: Machine, choice: Choice) -> tu
     product = tiled_product(tile, vector_of(filters), machine, _PLACE_BYTES * tile.rows)
     blocks = tile.blocks(conv.N * rows_of_class * columns_of_class, channels)
     elements = taps_down * taps_right * filters
-    slices = cut_product(elements, blocks * conv.groups * classes, machine, choice.shortest_slice)
+    slices = cut_product(
+        elements, blocks * conv.groups * classes, product.blocks_at_once, choice.shortest_slice
+    )
     partial = partial_sums(slices, problem)
     length = as_int(slices.length, "a slice")
     return (
@@ -90,7 +94,11 @@ def filter_grad(problem: Conv2dFilterGrad, machine: Machine, choice: Choice) -> 
     product = tiled_product(tile, vector_of(channels, filters), machine)
     blocks = tile.blocks(filters, elements)
     slices = cut_product(
-        pixels, blocks * conv.groups, machine, choice.shortest_slice, longest_slice(conv)
+        pixels,
+        blocks * conv.groups,
+        product.blocks_at_once,
+        choice.shortest_slice,
+        longest_slice(conv),
     )
     partial = partial_sums(slices, problem)
     return (
