@@ -12,8 +12,9 @@
 // partial[slice], of dw's shape, and sum_slices.cu adds them; with one slice, `partial` is dw.
 //
 // Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
-// DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N (gemm_tile.cuh). N is a
-// run-time argument, as `pixels` = N·P·Q. Within the images of a slice every offset fits an int.
+// DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K, RESIDENT_BLOCKS
+// (gemm_tile.cuh). N is a run-time argument, as `pixels` = N·P·Q. Within the images of a slice
+// every offset fits an int.
 
 #include "gemm_tile.cuh"
 #include "ptx/store.cuh"
@@ -26,10 +27,9 @@ constexpr int VECTOR_DY = FILTERS % 4 == 0 ? 4 : 1;
 constexpr int VECTOR_X = CHANNELS % 4 == 0 ? 4 : 1;
 constexpr int VECTOR_DW = ELEMENTS % 4 == 0 ? 4 : 1;
 
-using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
+using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K>;
 using Outputs = Tile::AlongRows<BLOCK_M, VECTOR_DY>;
 using Elements = Tile::AlongRows<BLOCK_N, VECTOR_X>;
-constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_X < VECTOR_DY ? VECTOR_X : VECTOR_DY)>;
 
 // Whether no window reaches into the padding.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
@@ -65,7 +65,7 @@ __device__ __forceinline__ Vector<float, VECTOR_X> read_window(
     return load_if<VECTOR_X>(inside && exists, x + offset);
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_filter_grad_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) conv2d_filter_grad_gemm(
     const float* x, const float* dy, float* partial, long long pixels, int slice) {
     __shared__ Tile::Memory memory;
     const int group = blockIdx.y;

@@ -17,9 +17,9 @@
 // z: then each slice's sums go to partial[slice], of y's shape, and sum_slices.cu does the rest.
 //
 // Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
-// DILATION_W, GROUPS, HAS_BIAS, HAS_RESIDUAL, RELU; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N
-// (gemm_tile.cuh). N is a run-time argument, as `pixels` = N·P·Q. Within the images of a tile every
-// offset fits an int.
+// DILATION_W, GROUPS, HAS_BIAS, HAS_RESIDUAL, RELU; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N,
+// UNROLLED_K, RESIDENT_BLOCKS (gemm_tile.cuh). N is a run-time argument, as `pixels` = N·P·Q.
+// Within the images of a tile every offset fits an int.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
@@ -33,10 +33,9 @@ constexpr int VECTOR_X = CHANNELS % 4 == 0 ? 4 : 1;
 constexpr int VECTOR_W = ELEMENTS % 4 == 0 ? 4 : 1;
 constexpr int VECTOR_Y = FILTERS % 4 == 0 ? 4 : 1;
 
-using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
+using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K>;
 using Windows = Tile::AlongK<BLOCK_M, VECTOR_X>;
 using Filters = Tile::AlongK<BLOCK_N, VECTOR_W>;
-constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<VECTOR_X>;
 
 // Whether no window reaches into the padding, and whether no step goes beyond the last element.
 constexpr bool UNPADDED = PAD_H == 0 && PAD_W == 0 &&
@@ -76,7 +75,7 @@ __device__ __forceinline__ Vector<float, VECTOR_X> read_window(
     return load_if<VECTOR_X>(inside && exists, image + offset);
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_forward_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) conv2d_forward_gemm(
     const float* x, const float* w, const float* bias, const float* residual, float* y,
     float* partial, long long pixels, int slice) {
     __shared__ Tile::Memory memory;

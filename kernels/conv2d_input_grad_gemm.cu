@@ -14,8 +14,8 @@
 // of dx's shape, and sum_slices.cu adds them. Along z, classes are the inner axis.
 //
 // Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
-// DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N (gemm_tile.cuh). N is a
-// run-time argument. Within the images of a tile every offset fits an int.
+// DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K, RESIDENT_BLOCKS
+// (gemm_tile.cuh). N is a run-time argument. Within the images of a tile every offset fits an int.
 
 #include "gemm_tile.cuh"
 #include "input_grad_axis.cuh"
@@ -32,10 +32,9 @@ constexpr bool TAP_A_STEP = FILTERS % BLOCK_K == 0;
 
 using Vertical = InputGradAxis<H, P, R, STRIDE_H, PAD_H, DILATION_H>;
 using Horizontal = InputGradAxis<W, Q, S, STRIDE_W, PAD_W, DILATION_W>;
-using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
+using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K>;
 using Outputs = Tile::AlongK<BLOCK_M, VECTOR_DY>;
 using Filters = Tile::AlongRows<BLOCK_N, VECTOR_DX>;
-constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<VECTOR_DY>;
 
 // The pixels of one class, numbered image by image, and the elements of their sums.
 struct PixelClass {
@@ -118,7 +117,7 @@ __device__ __forceinline__ int weight_offset(const Element& element) {
     return element.filter * FILTER_SIZE + tap * CHANNELS;
 }
 
-__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) conv2d_input_grad_gemm(
+__global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) conv2d_input_grad_gemm(
     const float* dy, const float* w, float* dx, float* partial, long long N, int slice) {
     __shared__ Tile::Memory memory;
     __shared__ int places[BLOCK_M];

@@ -11,9 +11,9 @@
 // does the rest.
 //
 // Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU; BLOCK_M, BLOCK_N, BLOCK_K,
-// THREAD_M, THREAD_N (gemm_tile.cuh). The columns of a are k, or m where a is transposed. Its rows,
-// the other of the two, are a batch's samples in the products of a layer: their number is a
-// run-time argument.
+// THREAD_M, THREAD_N, UNROLLED_K, RESIDENT_BLOCKS (gemm_tile.cuh). The columns of a are k, or m if
+// a is transposed. Its rows, the other of the two, are a batch's samples in the products of a
+// layer: their number is a run-time argument.
 
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
@@ -27,7 +27,7 @@ constexpr int VECTOR_B = !BATCH_LONG_B && (TRANSPOSE_B ? A_COLUMNS : N) % 4 == 0
 constexpr int VECTOR_C = N % 4 == 0 ? 4 : 1;
 constexpr int COLUMN_TILES = (N + BLOCK_N - 1) / BLOCK_N;
 
-using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N>;
+using Tile = GemmTile<BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K>;
 
 // A thread's share in reading an operand: along k, or along its rows if those are memory's inner
 // axis.
@@ -67,9 +67,8 @@ struct Reader {
 
 using ReaderA = Reader<TRANSPOSE_A, BLOCK_M, VECTOR_A>;
 using ReaderB = Reader<!TRANSPOSE_B, BLOCK_N, VECTOR_B>;
-constexpr int BLOCKS = Tile::BLOCKS_AT_ONCE<(VECTOR_A < VECTOR_B ? VECTOR_A : VECTOR_B)>;
 
-__global__ void __launch_bounds__(Tile::THREADS, BLOCKS) matmul(
+__global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) matmul(
     const float* a, const float* b, const float* bias, float* c, float* partial, int a_rows,
     int slice) {
     __shared__ Tile::Memory memory;

@@ -96,13 +96,13 @@ def command(
 
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
-    planned = _chosen(plan_build(folder or KERNELS, others, _constants(defined)), files)
+    planned = _chosen(plan_build(chosen, folder or KERNELS, others, _constants(defined)), files)
     sources, misfits = planned.sources, planned.misfits()
     if instructions:
         _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
-    with progress("compiling", len(chosen) * len(sources)) as advance:
-        built = build_all(sources, chosen, instructions, lambda: advance(1))
+    with progress("compiling", sum(map(len, sources.values()))) as advance:
+        built = build_all(sources, instructions, lambda: advance(1))
     seconds = time.perf_counter() - begin
     failures = [*misfits, *(failure for one in built for failure in one.failures)]
     kernels = [kernel for one in built for kernel in one.kernels]
@@ -186,7 +186,7 @@ def _benchmarks(backend: KernelBackend) -> None:
 
 
 def _chosen(planned: Plan, files: tuple[str, ...]) -> Plan:
-    known = {source.file for source in planned.sources}
+    known = {source.file for sources in planned.sources.values() for source in sources}
     for file in files:
         if file not in known:
             raise BackendError(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from gpucnn.backends.devices.cuda.diagnostics import CompilationError
@@ -18,6 +19,7 @@ from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import BackendError
 from gpucnn.inspect.representative import run_all
+from gpucnn.launch.machine import machine_of
 from gpucnn.processor import thread_on_each_core
 from gpucnn.text import shown
 
@@ -93,18 +95,21 @@ class Plan:
     """What there is to compile, and which of its kernels are launched.
 
     Attributes:
-        sources: files with their constants, by file.
+        sources: by architecture, files with their constants, by file.
         launched: by file, the kernels that operations launch, with the number of arguments.
     """
 
-    sources: tuple[KernelSource, ...]
+    sources: Mapping[str, tuple[KernelSource, ...]]
     launched: Mapping[str, Mapping[str, int]]
 
     def of_files(self, files: Iterable[str]) -> Plan:
         """The part of the plan that is about these files."""
         chosen = set(files)
         return Plan(
-            tuple(source for source in self.sources if source.file in chosen),
+            {
+                architecture: tuple(source for source in sources if source.file in chosen)
+                for architecture, sources in self.sources.items()
+            },
             {file: kernels for file, kernels in self.launched.items() if file in chosen},
         )
 
@@ -114,7 +119,7 @@ class Plan:
         Raises:
             BackendError: a file cannot be read.
         """
-        files = {source.file: source for source in self.sources}
+        files = {source.file: source for source in chain.from_iterable(self.sources.values())}
         lines = (
             misfit(files[file], kernel, arguments)
             for file, launched in self.launched.items()
@@ -124,6 +129,7 @@ class Plan:
 
 
 def plan_build(
+    architectures: Iterable[str],
     folder: Path = KERNELS,
     others: Iterable[Callable[[KernelBackend], object]] = (),
     constants: tuple[tuple[str, Constant], ...] = (),
@@ -131,6 +137,7 @@ def plan_build(
     """What the operations launch at representative shapes.
 
     Args:
+        architectures: what to plan for.
         folder: of kernels. A file in it that no operation launches is compiled as it is.
         others: further runs, on a backend whose arrays have no contents.
         constants: of the files that no operation launches.
@@ -150,9 +157,12 @@ def plan_build(
         for run in others:
             run(backend)
 
-    device = dry_run(run_everything)
-    planned = [replace(source, folder=folder) for source in device.sources if source.file in files]
-    rest = files - {source.file for source in planned}
+    devices = {each: dry_run(run_everything, machine_of(each)) for each in architectures}
+    planned = {
+        each: [replace(source, folder=folder) for source in device.sources if source.file in files]
+        for each, device in devices.items()
+    }
+    rest = files - {source.file for source in chain.from_iterable(planned.values())}
     if constants and not rest:
         raise BackendError(
             f"operations launch every file of {shown(folder)}, with constants of their own; "
@@ -160,33 +170,38 @@ def plan_build(
         )
     alone = [KernelSource(file, constants, folder) for file in rest]
     launched: dict[str, dict[str, int]] = {}
-    for kernel, arguments in device.launches.items():
-        if kernel.source.file in files:
-            launched.setdefault(kernel.source.file, {})[kernel.name] = arguments
-    return Plan(tuple(sorted([*planned, *alone], key=lambda source: source.file)), launched)
+    for device in devices.values():
+        for kernel, arguments in device.launches.items():
+            if kernel.source.file in files:
+                launched.setdefault(kernel.source.file, {})[kernel.name] = arguments
+    sources = {
+        each: tuple(sorted([*of_each, *alone], key=lambda source: source.file))
+        for each, of_each in planned.items()
+    }
+    return Plan(sources, launched)
 
 
 def build_all(
-    sources: Sequence[KernelSource],
-    architectures: Iterable[str],
+    sources: Mapping[str, Sequence[KernelSource]],
     disassemble: bool = True,
     after_each: Callable[[], object] = lambda: None,
 ) -> list[Built]:
     """Compiles everything, several at a time.
 
     Args:
-        sources: files with their constants.
-        architectures: what to compile each for.
+        sources: by architecture, files with their constants.
         disassemble: whether instructions are counted.
         after_each: called whenever one has been compiled.
 
     Returns:
         What was built, in order of architecture, then source.
     """
-    stores = [ProgramStore(architecture) for architecture in architectures]
+    stores = [(ProgramStore(architecture), files) for architecture, files in sources.items()]
     with thread_on_each_core() as pool:
         jobs = [
-            pool.submit(_build, store, each, disassemble) for store in stores for each in sources
+            pool.submit(_build, store, each, disassemble)
+            for store, files in stores
+            for each in files
         ]
         for _ in as_completed(jobs):
             after_each()

@@ -16,6 +16,11 @@ VECTOR = 4
 """Neighbouring elements that a thread of an elementwise kernel takes."""
 
 
+def vector_of(*lengths: int) -> int:
+    """Neighbouring values that are moved as one, if rows of memory are so long (vector.cuh)."""
+    return VECTOR if all(length % VECTOR == 0 for length in lengths) else 1
+
+
 def elementwise(
     file: str,
     kernel: str,

@@ -7,7 +7,7 @@ order of every sum, the same on GPUs of about one size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Machine:
     cache_bytes: int = 0
     memory_bytes: int = 0
 
+    @property
+    def compute_capability(self) -> int:
+        """90 for "sm_90a"."""
+        return int(self.architecture.removeprefix("sm_").rstrip("af"))
+
     def blocks(self, per_multiprocessor: int) -> int:
         """The largest power of two of blocks that are at most this many on each multiprocessor."""
         return 1 << (per_multiprocessor * self.multiprocessors).bit_length() - 1
@@ -65,3 +70,16 @@ specifications in the CUDA C++ programming guide.
 """
 EMULATED = MACHINES["sm_90a"]
 """What the emulator stands in for, if nothing else is asked for."""
+
+
+def machine_of(architecture: str) -> Machine:
+    """A GPU of this architecture, as far as is known.
+
+    Args:
+        architecture: such as "sm_87". One that is not among MACHINES is taken to have the limits of
+            the nearest older one there, or of the oldest.
+    """
+    wanted = Machine(architecture, 1).compute_capability
+    older = [each for each in MACHINES.values() if each.compute_capability <= wanted]
+    nearest = older[-1] if older else next(iter(MACHINES.values()))
+    return replace(nearest, architecture=architecture)

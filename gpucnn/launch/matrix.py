@@ -6,10 +6,12 @@ import math
 
 from gpucnn.launch.channel_rows import channel_block
 from gpucnn.launch.choice import Choice
+from gpucnn.launch.elementwise import vector_of
 from gpucnn.launch.launch import Argument, Launch, Slot, Workspace, as_int, launch
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
 from gpucnn.launch.slices import SHORTEST_SLICE, cut_product, partial_sums, sum_slices
+from gpucnn.launch.tiled_product import tiled_product
 from gpucnn.launch.tiles import gemm_tile
 from gpucnn.operations.matrix import ChannelSum, Matmul
 
@@ -27,9 +29,14 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
     M, N, K = problem.sizes
     # The rows of a that is not transposed are samples: how many must not select the kernel.
     tile = choice.tile or gemm_tile(M if problem.transpose_a else _BATCH_ROWS, N)
+    # The rows of b are as long as a batch if both are transposed.
+    long_b = problem.transpose_a and problem.transpose_b
+    columns_of_b = 1 if long_b else problem.b[1]
+    product = tiled_product(tile, vector_of(problem.a[1], columns_of_b), machine)
     blocks = tile.blocks(M, N)
     is_busy = blocks > _MOSTLY_BUSY * machine.multiprocessors
-    slices = cut_product(K, blocks, machine, SHORTEST_SLICE if is_busy else _SHORT_SLICE)
+    shortest = SHORTEST_SLICE if is_busy else _SHORT_SLICE
+    slices = cut_product(K, blocks, product.blocks_at_once, shortest)
     partial = partial_sums(slices, problem)
     rows_name, columns_name = ("K", "M") if problem.transpose_a else ("M", "K")
     arguments = (
@@ -48,7 +55,7 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
         "TRANSPOSE_B": problem.transpose_b,
         "HAS_BIAS": problem.has_bias,
         "RELU": problem.relu,
-        **tile.constants,
+        **product.constants,
     }
     grid = (blocks, 1, slices.count)
     return (

@@ -20,8 +20,6 @@ from gpucnn.operations.problem import Problem
 
 _BLOCKS_A_MULTIPROCESSOR = 4
 """Blocks that keep a multiprocessor busy: cutting a sum further gains nothing."""
-_PRODUCTS_A_MULTIPROCESSOR = 2
-"""Blocks of a product that run on a multiprocessor at the same time: a wave has as many on each."""
 _WAVES = 4
 """Waves of a product whose sums are cut, at most: the last of more is a small part of all."""
 _SLICE_COST = 64
@@ -66,23 +64,22 @@ def cut(terms: int, blocks: int, machine: Machine, shortest: int) -> Slices:
 def cut_product(
     terms: int,
     blocks: int,
-    machine: Machine,
+    at_once: int,
     shortest: int = SHORTEST_SLICE,
     longest: int = LARGEST_INT,
 ) -> Slices:
     """Cuts the sums of a matrix product so that its blocks are done soonest.
 
-    Blocks run in waves of as many as fit on the GPU, and the last wave may be nearly empty: with
+    Blocks run in waves of as many as fit on the GPU, and the last wave may be nearly empty. With
     more slices the waves are shorter, but there is more to write and to add up.
 
     Args:
         terms: the length of the sums.
         blocks: how many tiles there are.
-        machine: where they run.
+        at_once: blocks that run at the same time (``TiledProduct.blocks_at_once``).
         shortest: the least length of a slice, rounded up to a multiple of DEPTH.
         longest: the greatest length, rounded down.
     """
-    at_once = machine.multiprocessors * _PRODUCTS_A_MULTIPROCESSOR
     most = max(1, min(_WAVES * at_once // max(1, blocks), terms // shortest))
 
     def time(count: int) -> int:

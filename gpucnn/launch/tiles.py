@@ -1,7 +1,7 @@
 """How matrix products are tiled: the tiles there are, and the one for a product.
 
-It follows from sizes alone. Where one is the batch's it does not decide, so that a smaller last
-batch compiles nothing new.
+It follows from sizes alone, of which the batch size is none, so that a smaller last batch compiles
+nothing new.
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gpucnn.launch.elementwise import VECTOR
 from gpucnn.operations.geometry import ceil_divide
 
+_BUFFERS = 2
+_PADDING = 4
+"""Values between the rows of an operand in shared memory (QUAD in gemm_tile.cuh)."""
+_FLOAT_BYTES = 4
+_OCTET = 8
+"""The depth of a step is a multiple of this: so many values along k are read together."""
 MANY_ROWS = 2**20
-"""Rows of a matrix, where their number grows with the batch."""
+"""Rows of a matrix whose number grows with the batch."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,22 @@ class GemmTile:
     def threads(self) -> int:
         """Threads a block."""
         return self.rows // self.thread_rows * (self.columns // self.thread_columns)
+
+    @property
+    def sums(self) -> int:
+        """Elements of the result that a thread computes."""
+        return self.thread_rows * self.thread_columns
+
+    @property
+    def shared_bytes(self) -> int:
+        """Shared memory for two steps of both operands, with their padding."""
+        return _BUFFERS * self.depth * (self.rows + self.columns + 2 * _PADDING) * _FLOAT_BYTES
+
+    @property
+    def is_shared_equally(self) -> bool:
+        """Whether each thread can read as many whole vectors of a step as any other."""
+        values = self.threads * VECTOR
+        return self.depth % _OCTET == 0 and min(self.rows, self.columns) * self.depth >= values
 
     @property
     def constants(self) -> dict[str, int]:
@@ -63,10 +86,10 @@ class GemmTile:
 
 
 TILES = (
-    GemmTile(128, 128, 8, 8, 8),
-    GemmTile(128, 64, 8, 8, 8),
-    GemmTile(64, 128, 8, 8, 8),
-    GemmTile(64, 64, 8, 8, 4),
+    GemmTile(128, 128, 16, 8, 8),
+    GemmTile(128, 64, 16, 8, 8),
+    GemmTile(64, 128, 16, 8, 8),
+    GemmTile(64, 64, 16, 8, 4),
     GemmTile(128, 32, 16, 8, 4),
     GemmTile(32, 128, 16, 4, 8),
     GemmTile(64, 32, 16, 4, 4),
@@ -79,5 +102,5 @@ DEPTH = max(tile.depth for tile in TILES)
 
 @lru_cache(maxsize=4096)
 def gemm_tile(rows: int, columns: int) -> GemmTile:
-    """The tile for a product of this size; MANY_ROWS where the batch decides."""
+    """The tile for a product of this size; MANY_ROWS if the batch decides how many."""
     return min(TILES, key=lambda tile: tile.cost(rows, columns))

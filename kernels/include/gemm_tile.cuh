@@ -15,11 +15,14 @@
 // reads VECTOR neighbouring values. That gets the step's beginning, equal for all threads, and the
 // depth within the step, apart: what depends on the beginning alone is then computed once a warp,
 // on the uniform units, and not on those that are busy.
+//
+// Of a step, UNROLLED_K iterations are unrolled. RESIDENT_BLOCKS, the kernel's launch bound, is how
+// many blocks are to share a multiprocessor. The plan chooses both so that registers suffice.
 #pragma once
 
 #include "vector.cuh"
 
-template <int BLOCK_M, int BLOCK_N, int BLOCK_K, int THREAD_M, int THREAD_N>
+template <int BLOCK_M, int BLOCK_N, int BLOCK_K, int THREAD_M, int THREAD_N, int UNROLLED_K>
 struct GemmTile {
     static constexpr int QUAD = 4;
     static constexpr int LANES = 32;
@@ -27,22 +30,6 @@ struct GemmTile {
     static constexpr int LANES_N = BLOCK_N / THREAD_N < 8 ? BLOCK_N / THREAD_N : 8;
     static constexpr int LANES_M = LANES / LANES_N;
     static constexpr int WARPS_N = BLOCK_N / (LANES_N * THREAD_N);
-    // Blocks that are to share a multiprocessor: that leaves a thread 128 registers in blocks of
-    // 256 threads; 168, 128 or 96 in those of 128, by how many sums it has; and in those of 64 128,
-    // or all 255 where it reads operands value by value.
-    static constexpr int SUMS = THREAD_M * THREAD_N;
-    static constexpr int BLOCKS_OF_128 = SUMS > 32 ? 3 : SUMS > 16 ? 4 : 5;
-    template <int VECTOR>
-    static constexpr int BLOCKS_AT_ONCE =
-        THREADS == 256 ? 2 : THREADS == 128 ? BLOCKS_OF_128 : VECTOR == 4 ? 8 : 4;
-    // How much of a step is unrolled: with 128 registers not all of it, for the compiler would read
-    // so far ahead in shared memory that others of its values had to leave the registers.
-#if __CUDA_ARCH__ >= 1200
-    static constexpr int UNROLLED_WITH_128 = 1;
-#else
-    static constexpr int UNROLLED_WITH_128 = 2;
-#endif
-    static constexpr int UNROLLED_K = THREADS == 256 ? UNROLLED_WITH_128 : BLOCK_K;
 
     static_assert(LANES_M % 2 == 0 && LANES_N % 2 == 0, "lanes lie as 2×2");
     static_assert(THREAD_M % QUAD == 0 && THREAD_N % QUAD == 0, "sums are kept as quads");

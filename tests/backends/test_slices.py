@@ -9,6 +9,9 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.launch import EMULATED
 from gpucnn.launch.slices import cut, cut_product
 
+AT_ONCE = 264
+"""Blocks of a product that run at the same time: two on each of 132 multiprocessors."""
+
 
 @given(
     terms=st.integers(0, 10**7), blocks=st.integers(0, 10**4), shortest=st.sampled_from([4, 256])
@@ -29,13 +32,13 @@ def test_slices_cover_the_sum_once(terms, blocks, shortest):
     longest=st.sampled_from([2**31 - 1, 100_000, 500]),
 )
 def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest):
-    slices = cut_product(terms, blocks, EMULATED, shortest, longest)
+    slices = cut_product(terms, blocks, AT_ONCE, shortest, longest)
     assert slices.length % 16 == 0
     assert slices.length <= longest
     assert (slices.count - 1) * slices.length < max(1, terms) <= slices.count * slices.length
     if slices.count > 1:
         assert slices.length >= min(shortest, longest - 15)
-    assert slices.count * blocks <= max(blocks, 1056) or slices.length == longest // 16 * 16
+    assert slices.count * blocks <= max(blocks, 4 * AT_ONCE) or slices.length == longest // 16 * 16
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_slices_of_products_cover_the_sum_once(terms, blocks, shortest, longest)
     ],
 )
 def test_slices_fill_waves(terms, blocks, count):
-    assert cut_product(terms, blocks, EMULATED).count == count
+    assert cut_product(terms, blocks, AT_ONCE).count == count
 
 
 @pytest.mark.parametrize(

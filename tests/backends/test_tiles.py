@@ -27,4 +27,6 @@ def test_every_tile_is_one_that_kernels_can_be_compiled_for():
     for tile in TILES:
         assert tile.threads % 32 == 0
         assert tile.threads <= 256
-        assert 2 * 4 * tile.depth * (tile.rows + tile.columns + 8) <= 48 * 1024
+        assert tile.is_shared_equally
+        assert 2 * 4 * tile.depth * (tile.rows + tile.columns + 8) == tile.shared_bytes
+        assert tile.shared_bytes <= 48 * 1024

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.errors import ShapeError
-from gpucnn.launch import AUTOMATIC, EMULATED
+from gpucnn.launch import AUTOMATIC
 from gpucnn.launch import launch as launching
 from gpucnn.launch.convolution.constants import conv2d_constants
 from gpucnn.launch.launch import as_int
@@ -129,7 +129,7 @@ def test_what_an_int_cannot_count_is_left_to_the_direct_kernels_or_refused():
 def test_long_sums_are_cut_so_that_an_int_counts_a_slice(problem):
     pixels = problem.P * problem.Q
     terms = problem.N * pixels
-    slices = cut_product(terms, 1000, EMULATED, 256, longest_slice(problem))
+    slices = cut_product(terms, 1000, 264, 256, longest_slice(problem))
     assert slices.count * slices.length >= terms
     assert slices.length * problem.K < 2**31
     images = -(-(slices.length + pixels) // pixels)
@@ -153,7 +153,7 @@ def test_few_images_that_an_int_counts(problem):
     assert Variant.GEMM in conv2d_variants(Conv2dFilterGrad(problem))
     longest = longest_slice(problem)
     assert 16 <= longest < 256
-    slices = cut_product(10_000, 1, EMULATED, 256, longest)
+    slices = cut_product(10_000, 1, 264, 256, longest)
     assert 0 < slices.length <= longest
     assert slices.length % 16 == 0
     assert slices.count * slices.length >= 10_000

@@ -26,7 +26,7 @@ def test_progress_does_not_wait_for_the_first(monkeypatch):
 
     monkeypatch.setattr(build, "_build", build_one)
     monkeypatch.setattr("gpucnn.processor.available_cores", lambda: 2)
-    built = build_all(sources, ["sm_80", "sm_90a"], after_each=advance)
+    built = build_all({"sm_80": sources, "sm_90a": sources}, after_each=advance)
     assert len(done) == 8
     assert [(one.architecture, one.source) for one in built] == [
         (architecture, source) for architecture in ("sm_80", "sm_90a") for source in sources

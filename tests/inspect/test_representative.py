@@ -9,6 +9,7 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench import ceilings
+from gpucnn.inspect.build import plan_build
 from gpucnn.inspect.representative import run_all
 from gpucnn.launch import variants_of
 from gpucnn.launch.tiles import TILES
@@ -57,6 +58,20 @@ def representative():
     for source in device.sources:
         found.setdefault(source.file, []).append(dict(source.constants))
     return found
+
+
+def test_each_architecture_is_planned_for():
+    """Which constants a kernel is compiled for depends on the machine."""
+    planned = plan_build(["sm_90a", "sm_120a"]).of_files(["matmul.cu"])
+    unrolled = {
+        architecture: max(
+            constants["UNROLLED_K"]
+            for constants in (dict(source.constants) for source in sources)
+            if constants["BLOCK_M"] * constants["BLOCK_N"] == 128 * 128
+        )
+        for architecture, sources in planned.sources.items()
+    }
+    assert unrolled == {"sm_90a": 2, "sm_120a": 1}
 
 
 @pytest.mark.parametrize("file", sorted(TILED))

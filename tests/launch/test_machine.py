@@ -1,5 +1,7 @@
 """Plans depend on the machine, and what each machine's plans compute is right."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpucnn.backends import why_unavailable
@@ -9,6 +11,7 @@ from gpucnn.check.expected import expect
 from gpucnn.errors import ShapeError
 from gpucnn.launch import EMULATED, MACHINES, plan
 from gpucnn.launch.launch import LARGEST_GRID, launch
+from gpucnn.launch.machine import machine_of
 from gpucnn.operations.convolution import Conv2dFilterGrad
 from gpucnn.operations.geometry import conv2d_geometry
 from gpucnn.operations.matrix import ChannelSum
@@ -36,6 +39,16 @@ def test_sums_are_cut_by_the_size_of_the_machine():
     }
     for most, launches in chunks.items():
         assert most / 2 <= launches[0].grid[1] <= most
+
+
+def test_an_architecture_without_a_machine_has_the_limits_of_an_older_one():
+    assert machine_of("sm_90a") == MACHINES["sm_90a"]
+    assert machine_of("sm_87") == replace(MACHINES["sm_86"], architecture="sm_87")
+    assert machine_of("sm_103a").multiprocessors == MACHINES["sm_100a"].multiprocessors
+    assert machine_of("sm_60").threads == MACHINES["sm_70"].threads
+    assert [machine.compute_capability for machine in MACHINES.values()] == [
+        *(70, 75, 80, 86, 89, 90, 100, 120)
+    ]
 
 
 def test_a_plan_is_made_once():

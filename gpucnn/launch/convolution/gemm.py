@@ -8,13 +8,18 @@ import numpy as np
 
 from gpucnn.launch.choice import Choice
 from gpucnn.launch.convolution.constants import conv2d_constants, forward_constants
+from gpucnn.launch.elementwise import vector_of
 from gpucnn.launch.launch import Launch, as_int, launch
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.slices import cut_product, partial_sums, sum_slices
+from gpucnn.launch.tiled_product import tiled_product
 from gpucnn.launch.tiles import MANY_ROWS, gemm_tile
 from gpucnn.launch.variants import longest_slice
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
+
+_PLACE_BYTES = 4
+"""Shared memory for where a row of a tile begins in dx."""
 
 
 def forward(problem: Conv2dForward, machine: Machine, choice: Choice) -> tuple[Launch, ...]:
@@ -23,8 +28,11 @@ def forward(problem: Conv2dForward, machine: Machine, choice: Choice) -> tuple[L
     channels, filters = conv.C // conv.groups, conv.K // conv.groups
     pixels, elements = conv.N * conv.P * conv.Q, conv.R * conv.S * channels
     tile = choice.tile or gemm_tile(MANY_ROWS, filters)
+    product = tiled_product(tile, vector_of(channels), machine)
     blocks = tile.blocks(pixels, filters)
-    slices = cut_product(elements, blocks * conv.groups, machine, choice.shortest_slice)
+    slices = cut_product(
+        elements, blocks * conv.groups, product.blocks_at_once, choice.shortest_slice
+    )
     partial = partial_sums(slices, problem)
     length = as_int(slices.length, "a slice")
     return (
@@ -34,7 +42,7 @@ def forward(problem: Conv2dForward, machine: Machine, choice: Choice) -> tuple[L
             (blocks, conv.groups, slices.count),
             ("x", "w", "bias", "residual", "y", partial, np.int64(pixels), length),
             (tile.threads,),
-            {**forward_constants(problem), **tile.constants},
+            {**forward_constants(problem), **product.constants},
         ),
         *sum_slices(
             slices,
@@ -56,9 +64,12 @@ def input_grad(problem: Conv2dInputGrad, machine: Machine, choice: Choice) -> tu
     columns, columns_of_class, taps_right = _classes(conv, 1)
     classes = rows * columns
     tile = choice.tile or gemm_tile(MANY_ROWS, channels)
+    product = tiled_product(tile, vector_of(filters), machine, _PLACE_BYTES * tile.rows)
     blocks = tile.blocks(conv.N * rows_of_class * columns_of_class, channels)
     elements = taps_down * taps_right * filters
-    slices = cut_product(elements, blocks * conv.groups * classes, machine, choice.shortest_slice)
+    slices = cut_product(
+        elements, blocks * conv.groups * classes, product.blocks_at_once, choice.shortest_slice
+    )
     partial = partial_sums(slices, problem)
     length = as_int(slices.length, "a slice")
     return (
@@ -68,7 +79,7 @@ def input_grad(problem: Conv2dInputGrad, machine: Machine, choice: Choice) -> tu
             (blocks, conv.groups, slices.count * classes),
             ("dy", "w", "dx", partial, np.int64(conv.N), length),
             (tile.threads,),
-            {**conv2d_constants(conv), **tile.constants},
+            {**conv2d_constants(conv), **product.constants},
         ),
         *sum_slices(slices, partial, problem, machine),
     )
@@ -80,9 +91,14 @@ def filter_grad(problem: Conv2dFilterGrad, machine: Machine, choice: Choice) -> 
     channels, filters = conv.C // conv.groups, conv.K // conv.groups
     pixels, elements = conv.N * conv.P * conv.Q, conv.R * conv.S * channels
     tile = choice.tile or gemm_tile(filters, elements)
+    product = tiled_product(tile, vector_of(channels, filters), machine)
     blocks = tile.blocks(filters, elements)
     slices = cut_product(
-        pixels, blocks * conv.groups, machine, choice.shortest_slice, longest_slice(conv)
+        pixels,
+        blocks * conv.groups,
+        product.blocks_at_once,
+        choice.shortest_slice,
+        longest_slice(conv),
     )
     partial = partial_sums(slices, problem)
     return (
@@ -92,7 +108,7 @@ def filter_grad(problem: Conv2dFilterGrad, machine: Machine, choice: Choice) -> 
             (blocks, conv.groups, slices.count),
             ("x", "dy", partial, np.int64(pixels), np.int32(slices.length)),
             (tile.threads,),
-            {**conv2d_constants(conv), **tile.constants},
+            {**conv2d_constants(conv), **product.constants},
         ),
         *sum_slices(slices, partial, problem, machine),
     )

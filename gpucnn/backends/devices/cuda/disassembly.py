@@ -47,21 +47,26 @@ def why_not(architecture: str) -> str:
 def instructions(cubin: bytes) -> dict[str, Counter[str]]:
     """How often each instruction occurs, with its modifiers ("LDG.E.128"), by lowered name.
 
-    Empty where nvdisasm cannot read the cubin, or is not there.
+    Empty if nvdisasm cannot read the cubin, or is not there.
     """
+    return parse(listing(cubin))
+
+
+def listing(cubin: bytes) -> str:
+    """What nvdisasm prints of a cubin; empty if it cannot read it, or is not there."""
     program = disassembler()
     if program is None:
-        return {}
+        return ""
     with scratch_folder() as folder:
         file = folder / "kernels.cubin"
         file.write_bytes(cubin)
         result = run_program([str(program), "--print-code", "--no-dataflow", str(file)])
-    return parse(result.out)
+    return result.out
 
 
-def parse(listing: str) -> dict[str, Counter[str]]:
+def parse(listed: str) -> dict[str, Counter[str]]:
     """The same from nvdisasm's listing."""
-    parts = _FUNCTION.split(listing)[1:]
+    parts = _FUNCTION.split(listed)[1:]
     return {
         name: Counter(_INSTRUCTION.findall(text))
         for name, text in zip(parts[::2], parts[1::2], strict=True)
