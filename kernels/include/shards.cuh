@@ -26,19 +26,20 @@ __device__ __forceinline__ Terms terms_of_slice(
 // is left: ((s0 + s1) + (s2 + s3)) + s4. of_shard is called once a shard, in order, by all threads.
 template <typename T, typename OfShard, typename Combine>
 __device__ __forceinline__ T tree_of_shards(int shards, OfShard of_shard, Combine combine) {
-    // At each level, the left one of a pair.
-    T waiting[SHARD_LEVELS] = {};
+    T waiting[SHARD_LEVELS];  // at each level, the left one of a pair; not used for one shard
     T value = {};
     for (int shard = 0; shard < shards; ++shard) {
         value = of_shard(shard);
-#pragma unroll
-        for (int level = 0; level < SHARD_LEVELS; ++level) {
-            if ((shard >> level) % 2 == 1) {
+        const bool is_last = shard == shards - 1;
+        int level = 0;
+        for (int place = shard; place % 2 == 1 || (is_last && place > 0); place /= 2) {
+            if (place % 2 == 1) {
                 value = combine(waiting[level], value);
-            } else if (shard < shards - 1) {
-                waiting[level] = value;
-                break;
             }
+            ++level;
+        }
+        if (!is_last) {
+            waiting[level] = value;
         }
     }
     return value;

@@ -46,7 +46,7 @@ def _matmul(
 def _channel_sum(
     be: NumpyArrays, problem: ChannelSum, x: NDArray[Any], total: NDArray[Any]
 ) -> None:
-    images = x if x.ndim > 1 else x[None]
+    images = np.atleast_2d(x)
 
     def set_sums(of_shard: slice, total: NDArray[Any]) -> None:
         shard = images[of_shard]
