@@ -7,7 +7,8 @@ not depend on who holds the shard, it gives the same bits on fewer ranks or on o
   shorter, and shards that would be empty are left out, which changes no sum.
 - A full shard is summed exactly as the operation with 1 shard sums a batch of that many images. How
   its sum is cut further follows from the size of a full shard, never from the number of shards or
-  from the size of the batch. A shorter shard is cut at the same places.
+  from the size of the batch. The kernels cut a shorter shard at the same places, so they sum it as
+  a full one that ends with images of zeros; NumPy sums it as a batch of its size.
 - The sums are combined in pairs of neighbours, and so are the results, until one is left:
   ((s0 + s1) + (s2 + s3)) + s4. A sum without a neighbour is carried up unchanged.
 """

@@ -6,7 +6,6 @@ import pytest
 from gpucnn.errors import ShapeError
 from gpucnn.operations.shards import MOST_SHARDS
 
-IMAGES = 12
 SHARDS = (2, 3, 4, 6, 12)
 CONVOLUTIONS = {
     "direct": ((9, 10, 3), (2, 3, 3, 3), {"padding": (1, 0)}),
@@ -25,7 +24,7 @@ def tree(parts):
 
 
 def filter_grad_case(name):
-    """A function of a backend, arrays and shards, and the shapes of the arrays, images first."""
+    """As one of CASES."""
     image, w_shape, options = CONVOLUTIONS[name]
     stride, padding = options.get("stride", (1, 1)), options.get("padding", (0, 0))
     sizes = [
@@ -36,16 +35,15 @@ def filter_grad_case(name):
     def operation(be, x, dy, shards):
         return be.conv2d_filter_grad(x, dy, w_shape, **options, shards=shards)
 
-    return operation, (image, (*sizes, w_shape[0]))
+    return operation, 12, (image, (*sizes, w_shape[0]))
 
 
 def total_loss(be, losses, shards):
-    """Of all rows, a label's score being the largest of two."""
-    totals, rows = be.zeros((2,), np.float64), losses.size
-    scores = be.asarray(np.tile([0, 1], (rows, 1)).astype(be.dtype))
-    labels = be.asarray(np.ones(rows, np.int32), np.int32)
-    be.accumulate_metrics(totals, losses.reshape(rows), scores, labels, shards=shards)
-    return totals
+    """Without the count, which is exact."""
+    totals, rows = be.zeros((2,), np.float64), len(be.to_numpy(losses))
+    scores, labels = be.zeros((rows, 2)), be.zeros((rows,), np.int32)
+    be.accumulate_metrics(totals, losses, scores, labels, shards=shards)
+    return be.asarray(be.to_numpy(totals)[:1], np.float64)
 
 
 def dscale_and_dshift(be, dy, x, shards):
@@ -56,34 +54,31 @@ def dscale_and_dshift(be, dy, x, shards):
     return be.asarray(np.stack([be.to_numpy(each) for each in sums]))
 
 
-def long_matmul(be, a, b, shards):
-    """With samples along more axes, so that a shard has many."""
-    K = a.shape[0] * a.shape[1]
-    return be.matmul(
-        a.reshape(K, a.shape[2]), b.reshape(K, b.shape[2]), transpose_a=True, shards=shards
-    )
+def transposed_product(be, a, b, shards):
+    return be.matmul(a, b, transpose_a=True, shards=shards)
+
+
+def product_of_transposed(be, a, b, shards):
+    b = be.asarray(np.ascontiguousarray(be.to_numpy(b).T))
+    return be.matmul(a, b, transpose_a=True, transpose_b=True, shards=shards)
+
+
+def channel_sum(be, x, shards):
+    return be.channel_sum(x, shards=shards)
 
 
 CASES = {
     **{f"filter grad, {name}": filter_grad_case(name) for name in CONVOLUTIONS},
-    "matmul": (
-        lambda be, a, b, shards: be.matmul(a, b, transpose_a=True, shards=shards),
-        ((33,), (20,)),
-    ),
-    "matmul, long": (long_matmul, ((150, 33), (150, 20))),
-    "matmul, both transposed": (
-        lambda be, a, b, shards: be.matmul(
-            a, be.asarray(be.to_numpy(b).T.copy()), transpose_a=True, transpose_b=True,
-            shards=shards,
-        ),
-        ((9,), (5,)),
-    ),
-    "channel sum": (lambda be, x, shards: be.channel_sum(x, shards=shards), ((30, 7, 4),)),
-    "channel sum, long": (lambda be, x, shards: be.channel_sum(x, shards=shards), ((2100, 3),)),
-    "metrics": (total_loss, ((3,),)),
-    "metrics, long": (total_loss, ((300,),)),
-    "batch norm gradients": (dscale_and_dshift, ((700, 8), (700, 8))),
-}  # fmt: skip
+    "matmul": (transposed_product, 12, ((33,), (20,))),
+    "matmul, long": (transposed_product, 1800, ((33,), (20,))),
+    "matmul, both transposed": (product_of_transposed, 12, ((9,), (5,))),
+    "channel sum": (channel_sum, 12, ((30, 7, 4),)),
+    "channel sum, long": (channel_sum, 12, ((2100, 3),)),
+    "metrics": (total_loss, 36, ((),)),
+    "metrics, long": (total_loss, 3600, ((),)),
+    "batch norm gradients": (dscale_and_dshift, 12, ((700, 8), (700, 8))),
+}
+"""Functions of a backend, arrays and shards; images or samples; the rest of the arrays' shapes."""
 parametrized = pytest.mark.parametrize("name", CASES)
 
 
@@ -94,10 +89,10 @@ ROUNDED_LATER = "batch norm gradients", "numpy"
 @parametrized
 @pytest.mark.parametrize("shards", SHARDS)
 def test_shards_are_summed_alone_and_combined_in_the_tree(backend, rng, name, shards):
-    operation, shapes = CASES[name]
+    operation, samples, shapes = CASES[name]
     if (name, backend.name) == ROUNDED_LATER and backend.dtype == np.float32:
         pytest.skip("what is rounded is the sum of all shards")
-    arrays = [rng.standard_normal((IMAGES, *shape)).astype(backend.dtype) for shape in shapes]
+    arrays = [rng.standard_normal((samples, *shape)).astype(backend.dtype) for shape in shapes]
 
     def run(arrays, shards):
         result = operation(backend, *map(backend.asarray, arrays), shards)
@@ -109,11 +104,35 @@ def test_shards_are_summed_alone_and_combined_in_the_tree(backend, rng, name, sh
 
 
 @parametrized
+@pytest.mark.parametrize("shards", [2, 3, 4])
+def test_a_shorter_shard_is_cut_like_a_full_one(backend, rng, name, shards):
+    """Kernels sum it as a full one that ends with zeros, NumPy as a batch of its size."""
+    operation, samples, shapes = CASES[name]
+    if (name, backend.name) == ROUNDED_LATER and backend.dtype == np.float32:
+        pytest.skip("what is rounded is the sum of all shards")
+    arrays = [rng.standard_normal((samples - 1, *shape)).astype(backend.dtype) for shape in shapes]
+    length = -(-(samples - 1) // shards)
+
+    def run(arrays, shards):
+        result = operation(backend, *map(backend.asarray, arrays), shards)
+        return backend.to_numpy(result)
+
+    parts = []
+    for first in range(0, samples - 1, length):
+        part = [array[first : first + length] for array in arrays]
+        if backend.name != "numpy":
+            missing = [(0, length - len(part[0]))]
+            part = [np.pad(each, missing + [(0, 0)] * (each.ndim - 1)) for each in part]
+        parts.append(run(part, 1))
+    assert run(arrays, shards).tobytes() == tree(parts).tobytes()
+
+
+@parametrized
 def test_shards_that_are_shorter_or_empty(backend, rng, name):
     """Integers, whose sums are exact in any order: every image is in one shard."""
-    operation, shapes = CASES[name]
+    operation, samples, shapes = CASES[name]
     arrays = [
-        backend.asarray(rng.integers(-3, 4, (IMAGES - 1, *shape)).astype(backend.dtype))
+        backend.asarray(rng.integers(-3, 4, (samples - 1, *shape)).astype(backend.dtype))
         for shape in shapes
     ]
     whole = backend.to_numpy(operation(backend, *arrays, 1))
