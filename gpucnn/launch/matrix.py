@@ -35,16 +35,6 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
     slices = cut_product(shards.length, blocks, machine, shortest).in_each_of(shards)
     partial = partial_sums(slices, problem)
     rows_name, columns_name = ("K", "M") if problem.transpose_a else ("M", "K")
-    arguments = (
-        "a",
-        "b",
-        "bias",
-        "product",
-        partial,
-        as_int(problem.a[0], rows_name),
-        as_int(shards.length, "a shard"),
-        as_int(slices.length, "a slice"),
-    )
     constants = {
         "N": as_int(N, "N").item(),
         "A_COLUMNS": as_int(problem.a[1], columns_name).item(),
@@ -54,6 +44,16 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
         "RELU": problem.relu,
         **tile.constants,
     }
+    arguments = (
+        "a",
+        "b",
+        "bias",
+        "product",
+        partial,
+        as_int(problem.a[0], rows_name),
+        np.int32(shards.length),
+        as_int(slices.length, "a slice"),
+    )
     grid = (blocks, slices.shards, slices.count)
     return (
         launch("matmul.cu", "matmul", grid, arguments, (tile.threads,), constants),
