@@ -13,8 +13,8 @@
 //
 // Sums over rows have two stages, as in batch_norm_forward.cu.
 //
-// Constants: WIDTH: neighbouring channels of a thread (channel_rows.cuh). Chunks lie along y; a block
-// of a second stage is any number of whole warps.
+// Constants: WIDTH: neighbouring channels of a thread (channel_rows.cuh). Chunks lie along y, shards of
+// `shard_rows` along z; a block of a second stage is any number of whole warps.
 
 #include "normalise.cuh"
 #include "reduction.cuh"
@@ -36,14 +36,16 @@ __device__ __forceinline__ Channels shift_of_thread(
 }
 
 // Σ dy and Σ dy · (x − mean).
+template <int CHANNELS>
 struct GradientSums {
-    Channels dy;
-    Channels product;
+    Vector<float, CHANNELS> dy;
+    Vector<float, CHANNELS> product;
 };
 
 struct JoinGradientSums {
-    __device__ __forceinline__ GradientSums operator()(
-        const GradientSums& a, const GradientSums& b) const {
+    template <int CHANNELS>
+    __device__ __forceinline__ GradientSums<CHANNELS> operator()(
+        const GradientSums<CHANNELS>& a, const GradientSums<CHANNELS>& b) const {
         const SumOfVectors add;
         return {add(a.dy, b.dy), add(a.product, b.product)};
     }
@@ -53,14 +55,14 @@ struct JoinGradientSums {
 __global__ void __launch_bounds__(CHANNEL_ROWS_THREADS, 3) batch_norm_gradients_of_chunks(
     const float* dy, const float* y, const float* x, const float* scale, const float* shift,
     const float* mean, const float* inverse_std, float* dresidual, float* sums, float* products,
-    long long rows, long long chunk, int C) {
-    __shared__ GradientSums scratch[CHANNEL_ROWS_THREADS];
+    long long rows, long long shard_rows, long long chunk, int C) {
+    __shared__ GradientSums<WIDTH> scratch[CHANNEL_ROWS_THREADS];
     const auto block = ChannelRows<WIDTH>::of_launch(C);
-    const RowSpan span = block.of_chunk(blockIdx.y, chunk, rows);
+    const RowSpan span = block.of_chunk_of_shard(shard_rows, chunk, rows);
     const Channels centre = of_thread(mean, span, C);
     const Channels factor = product(of_thread(scale, span, C), of_thread(inverse_std, span, C));
     const Channels shifts = shift_of_thread(shift, span, C);
-    GradientSums total = {};
+    GradientSums<WIDTH> total = {};
     const auto add = [&](const Channels& arriving, const Channels& source) {
         for (int i = 0; i < WIDTH; ++i) {
             total.dy.of[i] += arriving.of[i];
@@ -103,23 +105,28 @@ __global__ void __launch_bounds__(CHANNEL_ROWS_THREADS, 3) batch_norm_gradients_
 }
 
 __global__ void __launch_bounds__(CHANNEL_ROWS_THREADS) batch_norm_gradients_join(
-    const float* sums, const float* products, const float* inverse_std, float* dscale,
-    float* dshift, int chunks) {
+    const float* all_sums, const float* all_products, const float* inverse_std, float* dscale,
+    float* dshift, int shards, int chunks) {
     __shared__ float scratch[CHANNEL_ROWS_THREADS / WARP];
     const int c = blockIdx.x;
-    sums += static_cast<long long>(c) * chunks;
-    products += static_cast<long long>(c) * chunks;
-    float sum = 0.0f;
-    float product = 0.0f;
-    for (int k = threadIdx.x; k < chunks; k += blockDim.x) {
-        sum += sums[k];
-        product += products[k];
-    }
-    sum = block_reduce(blockDim.x, sum, Sum{}, scratch);
-    product = block_reduce(blockDim.x, product, Sum{}, scratch);
+    const auto sums_of_shard = [&](int shard) {
+        const long long shards_before = static_cast<long long>(c) * shards + shard;
+        const float* sums = all_sums + shards_before * chunks;
+        const float* products = all_products + shards_before * chunks;
+        float sum = 0.0f;
+        float product = 0.0f;
+        for (int k = threadIdx.x; k < chunks; k += blockDim.x) {
+            sum += sums[k];
+            product += products[k];
+        }
+        sum = block_reduce(blockDim.x, sum, Sum{}, scratch);
+        product = block_reduce(blockDim.x, product, Sum{}, scratch);
+        return GradientSums<1>{{sum}, {product}};
+    };
+    const auto total = tree_of_shards<GradientSums<1>>(shards, sums_of_shard, JoinGradientSums{});
     if (threadIdx.x == 0) {
-        dshift[c] = sum;
-        dscale[c] = product * inverse_std[c];
+        dshift[c] = total.dy.of[0];
+        dscale[c] = total.product.of[0] * inverse_std[c];
     }
 }
 

@@ -7,9 +7,11 @@
 // filters. x is (N, H, W, C), dy (N, P, Q, K), dw (K, R, S, C/GROUPS).
 //
 // A block computes BLOCK_M filters × BLOCK_N elements (gemm_tile.cuh). Along the grid's x, tiles of
-// elements are the inner axis; groups lie along y. The sum over m is long and the result small, so
-// it is cut into slices of `slice` pixels, a multiple of BLOCK_K, along z. Each slice's sums go to
-// partial[slice], of dw's shape, and sum_slices.cu adds them; with one slice, `partial` is dw.
+// elements are the inner axis. Shards of `shard_pixels`, whole images (shards.cuh), lie along y, with
+// groups as the inner axis. The sum over m is long and the result small, so each shard is cut into
+// slices of `slice_pixels`, a multiple of BLOCK_K, along z. Each slice's sums go to
+// partial[shard, slice], of dw's shape, and sum_slices.cu adds them; with one slice in all, `partial`
+// is dw.
 //
 // Constants: H, W, C, K, R, S, P, Q, STRIDE_H, STRIDE_W, PAD_H, PAD_W (before), DILATION_H,
 // DILATION_W, GROUPS; BLOCK_M, BLOCK_N, BLOCK_K, THREAD_M, THREAD_N, UNROLLED_K, RESIDENT_BLOCKS
@@ -18,6 +20,7 @@
 
 #include "gemm_tile.cuh"
 #include "ptx/store.cuh"
+#include "shards.cuh"
 
 constexpr int CHANNELS = C / GROUPS;
 constexpr int FILTERS = K / GROUPS;
@@ -66,22 +69,24 @@ __device__ __forceinline__ Vector<float, VECTOR_X> read_window(
 }
 
 __global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) conv2d_filter_grad_gemm(
-    const float* x, const float* dy, float* partial, long long pixels, int slice) {
+    const float* x, const float* dy, float* partial, long long pixels, long long shard_pixels,
+    int slice_pixels) {
     __shared__ Tile::Memory memory;
-    const int group = blockIdx.y;
+    const int group = blockIdx.y % GROUPS;
+    const int shard = blockIdx.y / GROUPS;
     const int first_filter = static_cast<int>(blockIdx.x / ELEMENT_TILES) * BLOCK_M;
     const int first_element = static_cast<int>(blockIdx.x % ELEMENT_TILES) * BLOCK_N;
-    const long long first_pixel = static_cast<long long>(blockIdx.z) * slice;
-    const int count = static_cast<int>(min(pixels - first_pixel, static_cast<long long>(slice)));
+    const Terms slice = terms_of_slice(shard, shard_pixels, blockIdx.z, slice_pixels, pixels);
+    const int count = static_cast<int>(slice.last - slice.first);
 
     // Rows of the tile beyond the last filter or element read that again, and are not written.
-    const float* outputs = dy + first_pixel * K + group * FILTERS;
+    const float* outputs = dy + slice.first * K + group * FILTERS;
     int filters[Outputs::ROWS];
     for (int i = 0; i < Outputs::ROWS; ++i) {
         filters[i] = min(first_filter + Outputs::row(i), FILTERS - VECTOR_DY);
     }
-    const float* image = x + first_pixel / (P * Q) * (H * W * C) + group * CHANNELS;
-    const int first_number = static_cast<int>(first_pixel % (P * Q));
+    const float* image = x + slice.first / (P * Q) * (H * W * C) + group * CHANNELS;
+    const int first_number = static_cast<int>(slice.first % (P * Q));
     Element elements[Elements::ROWS];
     for (int i = 0; i < Elements::ROWS; ++i) {
         const int element = min(first_element + Elements::row(i), ELEMENTS - VECTOR_X);
@@ -102,7 +107,8 @@ __global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) conv2d_filter_
         },
         sums);
 
-    float* result = partial + static_cast<long long>(blockIdx.z) * (K * ELEMENTS);
+    const long long slices_before = shard * gridDim.z + blockIdx.z;
+    float* result = partial + slices_before * (K * ELEMENTS);
     sums.write<VECTOR_DW>(
         FILTERS - first_filter, ELEMENTS - first_element,
         [&](int row, int column, const Vector<float, VECTOR_DW>& values) {

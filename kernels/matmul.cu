@@ -6,9 +6,10 @@
 // (N, K), c (M, N), the bias (N).
 //
 // A block computes BLOCK_M rows × BLOCK_N columns (gemm_tile.cuh); along the grid's x, tiles of
-// columns are the inner axis. The sum over k may be cut into slices of `slice`, a multiple of
-// BLOCK_K, along z: then each slice's sums go to partial[slice], of c's shape, and sum_slices.cu
-// does the rest.
+// columns are the inner axis. The sum over k may be cut into shards of `shard_terms` (shards.cuh)
+// along y, if k is a batch's samples, and into slices of `slice_terms`, a multiple of BLOCK_K, along
+// z: then each slice's sums go to partial[shard, slice], of c's shape, and sum_slices.cu does the
+// rest.
 //
 // Constants: N, A_COLUMNS, TRANSPOSE_A, TRANSPOSE_B, HAS_BIAS, RELU; BLOCK_M, BLOCK_N, BLOCK_K,
 // THREAD_M, THREAD_N, UNROLLED_K, RESIDENT_BLOCKS (gemm_tile.cuh). The columns of a are k, or m if
@@ -18,6 +19,7 @@
 #include "epilogue.cuh"
 #include "gemm_tile.cuh"
 #include "ptx/store.cuh"
+#include "shards.cuh"
 
 // How many neighbours of a row of a, b and c are moved as one. The rows of b are as long as a batch
 // if both are transposed.
@@ -46,11 +48,12 @@ struct Reader {
 
     const float* row[Operand::ROWS];
     long long k_stride;
-    int K;
+    int last_k;
 
-    // Rows of the tile beyond the last read that again, and are not written.
-    __device__ __forceinline__ Reader(const float* matrix, int first_row, int rows, int K)
-        : k_stride(ROWS_INSIDE ? rows : 1), K(K) {
+    // Zeros from last_k on. Rows of the tile beyond the last read that again, and are not written.
+    __device__ __forceinline__ Reader(
+        const float* matrix, int first_row, int rows, int K, int last_k)
+        : k_stride(ROWS_INSIDE ? rows : 1), last_k(last_k) {
         for (int i = 0; i < Operand::ROWS; ++i) {
             const int last = rows - (ROWS_INSIDE ? VECTOR : 1);
             const long long number = min(first_row + Operand::row(i), last);
@@ -61,7 +64,7 @@ struct Reader {
     // The values of row i from k on, or at k those of rows from i on.
     __device__ __forceinline__ Vector<float, VECTOR> operator()(int i, int first, int depth) const {
         const int k = first + depth;
-        return load_if<VECTOR>(k < K, row[i] + k * k_stride);
+        return load_if<VECTOR>(k < last_k, row[i] + k * k_stride);
     }
 };
 
@@ -70,7 +73,7 @@ using ReaderB = Reader<!TRANSPOSE_B, BLOCK_N, VECTOR_B>;
 
 __global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) matmul(
     const float* a, const float* b, const float* bias, float* c, float* partial, int a_rows,
-    int slice) {
+    int shard_terms, int slice_terms) {
     __shared__ Tile::Memory memory;
     const int M = TRANSPOSE_A ? A_COLUMNS : a_rows;
     const int K = TRANSPOSE_A ? a_rows : A_COLUMNS;
@@ -79,14 +82,16 @@ __global__ void __launch_bounds__(Tile::THREADS, RESIDENT_BLOCKS) matmul(
 
     Tile::Sums sums;
     sums.clear();
-    const int first = static_cast<int>(blockIdx.z) * slice;
+    const Terms slice = terms_of_slice(blockIdx.y, shard_terms, blockIdx.z, slice_terms, K);
+    const int first = static_cast<int>(slice.first), last = static_cast<int>(slice.last);
     Tile::multiply<ReaderA::Operand, ReaderB::Operand>(
-        memory, first, min(first + slice, K), ReaderA(a, first_row, M, K),
-        ReaderB(b, first_column, N, K), sums);
+        memory, first, last, ReaderA(a, first_row, M, K, last),
+        ReaderB(b, first_column, N, K, last), sums);
 
     const Epilogue<HAS_BIAS, false, RELU> epilogue{bias, nullptr};
-    const bool sliced = gridDim.z > 1;
-    float* result = sliced ? partial + static_cast<long long>(blockIdx.z) * M * N : c;
+    const bool sliced = gridDim.y * gridDim.z > 1;
+    const long long slices_before = blockIdx.y * gridDim.z + blockIdx.z;
+    float* result = sliced ? partial + slices_before * M * N : c;
     const int rows = M - first_row, columns = N - first_column;
     const auto place = [&](int row) {
         return static_cast<long long>(first_row + row) * N + first_column;

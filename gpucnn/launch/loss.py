@@ -79,7 +79,9 @@ def _accumulate_metrics(
     N, _ = problem.shape
     right = Workspace("right", (N,), np.dtype(np.uint8))
     constants = {**_constants(problem), "SUM_THREADS": THREADS}
-    arguments = ("losses", right, "totals", "guard", as_int(N, "N"))
+    shards = problem.batch_shards
+    rows = as_int(N, "N"), np.int32(shards.length), np.int32(shards.count)
+    arguments = ("losses", right, "totals", "guard", *rows)
     return (
         launch(
             _METRICS,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from gpucnn.launch.channel_rows import channel_block
 from gpucnn.launch.choice import Choice
 from gpucnn.launch.elementwise import vector_of
@@ -26,7 +28,7 @@ _SHORT_SLICE = 64
 
 @plans(Matmul, tiled=(None,))
 def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, ...]:
-    M, N, K = problem.sizes
+    M, N, _ = problem.sizes
     # The rows of a that is not transposed are samples: how many must not select the kernel.
     tile = choice.tile or gemm_tile(M if problem.transpose_a else _BATCH_ROWS, N)
     # The rows of b are as long as a batch if both are transposed.
@@ -35,19 +37,10 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
     product = tiled_product(tile, vector_of(problem.a[1], columns_of_b), machine)
     blocks = tile.blocks(M, N)
     is_busy = blocks > _MOSTLY_BUSY * machine.multiprocessors
-    shortest = SHORTEST_SLICE if is_busy else _SHORT_SLICE
-    slices = cut_product(K, blocks, product.blocks_at_once, shortest)
+    shards, shortest = problem.batch_shards, SHORTEST_SLICE if is_busy else _SHORT_SLICE
+    slices = cut_product(shards.length, blocks, product.blocks_at_once, shortest).in_each_of(shards)
     partial = partial_sums(slices, problem)
     rows_name, columns_name = ("K", "M") if problem.transpose_a else ("M", "K")
-    arguments = (
-        "a",
-        "b",
-        "bias",
-        "product",
-        partial,
-        as_int(problem.a[0], rows_name),
-        as_int(slices.length, "a slice"),
-    )
     constants = {
         "N": as_int(N, "N").item(),
         "A_COLUMNS": as_int(problem.a[1], columns_name).item(),
@@ -57,7 +50,17 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
         "RELU": problem.relu,
         **product.constants,
     }
-    grid = (blocks, 1, slices.count)
+    arguments = (
+        "a",
+        "b",
+        "bias",
+        "product",
+        partial,
+        as_int(problem.a[0], rows_name),
+        np.int32(shards.length),
+        as_int(slices.length, "a slice"),
+    )
+    grid = (blocks, slices.shards, slices.count)
     return (
         launch("matmul.cu", "matmul", grid, arguments, (tile.threads,), constants),
         *sum_slices(slices, partial, problem, machine, bias="bias", relu=problem.relu),
@@ -66,26 +69,30 @@ def _matmul(problem: Matmul, machine: Machine, choice: Choice) -> tuple[Launch, 
 
 @plans(ChannelSum)
 def _channel_sum(problem: ChannelSum, machine: Machine, _choice: Choice) -> tuple[Launch, ...]:
-    """Over chunks of rows, and then over the chunks, if there are several."""
-    C = as_int(problem.shape[-1], "C").item()
-    block = channel_block(C)
-    chunks = block.chunks_to_sum(math.prod(problem.shape) // C, machine)
-    join_threads = block.threads_to_join(machine)
-    constants = {**block.constants, "JOIN_THREADS": join_threads}
-    is_whole = chunks.count == 1
+    """Over chunks of the rows of shards, and then over shards and chunks, if there are several."""
+    C = as_int(problem.shape[-1], "C")
+    block, shards = channel_block(C.item()), problem.row_shards
+    as_int(block.C * block.rows, f"C · {block.rows}")
+    chunks = block.chunks_to_sum(shards.length, machine)
+    constants = {"WIDTH": block.width}
+    is_whole = chunks.count * shards.count == 1
     partial: Argument = Slot("total")
     if not is_whole:
-        partial = Workspace("partial", (C, chunks.count), problem.dtypes.accumulation)
+        shape = (block.C, shards.count, chunks.count)
+        partial = Workspace("partial", shape, problem.dtypes.accumulation)
+    rows = np.int64(math.prod(problem.shape[:-1]))
     of_chunks = launch(
         _CHANNEL_SUM,
         "channel_sum_of_chunks",
-        (block.columns, chunks.count),
-        ("x", partial, *chunks.arguments),
+        (block.columns, chunks.count, shards.count),
+        ("x", partial, rows, *chunks.arguments, C),
         block.shape,
         constants,
     )
     if is_whole:
         return (of_chunks,)
-    to_join = (partial, "total", as_int(chunks.count, "chunks"))
-    join = launch(_CHANNEL_SUM, "channel_sum_join", (C,), to_join, (join_threads,), constants)
-    return of_chunks, join
+    to_join = (partial, "total", np.int32(shards.count), as_int(chunks.count, "chunks"))
+    threads = (block.threads_to_join(machine),)
+    return of_chunks, launch(
+        _CHANNEL_SUM, "channel_sum_join", (block.C,), to_join, threads, constants
+    )

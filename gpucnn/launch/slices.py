@@ -6,7 +6,7 @@ the same bits, on every device that stands for that machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +17,7 @@ from gpucnn.launch.machine import Machine
 from gpucnn.launch.tiles import DEPTH
 from gpucnn.operations.geometry import ceil_divide
 from gpucnn.operations.problem import Problem
+from gpucnn.operations.shards import Shards
 
 _BLOCKS_A_MULTIPROCESSOR = 4
 """Blocks that keep a multiprocessor busy: cutting a sum further gains nothing."""
@@ -40,10 +41,21 @@ class Slices:
     Attributes:
         count: how many; 1 leaves the sum whole.
         length: terms in each, fewer in the last.
+        shards: of the batch, each of which is cut like this.
     """
 
     count: int
     length: int
+    shards: int = 1
+
+    def in_each_of(self, shards: Shards) -> Slices:
+        """These slices, of a full shard's terms, in each of the shards."""
+        return replace(self, shards=shards.count)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing to add up."""
+        return self.count == self.shards == 1
 
 
 def cut(terms: int, blocks: int, machine: Machine, shortest: int) -> Slices:
@@ -100,9 +112,9 @@ def partial_sums(slices: Slices, problem: Problem) -> Argument:
         problem: whose first result they are.
     """
     result = problem.gives[0]
-    if slices.count == 1:
+    if slices.is_whole:
         return Slot(result)
-    shape = (slices.count, *problem.by_name[result].shape)
+    shape = (slices.shards, slices.count, *problem.by_name[result].shape)
     return Workspace("partial", shape, problem.dtypes.accumulation)
 
 
@@ -116,7 +128,7 @@ def sum_slices(
     residual: str | None = None,
     relu: bool = False,
 ) -> tuple[Launch, ...]:
-    """Adds the slices up and finishes the sums; whole sums are finished already.
+    """Adds shards and slices up and finishes the sums; whole sums are finished already.
 
     Args:
         slices: how the sums were cut.
@@ -129,7 +141,7 @@ def sum_slices(
             problem leaves out, adds nothing.
         relu: whether values below 0 become 0 at the end.
     """
-    if slices.count == 1:
+    if slices.is_whole:
         return ()
     result = problem.gives[0]
     operand = problem.by_name[result]
@@ -142,6 +154,7 @@ def sum_slices(
         residual,
         result,
         np.int32(relu),
+        as_int(slices.shards, "shards"),
         as_int(slices.count, "slices"),
         as_int(operand.shape[-1], "channels"),
         np.int64(operand.size),

@@ -55,8 +55,10 @@ def conv2d_variants(problem: Convolution) -> tuple[Variant, ...]:
         Conv2dFilterGrad: min(filters, conv.R * conv.S * channels),
     }
     able = [Variant.DIRECT]
-    # Groups, and for the input gradient the residues of strides, lie along short axes of the grid.
-    short = max(conv.groups, math.prod(conv.stride)) <= _SHORT_AXIS
+    # Groups and shards, and for the input gradient the residues of strides, lie along short axes of
+    # the grid.
+    shards = problem.batch_shards.count if isinstance(problem, Conv2dFilterGrad) else 1
+    short = max(conv.groups * shards, math.prod(conv.stride)) <= _SHORT_AXIS
     if short and _images_fit(conv):
         able.insert(0 if narrowest[type(problem)] > _NARROW else 1, Variant.GEMM)
     if _depthwise(conv):

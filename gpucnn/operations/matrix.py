@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -29,6 +30,15 @@ from gpucnn.operations.sampling import (
     normal,
     rows_of,
     speckled,
+)
+from gpucnn.operations.shard_sums import sum_shards
+from gpucnn.operations.shards import (
+    Shards,
+    check_shards,
+    cut_batch,
+    cut_rows,
+    drawn_shards,
+    shards_text,
 )
 from gpucnn.operations.tracked import Tracked, stack
 
@@ -56,6 +66,7 @@ class Matmul(Problem):
         transpose_a, transpose_b: whether to transpose them.
         has_bias: whether a bias (N,) is added to each row.
         relu: whether values below 0 become 0; NaN stays NaN.
+        shards: of the samples that a transposed a and b have a row each of (``operations.shards``).
     """
 
     operation = "matmul"
@@ -67,8 +78,15 @@ class Matmul(Problem):
     transpose_b: bool = False
     has_bias: bool = False
     relu: bool = False
+    shards: int = 1
 
     def __post_init__(self) -> None:
+        check_shards(self.shards)
+        if self.shards > 1 and not self.transpose_a:
+            raise ShapeError(
+                f"shards is {self.shards}, and a is not transposed; only the sums of a transposed "
+                f"a run over the samples of a batch"
+            )
         if len(self.a) != 2 or len(self.b) != 2:
             raise ShapeError(f"matmul takes two matrices, not shapes {self.a} and {self.b}")
         *_, inner_a = self.sizes
@@ -84,6 +102,11 @@ class Matmul(Problem):
         """M, N and K: rows and columns of the product, and the inner length."""
         M, K = self.a[::-1] if self.transpose_a else self.a
         return M, self.b[0 if self.transpose_b else 1], K
+
+    @property
+    def batch_shards(self) -> Shards:
+        """The inner length in shards."""
+        return cut_batch(self.sizes[2], self.shards)
 
     def _operands(self) -> Iterable[Operand | None]:
         M, N, _ = self.sizes
@@ -104,7 +127,7 @@ class Matmul(Problem):
         """M, N and K, and the formula."""
         a, b = "aᵀ" if self.transpose_a else "a", "bᵀ" if self.transpose_b else "b"
         end = f"{' + bias' if self.has_bias else ''}{', ReLU' if self.relu else ''}"
-        return f"{as_text(self.sizes)}, {a}·{b}{end}"
+        return f"{as_text(self.sizes)}, {a}·{b}{end}{shards_text(self.shards)}"
 
     @classmethod
     def timed(cls) -> Iterable[Timed]:
@@ -147,6 +170,7 @@ class Matmul(Problem):
             "transpose_b": transpose_b,
             "bias": normal(rng, N) if rng.random() < 0.5 else None,
             "relu": bool(number & 4),
+            "shards": drawn_shards(number) if transpose_a else 1,
         }
 
     @staticmethod
@@ -157,12 +181,13 @@ class Matmul(Problem):
         transpose_b: bool = False,
         bias: Tracked | None = None,
         relu: bool = False,
+        shards: int = 1,
     ) -> Expectation:
         """Row by row. max(c, 0) is never further off than c."""
         left, right = a.transpose() if transpose_a else a, b.transpose() if transpose_b else b
         rows = []
         for i in range(len(left)):
-            row = left[i].dot(right)
+            row = sum_shards(len(right), shards, partial(_dot, left[i], right))
             rows.append(row if bias is None else row + bias)
         sums = stack(rows)
         value = np.where(sums.value < 0.0, 0.0, sums.value) if relu else sums.value
@@ -185,22 +210,35 @@ class Matmul(Problem):
         return torch.relu_(y) if relu else y
 
 
+def _dot(row: Tracked, matrix: Tracked, terms: slice) -> Tracked:
+    """The part of row · matrix that these terms of the sums are."""
+    return row[terms].dot(matrix[terms])
+
+
 @dataclass(frozen=True)
 class ChannelSum(Problem):
     """Σ over all axes of x (…, C) but the last: (C,). The gradient of a bias.
 
     Attributes:
         shape: of x.
+        shards: of the first axis (``operations.shards``).
     """
 
     operation = "channel_sum"
     takes, gives = ("x",), ("total",)
 
     shape: Shape
+    shards: int = 1
 
     def __post_init__(self) -> None:
+        check_shards(self.shards)
         if not self.shape or self.shape[-1] < 1:
             raise ShapeError(f"x has shape {self.shape}; expected (…, C), C at least 1")
+
+    @property
+    def row_shards(self) -> Shards:
+        """The rows of C values in shards."""
+        return cut_rows(self.shape, self.shards)
 
     def _operands(self) -> Iterable[Operand]:
         yield Operand(self.shape, self.dtypes.storage)
@@ -214,7 +252,7 @@ class ChannelSum(Problem):
     @property
     def text(self) -> str:
         """The shape of x."""
-        return as_text(self.shape)
+        return as_text(self.shape) + shards_text(self.shards)
 
     @classmethod
     def timed(cls) -> Iterable[Timed]:
@@ -228,12 +266,14 @@ class ChannelSum(Problem):
     def draw(rng: Generator, number: int) -> Arguments:
         """Few rows and many, of each number of channels."""
         C = (*CHANNELS, MANY_CHANNELS)[number % 6]
-        return {"x": speckled(number, normal(rng, rows_of(rng, number, C), 1, C))}
+        x = speckled(number, normal(rng, rows_of(rng, number, C), 1, C))
+        return {"x": x, "shards": drawn_shards(number)}
 
     @staticmethod
-    def reference(x: Tracked) -> Expectation:
-        """Each channel's sum, in any order."""
-        return {"total": x.reshape(-1, x.shape[-1]).sum(0)}
+    def reference(x: Tracked, shards: int = 1) -> Expectation:
+        """Each channel's sum, in any order within a shard."""
+        C = x.shape[-1]
+        return {"total": sum_shards(len(x), shards, lambda images: x[images].reshape(-1, C).sum(0))}
 
     @staticmethod
     def in_torch(torch: Any, x: Any) -> Any:

@@ -13,6 +13,8 @@ from gpucnn.operations.guard import GUARD, draw_guard, is_refused
 from gpucnn.operations.loss import Scored, draw_scores
 from gpucnn.operations.problem import Arguments, Expectation, Operand
 from gpucnn.operations.sampling import Generator, integer, normal
+from gpucnn.operations.shard_sums import sum_shards
+from gpucnn.operations.shards import Shards, check_shards, cut_batch, drawn_shards, shards_text
 from gpucnn.operations.tracked import DOUBLE, Tracked, stack
 
 
@@ -22,6 +24,7 @@ class AccumulateMetrics(Scored):
 
     Attributes:
         has_guard: whether a guard may forbid it.
+        shards: of the losses (``operations.shards``).
     """
 
     operation = "accumulate_metrics"
@@ -29,6 +32,21 @@ class AccumulateMetrics(Scored):
     flops_each = 1
 
     has_guard: bool = False
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shards(self.shards)
+
+    @property
+    def batch_shards(self) -> Shards:
+        """The losses in shards."""
+        return cut_batch(self.shape[0], self.shards)
+
+    @property
+    def text(self) -> str:
+        """With the shards, if there are several."""
+        return super().text + shards_text(self.shards)
 
     def _operands(self) -> Iterable[Operand | None]:
         rows, storage = self.shape[:1], self.dtypes.storage
@@ -65,6 +83,7 @@ class AccumulateMetrics(Scored):
             "scores": scores,
             "labels": labels.astype(np.int32),
             "guard": draw_guard(rng),
+            "shards": drawn_shards(number),
         }
 
     @staticmethod
@@ -74,6 +93,7 @@ class AccumulateMetrics(Scored):
         scores: Tracked,
         labels: NDArray[np.int32],
         guard: NDArray[np.int32] | None = None,
+        shards: int = 1,
     ) -> Expectation:
         """The sum of losses is in double, and the count is exact."""
         if is_refused(guard):
@@ -85,9 +105,10 @@ class AccumulateMetrics(Scored):
                 if score > row[first_largest]:
                     first_largest = k
             right += not np.isnan(row).any() and first_largest == label
-        terms = Tracked(np.append(totals.value[0], losses.value), dtype=DOUBLE)
+        exact = Tracked(losses.value, dtype=DOUBLE)
+        loss = sum_shards(len(losses), shards, lambda rows: exact[rows].sum(0))
         count = Tracked(totals.value[1] + right, dtype=DOUBLE)
-        return {"totals": stack([terms.sum(0), count])}
+        return {"totals": stack([totals[0] + loss, count])}
 
     @staticmethod
     def in_torch(torch: Any, totals: Any, losses: Any, scores: Any, labels: Any) -> Any:

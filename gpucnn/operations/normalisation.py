@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, ClassVar, TypeAlias
 
@@ -43,8 +44,11 @@ from gpucnn.operations.sampling import (
     rows_of,
     speckled,
 )
+from gpucnn.operations.shard_sums import combine_shards
+from gpucnn.operations.shards import Shards, check_shards, cut_rows, drawn_shards, shards_text
 from gpucnn.operations.tracked import Tracked, stack
 
+_Moments: TypeAlias = tuple[float, Tracked, Tracked]
 Values: TypeAlias = Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]]
 
 EPSILON = 1e-5
@@ -144,10 +148,35 @@ class Normalisation(Problem):
             yield cls((64, 8, 8, C), residual, relu)
 
 
+@dataclass(frozen=True)
+class BatchNormalisation(Normalisation):
+    """One that sums over the rows of a batch.
+
+    Attributes:
+        shards: of the first axis of x (``operations.shards``).
+    """
+
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shards(self.shards)
+
+    @property
+    def row_shards(self) -> Shards:
+        """The rows of C values in shards."""
+        return cut_rows(self.shape, self.shards)
+
+    @property
+    def text(self) -> str:
+        """With the shards, if there are several."""
+        return super().text + shards_text(self.shards)
+
+
 _LIKE_X = ("x", "y", "dy", "dx", "residual", "dresidual")
 
 
-class BatchNormForward(Normalisation):
+class BatchNormForward(BatchNormalisation):
     """Normalises by the batch's own statistics, and moves the running ones towards them.
 
     Raises:
@@ -183,7 +212,8 @@ class BatchNormForward(Normalisation):
         C = drawn["x"].shape[-1]
         running = {"running_mean": normal(rng, C), "running_variance": abs(normal(rng, C))}
         factors = {"momentum": chosen(rng, 0.1, 0.01, 1.0), "epsilon": EPSILON}
-        return {**drawn, **running, **factors, **_draw_end(rng, number, drawn["x"].shape)}
+        end = _draw_end(rng, number, drawn["x"].shape)
+        return {**drawn, **running, **factors, **end, "shards": drawn_shards(number)}
 
     @staticmethod
     def reference(
@@ -196,6 +226,7 @@ class BatchNormForward(Normalisation):
         epsilon: float,
         residual: Tracked | None,
         relu: bool,
+        shards: int = 1,
     ) -> Expectation:
         """Channel by channel; the variance from the deviations, in a second pass."""
         C = x.shape[-1]
@@ -203,9 +234,10 @@ class BatchNormForward(Normalisation):
         y, mean, variance, inverse_std, moved_mean, moved_variance = [], [], [], [], [], []
         for c in range(C):
             values = x[..., c].reshape(-1)
-            mean.append(values.sum(0) / M)
-            deviations = values - mean[c]
-            variance.append((deviations * deviations).sum(0) / M)
+            of_shard = partial(_moments, x[..., c])
+            _, centre, squares = combine_shards(len(x), shards, of_shard, _joined)
+            mean.append(centre)
+            variance.append(squares / M)
             inverse_std.append(1.0 / (variance[c] + epsilon).sqrt())
             y.append(_normalised(values, mean[c], variance[c], epsilon) * scale[c] + shift[c])
             unbiased = variance[c] * M / (M - 1.0)
@@ -315,6 +347,20 @@ def _draw_end(rng: Generator, number: int, shape: Shape) -> Arguments:
         (number + number // 12) % 4
     ]
     return {"residual": speckled(number, normal(rng, *shape)) if residual else None, "relu": relu}
+
+
+def _moments(channel: Tracked, images: slice) -> _Moments:
+    """The number of values, their mean, and the sum of the squares about it."""
+    values = channel[images].reshape(-1)
+    mean = values.sum(0) / float(len(values))
+    deviations = values - mean
+    return float(len(values)), mean, (deviations * deviations).sum(0)
+
+
+def _joined(a: _Moments, b: _Moments) -> _Moments:
+    """The same of two parts (Chan, Golub, LeVeque, 1979)."""
+    count, apart, share = a[0] + b[0], b[1] - a[1], b[0] / (a[0] + b[0])
+    return count, a[1] + apart * share, a[2] + b[2] + apart * apart * (a[0] * share)
 
 
 def _normalised(x: Tracked, mean: Tracked, variance: Tracked, epsilon: float) -> Tracked:

@@ -13,7 +13,7 @@ from gpucnn.errors import ShapeError
 from gpucnn.operations.normalisation import (
     ENDS,
     EPSILON,
-    Normalisation,
+    BatchNormalisation,
     Values,
     draw_x,
     end_in_torch,
@@ -21,7 +21,15 @@ from gpucnn.operations.normalisation import (
 )
 from gpucnn.operations.problem import Arguments, Expectation
 from gpucnn.operations.sampling import Generator, normal
+from gpucnn.operations.shard_sums import sum_shards
+from gpucnn.operations.shards import drawn_shards
 from gpucnn.operations.tracked import Tracked, stack
+
+
+def _sum(values: Tracked, N: int, shards: int) -> Tracked:
+    """The sum of a channel's values, which are those of N images."""
+    by_image = values.reshape(N, -1)
+    return sum_shards(N, shards, lambda images: by_image[images].reshape(-1).sum(0))
 
 
 def _standardised(x: NDArray[np.float32]) -> NDArray[Any]:
@@ -33,7 +41,7 @@ def _standardised(x: NDArray[np.float32]) -> NDArray[Any]:
     return standard
 
 
-class BatchNormGradients(Normalisation):
+class BatchNormGradients(BatchNormalisation):
     """The gradients; with a ReLU alone they need the shift, with a residual and a ReLU they need y.
 
     Where y was above 0 before a ReLU alone is computed again from x, by the arithmetic of the
@@ -97,6 +105,7 @@ class BatchNormGradients(Normalisation):
             "scale": drawn["scale"],
             "mean": rows.mean(axis=0).astype(np.float32),
             "inverse_std": (1 / np.sqrt(rows.var(axis=0) + EPSILON)).astype(np.float32),
+            "shards": drawn_shards(number),
         }
         if residual:
             arguments["y"] = np.maximum(normal(rng, *x.shape), 0)
@@ -118,6 +127,7 @@ class BatchNormGradients(Normalisation):
         y: Tracked | None = None,
         dx: Tracked | None = None,
         dresidual: Tracked | None = None,
+        shards: int = 1,
     ) -> Expectation:
         """Channel by channel; if y is too near to 0 to tell, a ReLU may have passed it or not."""
         expected: dict[str, Tracked | NDArray[Any]] = {}
@@ -132,8 +142,8 @@ class BatchNormGradients(Normalisation):
             normal = (x[..., c].reshape(-1) - mean[c]) * inverse_std[c]
             if shift is not None:
                 arriving = arriving.where_positive(normal * scale[c] + shift[c])
-            dshift.append(arriving.sum(0))
-            dscale.append((arriving * normal).sum(0))
+            dshift.append(_sum(arriving, len(x), shards))
+            dscale.append(_sum(arriving * normal, len(x), shards))
             inner = arriving - dshift[c] / M - normal * (dscale[c] / M)
             dx_of.append(scale[c] * inverse_std[c] * inner)
         expected["dx"] = like(x, dx_of)

@@ -11,6 +11,7 @@
 // is launched; the order of every sum is the same.
 #pragma once
 
+#include "shards.cuh"
 #include "vector.cuh"
 
 // Threads a block at most.
@@ -47,13 +48,13 @@ struct ChannelRows {
     __device__ __forceinline__ RowSpan of_chunk(
         int number, long long chunk, long long all_rows) const {
         const long long first = number * chunk;
-        const long long last = first + chunk < all_rows ? first + chunk : all_rows;
-        const long long channel =
-            (static_cast<long long>(blockIdx.x) * lanes + threadIdx.x) * WIDTH;
-        if (channel >= C) {
-            return {C, first, first};
-        }
-        return {static_cast<int>(channel), first + threadIdx.y, last};
+        return of_rows({first, first + chunk < all_rows ? first + chunk : all_rows});
+    }
+
+    // This thread's part of chunk blockIdx.y, of shard blockIdx.z of `shard` rows (shards.cuh).
+    __device__ __forceinline__ RowSpan of_chunk_of_shard(
+        long long shard, long long chunk, long long all_rows) const {
+        return of_rows(terms_of_slice(blockIdx.z, shard, blockIdx.y, chunk, all_rows));
     }
 
     // function(offset, values...) for each row of the span, in order: the offset of the thread's
@@ -96,16 +97,27 @@ struct ChannelRows {
         return partial;
     }
 
-    // What this block found for the thread's channels, at [channel, blockIdx.y] of (C, gridDim.y).
+    // What this block found for the thread's channels, at [channel, blockIdx.z, blockIdx.y] of
+    // (C, gridDim.z, gridDim.y): shards, and their chunks.
     __device__ __forceinline__ static void store_partial(
         float* partial, const RowSpan& span, const Vector<float, WIDTH>& values) {
         for (int i = 0; i < WIDTH; ++i) {
-            const long long first = static_cast<long long>(span.channel + i) * gridDim.y;
-            partial[first + blockIdx.y] = values.of[i];
+            const long long shards_before =
+                static_cast<long long>(span.channel + i) * gridDim.z + blockIdx.z;
+            partial[shards_before * gridDim.y + blockIdx.y] = values.of[i];
         }
     }
 
    private:
+    __device__ __forceinline__ RowSpan of_rows(const Terms& of_all) const {
+        const long long channel =
+            (static_cast<long long>(blockIdx.x) * lanes + threadIdx.x) * WIDTH;
+        if (channel >= C) {
+            return {C, of_all.first, of_all.first};
+        }
+        return {static_cast<int>(channel), of_all.first + threadIdx.y, of_all.last};
+    }
+
     // One instruction in the place of the two that an addition of 64 bits takes.
     __device__ __forceinline__ static long long times(int i, unsigned step) {
         return static_cast<long long>(i) * step;

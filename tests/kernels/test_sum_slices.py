@@ -28,12 +28,13 @@ SHAPES = ((1, 1), (3, 11), (13, 77), (700, 100))
 
 @pytest.mark.parametrize("mode", ["fast", "race"])
 @pytest.mark.parametrize(("count", "shape"), [*product(COUNTS, SHAPES[:3]), (17, SHAPES[3])])
-def test_sum_of_integers(rng, count, shape, mode):
+@pytest.mark.parametrize("shards", [1, 3])
+def test_sum_of_integers(rng, shards, count, shape, mode):
     """Small integers, whose sums are exact in any order."""
     backend = KernelBackend(EmulatorDevice(mode))
     partial, bias, residual = (
         rng.integers(-9, 10, size).astype(np.float32)
-        for size in ((count, *shape), shape[1:], shape)
+        for size in ((shards, count, *shape), shape[1:], shape)
     )
     problem = SimpleNamespace(
         takes=("partial", "bias", "residual"),
@@ -43,13 +44,13 @@ def test_sum_of_integers(rng, count, shape, mode):
     )
     for epilogue, relu in product((False, True), repeat=2):
         launches = sum_slices(
-            Slices(count, 1), Slot("partial"), problem, backend.device.machine,
+            Slices(count, 1, shards), Slot("partial"), problem, backend.device.machine,
             bias="bias" if epilogue else None, residual="residual" if epilogue else None, relu=relu,
         )  # fmt: skip
         result = backend.asarray(np.full(shape, np.nan, np.float32))
         arrays = [*map(backend.asarray, (partial, bias, residual)), result]
         Prepared(problem, launches, backend._compiled).run(backend.device, arrays, {})
-        expected = partial.sum(0) + (bias + residual if epilogue else 0)
+        expected = partial.sum((0, 1)) + (bias + residual if epilogue else 0)
         expected = np.maximum(expected, 0) if relu else expected
         np.testing.assert_array_equal(backend.to_numpy(result), expected)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
-from gpucnn.operations.geometry import Padding, Pair, Shape
+from gpucnn.operations.geometry import Padding, Pair, Shape, as_integer
 
 
 class ConvolutionOperations(ArrayOperations):
@@ -77,13 +77,17 @@ class ConvolutionOperations(ArrayOperations):
         dilation: Pair = (1, 1),
         groups: int = 1,
         out: Array | None = None,
+        *,
+        shards: int = 1,
     ) -> Array:
         """Filter gradient: x (N, H, W, C) and dy (N, P, Q, K) to dw of ``w_shape``.
 
-        Written to ``out``, if it is given. The sum over N·P·Q runs in a fixed order.
+        Written to ``out``, if it is given. The sum over N·P·Q runs in a fixed order, that of
+        ``shards`` of the batch (``operations.shards``).
         """
         shapes = self._shape("x", x), tuple(w_shape)
+        shards = as_integer(shards, "shards")
         problem = Conv2dFilterGrad.of_shapes(
-            self.dtypes, *shapes, stride, padding, dilation, groups
+            self.dtypes, *shapes, stride, padding, dilation, groups, shards
         )
         return self.run(problem, x, dy, out)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.operations import loss
+from gpucnn.operations.geometry import as_integer
 from gpucnn.operations.metrics import AccumulateMetrics
 
 
@@ -74,12 +75,15 @@ class LossOperations(ArrayOperations):
         scores: Array,
         labels: Array,
         guard: Array | None = None,
+        *,
+        shards: int = 1,
     ) -> None:
         """Adds Σ losses and the count of rows whose first largest score is the label's.
 
         ``totals`` is float64 (2,) and stays on the device; a row with NaN counts as wrong.
-        Nothing is added if there is a ``guard``, int32 (1,), and it is not 0.
+        Nothing is added if there is a ``guard``, int32 (1,), and it is not 0. The losses are
+        summed in ``shards`` of the batch (``operations.shards``).
         """
-        shape = self._shape("scores", scores)
-        problem = AccumulateMetrics.of(self.dtypes, shape, guard is not None)
+        shape, shards = self._shape("scores", scores), as_integer(shards, "shards")
+        problem = AccumulateMetrics.of(self.dtypes, shape, guard is not None, shards)
         self.run(problem, totals, losses, scores, labels, guard)

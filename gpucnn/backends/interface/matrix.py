@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
+from gpucnn.operations.geometry import as_integer
 from gpucnn.operations.matrix import ChannelSum, Matmul
 
 
@@ -18,6 +19,8 @@ class MatrixOperations(ArrayOperations):
         bias: Array | None = None,
         relu: bool = False,
         out: Array | None = None,
+        *,
+        shards: int = 1,
     ) -> Array:
         """op(a) · op(b) + bias, where op transposes if asked to, and then a ReLU if asked for.
 
@@ -29,9 +32,11 @@ class MatrixOperations(ArrayOperations):
             bias: (N,) added to each row, or None.
             relu: whether values below 0 become 0; NaN stays NaN.
             out: where to write the (M, N) result, or None for a new array.
+            shards: of the K samples that a transposed a has in its rows (``operations.shards``).
 
         Raises:
-            ShapeError: not matrices, or inner lengths that differ.
+            ShapeError: not matrices, inner lengths that differ, or several shards and an a that is
+                not transposed.
         """
         problem = Matmul.of(
             self.dtypes,
@@ -41,13 +46,21 @@ class MatrixOperations(ArrayOperations):
             bool(transpose_b),
             bias is not None,
             bool(relu),
+            as_integer(shards, "shards"),
         )
         return self.run(problem, a, b, bias, out)[0]
 
-    def channel_sum(self, x: Array, out: Array | None = None) -> Array:
+    def channel_sum(self, x: Array, out: Array | None = None, *, shards: int = 1) -> Array:
         """Σ over all axes of x (…, C) but the last: (C,). The gradient of a bias.
+
+        Args:
+            x: what to sum.
+            out: where to write the result, or None for a new array.
+            shards: of the first axis (``operations.shards``).
 
         Raises:
             ShapeError: no channels, or an ``out`` of another shape.
         """
-        return self.run(ChannelSum.of(self.dtypes, self._shape("x", x)), x, out)[0]
+        shape = self._shape("x", x)
+        problem = ChannelSum.of(self.dtypes, shape, as_integer(shards, "shards"))
+        return self.run(problem, x, out)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpucnn.backends.interface.arrays import Array, ArrayOperations
 from gpucnn.errors import ShapeError
+from gpucnn.operations.geometry import as_integer
 from gpucnn.operations.normalisation import BatchNormForward, BatchNormInference
 from gpucnn.operations.normalisation_gradients import BatchNormGradients
 
@@ -25,6 +26,8 @@ class NormalisationOperations(ArrayOperations):
         epsilon: float,
         residual: Array | None = None,
         relu: bool = False,
+        *,
+        shards: int = 1,
     ) -> tuple[Array, Array, Array]:
         """Normalises by the batch's own statistics, and moves the running ones towards them.
 
@@ -35,6 +38,7 @@ class NormalisationOperations(ArrayOperations):
             x, scale, shift, running_mean, running_variance, momentum, epsilon: the normalisation.
             residual: like x, added to the result, or None.
             relu: whether values below 0 become 0 at the end; NaN stays NaN.
+            shards: of the first axis of x (``operations.shards``).
 
         Returns:
             y like x, mean (C,) and inverse_std (C,) of the batch, which the gradients need.
@@ -42,9 +46,8 @@ class NormalisationOperations(ArrayOperations):
         Raises:
             ShapeError: shapes that do not fit, or one value a channel only.
         """
-        problem = BatchNormForward.of(
-            self.dtypes, self._shape("x", x), residual is not None, bool(relu)
-        )
+        shape, shards = self._shape("x", x), as_integer(shards, "shards")
+        problem = BatchNormForward.of(self.dtypes, shape, residual is not None, bool(relu), shards)
         vectors = (scale, shift, running_mean, running_variance)
         results = (None, None, None)
         y, mean, inverse_std = self.run(
@@ -87,6 +90,8 @@ class NormalisationOperations(ArrayOperations):
         dshift: Array | None = None,
         dx: Array | None = None,
         dresidual: Array | None = None,
+        *,
+        shards: int = 1,
     ) -> tuple[Array, ...]:
         """The gradients of the normalisation alone, with a ReLU, or with a residual and a ReLU.
 
@@ -98,6 +103,7 @@ class NormalisationOperations(ArrayOperations):
             y: if the forward pass ended with a residual and a ReLU: its result.
             dscale, dshift, dx, dresidual: where the results are written; None for new arrays. dx
                 or dresidual may be dy itself.
+            shards: of the first axis of x (``operations.shards``).
 
         Returns:
             dx like x, dscale (C,) and dshift (C,); with ``y``, dresidual like x too. The gradient
@@ -110,8 +116,8 @@ class NormalisationOperations(ArrayOperations):
         if dx is not None and dx is dresidual:
             raise ShapeError("dx and dresidual are one array; they need an array each")
         has_residual = y is not None
-        problem = BatchNormGradients.of(
-            self.dtypes, self._shape("x", x), has_residual, has_residual or shift is not None
-        )
+        relu = has_residual or shift is not None
+        shape, shards = self._shape("x", x), as_integer(shards, "shards")
+        problem = BatchNormGradients.of(self.dtypes, shape, has_residual, relu, shards)
         given = (dy, x, scale, mean, inverse_std, shift, y)
         return tuple(self.run(problem, *given, dx, dscale, dshift, dresidual))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.pieces import NumpyArrays
+from gpucnn.backends.numpy_backend.shards import combined, shard_slices
 from gpucnn.operations import loss
 from gpucnn.operations.guard import is_refused
 from gpucnn.operations.metrics import AccumulateMetrics
@@ -94,7 +95,7 @@ def _mean_squared_error_input_grad(
 @implements(AccumulateMetrics)
 def _accumulate_metrics(
     _: NumpyArrays,
-    _problem: Problem,
+    problem: AccumulateMetrics,
     totals: NDArray[Any],
     losses: NDArray[Any],
     scores: NDArray[Any],
@@ -105,5 +106,6 @@ def _accumulate_metrics(
         return
     best = scores.argmax(axis=1)  # a NaN counts as the largest
     correct = (best == labels) & ~np.isnan(scores[np.arange(labels.size), best])
-    totals[0] += losses.sum(dtype=np.float64)
+    slices = shard_slices(losses.size, problem.shards)
+    totals[0] += combined([losses[rows].sum(dtype=np.float64) for rows in slices], np.add)
     totals[1] += np.count_nonzero(correct)

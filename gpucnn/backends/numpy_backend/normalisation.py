@@ -6,7 +6,8 @@ take no more passes over memory, only more over a piece.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,12 @@ from gpucnn.backends.numpy_backend.pieces import (
     row_pieces,
     tiled,
 )
+from gpucnn.backends.numpy_backend.shards import combined, shard_slices
 from gpucnn.backends.numpy_backend.workers import Workers
 from gpucnn.operations.normalisation import BatchNormForward, BatchNormInference
 from gpucnn.operations.normalisation_gradients import BatchNormGradients
+
+_Moments: TypeAlias = tuple[Any, NDArray[Any], NDArray[Any]]
 
 
 @implements(BatchNormForward)
@@ -46,7 +50,9 @@ def _forward(
 ) -> None:
     """Sets the statistics of the batch, and moves the running ones towards them."""
     count = problem.rows
-    exact_mean, variance = _statistics(be.workers, x)
+    of_shards = [_moments(be.workers, x[images]) for images in shard_slices(len(x), problem.shards)]
+    _, exact_mean, squares = combined(of_shards, _joined)
+    variance = np.maximum(squares / count, 0.0)
     mean[...] = exact_mean
     inverse_std[...] = 1.0 / np.sqrt(variance + epsilon)
     running_mean *= 1.0 - momentum
@@ -56,10 +62,8 @@ def _forward(
     _normalise(be.workers, x, mean, scale * inverse_std, shift, residual, problem.relu, y)
 
 
-def _statistics(
-    workers: Workers, x: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and (biased) variance of each channel, each (C,).
+def _moments(workers: Workers, x: NDArray[Any]) -> _Moments:
+    """The number of rows of a shard; mean and squares about it of each channel, each (C,).
 
     Each piece has a mean of its own and squares about it, joined as in Chan, Golub, LeVeque,
     "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
@@ -82,8 +86,15 @@ def _statistics(
     over_rows(workers, piece, x)
     total = counts.sum()
     mean = (counts * means).sum(axis=0) / total
-    variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
-    return mean, np.maximum(variance, 0.0)
+    return total, mean, (squares + counts * (means - mean) ** 2).sum(axis=0)
+
+
+def _joined(a: _Moments, b: _Moments) -> _Moments:
+    """Of two neighbouring parts, by the same formulas."""
+    (count, mean, squares), (further, other_mean, other_squares) = a, b
+    total, apart = count + further, other_mean - mean
+    mean = mean + apart * (further / total)
+    return total, mean, squares + other_squares + apart * apart * (count * further / total)
 
 
 def _deviation(workers: Workers, rows: NDArray[Any], mean: NDArray[Any]) -> NDArray[Any]:
@@ -153,12 +164,14 @@ def _gradients(
     Where y was above 0 is read from ``y``, or else computed again with ``shift``.
     """
     passed = dresidual if shift is None else dx
-    sums = np.empty((row_pieces(x), x.shape[-1]))
-    products = np.empty_like(sums)
     factor = scale * inverse_std
 
     def piece(
-        number: int, gradient: NDArray[Any], source: NDArray[Any], *relu: NDArray[Any]
+        sums: NDArray[Any],
+        number: int,
+        gradient: NDArray[Any],
+        source: NDArray[Any],
+        *relu: NDArray[Any],
     ) -> None:
         deviation = _deviation(be.workers, source, mean)
         if relu:
@@ -169,11 +182,18 @@ def _gradients(
                 positive = _positive(be.workers, deviation, factor, shift)
             keep_where(folded(gradient), positive, folded(target))
             gradient = target
-        sums[number] = column_sums(gradient)
-        products[number] = column_products(deviation, gradient)
+        sums[0, number] = column_sums(gradient)
+        sums[1, number] = column_products(deviation, gradient)
 
-    over_rows(be.workers, piece, dy, x, *_given(passed, y))
-    total, scaled = sums.sum(axis=0), products.sum(axis=0) * inverse_std
+    def of_shard(images: slice) -> NDArray[Any]:
+        arrays = [np.atleast_2d(array)[images] for array in (dy, x, *_given(passed, y))]
+        sums = np.empty((2, row_pieces(arrays[0]), x.shape[-1]))
+        over_rows(be.workers, partial(piece, sums), *arrays)
+        return np.stack([of_pieces.sum(axis=0) for of_pieces in sums])
+
+    slices = shard_slices(len(np.atleast_2d(x)), problem.shards)
+    total, scaled = combined([of_shard(images) for images in slices], np.add)
+    scaled *= inverse_std
     dshift[...], dscale[...] = total, scaled
     count = problem.rows
     b = -factor * inverse_std * (scaled / count)

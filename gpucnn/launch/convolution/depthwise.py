@@ -71,19 +71,20 @@ def _strips(
 
 def filter_grad(problem: Conv2dFilterGrad, machine: Machine) -> tuple[Launch, ...]:
     """dw: a block sums up a slice of the rows of dy."""
-    conv = problem.conv
+    conv, shards = problem.conv, problem.batch_shards
     lanes = _lanes(conv.C)
     block_rows = THREADS // lanes
     blocks = ceil_divide(conv.C, lanes)
-    rows = conv.N * conv.P
-    slices = cut(rows, blocks, machine, block_rows)
+    rows = shards.length * conv.P
+    slices = cut(rows, blocks, machine, block_rows).in_each_of(shards)
     partial = partial_sums(slices, problem)
+    terms = np.int64(conv.N * conv.P), np.int64(rows), np.int64(slices.length)
     return (
         launch(
             "conv2d_depthwise_filter_grad.cu",
             "conv2d_depthwise_filter_grad",
-            (blocks, slices.count),
-            ("x", "dy", partial, np.int64(rows), np.int64(slices.length)),
+            (blocks, slices.count, slices.shards),
+            ("x", "dy", partial, *terms),
             (lanes, block_rows),
             {**conv2d_constants(conv), "LANES": lanes, "ROWS": block_rows},
         ),

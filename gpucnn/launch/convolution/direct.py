@@ -49,17 +49,18 @@ def input_grad(problem: Conv2dInputGrad) -> tuple[Launch, ...]:
 
 def filter_grad(problem: Conv2dFilterGrad, machine: Machine) -> tuple[Launch, ...]:
     """dw, a thread for each element of each slice of the rows of dy."""
-    conv = problem.conv
-    rows = conv.N * conv.P
+    conv, shards = problem.conv, problem.batch_shards
+    rows = shards.length * conv.P
     blocks = ceil_divide(problem.by_name["dw"].size, THREADS)
-    slices = cut(rows, blocks, machine, _SHORTEST_SLICE)
+    slices = cut(rows, blocks, machine, _SHORTEST_SLICE).in_each_of(shards)
     partial = partial_sums(slices, problem)
+    terms = np.int64(conv.N * conv.P), np.int64(rows), np.int64(slices.length)
     return (
         launch(
             "conv2d_filter_grad.cu",
             "conv2d_filter_grad_direct",
-            (blocks, slices.count),
-            ("x", "dy", partial, np.int64(rows), np.int64(slices.length)),
+            (blocks, slices.count, slices.shards),
+            ("x", "dy", partial, *terms),
             (THREADS,),
             conv2d_constants(conv),
         ),

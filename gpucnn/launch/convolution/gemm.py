@@ -87,9 +87,9 @@ def input_grad(problem: Conv2dInputGrad, machine: Machine, choice: Choice) -> tu
 
 def filter_grad(problem: Conv2dFilterGrad, machine: Machine, choice: Choice) -> tuple[Launch, ...]:
     """dw: filters by elements of a window, with sums over pixels."""
-    conv = problem.conv
+    conv, shards = problem.conv, problem.batch_shards
     channels, filters = conv.C // conv.groups, conv.K // conv.groups
-    pixels, elements = conv.N * conv.P * conv.Q, conv.R * conv.S * channels
+    pixels, elements = shards.length * conv.P * conv.Q, conv.R * conv.S * channels
     tile = choice.tile or gemm_tile(filters, elements)
     product = tiled_product(tile, vector_of(channels, filters), machine)
     blocks = tile.blocks(filters, elements)
@@ -99,14 +99,15 @@ def filter_grad(problem: Conv2dFilterGrad, machine: Machine, choice: Choice) -> 
         product.blocks_at_once,
         choice.shortest_slice,
         longest_slice(conv),
-    )
+    ).in_each_of(shards)
     partial = partial_sums(slices, problem)
+    terms = np.int64(conv.N * conv.P * conv.Q), np.int64(pixels), np.int32(slices.length)
     return (
         launch(
             "conv2d_filter_grad_gemm.cu",
             "conv2d_filter_grad_gemm",
-            (blocks, conv.groups, slices.count),
-            ("x", "dy", partial, np.int64(pixels), np.int32(slices.length)),
+            (blocks, conv.groups * slices.shards, slices.count),
+            ("x", "dy", partial, *terms),
             (tile.threads,),
             {**conv2d_constants(conv), **product.constants},
         ),

@@ -34,6 +34,7 @@ from gpucnn.operations.geometry import (
 from gpucnn.operations.in_torch import tensor_beside
 from gpucnn.operations.problem import Arguments, Dtypes, Operand, Problem, Timed, as_text
 from gpucnn.operations.sampling import Generator, chosen, is_speckled, normal, speckled
+from gpucnn.operations.shards import Shards, check_shards, cut_batch, drawn_shards, shards_text
 
 # Values that are not finite are drawn in one factor alone, the one that is padded with zeros:
 # whether a tap on the padding multiplies, and 0 · ∞ is NaN, is each implementation's own business.
@@ -59,7 +60,7 @@ class Convolution(Problem):
         padding: Padding,
         dilation: Pair,
         groups: int,
-        *epilogue: bool,
+        *further: int,
     ) -> Self:
         """The pass between these arrays; a problem that was made lately is not made again.
 
@@ -70,7 +71,7 @@ class Convolution(Problem):
             stride, dilation: (height, width).
             padding: (height, width), or ((top, bottom), (left, right)).
             groups: divides C and K.
-            epilogue: the fields of the problem after ``conv``.
+            further: the fields of the problem after ``conv``.
 
         Raises:
             ShapeError: they do not fit, with the values.
@@ -84,7 +85,7 @@ class Convolution(Problem):
             as_sides(padding),
             as_pair(dilation, "dilation"),
             as_integer(groups, "groups"),
-            *epilogue,
+            *further,
         )
         return problem
 
@@ -156,10 +157,10 @@ def _of_shapes(
     padding: Sides,
     dilation: Pair,
     groups: int,
-    *epilogue: bool,
+    *further: int,
 ) -> Any:
     conv = conv2d_geometry(x_shape, w_shape, stride, padding, dilation, groups)
-    return kind.of(dtypes, conv, *epilogue)
+    return kind.of(dtypes, conv, *further)
 
 
 @dataclass(frozen=True)
@@ -269,10 +270,29 @@ class Conv2dInputGrad(Convolution):
 
 @dataclass(frozen=True)
 class Conv2dFilterGrad(Convolution):
-    """dw of y = x ⋆ w."""
+    """dw of y = x ⋆ w.
+
+    Attributes:
+        shards: of the batch (``operations.shards``).
+    """
 
     operation = "conv2d_filter_grad"
     takes, gives = ("x", "dy"), ("dw",)
+
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        check_shards(self.shards)
+
+    @property
+    def batch_shards(self) -> Shards:
+        """The images in shards."""
+        return cut_batch(self.conv.N, self.shards)
+
+    @property
+    def text(self) -> str:
+        """With the shards, if there are several."""
+        return super().text + shards_text(self.shards)
 
     def _operands(self) -> Iterable[Operand]:
         yield self._operand(self.conv.x_shape)
@@ -284,7 +304,8 @@ class Conv2dFilterGrad(Convolution):
         """Of all kinds of sizes."""
         conv = draw_sizes(rng, number)
         x, dy = speckled(number, normal(rng, *conv.x_shape)), normal(rng, *conv.y_shape)
-        return {"x": x, "dy": dy, "w_shape": conv.w_shape, **_options(conv)}
+        options = {**_options(conv), "shards": drawn_shards(number)}
+        return {"x": x, "dy": dy, "w_shape": conv.w_shape, **options}
 
     reference = staticmethod(filter_grad)
 

@@ -6,12 +6,14 @@ a problem cannot hide.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gpucnn.operations.geometry import Padding, Pair, Shape
 from gpucnn.operations.problem import Expectation
+from gpucnn.operations.shard_sums import sum_shards
 from gpucnn.operations.tracked import Floats, Tracked, gamma
 
 
@@ -80,14 +82,15 @@ def filter_grad(
     padding: Padding = (0, 0),
     dilation: Pair = (1, 1),
     groups: int = 1,
+    shards: int = 1,
 ) -> Expectation:
     """dw gets dy · x from each pixel that the tap had read."""
-    places = _Places(x.shape, w_shape, stride, padding, dilation)
-    N, _, _, C = x.shape
     K, R, S, channels = w_shape
-    places.check(dy.shape, N, K)
 
     def loops(x: Floats, dy: Floats) -> Floats:
+        places = _Places(x.shape, w_shape, stride, padding, dilation)
+        N, _, _, C = x.shape
+        places.check(dy.shape, N, K)
         dw = np.zeros((R, S, groups, K // groups, channels))
         images = x.reshape(*x.shape[:3], groups, 1, C // groups)
         gradients = dy.reshape(*dy.shape[:3], groups, K // groups, 1)
@@ -95,8 +98,10 @@ def filter_grad(
             dw[r, s] += gradients[n, p, q] * images[n, h, v]
         return dw.reshape(R, S, K, channels).transpose(2, 0, 1, 3)
 
-    P, Q = places.outputs
-    return {"dw": _sums(N * P * Q, loops, x, dy)}
+    def sums(images: slice) -> Tracked:
+        return _sums(math.prod(dy[images].shape[:3]), loops, x[images], dy[images])
+
+    return {"dw": sum_shards(len(x), shards, sums)}
 
 
 def _sums(terms: int, function: Callable[..., Floats], *factors: Tracked) -> Tracked:

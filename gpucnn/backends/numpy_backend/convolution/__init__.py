@@ -8,6 +8,7 @@ functions of their own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from gpucnn.backends.numpy_backend.convolution.windows import (
 from gpucnn.backends.numpy_backend.epilogue import finish
 from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.pieces import NumpyArrays
+from gpucnn.backends.numpy_backend.shards import sum_shards
 from gpucnn.backends.numpy_backend.workers import sum_groups
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import Conv2dGeometry, ceil_divide
@@ -85,7 +87,21 @@ def _filter_grad(
     dy: NDArray[Any],
     dw: NDArray[Any],
 ) -> None:
-    conv = problem.conv
+    def set_sums(images: slice, dw: NDArray[Any]) -> None:
+        conv = replace(problem.conv, N=images.stop - images.start)
+        _set_filter_grad(be, conv, x[images], dy[images], dw)
+
+    sum_shards(problem.conv.N, problem.shards, dw, set_sums)
+
+
+def _set_filter_grad(
+    be: NumpyArrays,
+    conv: Conv2dGeometry,
+    x: NDArray[Any],
+    dy: NDArray[Any],
+    dw: NDArray[Any],
+) -> None:
+    """dw of one shard."""
     if _is_depthwise(conv):
         depthwise.filter_grad(be.workers, conv, x, dy, dw)
         return
