@@ -3,15 +3,14 @@
 from gpucnn.launch import (  # noqa: F401
     activation,
     augmentation,
-    clipping,
     convolution,
     dropout,
-    guard,
     loss,
     matrix,
     normalisation,
     optimizer,
     pooling,
+    step,
 )
 from gpucnn.launch.choice import AUTOMATIC, Choice
 from gpucnn.launch.launch import Launch

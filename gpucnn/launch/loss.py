@@ -1,4 +1,4 @@
-"""Launches of the losses, their gradients and the running totals: a block a row of scores."""
+"""Launches of the losses and their gradients: a block for each row of scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from gpucnn.launch.launch import (
     Launch,
     Numbers,
     Scalar,
-    Workspace,
     as_int,
     launch,
     number,
@@ -22,11 +21,9 @@ from gpucnn.launch.launch import (
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
 from gpucnn.operations import loss
-from gpucnn.operations.metrics import AccumulateMetrics
 
 _CROSS_ENTROPY = "softmax_cross_entropy.cu"
 _SQUARED_ERROR = "mean_squared_error.cu"
-_METRICS = "metrics.cu"
 
 _FLOAT = np.dtype(np.float32)
 _CLASSES_A_THREAD = 4
@@ -72,29 +69,6 @@ def _squared_error_input_grad(
     return (_rows(_SQUARED_ERROR, problem.operation, problem, arguments),)
 
 
-@plans(AccumulateMetrics)
-def _accumulate_metrics(
-    problem: AccumulateMetrics, _machine: Machine, _choice: Choice
-) -> tuple[Launch, ...]:
-    N, _ = problem.shape
-    right = Workspace("right", (N,), np.dtype(np.uint8))
-    constants = {**_constants(problem), "SUM_THREADS": THREADS}
-    shards = problem.batch_shards
-    rows = as_int(N, "N"), np.int32(shards.length), np.int32(shards.count)
-    arguments = ("losses", right, "totals", "guard", *rows)
-    return (
-        launch(
-            _METRICS,
-            "rows_right",
-            (N,),
-            ("scores", "labels", right),
-            (constants["ROW_THREADS"],),
-            constants,
-        ),
-        launch(_METRICS, "accumulate_metrics", (1,), arguments, (THREADS,), constants),
-    )
-
-
 def _label_share(numbers: Numbers) -> float:
     return 1.0 - numbers["label_smoothing"]
 
@@ -118,9 +92,13 @@ def _rows(
 
 
 def _constants(problem: loss.Scored) -> dict[str, int]:
-    """The classes, and whole warps of threads for them, a power of two up to THREADS."""
     K = int(as_int(problem.shape[1], "K"))
+    return {"K": K, "ROW_THREADS": row_threads(K)}
+
+
+def row_threads(K: int) -> int:
+    """Threads for a row of K scores: whole warps, a power of two up to THREADS."""
     threads = WARP
     while threads < THREADS and threads * _CLASSES_A_THREAD < K:
         threads *= 2
-    return {"K": K, "ROW_THREADS": threads}
+    return threads

@@ -1,4 +1,4 @@
-// The guard of a step (guard.cu), as the kernels see it that would change something in the step.
+// The guard of a step (step.cu), as the kernels see it that would change something in the step.
 #pragma once
 
 // Whether nothing may be changed. The guard is null where there is none.

@@ -18,8 +18,12 @@ from gpucnn.errors import GpucnnError
 from gpucnn.operations import OPERATIONS, geometry
 from gpucnn.operations.problem import Operand, Problem
 
-COSTS = {"flops", "traffic", "text", "multiply_adds", "by_name", "argmax_dtype"}
-"""What does not decide a result; ``by_name`` is what ``operands`` says, and the dtype no size."""
+OTHERS = {"flops", "traffic", "text", "multiply_adds", "by_name", "argmax_dtype"} | {
+    "row_shards",
+    "batch_shards",
+}
+"""What decides no result: costs, what ``operands`` says too, a dtype, and the order of sums, which
+tests/backends/test_shards.py checks."""
 CONVOLUTIONS = [name for name in OPERATIONS if name.startswith("conv2d")]
 POOLINGS = [name for name in OPERATIONS if "_pool2d" in name and "global" not in name]
 CASES = 12
@@ -38,7 +42,7 @@ def sizes():
             for kind in classes
             for name, value in vars(kind).items()
             if isinstance(value, property | cached_property)
-            if name not in COSTS and not name.startswith("_") and kind is not Problem
+            if name not in OTHERS and not name.startswith("_") and kind is not Problem
         },
         key=lambda each: (each[0].__name__, each[1]),
     )

@@ -1,4 +1,4 @@
-"""Launches of the gradient's norm, a sum of the squares of pieces, and of clipping."""
+"""Launches of what a training step does besides its layers, its loss and its optimizer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from gpucnn.launch.choice import Choice
 from gpucnn.launch.elementwise import THREADS, elementwise
 from gpucnn.launch.launch import Launch, Workspace, as_int, launch, number
+from gpucnn.launch.loss import row_threads
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
 from gpucnn.operations.clipping import ClipByGlobalNorm, ClipByValue, GlobalNorm
 from gpucnn.operations.geometry import ceil_divide
+from gpucnn.operations.guard import GuardStep
+from gpucnn.operations.metrics import AccumulateMetrics
 
-_FILE = "global_norm.cu"
+_FILE = "step.cu"
 _PIECE = 16384
 """Elements whose squares one block adds up."""
 _CONSTANTS = {"PIECE": _PIECE, "THREADS": THREADS}
@@ -53,3 +56,26 @@ def _clip_by_value(problem: ClipByValue, _machine: Machine, _choice: Choice) -> 
     count = math.prod(problem.shape)
     arguments = ("gradients", number("limit"))
     return (elementwise(_FILE, "clip_by_value", count, arguments, _CONSTANTS),)
+
+
+@plans(GuardStep)
+def _guard_step(problem: GuardStep, _machine: Machine, _choice: Choice) -> tuple[Launch, ...]:
+    (N,) = problem.shape
+    arguments = ("guard", "norm", "losses", number("step", "int32"), as_int(N, "losses"))
+    return (launch(_FILE, "guard_step", (1,), arguments, (THREADS,), _CONSTANTS),)
+
+
+@plans(AccumulateMetrics)
+def _accumulate_metrics(
+    problem: AccumulateMetrics, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    N, K = problem.shape
+    right = Workspace("right", (N,), np.dtype(np.uint8))
+    shards = problem.batch_shards
+    rows = as_int(N, "N"), np.int32(shards.length), np.int32(shards.count)
+    of_rows = ("scores", "labels", right, as_int(K, "K"))
+    arguments = ("losses", right, "totals", "guard", *rows)
+    return (
+        launch(_FILE, "rows_right", (N,), of_rows, (row_threads(K),), _CONSTANTS),
+        launch(_FILE, "accumulate_metrics", (1,), arguments, (THREADS,), _CONSTANTS),
+    )
