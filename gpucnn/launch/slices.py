@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpucnn.launch.elementwise import THREADS, WARP
+from gpucnn.launch.elementwise import THREADS, WARP, vector_of
 from gpucnn.launch.launch import Argument, Launch, Slot, Workspace, as_int, launch
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.tiles import DEPTH
@@ -29,9 +29,9 @@ SHORTEST_SLICE = 256
 """Elements or pixels that a slice of a product's sums has at least: enough to pay for itself."""
 LARGEST_INT = 2**31 - 1
 _SUMS_A_MULTIPROCESSOR = 2
-"""Blocks of threads that add up an element's slices each: with fewer, threads share an element."""
+"""Blocks whose threads each add up all slices of an element; with fewer, threads share elements."""
 _ROWS = 16
-"""Threads that share the slices of an element."""
+"""Threads that share the slices of an element or vector."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ def sum_slices(
 ) -> tuple[Launch, ...]:
     """Adds shards and slices up and finishes the sums; whole sums are finished already.
 
+    A thread takes a vector of neighbouring elements, if vectors divide the last axis.
+
     Args:
         slices: how the sums were cut.
         partial: as ``partial_sums`` gave it.
@@ -145,9 +147,11 @@ def sum_slices(
         return ()
     result = problem.gives[0]
     operand = problem.by_name[result]
-    # With this many elements, one thread for each keeps the GPU busy.
+    width = vector_of(operand.shape[-1])
+    elements = operand.size // width
+    # With so many, one thread for each keeps the GPU busy.
     many = machine.blocks(_SUMS_A_MULTIPROCESSOR) * THREADS
-    block = (WARP, _ROWS) if operand.size < many and slices.count > _ROWS else (THREADS,)
+    block = (WARP, _ROWS) if elements < many and slices.count > _ROWS else (THREADS,)
     arguments = (
         partial,
         bias,
@@ -159,8 +163,9 @@ def sum_slices(
         as_int(operand.shape[-1], "channels"),
         np.int64(operand.size),
     )
-    grid = (ceil_divide(operand.size, block[0]),)
-    return (launch("sum_slices.cu", "sum_slices", grid, arguments, block),)
+    grid = (ceil_divide(elements, block[0]),)
+    kernel = "sum_slices" if width == 1 else "sum_slices_of_vectors"
+    return (launch("sum_slices.cu", kernel, grid, arguments, block),)
 
 
 def _rounded_up(terms: int, multiple: int) -> int:
