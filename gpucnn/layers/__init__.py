@@ -1,6 +1,6 @@
 """Layers: eager and plain, each with a forward and a backward written out."""
 
-from gpucnn.layers.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from gpucnn.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from gpucnn.layers.base import Context, Layer, Parameter, decode_layer, layers
 from gpucnn.layers.containers import Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
@@ -20,6 +20,7 @@ from gpucnn.layers.normalisation import BatchNorm2d
 from gpucnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 __all__ = [
+    "GELU",
     "AvgPool2d",
     "BatchNorm2d",
     "BatchNormReLU2d",

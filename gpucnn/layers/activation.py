@@ -109,3 +109,19 @@ class Tanh(Activation):
     def backward(self, dy: Array) -> Array:
         """dx = dy · (1 − y²)."""
         return self.backend.tanh_input_grad(dy, self._y)
+
+
+@layers.register("gelu")
+class GELU(Activation):
+    """y = x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2, close to x · Φ(x)."""
+
+    kind = "gelu"
+
+    def forward(self, x: Array) -> Array:
+        """Keeps x."""
+        self._x = x
+        return self.backend.gelu_forward(x)
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy · ((1 + t) + x · (1 − t²) · v′) / 2, with t = tanh(v) as in the forward pass."""
+        return self.backend.gelu_input_grad(dy, self._x)

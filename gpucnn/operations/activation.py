@@ -28,6 +28,8 @@ _ZEROS = (0.0, -0.0)
 _FAR = (200.0, -200.0)
 """Whose exponentials are 0 and infinite."""
 _SLOPE = 0.01
+_GELU_SCALE = float(np.sqrt(2.0 / np.pi))
+_GELU_CUBIC = 0.044715
 
 _RESIDUAL = (
     ("quick-map", "quick", (4, 16, 16, 32)),
@@ -267,6 +269,66 @@ class TanhInputGrad(Elementwise):
     def in_torch(torch: Any, dy: Any, y: Any) -> Any:
         """The same in PyTorch."""
         return torch.ops.aten.tanh_backward(dy, y)
+
+
+class GeluForward(Elementwise):
+    """y = x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2.
+
+    The approximation of x · Φ(x), with the normal distribution's Φ, that Hendrycks and Gimpel give
+    ("Gaussian Error Linear Units", 2016). At −∞ it is NaN.
+    """
+
+    operation = "gelu_forward"
+    takes, gives, flops_each, shapes = ("x",), ("y",), 8, _OTHER
+
+    draw = staticmethod(_draw_smooth)
+
+    @staticmethod
+    def reference(x: Tracked) -> Expectation:
+        """From the formula, but at infinity, where no bound is finite."""
+        finite = x.where(np.isfinite(x.value), 0.0)
+        y = 0.5 * finite * (1.0 + _gelu_argument(finite).tanh())
+        return {"y": y.where(np.isfinite(x.value), np.where(x.value > 0, x.value, np.nan))}
+
+    @staticmethod
+    def in_torch(torch: Any, x: Any) -> Any:
+        """The same in PyTorch."""
+        return torch.nn.functional.gelu(x, approximate="tanh")
+
+
+class GeluInputGrad(Elementwise):
+    """dx = dy · ((1 + t) + x · (1 − t²) · v′) / 2, with t = tanh(v) as in the forward pass.
+
+    At both infinities it is NaN.
+    """
+
+    operation = "gelu_input_grad"
+    takes, gives, flops_each, shapes = ("dy", "x"), ("dx",), 16, _OTHER
+
+    @staticmethod
+    def draw(rng: Generator, number: int) -> Arguments:
+        """With values whose hyperbolic tangent is 1, infinities and NaN."""
+        x = _draw_smooth(rng, number)["x"]
+        return {"dy": speckled(number, normal(rng, *x.shape)), "x": x}
+
+    @staticmethod
+    def reference(dy: Tracked, x: Tracked) -> Expectation:
+        """From the formula, but at infinity, where no bound is finite."""
+        finite = x.where(np.isfinite(x.value), 0.0)
+        t = _gelu_argument(finite).tanh()
+        slope = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * finite * finite)
+        derivative = 0.5 * (1.0 + t) + 0.5 * finite * (1.0 - t * t) * slope
+        return {"dx": dy * derivative.where(np.isfinite(x.value), np.nan)}
+
+    @staticmethod
+    def in_torch(torch: Any, dy: Any, x: Any) -> Any:
+        """The same in PyTorch."""
+        return torch.ops.aten.gelu_backward(dy, x, approximate="tanh")
+
+
+def _gelu_argument(x: Tracked) -> Tracked:
+    """What GELU takes the hyperbolic tangent of."""
+    return _GELU_SCALE * (x + _GELU_CUBIC * x * x * x)
 
 
 class Add(Elementwise):

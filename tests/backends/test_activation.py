@@ -1,3 +1,5 @@
+import math
+
 import described
 import numpy as np
 import pytest
@@ -25,6 +27,8 @@ def check(backend, shape, seed=0):
     for name in ("sigmoid", "tanh"):
         described.check(backend, f"{name}_forward", x=x)
         described.check(backend, f"{name}_input_grad", dy=dy, y=np.tanh(x))
+    described.check(backend, "gelu_forward", x=x)
+    described.check(backend, "gelu_input_grad", dy=dy, x=x)
     described.check(backend, "relu_input_grad", dy=dy, y=x)
     described.check(backend, "leaky_relu_input_grad", dy=dy, x=x, slope=SLOPE)
     described.check(backend, "add", a=x, b=dy)
@@ -54,6 +58,7 @@ def test_special_values(backend):
         "relu_forward": [0, 0, 0, 0, x[4], INF, NAN],
         "sigmoid_forward": [0, 0, 0.5, 0.5, 1, 1, NAN],
         "tanh_forward": [-1, -1, 0, 0, 1, 1, NAN],
+        "gelu_forward": [NAN, 0, 0, 0, x[4], INF, NAN],
     }
     for operation, wanted in expected.items():
         np.testing.assert_array_equal(run(backend, operation, x), wanted, err_msg=operation)
@@ -66,6 +71,16 @@ def test_relu_gradient_is_zero_at_zero_and_a_choice_not_a_product(backend):
     dy = [INF, NAN, -INF, 1, INF, NAN]
     dx = run(backend, "relu_input_grad", dy, [0, 0, 0, 0, 1, 2])
     np.testing.assert_array_equal(dx, [0, 0, 0, 0, INF, NAN])
+
+
+def test_gelu_is_close_to_the_normal_distribution_times_x(backend):
+    """Hendrycks and Gimpel's approximation is within 5e-4 of x · Φ(x), and so is its slope."""
+    x = np.linspace(-6, 6, 101)
+    phi = np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in x])
+    slope = phi + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(run(backend, "gelu_forward", x), x * phi, rtol=0, atol=5e-4)
+    dx = run(backend, "gelu_input_grad", np.ones_like(x), x)
+    np.testing.assert_allclose(dx, slope, rtol=0, atol=2e-3)
 
 
 def test_leaky_relu_gradient_at_zero_is_the_slope(backend):
@@ -100,11 +115,13 @@ def test_arguments_stay_as_they_are(backend, rng):
     backend.leaky_relu_forward(tx, SLOPE)
     backend.sigmoid_forward(tx)
     backend.tanh_forward(tx)
+    backend.gelu_forward(tx)
     backend.add(tx, tdy)
     backend.relu_input_grad(tdy, tx)
     backend.leaky_relu_input_grad(tdy, tx, SLOPE)
     backend.sigmoid_input_grad(tdy, tx)
     backend.tanh_input_grad(tdy, tx)
+    backend.gelu_input_grad(tdy, tx)
     np.testing.assert_array_equal(backend.to_numpy(tx), x)
     np.testing.assert_array_equal(backend.to_numpy(tdy), dy)
 
@@ -118,6 +135,7 @@ def test_refuses(backend):
         "leaky_relu_forward": lambda x: backend.leaky_relu_forward(x, SLOPE),
         "sigmoid_forward": backend.sigmoid_forward,
         "tanh_forward": backend.tanh_forward,
+        "gelu_forward": backend.gelu_forward,
     }
     for call in forward.values():
         with pytest.raises(ShapeError, match=f"x is {other.dtype}"):
@@ -129,6 +147,7 @@ def test_refuses(backend):
         lambda dy, x: backend.leaky_relu_input_grad(dy, x, SLOPE),
         backend.sigmoid_input_grad,
         backend.tanh_input_grad,
+        backend.gelu_input_grad,
     )
     for call in backward:
         with pytest.raises(ShapeError, match=r"dy has shape \(2, 2\), expected \(2, 3\)"):

@@ -67,7 +67,8 @@ SPECKLED = [
     "avg_pool2d_forward", "avg_pool2d_input_grad", "global_avg_pool2d_forward",
     "global_avg_pool2d_input_grad", "batch_norm_forward", "batch_norm_inference", "relu_forward",
     "leaky_relu_forward", "leaky_relu_input_grad", "sigmoid_forward", "sigmoid_input_grad",
-    "tanh_forward", "tanh_input_grad", "add", "matmul", "channel_sum", "softmax",
+    "tanh_forward", "tanh_input_grad", "gelu_forward", "gelu_input_grad", "add", "matmul",
+    "channel_sum", "softmax",
     "softmax_cross_entropy_forward", "mean_squared_error_forward",
 ]  # fmt: skip
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from gpucnn.errors import ConfigError
-from gpucnn.layers import Context, LeakyReLU, ReLU, Sigmoid, Tanh
+from gpucnn.layers import GELU, Context, LeakyReLU, ReLU, Sigmoid, Tanh
 
 E = np.exp(1.0)
 SIGMOID, TANH = 1 / (1 + 1 / E), np.tanh(1.0)
+GELU_AT_1, GELU_SLOPE_AT_1 = 0.8411919906082768, 1.0829640838457826
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,11 @@ SIGMOID, TANH = 1 / (1 + 1 / E), np.tanh(1.0)
         (LeakyReLU(), [-0.01, 0, 1], [0.02, 0.04, 6]),
         (LeakyReLU(0.5), [-0.5, 0, 1], [1, 2, 6]),
         (Sigmoid(), [1 - SIGMOID, 0.5, SIGMOID], SIGMOID * (1 - SIGMOID) * np.array([2, 0, 6])),
+        (
+            GELU(),
+            [GELU_AT_1 - 1, 0, GELU_AT_1],
+            [2 * (1 - GELU_SLOPE_AT_1), 2, 6 * GELU_SLOPE_AT_1],
+        ),
         (Tanh(), [-TANH, 0, TANH], (1 - TANH**2) * np.array([2, 0, 6])),
     ],
     ids=lambda value: getattr(value, "kind", ""),

@@ -50,6 +50,15 @@ class ActivationOperations(ArrayOperations):
         problem = activation.TanhInputGrad.of(self.dtypes, self._shape("y", y))
         return self.run(problem, dy, y, None)[0]
 
+    def gelu_forward(self, x: Array) -> Array:
+        """y = x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2; NaN at −∞."""
+        return self.run(activation.GeluForward.of(self.dtypes, self._shape("x", x)), x, None)[0]
+
+    def gelu_input_grad(self, dy: Array, x: Array) -> Array:
+        """dx = dy · ((1 + t) + x · (1 − t²) · v′) / 2, with t = tanh(v) as in the forward pass."""
+        problem = activation.GeluInputGrad.of(self.dtypes, self._shape("x", x))
+        return self.run(problem, dy, x, None)[0]
+
     def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """a + b, of one shape: where a residual branch joins."""
         return self.run(activation.Add.of(self.dtypes, self._shape("a", a)), a, b, out)[0]

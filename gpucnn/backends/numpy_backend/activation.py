@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.pieces import PIECE, NumpyArrays, elementwise, keep_where
 from gpucnn.operations import activation
 from gpucnn.operations.problem import Problem
+
+_GELU_SCALE = math.sqrt(2 / math.pi)
+_GELU_CUBIC = 0.044715
 
 
 @implements(activation.ReluForward)
@@ -91,6 +95,50 @@ def _tanh_input_grad(
         dx *= dy
 
     elementwise(be.workers, piece, dy, y, dx)
+
+
+@implements(activation.GeluForward)
+def _gelu_forward(be: NumpyArrays, _: Problem, x: NDArray[Any], y: NDArray[Any]) -> None:
+    def piece(x: NDArray[Any], y: NDArray[Any]) -> None:
+        _gelu_tanh(x, x * x, out=y)
+        y += 1.0
+        y *= x
+        y *= 0.5
+
+    elementwise(be.workers, piece, x, y)
+
+
+@implements(activation.GeluInputGrad)
+def _gelu_input_grad(
+    be: NumpyArrays, _: Problem, dy: NDArray[Any], x: NDArray[Any], dx: NDArray[Any]
+) -> None:
+    def piece(dy: NDArray[Any], x: NDArray[Any], dx: NDArray[Any]) -> None:
+        square = x * x
+        t = _gelu_tanh(x, square, out=np.empty_like(x))
+        # The slope of what t is the hyperbolic tangent of.
+        square *= 3 * _GELU_CUBIC
+        square += 1.0
+        square *= _GELU_SCALE
+        np.multiply(t, t, out=dx)
+        np.subtract(1.0, dx, out=dx)
+        dx *= x
+        dx *= square
+        dx += 1.0
+        dx += t
+        dx *= 0.5
+        dx *= dy
+
+    elementwise(be.workers, piece, dy, x, dx)
+
+
+def _gelu_tanh(x: NDArray[Any], square: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    """tanh(√(2/π) · (x + 0.044715 · x³)), given x²."""
+    np.multiply(square, _GELU_CUBIC, out=out)
+    out += 1.0
+    out *= x
+    out *= _GELU_SCALE
+    np.tanh(out, out=out)
+    return out
 
 
 @implements(activation.Add)
