@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from gpucnn.config_tables import Checkpoint as Cadence
 from gpucnn.errors import GpucnnError, NonFiniteError
@@ -99,7 +100,7 @@ class RunRecorder:
         self.append(row)
         return row
 
-    def append(self, row: dict[str, float]) -> None:
+    def append(self, row: dict[str, Any]) -> None:
         """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it once more."""
         if self.run is not None:
             self._metrics_bytes = self.run.append_metrics(row)

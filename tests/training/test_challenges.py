@@ -11,9 +11,22 @@ import pytest
 from gpucnn.config import load_config
 from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Conv2d
+from gpucnn.training.display import Display
 from gpucnn.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+class Heard(Display):
+    """Keeps what training.watch says."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.said = []
+
+    def line(self, text=""):
+        if text.startswith("watch: "):
+            self.said.append(text)
 
 
 def load(name):
@@ -27,22 +40,31 @@ def convolutions(config):
 
 @pytest.mark.slow
 def test_ten_convolutions_with_sigmoids_do_not_learn():
-    trainer = Trainer(load("vanishing"), "numpy")
+    heard = Heard()
+    trainer = Trainer(load("vanishing"), "numpy", display=heard)
     assert trainer.fit().accuracy < 0.3
     assert trainer.progress.epoch == trainer.config.epochs
+    vanishing, stuck = heard.said
+    assert 'the gradient vanishes. At layer "0.conv2d" its norm is' in vanishing
+    assert "the network does no better than chance: after 3 epochs" in stuck
 
 
 def test_the_loss_of_ten_residual_blocks_is_soon_not_finite():
-    trainer = Trainer(load("exploding"), "numpy")
+    heard = Heard()
+    trainer = Trainer(load("exploding"), "numpy", display=heard)
     with pytest.raises(NonFiniteError, match=r'output of layer "\d\.residual.*set training.clip_n'):
         trainer.fit()
     assert trainer.progress.epoch == 0
+    (exploding,) = heard.said
+    assert "the gradient explodes. Its norm is" in exploding
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vanishing_cured", "exploding_cured"])
 def test_the_cured_learn(name):
-    assert Trainer(load(name), "numpy").fit().accuracy > 0.9
+    heard = Heard()
+    assert Trainer(load(name), "numpy", display=heard).fit().accuracy > 0.9
+    assert heard.said == []
 
 
 def test_batch_normalisation_and_relu_are_all_that_cures_vanishing_gradients():
