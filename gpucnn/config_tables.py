@@ -75,6 +75,13 @@ class Training(Table):
             "only."
         ),
     ] = True
+    watch: Annotated[
+        bool,
+        Meta(
+            description="record gradients, weights and dead units of each layer in metrics.jsonl, "
+            "in steps 1, 2, 4, 8, 16, 32 and every 50th; say what is wrong."
+        ),
+    ] = False
 
 
 class Cadence(Table):

@@ -71,7 +71,7 @@ def test_defaults_are_written_out():
         "schedule": {"name": "constant", "warmup_epochs": 0.0},
         "training": {
             "epochs": 10, "batch_size": 128, "clip_norm": None, "clip_value": None,
-            "evaluation_batch_size": 500, "fuse": True,
+            "evaluation_batch_size": 500, "fuse": True, "watch": False,
         },
         "checkpoint": {"every_steps": None, "every_seconds": 300.0},
     }  # fmt: skip

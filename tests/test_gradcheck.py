@@ -1,14 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gpucnn.backends import get_backend
 from gpucnn.backends.numpy_backend import NumpyBackend
+from gpucnn.config import load_config
 from gpucnn.errors import GpucnnError
 from gpucnn.gradcheck import _Directions, check_network
-from gpucnn.layers import Flatten, LeakyReLU, Linear, Network, layers
+from gpucnn.layers import Conv2d, Flatten, LeakyReLU, Linear, Network, layers
 from gpucnn.layers.activation import Activation
 from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
 
+ROOT = Path(__file__).parents[1]
 BOUND = 1e-6
 CONV = {"type": "conv2d", "filters": 4, "kernel": 3, "padding": 1}
 NORM = {"type": "batch_norm2d"}
@@ -170,3 +174,20 @@ def test_parameters_are_left_as_they_were():
     before = network.values.copy()
     check(network)
     np.testing.assert_array_equal(network.values, before)
+
+
+def test_the_config_with_every_layer():
+    """What docs/backpropagation.md says of it."""
+    config = load_config(ROOT / "configs" / "every_layer.toml")
+    network = Network(config.build_model(), (8, 8, 1), 10, get_backend("numpy", "fp64"), seed=1)
+    parts = list(network.body.walk())
+    assert {part.kind for part in parts} == set(layers.names())
+    convolutions = [part for part in parts if isinstance(part, Conv2d)]
+    assert {part.bias for part in convolutions} == {True, False}
+    assert any(part.stride != (1, 1) for part in convolutions)
+    assert any(part.dilation != (1, 1) for part in convolutions)
+    assert any(part.groups > 1 for part in convolutions)
+    assert any("residual" in part.name for part in convolutions)
+    checks = check(network)
+    assert checks.keys() == {part.name for part in network.plain_layers()} | {"loss", "model"}
+    assert all(one.error <= BOUND for one in checks.values())

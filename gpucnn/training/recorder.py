@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 from gpucnn.config_tables import Cadence
@@ -100,7 +100,7 @@ class RunRecorder:
             f"{split}_accuracy": result.accuracy,
             "seconds": round(self.seconds(), 3),
         }
-        self._append(row)
+        self.append(row)
         return row
 
     def is_row_due(self) -> bool:
@@ -116,9 +116,9 @@ class RunRecorder:
             learning_rate: of the last step.
         """
         step = self._state.progress.step
-        self._append({"step": step, "train_loss": loss, "learning_rate": learning_rate})
+        self.append({"step": step, "train_loss": loss, "learning_rate": learning_rate})
 
-    def _append(self, row: dict[str, float]) -> None:
+    def append(self, row: Mapping[str, object]) -> None:
         """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it again."""
         if self.run is not None:
             self._metrics_bytes = self.run.append_metrics(row)

@@ -10,7 +10,7 @@ import numpy as np
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
 from gpucnn.data import Augmentation, Batch, Normalisation
-from gpucnn.layers import Network
+from gpucnn.layers import Network, unfused
 from gpucnn.training.evaluation import evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.step import TrainingStep
@@ -54,6 +54,9 @@ def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> No
     network.train()
     for size in batch_sizes(split.samples, config.training.batch_size):
         step.take(_batch(planner, split, size, augmentation), 0, 1.0)
+        if config.training.watch:
+            with unfused(network.body):
+                step.take(_batch(planner, split, size, augmentation), 0, 1.0)
 
 
 def rehearse_evaluation(config: Config, planner: Backend, split: SplitShape) -> None:

@@ -26,6 +26,7 @@ from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.signals import StopOnSignal
 from gpucnn.training.state import TrainingState
 from gpucnn.training.step import CheckedSteps, TrainingStep
+from gpucnn.training.watch import Watch
 
 
 class Trainer:
@@ -76,25 +77,23 @@ class Trainer:
         self.classes, self.loader = self._data.classes, self._data.loader
         self.validation, self.test = self._data.validation, self._data.test
         self.normalisation = self._data.normalisation
-        shape, fuse = self.loader.dataset.image_shape, config.training.fuse
-        self.network = Network(
-            config.build_model(), shape, len(self.classes), self.backend, config.seed, fuse
-        )
+        layers, shape = config.build_model(), self.loader.dataset.image_shape
+        fuse, classes = config.training.fuse, len(self.classes)
+        self.network = Network(layers, shape, classes, self.backend, config.seed, fuse)
         self.network.train()
         self.optimizer = config.build_optimizer()
         self.optimizer.attach(self.network)
-        self.schedule = config.build_schedule()
+        self.schedule, self.loss = config.build_schedule(), config.build_loss()
         self.pipeline = InputPipeline(self.backend, self.normalisation)
-        self.loss = config.build_loss()
         step = TrainingStep(self.network, self.loss, self.optimizer, self.pipeline, config.training)
         self._totals = step.totals
         self._state = TrainingState(self.network, self.optimizer, self._totals)
         self._steps = CheckedSteps(step, self._state, self.loader)
         self.recorder = RunRecorder(self._state, config.checkpoint)
-        self._stop = StopOnSignal()
+        self._watch = Watch(self.network, self.loader, config, self.recorder, self.display)
+        self._stop, self._is_prepared = StopOnSignal(), False
         check_batches(self.network, self.loader)
         check_length(config.epochs, self.steps_per_epoch)
-        self._is_prepared = False
         if run_dir is not None:
             self.create_run(run_dir)
 
@@ -265,6 +264,8 @@ class Trainer:
         done = progress.epoch * samples + self._steps.seen
         with self.display.open_bar(self.config.epochs * samples, done):
             self.recorder.discard_report()  # of an end that was not the last
+            if self.run is not None:
+                self._watch.restore(self.run)
             self.save()  # on resume too, so that a folder that cannot be written is noticed now
             self.display.line(epoch_header(self._watched_split))
             while progress.epoch < self.config.epochs:
@@ -296,6 +297,7 @@ class Trainer:
         result = evaluate(self.network, self.loss, self.pipeline, batches)
         row = self.recorder.log_epoch(means, split, result)
         self.display.line(epoch_line(row, split, self.config.epochs))
+        self._watch.end_epoch(row)
         self.backend.write(self._totals, 0)
         self.recorder.keep_rows()
         if self.validation and result.accuracy > progress.best_accuracy:
@@ -314,7 +316,8 @@ class Trainer:
                 changed. If the host runs ahead of the device, it may be one of the last 50 steps,
                 and that step and all later ones have changed nothing but running statistics.
         """
-        self._steps.take(batch, self._schedule_factor(self.progress.step))
+        with self._watch.step(self.progress.step + 1, self._steps.check):
+            self._steps.take(batch, self._schedule_factor(self.progress.step))
         self.recorder.keep_rows()
 
     def evaluate(self, split: str = "test") -> Evaluation:
@@ -325,8 +328,7 @@ class Trainer:
         """
         dataset = self._data.split(split)
         if not self._is_prepared:
-            rehearse = partial(self._data.rehearse_evaluation, dataset=dataset)
-            self.backend.compile_ahead(rehearse)
+            self.backend.compile_ahead(partial(self._data.rehearse_evaluation, dataset=dataset))
         batches = self._data.evaluation_batches(dataset)
         return evaluate(self.network, self.loss, self.pipeline, batches)
 
@@ -375,11 +377,10 @@ class Trainer:
             yield batch
 
     def _show(self, batch: Batch) -> None:
-        shown = ""
+        label, shown = f"epoch {self.progress.epoch + 1}/{self.config.epochs}", ""
         if self.display.wants_totals:
             loss, accuracy = self._steps.means()
             shown = f"loss {loss:.4f}, accuracy {accuracy:.1%}"
-        label = f"epoch {self.progress.epoch + 1}/{self.config.epochs}"
         self.display.advance(batch.labels.size, label, shown)
 
     def _log_step_if_due(self) -> None:

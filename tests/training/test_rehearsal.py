@@ -16,11 +16,9 @@ from gpucnn.training.trainer import Trainer
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def load():
-    return load_config(
-        CONFIGS / "digits.toml",
-        ["model.width=2", "training.epochs=1", "training.batch_size=200", "data.validation=0.1"],
-    )
+def load(*overrides):
+    few = ["model.width=2", "training.epochs=1", "training.batch_size=200", "data.validation=0.1"]
+    return load_config(CONFIGS / "digits.toml", [*few, *overrides])
 
 
 @pytest.fixture
@@ -45,9 +43,10 @@ def backend(kernel_backend, monkeypatch):
     return backend
 
 
-def test_a_run_compiles_nothing_after_its_beginning(backend, monkeypatch):
+@pytest.mark.parametrize("overrides", [(), ("training.watch=true",)])
+def test_a_run_compiles_nothing_after_its_beginning(overrides, backend, monkeypatch):
     monkeypatch.setattr(backend.device, "free_memory", lambda: 2**30)  # enough for the images
-    trainer = Trainer(load(), backend)
+    trainer = Trainer(load(*overrides), backend)
     trainer.prepare()
     planned = set(backend.ahead)
     for batch in list(trainer.loader.batches(0))[-2:]:

@@ -30,11 +30,9 @@ class Ahead(NumpyBackend):
         return super().to_numpy(array)
 
 
-def load():
-    return load_config(
-        CONFIGS / "digits.toml",
-        ["model.width=2", "training.epochs=2", "training.batch_size=200", "data.validation=0.1"],
-    )
+def load(*overrides):
+    few = ["model.width=2", "training.epochs=2", "training.batch_size=200", "data.validation=0.1"]
+    return load_config(CONFIGS / "digits.toml", [*few, *overrides])
 
 
 def poison(trainer):
@@ -130,3 +128,15 @@ def test_the_host_looks_after_so_many_steps(monkeypatch):
     with pytest.raises(NonFiniteError, match=f"step {POISONED}:"):
         for _ in range(4):
             trainer.train_step(next(batches))
+
+
+def test_a_watched_step_waits_and_is_recorded_only_if_it_was_taken(tmp_path):
+    """The third step is refused; the fourth, which is watched, is the first look at it."""
+    trainer = Trainer(load("training.watch=true"), Ahead(), tmp_path / "run")
+    poison(trainer)
+    batches = trainer.loader.batches(0)
+    for _ in range(POISONED + 1):
+        trainer.train_step(next(batches))
+    with pytest.raises(NonFiniteError, match=rf'step {POISONED}: .*"1\.batch_norm2d\.scale"'):
+        trainer.train_step(next(batches))
+    assert {row["step"] for row in trainer.run.metrics()} == {1, 2}
