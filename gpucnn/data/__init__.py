@@ -1,6 +1,7 @@
 """Data sets, their splits and statistics, augmentation and batches."""
 
 from gpucnn.data.augmentation import Augmentation, Draw
+from gpucnn.data.cifar import cifar10, cifar100
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets, in_memory
 from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
@@ -24,6 +25,8 @@ __all__ = [
     "Normalisation",
     "Subset",
     "channel_statistics",
+    "cifar10",
+    "cifar100",
     "datasets",
     "describe",
     "digits",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.data.class_names import how_they_differ, listed, look_alikes
+from gpucnn.data.data_files import data_folder, unreadable
 from gpucnn.data.folder_contents import (
     FOLDER,
     IMAGE,
@@ -21,12 +22,10 @@ from gpucnn.data.folder_contents import (
     portable_name,
     read_folder,
     report_left_out,
-    unreadable,
 )
 from gpucnn.data.folder_layout import missing_split
 from gpucnn.errors import DataError
 from gpucnn.files import open_regular
-from gpucnn.paths import user_path
 from gpucnn.text import shown
 
 TRAIN = ("train",)
@@ -116,16 +115,7 @@ def scan_test(root: str) -> Listing:
 
 
 def _root(root: str) -> Path:
-    """The folder's whole path, so that messages do not depend on the current folder."""
-    folder = user_path(root)
-    try:
-        folder = folder.absolute()
-        if folder.is_dir():
-            return folder
-        problem = "is not a folder" if folder.exists() else "there is no such folder"
-    except OSError as error:
-        raise unreadable(folder, error) from None
-    raise DataError(f"{shown(folder)}: {problem}; set data.root to where the images are")
+    return data_folder(root, "the images")
 
 
 def _check_same_classes(train: Listing, test: Listing) -> None:

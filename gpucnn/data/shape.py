@@ -8,7 +8,12 @@ from typing import Any
 from gpucnn.data.dataset import datasets
 from gpucnn.data.image_folder import first_image_shape
 
-_KNOWN = {"mnist": ((28, 28, 1), 10), "fashion_mnist": ((28, 28, 1), 10)}
+_KNOWN = {
+    "mnist": ((28, 28, 1), 10),
+    "fashion_mnist": ((28, 28, 1), 10),
+    "cifar10": ((32, 32, 3), 10),
+    "cifar100": ((32, 32, 3), 100),
+}
 
 
 def describe(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:

@@ -5,6 +5,7 @@ from importlib import import_module
 FUZZERS = {
     "images": ("fuzz.images", "ImageFuzzer"),
     "idx": ("fuzz.idx", "IdxFuzzer"),
+    "cifar": ("fuzz.cifar", "CifarFuzzer"),
     "toml": ("fuzz.configs", "TomlFuzzer"),
     "set": ("fuzz.configs", "SetFuzzer"),
     "kernels": ("fuzz.kernels", "KernelFuzzer"),
