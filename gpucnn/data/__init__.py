@@ -9,6 +9,7 @@ from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
 from gpucnn.data.image_folder import ImageFolderDataset, image_folder, load_options
 from gpucnn.data.loader import Batch, BatchLoader
+from gpucnn.data.npz import npz
 from gpucnn.data.shape import describe
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
@@ -39,5 +40,6 @@ __all__ = [
     "load_test_split",
     "mnist",
     "no_normalisation",
+    "npz",
     "validation_split",
 ]

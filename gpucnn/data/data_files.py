@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpucnn.errors import DataError
-from gpucnn.files import FileTooLargeError, NotRegularFileError
+from gpucnn.files import FileTooLargeError, NotRegularFileError, kind_of
 from gpucnn.paths import user_path
 from gpucnn.text import shown
 
@@ -32,6 +32,28 @@ def data_folder(root: str, content: str) -> Path:
     except OSError as error:
         raise unreadable(folder, error) from None
     raise DataError(f"{shown(folder)}: {problem}; set data.root to where {content} are")
+
+
+def data_file(path: str, content: str) -> Path:
+    """The whole path of a data set that is one file.
+
+    Args:
+        path: as the user wrote it.
+        content: what the file should be, for the message, such as "an npz file".
+
+    Raises:
+        DataError: there is no such file.
+    """
+    file = user_path(path)
+    try:
+        file = file.absolute()
+        if file.is_file():
+            return file
+        kind = kind_of(file)
+    except OSError as error:
+        raise unreadable(file, error) from None
+    problem = f"is {kind}, not a file" if kind else "there is no such file"
+    raise DataError(f"{shown(file)}: {problem}; set data.path to {content}")
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:

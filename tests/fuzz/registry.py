@@ -6,6 +6,7 @@ FUZZERS = {
     "images": ("fuzz.images", "ImageFuzzer"),
     "idx": ("fuzz.idx", "IdxFuzzer"),
     "cifar": ("fuzz.cifar", "CifarFuzzer"),
+    "npz": ("fuzz.npz", "NpzFuzzer"),
     "toml": ("fuzz.configs", "TomlFuzzer"),
     "set": ("fuzz.configs", "SetFuzzer"),
     "kernels": ("fuzz.kernels", "KernelFuzzer"),
