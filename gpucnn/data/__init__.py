@@ -7,7 +7,9 @@ from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
 from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
-from gpucnn.data.image_folder import ImageFolderDataset, image_folder, load_options
+from gpucnn.data.image_files import ImageFilesDataset, load_options
+from gpucnn.data.image_folder import image_folder
+from gpucnn.data.image_list import image_list
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.npz import npz
 from gpucnn.data.shape import describe
@@ -22,7 +24,7 @@ __all__ = [
     "Dataset",
     "DatasetPair",
     "Draw",
-    "ImageFolderDataset",
+    "ImageFilesDataset",
     "Normalisation",
     "Subset",
     "channel_statistics",
@@ -33,6 +35,7 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "image_folder",
+    "image_list",
     "images_below",
     "in_memory",
     "load_image",

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpucnn.data.class_names import how_they_differ, listed, look_alikes
 from gpucnn.data.data_files import data_folder, unreadable
@@ -24,67 +19,12 @@ from gpucnn.data.folder_contents import (
     report_left_out,
 )
 from gpucnn.data.folder_layout import missing_split
+from gpucnn.data.listing import Listing
 from gpucnn.errors import DataError
-from gpucnn.files import open_regular
 from gpucnn.text import shown
 
 TRAIN = ("train",)
 TEST = ("test", "val")
-_SAMPLE = 4096
-"""Bytes of a file that count towards a fingerprint."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of a split.
-
-    Attributes:
-        folder: the split's folder.
-        files: their paths, by class and then by name.
-        labels: int32 (N,), the index of each file's class.
-        classes: the names of the class folders, in composed Unicode (NFC).
-    """
-
-    folder: Path
-    files: tuple[str, ...]
-    labels: NDArray[np.int32]
-    classes: tuple[str, ...]
-
-    def only(self, places: Sequence[int]) -> Listing:
-        """The listing of the files at these places."""
-        files = tuple(self.files[place] for place in places)
-        return Listing(self.folder, files, self.labels[list(places)], self.classes)
-
-    def fingerprint(self) -> str:
-        """A SHA-256 of the classes and, in order, of each file's label, name, size and a sample.
-
-        The sample is the middle of the file, 4 KiB at most: enough to notice that two files, or two
-        class folders with files of the same names, were exchanged, without reading it all. Where
-        the folder lies does not matter.
-
-        Raises:
-            DataError: a file cannot be read.
-        """
-        digest = hashlib.sha256()
-        for name in self.classes:
-            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
-        for path, label in zip(self.files, self.labels.tolist(), strict=True):
-            name = portable_name(os.path.basename(path))  # noqa: PTH119 # a Path would take longer
-            size, sample = _sample(path)
-            digest.update(f"\0{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
-            digest.update(sample)
-        return digest.hexdigest()
-
-
-def _sample(path: str) -> tuple[int, bytes]:
-    """A file's size and the bytes in its middle."""
-    try:
-        with open_regular(path) as file:
-            descriptor = file.fileno()
-            size = os.fstat(descriptor).st_size
-            return size, os.pread(descriptor, _SAMPLE, max(0, size - _SAMPLE) // 2)
-    except OSError as error:
-        raise unreadable(path, error) from None
 
 
 def scan(root: str) -> tuple[Listing, Listing]:
@@ -99,7 +39,7 @@ def scan(root: str) -> tuple[Listing, Listing]:
     _check_same_classes(train, test)
     if len(train.classes) < 2:
         raise DataError(
-            f"{shown(train.folder)}: has one class folder, {shown(train.classes[0])}; training "
+            f"{shown(train.source)}: has one class folder, {shown(train.classes[0])}; training "
             f"needs two classes or more, so add folders for the others"
         )
     return train, test
@@ -125,13 +65,13 @@ def _check_same_classes(train: Listing, test: Listing) -> None:
             continue
         for name, alike in look_alikes(lacking, set(other.classes) - set(one.classes)):
             raise DataError(
-                f'{shown(other.folder)}: has the class folder "{shown(alike)}", and '
-                f'{shown(one.folder)} has "{shown(name)}"; they differ '
+                f'{shown(other.source)}: has the class folder "{shown(alike)}", and '
+                f'{shown(one.source)} has "{shown(name)}"; they differ '
                 f"{how_they_differ(alike, name)}, so rename one of them"
             )
         raise DataError(
-            f"{shown(other.folder)}: lacks the class folders {listed(lacking)}, which are in "
-            f"{shown(one.folder)}; both splits need the same classes"
+            f"{shown(other.source)}: lacks the class folders {listed(lacking)}, which are in "
+            f"{shown(one.source)}; both splits need the same classes"
         )
 
 

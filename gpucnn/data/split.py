@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,16 @@ from gpucnn import random
 from gpucnn.data.class_names import with_counts
 from gpucnn.data.dataset import Dataset, Subset, datasets
 from gpucnn.data.image_folder import image_folder_test
+from gpucnn.data.image_list import image_list_test
 from gpucnn.data.stratified import chosen_at_random
 from gpucnn.errors import ConfigError
 from gpucnn.text import warn_once
+
+_TEST_ALONE: dict[str, Callable[..., Dataset]] = {
+    "image_folder": image_folder_test,
+    "csv": image_list_test,
+}
+"""What reads the test split without the other one."""
 
 
 def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -86,7 +93,7 @@ def _check_taken(
 
 
 def load_test_split(options: Mapping[str, Any]) -> Dataset:
-    """The data to test on. Of a folder of images, only the test split is read.
+    """The data to test on. Of image files, only those of the test split are read.
 
     Args:
         options: the data set's table in a config: its name and its options.
@@ -94,6 +101,6 @@ def load_test_split(options: Mapping[str, Any]) -> Dataset:
     Raises:
         DataError: files that are missing or damaged.
     """
-    if options["name"] == "image_folder":
-        return image_folder_test(**datasets.check(options, "data"))
+    if options["name"] in _TEST_ALONE:
+        return _TEST_ALONE[options["name"]](**datasets.check(options, "data"))
     return datasets.create(options, "data").test

@@ -1,6 +1,5 @@
 """Folders of images: what is read, how it is brought to size, and what is refused."""
 
-import importlib
 import shutil
 import sys
 
@@ -13,13 +12,12 @@ from gpucnn.data import (
     datasets,
     decoding_pool,
     describe,
+    image_files,
     image_folder,
     load_image,
     load_options,
 )
 from gpucnn.errors import ConfigError, DataError
-
-module = importlib.import_module("gpucnn.data.image_folder")  # the function has the same name
 
 SHAPE = (6, 8, 3)
 CLASSES = ("cat", "dog")
@@ -293,7 +291,7 @@ def test_damaged_images_can_be_skipped(root, capsys, monkeypatch, memory_limit_m
 def test_a_class_with_damaged_images_alone_is_an_error(root):
     for number in range(TEST_A_CLASS):
         (root / "test" / "dog" / f"{number}.png").write_bytes(b"")
-    with pytest.raises(DataError, match="test/dog"):
+    with pytest.raises(DataError, match="test: all images of dog are damaged"):
         image_folder(str(root), on_damaged="skip")
 
 
@@ -388,8 +386,8 @@ def test_load_options_are_what_the_data_set_uses():
 
 
 def test_more_workers_than_cores_can_use_are_not_started(capsys, monkeypatch):
-    monkeypatch.setattr(module, "available_cores", lambda: 1)
-    assert module._processes(9, 10**6) == 8
+    monkeypatch.setattr(image_files, "available_cores", lambda: 1)
+    assert image_files._processes(9, 10**6) == 8
     assert "data.workers = 9" in capsys.readouterr().err
-    assert module._processes(8, 10**6) == 8
+    assert image_files._processes(8, 10**6) == 8
     assert capsys.readouterr().err == ""

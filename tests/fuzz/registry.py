@@ -7,6 +7,7 @@ FUZZERS = {
     "idx": ("fuzz.idx", "IdxFuzzer"),
     "cifar": ("fuzz.cifar", "CifarFuzzer"),
     "npz": ("fuzz.npz", "NpzFuzzer"),
+    "csv": ("fuzz.image_list", "ImageListFuzzer"),
     "toml": ("fuzz.configs", "TomlFuzzer"),
     "set": ("fuzz.configs", "SetFuzzer"),
     "kernels": ("fuzz.kernels", "KernelFuzzer"),
