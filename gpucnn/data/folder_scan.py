@@ -18,40 +18,57 @@ from gpucnn.data.folder_contents import (
     read_folder,
     report_left_out,
 )
-from gpucnn.data.folder_layout import missing_split
+from gpucnn.data.folder_layout import TEST, TRAIN, folder_to_divide
 from gpucnn.data.listing import Listing
+from gpucnn.data.stratified import check_test_options
 from gpucnn.errors import DataError
 from gpucnn.text import shown
 
-TRAIN = ("train",)
-TEST = ("test", "val")
 
-
-def scan(root: str) -> tuple[Listing, Listing]:
+def scan(root: str, test_share: float, split_seed: int) -> tuple[Listing, Listing]:
     """The files to train on and to test on.
 
+    Args:
+        root: the folder, in any of the layouts of ``image_folder``.
+        test_share, split_seed: what is split off to test on, if there is no split for that.
+
     Raises:
+        ConfigError: a share or a seed that is out of range.
         DataError: a folder is missing or unreadable; there are fewer than two classes; a class is
             empty or in one split only; a file that is called an image is not a file.
     """
+    check_test_options(test_share, split_seed)
     folder = _root(root)
-    train, test = _scan_split(folder, TRAIN), _scan_split(folder, TEST)
+    train_folder, test_folder = _split_folder(folder, TRAIN), _split_folder(folder, TEST)
+    if train_folder is None or test_folder is None:
+        whole = _scan_classes(folder_to_divide(folder))
+        _check_two_classes(whole)
+        return whole.split_off(test_share, split_seed)
+    train, test = _scan_classes(train_folder), _scan_classes(test_folder)
     _check_same_classes(train, test)
-    if len(train.classes) < 2:
-        raise DataError(
-            f"{shown(train.source)}: has one class folder, {shown(train.classes[0])}; training "
-            f"needs two classes or more, so add folders for the others"
-        )
+    _check_two_classes(train)
     return train, test
 
 
-def scan_test(root: str) -> Listing:
-    """The files to test on, whether or not there are any to train on.
+def scan_test(root: str, test_share: float, split_seed: int) -> Listing:
+    """The files to test on; if they have a folder, there need not be any to train on.
 
     Raises:
-        DataError: as ``scan``, of this split.
+        ConfigError, DataError: as ``scan``, of this split.
     """
-    return _scan_split(_root(root), TEST)
+    check_test_options(test_share, split_seed)
+    test_folder = _split_folder(_root(root), TEST)
+    if test_folder is None:
+        return scan(root, test_share, split_seed)[1]
+    return _scan_classes(test_folder)
+
+
+def _check_two_classes(listing: Listing) -> None:
+    if len(listing.classes) < 2:
+        raise DataError(
+            f"{shown(listing.source)}: has one class folder, {shown(listing.classes[0])}; training "
+            f"needs two classes or more, so add folders for the others"
+        )
 
 
 def _root(root: str) -> Path:
@@ -75,13 +92,19 @@ def _check_same_classes(train: Listing, test: Listing) -> None:
         )
 
 
-def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
+def _split_folder(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The folder of a split, by the first of its names that is there."""
     try:
-        folder = next((root / name for name in names if (root / name).is_dir()), None)
+        folders = [root / name for name in names if (root / name).is_dir()]
     except OSError as error:
         raise unreadable(root, error) from None
-    if folder is None:
-        raise missing_split(root, names)
+    for other in folders[1:]:
+        print(f"{shown(other)}: left out, for there is {shown(folders[0])}", file=sys.stderr)
+    return folders[0] if folders else None
+
+
+def _scan_classes(folder: Path) -> Listing:
+    """The images in the class folders of a folder."""
     contents = read_folder(folder)
     class_folders, stray = contents.of_kind(FOLDER), contents.of_kind(IMAGE)
     if not class_folders:

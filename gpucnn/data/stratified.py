@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,8 +49,9 @@ def split_off_test(
 ) -> NDArray[np.bool_]:
     """Which images to test on, for data that has no test split of its own.
 
-    Of each class with n images these are round(share·n), but at least one and at most n - 1. A
-    warning names the classes that have one image alone, which is trained on.
+    Of each class with n images these are round(share·n), but at least one and at most n - 1. A line
+    on stderr says how many, and a warning names the classes that have one image alone, which is
+    trained on.
 
     Args:
         labels: int32 (N,).
@@ -78,4 +80,10 @@ def split_off_test(
             f"{shown(source)}: the test split, which is split off at random, has no images of "
             f"{with_counts(classes, counts, alone)}"
         )
+    print(
+        f"{shown(source)}: has no test split, so {taken.sum():,} of {len(labels):,} images are "
+        f"split off to test on (data.test_share)",
+        file=sys.stderr,
+        flush=True,
+    )
     return chosen_at_random(labels, taken, seed, random.Stream.TEST_SPLIT)

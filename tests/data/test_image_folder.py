@@ -66,6 +66,25 @@ def test_val_serves_as_test(root):
 
 
 @pytest.mark.parametrize("memory_limit_mb", [1, 0], ids=["in memory", "on demand"])
+def test_what_is_split_off_has_a_fingerprint_of_its_own(root, memory_limit_mb):
+    shutil.rmtree(root / "test")
+    prints = [
+        image_folder(str(root), memory_limit_mb=memory_limit_mb, split_seed=seed).test.fingerprint()
+        for seed in (1, 1, 3)
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_of_a_split_that_is_split_off_the_images_are_right(root):
+    shutil.rmtree(root / "test")
+    pair = image_folder(str(root), test_share=0.5)
+    seeds = [_pixels(seed).tolist() for seed in range(8)]
+    for part in (pair.train, pair.test):
+        found = [seeds.index(image.tolist()) for image in _all(part)]
+        assert [seed // 4 for seed in found] == part.labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("memory_limit_mb", [1, 0], ids=["in memory", "on demand"])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_neither_workers_nor_memory_change_the_images(root, workers, memory_limit_mb):
     pair = image_folder(str(root), 5, workers=workers, memory_limit_mb=memory_limit_mb)
@@ -231,7 +250,6 @@ DEFECTS = {
         "test/cat/0.png",
     ),
     "no train": (lambda root: shutil.rmtree(root / "train"), "train"),
-    "no test": (lambda root: shutil.rmtree(root / "test"), "test"),
     "no classes": (
         lambda root: [shutil.rmtree(root / "train" / name) for name in CLASSES],
         "train",
@@ -316,6 +334,8 @@ def test_damage_is_found_on_demand(root):
         ({"max_pixels": 0}, "0"),
         ({"size": 20_000}, "400,000,000 pixels"),
         ({"range": (5, 5)}, "5"),
+        ({"test_share": 1}, "test_share is 1"),
+        ({"split_seed": -1}, "split_seed is -1"),
         ({"range": (9, 1)}, "9"),
         ({"range": (0, float("nan"))}, "nan"),
     ],
