@@ -60,7 +60,9 @@ _FIXED: dict[str, type[Table]] = {
 }
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
-_HARMLESS_KEYS = ("data.root", "data.workers", "data.memory_limit_mb", "checkpoint.")
+_HARMLESS_KEYS = (
+    *("data.root", "data.path", "data.workers", "data.memory_limit_mb", "checkpoint."),
+)
 """Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
 
 
@@ -104,8 +106,9 @@ class Config:
         self.data_options: dict[str, Any] = datasets.resolve(
             given, "data", CommonData.__struct_fields__
         )
-        if "root" in self.data_options:
-            self._check_root(self.data_options["root"])
+        for key in ("root", "path"):
+            if key in self.data_options:
+                self._check_path(f"data.{key}", self.data_options[key])
         self.tables: dict[str, Any] = {
             "seed": self.seed,
             "data": {**self.data_options, **msgspec.to_builtins(self.data)},
@@ -170,12 +173,12 @@ class Config:
         self.build_augmentation()
 
     @staticmethod
-    def _check_root(root: str) -> None:
-        """Refuses what is no path; whether the folder is there is seen when the data are read."""
+    def _check_path(key: str, path: str) -> None:
+        """Refuses what is no path; whether anything is there is seen when the data are read."""
         try:
-            user_path(root)
+            user_path(path)
         except ConfigError as error:
-            raise ConfigError(f"data.root: {error}") from None
+            raise ConfigError(f"{key}: {error}") from None
 
     def _check_numbers(self) -> None:
         """Refuses what the ranges of single keys allow."""

@@ -35,6 +35,7 @@ class Stream(IntEnum):
     CROP = 5
     DROPOUT = 6
     SYNTHETIC_DATA = 7
+    TEST_SPLIT = 8
 
     def of_layer(self, index: int) -> int:
         """The stream of the layer or parameter with this index in its model."""

@@ -1,13 +1,17 @@
 """Data sets, their splits and statistics, augmentation and batches."""
 
 from gpucnn.data.augmentation import Augmentation, Draw
+from gpucnn.data.cifar import cifar10, cifar100
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets, in_memory
 from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
 from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
-from gpucnn.data.image_folder import ImageFolderDataset, image_folder, load_options
+from gpucnn.data.image_files import ImageFilesDataset, load_options
+from gpucnn.data.image_folder import image_folder
+from gpucnn.data.image_list import image_list
 from gpucnn.data.loader import Batch, BatchLoader
+from gpucnn.data.npz import npz
 from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
@@ -20,15 +24,18 @@ __all__ = [
     "Dataset",
     "DatasetPair",
     "Draw",
-    "ImageFolderDataset",
+    "ImageFilesDataset",
     "Normalisation",
     "Subset",
     "channel_statistics",
+    "cifar10",
+    "cifar100",
     "datasets",
     "describe_images",
     "digits",
     "fashion_mnist",
     "image_folder",
+    "image_list",
     "images_below",
     "in_memory",
     "load_image",
@@ -36,5 +43,6 @@ __all__ = [
     "load_test_split",
     "mnist",
     "no_normalisation",
+    "npz",
     "validation_split",
 ]

@@ -6,6 +6,9 @@ import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gpucnn.text import shown
 
 _MOST_NAMES = 5
@@ -17,6 +20,17 @@ def listed(names: Iterable[str]) -> str:
     text = ", ".join(all_names[:_MOST_NAMES])
     rest = len(all_names) - _MOST_NAMES
     return text if rest <= 0 else f"{text} and {rest:,} more"
+
+
+def with_counts(
+    classes: Sequence[str], counts: NDArray[np.int64], chosen: NDArray[np.bool_]
+) -> str:
+    """The chosen classes and how many images each has, such as "the class cat (1 image)"."""
+    names = [
+        f"{classes[label]} ({counts[label]} image{'s' if counts[label] > 1 else ''})"
+        for label in np.flatnonzero(chosen).tolist()
+    ]
+    return f"the class{'es' if len(names) > 1 else ''} {listed(names)}"
 
 
 def look_alikes(names: Iterable[str], others: Iterable[str]) -> list[tuple[str, str]]:

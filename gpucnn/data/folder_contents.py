@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpucnn.data.data_files import unreadable
 from gpucnn.data.image_formats import EXTENSIONS
 from gpucnn.errors import DataError
 from gpucnn.files import kind_of
@@ -112,13 +113,6 @@ def _note(entry: os.DirEntry[str], contents: FolderContents) -> bool:
         return True
     contents.left_out[extension] += 1
     return False
-
-
-def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
-    """What to raise if the system does not let a file or folder be read."""
-    return DataError(
-        f"{shown(path)}: cannot be read ({error.strerror}); check the path and its permissions"
-    )
 
 
 def unusable(path: str, kind: str) -> DataError:

@@ -1,16 +1,18 @@
-"""What to do about a folder that does not have its images in SPLIT/CLASS/."""
+"""What to do about a folder that does not have its images in train/CLASS/ and test/CLASS/."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from gpucnn.data.class_names import listed
 from gpucnn.data.folder_contents import FOLDER, IMAGE, read_folder
 from gpucnn.errors import DataError
 from gpucnn.files import kind_of
 from gpucnn.text import shown
 
-_SPLITS = ("train", "test", "val")
+TRAIN = ("train",)
+TEST = ("test", "val")
+_SPLITS = (*TRAIN, *TEST)
 _OTHER_NAMES = {
     "train": {"train", "training", "train_set", "trainset", "train_images"},
     "test": {"test", "testing", "test_set", "testset", "test_images", "val", "valid", "validation"},
@@ -19,51 +21,58 @@ _OTHER_NAMES = {
 _MOST_LOOKED_INTO = 20
 
 
-def missing_split(root: Path, names: tuple[str, ...]) -> DataError:
-    """What to raise if ``root`` has none of the folders ``names``, which hold one split.
+def folder_to_divide(root: Path) -> Path:
+    """The folder of class folders from which a test split is to be split off.
+
+    That is root/train if it is the only split, or root itself if it has no splits but classes.
+
+    Args:
+        root: which lacks one of the splits, or both.
 
     Raises:
-        DataError: the folder cannot be read.
+        DataError: it has another layout; the message says what to do.
     """
-    for name in names:
+    names = {"train": TRAIN, "test": TEST}
+    found = {split: any((root / name).is_dir() for name in names[split]) for split in names}
+    missing = [split for split in names if not found[split]]
+    for name in (name for split in missing for name in names[split]):
         if kind := kind_of(root / name) or ((root / name).exists() and "a file"):
-            return DataError(
+            raise DataError(
                 f"{shown(root / name)}: is {kind}, not a folder; put a folder with the class "
                 f"folders there"
             )
-    problem = f"{shown(root)}: has no folder {' or '.join(names)}"
-    return DataError(f"{problem}; {_remedy(root, names[0])}")
-
-
-def _remedy(root: Path, split: str) -> str:
     contents = read_folder(root)
     folders = [Path(path) for path in contents.of_kind(FOLDER)]
-    if root.name in _SPLITS and _has_split(root.parent):
-        return f"it is the folder of one split, so set data.root to {shown(root.parent)}"
+    has_images = bool(contents.of_kind(IMAGE))
+    if remedy := _remedy(root, missing[0], folders, has_images):
+        problem = f"{shown(root)}: has no folder {' or '.join(names[missing[0]])}"
+        raise DataError(f"{problem}; {remedy}")
+    return root / TRAIN[0] if found["train"] else root
+
+
+def _remedy(root: Path, split: str, folders: Sequence[Path], has_images: bool) -> str:
+    """What to do about the missing split; empty if images for it can be split off."""
     for folder in folders:
         if folder.name.casefold() in _OTHER_NAMES[split]:
             return f"rename {shown(folder)} to {shown(root / split)}"
+    if split == "test":
+        return ""
+    if root.name in _SPLITS and _has_split(root.parent):
+        return f"it is the folder of one split, so set data.root to {shown(root.parent)}"
     if _has_split(root):
-        other = "test" if split == "train" else "train"
         return (
             f"move some of the images of each class to {shown(root / split)}/CLASS, the others "
-            f"stay in {shown(root / other)}/CLASS"
+            f"stay in {shown(root)}/test/CLASS"
         )
     for folder in folders[:_MOST_LOOKED_INTO]:
         if _has_split(folder):
             return _about_splits_below(root, folder)
-    classes = [folder.name for folder in folders[:_MOST_LOOKED_INTO] if _has_images(folder)]
-    if classes:
-        first = shown(classes[0])
-        return (
-            f"it has the images of {listed(folder.name for folder in folders)} directly in it; "
-            f"move most images of each class to {shown(root)}/train/{first} and so on, and the "
-            f"rest to {shown(root)}/test/{first} and so on"
-        )
-    directly = "it has images directly in it; " if contents.of_kind(IMAGE) else ""
+    if any(_has_images(folder) for folder in folders[:_MOST_LOOKED_INTO]):
+        return ""
+    directly = "it has images directly in it; " if has_images else ""
     return (
-        f"{directly}put the images into {shown(root)}/train/CLASS and {shown(root)}/test/CLASS, "
-        f"with a folder for each class"
+        f"{directly}put the images into {shown(root)}/CLASS, with a folder for each class, or into "
+        f"{shown(root)}/train/CLASS and {shown(root)}/test/CLASS"
     )
 
 

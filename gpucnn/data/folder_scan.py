@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpucnn.data.class_names import how_they_differ, listed, look_alikes
+from gpucnn.data.data_files import data_folder, unreadable
 from gpucnn.data.folder_contents import (
     FOLDER,
     IMAGE,
@@ -21,111 +17,62 @@ from gpucnn.data.folder_contents import (
     portable_name,
     read_folder,
     report_left_out,
-    unreadable,
 )
-from gpucnn.data.folder_layout import missing_split
+from gpucnn.data.folder_layout import TEST, TRAIN, folder_to_divide
+from gpucnn.data.listing import Listing
+from gpucnn.data.stratified import check_test_options
 from gpucnn.errors import DataError
-from gpucnn.files import open_regular
-from gpucnn.paths import user_path
 from gpucnn.text import shown
 
-TRAIN = ("train",)
-TEST = ("test", "val")
-_SAMPLE = 4096
-"""Bytes of a file that count towards a fingerprint."""
 
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of a split.
-
-    Attributes:
-        folder: the split's folder.
-        files: their paths, by class and then by name.
-        labels: int32 (N,), the index of each file's class.
-        classes: the names of the class folders, in composed Unicode (NFC).
-    """
-
-    folder: Path
-    files: tuple[str, ...]
-    labels: NDArray[np.int32]
-    classes: tuple[str, ...]
-
-    def only(self, places: Sequence[int]) -> Listing:
-        """The listing of the files at these places."""
-        files = tuple(self.files[place] for place in places)
-        return Listing(self.folder, files, self.labels[list(places)], self.classes)
-
-    def fingerprint(self) -> str:
-        """A SHA-256 of the classes and, in order, of each file's label, name, size and a sample.
-
-        The sample is the middle of the file, 4 KiB at most: enough to notice that two files, or two
-        class folders with files of the same names, were exchanged, without reading it all. Where
-        the folder lies does not matter.
-
-        Raises:
-            DataError: a file cannot be read.
-        """
-        digest = hashlib.sha256()
-        for name in self.classes:
-            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
-        for path, label in zip(self.files, self.labels.tolist(), strict=True):
-            name = portable_name(os.path.basename(path))  # noqa: PTH119 # a Path would take longer
-            size, sample = _sample(path)
-            digest.update(f"\0{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
-            digest.update(sample)
-        return digest.hexdigest()
-
-
-def _sample(path: str) -> tuple[int, bytes]:
-    """A file's size and the bytes in its middle."""
-    try:
-        with open_regular(path) as file:
-            descriptor = file.fileno()
-            size = os.fstat(descriptor).st_size
-            return size, os.pread(descriptor, _SAMPLE, max(0, size - _SAMPLE) // 2)
-    except OSError as error:
-        raise unreadable(path, error) from None
-
-
-def scan(root: str) -> tuple[Listing, Listing]:
+def scan(root: str, test_share: float, split_seed: int) -> tuple[Listing, Listing]:
     """The files to train on and to test on.
 
+    Args:
+        root: the folder, in any of the layouts of ``image_folder``.
+        test_share, split_seed: what is split off to test on, if there is no split for that.
+
     Raises:
+        ConfigError: a share or a seed that is out of range.
         DataError: a folder is missing or unreadable; there are fewer than two classes; a class is
             empty or in one split only; a file that is called an image is not a file.
     """
+    check_test_options(test_share, split_seed)
     folder = _root(root)
-    train, test = _scan_split(folder, TRAIN), _scan_split(folder, TEST)
+    train_folder, test_folder = _split_folder(folder, TRAIN), _split_folder(folder, TEST)
+    if train_folder is None or test_folder is None:
+        whole = _scan_classes(folder_to_divide(folder))
+        _check_two_classes(whole)
+        return whole.split_off(test_share, split_seed)
+    train, test = _scan_classes(train_folder), _scan_classes(test_folder)
     _check_same_classes(train, test)
-    if len(train.classes) < 2:
-        raise DataError(
-            f"{shown(train.folder)}: has one class folder, {shown(train.classes[0])}; training "
-            f"needs two classes or more, so add folders for the others"
-        )
+    _check_two_classes(train)
     return train, test
 
 
-def scan_test(root: str) -> Listing:
-    """The files to test on, whether or not there are any to train on.
+def scan_test(root: str, test_share: float, split_seed: int) -> Listing:
+    """The files to test on; if they have a folder, there need not be any to train on.
 
     Raises:
-        DataError: as ``scan``, of this split.
+        ConfigError, DataError: as ``scan``, of this split.
     """
-    return _scan_split(_root(root), TEST)
+    check_test_options(test_share, split_seed)
+    test_folder = _split_folder(_root(root), TEST)
+    if test_folder is None:
+        return scan(root, test_share, split_seed)[1]
+    return _scan_classes(test_folder)
+
+
+def _check_two_classes(listing: Listing) -> None:
+    if len(listing.classes) < 2:
+        raise DataError(
+            f"{shown(listing.source)}: has one class folder, {shown(listing.classes[0])}; training "
+            f"needs two classes or more, so add folders for the others"
+        )
 
 
 def _root(root: str) -> Path:
-    """The folder's whole path, so that messages do not depend on the current folder."""
-    folder = user_path(root)
-    try:
-        folder = folder.absolute()
-        if folder.is_dir():
-            return folder
-        problem = "is not a folder" if folder.exists() else "there is no such folder"
-    except OSError as error:
-        raise unreadable(folder, error) from None
-    raise DataError(f"{shown(folder)}: {problem}; set data.root to where the images are")
+    return data_folder(root, "the images")
 
 
 def _check_same_classes(train: Listing, test: Listing) -> None:
@@ -135,23 +82,29 @@ def _check_same_classes(train: Listing, test: Listing) -> None:
             continue
         for name, alike in look_alikes(lacking, set(other.classes) - set(one.classes)):
             raise DataError(
-                f'{shown(other.folder)}: has the class folder "{shown(alike)}", and '
-                f'{shown(one.folder)} has "{shown(name)}"; they differ '
+                f'{shown(other.source)}: has the class folder "{shown(alike)}", and '
+                f'{shown(one.source)} has "{shown(name)}"; they differ '
                 f"{how_they_differ(alike, name)}, so rename one of them"
             )
         raise DataError(
-            f"{shown(other.folder)}: lacks the class folders {listed(lacking)}, which are in "
-            f"{shown(one.folder)}; both splits need the same classes"
+            f"{shown(other.source)}: lacks the class folders {listed(lacking)}, which are in "
+            f"{shown(one.source)}; both splits need the same classes"
         )
 
 
-def _scan_split(root: Path, names: tuple[str, ...]) -> Listing:
+def _split_folder(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The folder of a split, by the first of its names that is there."""
     try:
-        folder = next((root / name for name in names if (root / name).is_dir()), None)
+        folders = [root / name for name in names if (root / name).is_dir()]
     except OSError as error:
         raise unreadable(root, error) from None
-    if folder is None:
-        raise missing_split(root, names)
+    for other in folders[1:]:
+        print(f"{shown(other)}: left out, for there is {shown(folders[0])}", file=sys.stderr)
+    return folders[0] if folders else None
+
+
+def _scan_classes(folder: Path) -> Listing:
+    """The images in the class folders of a folder."""
     contents = read_folder(folder)
     class_folders, stray = contents.of_kind(FOLDER), contents.of_kind(IMAGE)
     if not class_folders:

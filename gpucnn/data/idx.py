@@ -20,10 +20,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.data.data_files import check_fits_memory, data_folder, os_errors_explained
 from gpucnn.data.dataset import ArrayDataset, DatasetPair, datasets
 from gpucnn.errors import DataError
-from gpucnn.files import NotRegularFileError, kind_of, open_regular
-from gpucnn.paths import user_path
+from gpucnn.files import kind_of, open_regular
 from gpucnn.text import shown
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -78,22 +78,11 @@ def fashion_mnist(root: str) -> DatasetPair:
 
 
 def _read_pair(root: str, classes: tuple[str, ...]) -> DatasetPair:
-    folder = user_path(root)
-    try:
-        folder = folder.absolute()
-        if not folder.is_dir():
-            problem = "is not a folder" if folder.exists() else "there is no such folder"
-            raise DataError(f"{shown(folder)}: {problem}; set data.root to where the idx files are")
+    folder = data_folder(root, "the idx files")
+    with os_errors_explained(folder):
         return DatasetPair(
             train=_read_part(folder, "train", classes), test=_read_part(folder, "t10k", classes)
         )
-    except NotRegularFileError as error:
-        raise DataError(f"{shown(error.filename)}: {error.strerror}; get the file again") from None
-    except OSError as error:
-        path = error.filename or folder
-        raise DataError(
-            f"{shown(path)}: cannot be read ({error.strerror}); check the path and its permissions"
-        ) from None
 
 
 def _read_part(folder: Path, part: str, classes: tuple[str, ...]) -> ArrayDataset:
@@ -222,12 +211,7 @@ def _check_size(path: Path, size: int, expected: int, is_packed: bool) -> None:
         what = "bytes packed, for" if is_packed else "bytes instead of"
         comparison = "shorter" if size < least else "longer"
         raise _wrong_size(path, comparison, f"{size} {what} {expected}")
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if expected > memory:
-        raise DataError(
-            f"{shown(path)}: its {expected:,} bytes do not fit into memory, which has {memory:,}; "
-            f"use a part of the data"
-        )
+    check_fits_memory(path, expected)
 
 
 def _wrong_size(path: Path, comparison: str, sizes: str) -> DataError:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn import random
-from gpucnn.data.class_names import listed
-from gpucnn.data.dataset import Dataset, Subset, datasets, place_in_class
+from gpucnn.data.class_names import with_counts
+from gpucnn.data.dataset import Dataset, Subset, datasets
 from gpucnn.data.image_folder import image_folder_test
+from gpucnn.data.image_list import image_list_test
+from gpucnn.data.stratified import chosen_at_random
 from gpucnn.errors import ConfigError
 from gpucnn.text import warn_once
+
+_TEST_ALONE: dict[str, Callable[..., Dataset]] = {
+    "image_folder": image_folder_test,
+    "csv": image_list_test,
+}
+"""What reads the test split without the other one."""
 
 
 def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -41,10 +49,7 @@ def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Data
     taken = np.rint(fraction * images).astype(np.int64)
     if fraction > 0.0:
         _check_taken(dataset, fraction, images, taken)
-    order = random.permutation(seed, random.Stream.VALIDATION_SPLIT, 0, len(dataset))
-    shuffled_labels = dataset.labels[order]
-    is_validation = np.zeros(len(dataset), bool)
-    is_validation[order] = place_in_class(shuffled_labels) < taken[shuffled_labels]
+    is_validation = chosen_at_random(dataset.labels, taken, seed, random.Stream.VALIDATION_SPLIT)
     return (
         Subset(dataset, np.flatnonzero(~is_validation)),
         Subset(dataset, np.flatnonzero(is_validation)),
@@ -76,28 +81,19 @@ def _check_taken(
     if lost.any():
         raise ConfigError(
             f"a validation fraction of {fraction} of {len(dataset)} images leaves no images to "
-            f"train on in {_named(dataset, images, lost)}; add images, remove the class, or choose "
-            f"a smaller fraction (data.validation)"
+            f"train on in {with_counts(dataset.classes, images, lost)}; add images, remove the "
+            f"class, or choose a smaller fraction (data.validation)"
         )
     if lacking.any():
         warn_once(
             f"a validation fraction of {fraction} leaves no images to validate on in "
-            f"{_named(dataset, images, lacking)}; add images or choose a larger fraction "
-            f"(data.validation)"
+            f"{with_counts(dataset.classes, images, lacking)}; add images or choose a larger "
+            f"fraction (data.validation)"
         )
 
 
-def _named(dataset: Dataset, images: NDArray[np.int64], chosen: NDArray[np.bool_]) -> str:
-    """Such as "the class cat (1 image)"."""
-    names = [
-        f"{dataset.classes[label]} ({images[label]} image{'s' if images[label] > 1 else ''})"
-        for label in np.flatnonzero(chosen)
-    ]
-    return f"the class{'es' if len(names) > 1 else ''} {listed(names)}"
-
-
 def load_test_split(options: Mapping[str, Any]) -> Dataset:
-    """The data to test on. Of a folder of images, only the test split is read.
+    """The data to test on. Of image files, only those of the test split are read.
 
     Args:
         options: the data set's table in a config: its name and its options.
@@ -105,6 +101,6 @@ def load_test_split(options: Mapping[str, Any]) -> Dataset:
     Raises:
         DataError: files that are missing or damaged.
     """
-    if options["name"] == "image_folder":
-        return image_folder_test(**datasets.check(options, "data"))
+    if options["name"] in _TEST_ALONE:
+        return _TEST_ALONE[options["name"]](**datasets.check(options, "data"))
     return datasets.create(options, "data").test

@@ -163,7 +163,7 @@ def remove(root, *names):
 FOLDER = {
     "a file": (lambda r: (shutil.rmtree(r), r.write_text("x")), "images", "not a folder"),
     "empty": (lambda r: remove(r, "train", "test"), "train"),
-    "no test": (lambda r: remove(r, "test"), "test"),
+    "no train": (lambda r: remove(r, "train"), "train"),
     "no classes": (lambda r: remove(r, "train/cat", "train/dog"), "train"),
     "one class": (
         lambda r: remove(r, "train/dog", "test/dog"),

@@ -168,6 +168,24 @@ def test_a_resume_finds_the_same_images_elsewhere(cli):
     assert answer.out.startswith("run was complete")
 
 
+def test_a_test_split_that_was_split_off_stays_what_it_was(cli, place):
+    shutil.rmtree(place / "other" / "test")
+    config = place / "folder.toml"
+    config.write_text(CONFIG)
+    options = ("--set", "data.root=other", "--set", "data.test_share=0.5", "--backend", "numpy")
+    assert cli("train", config, *options, "--run-dir", "new").status == 0
+    report = json.loads((place / "new" / "report.json").read_text())
+    (place / "other").rename(place / "moved")
+    moved = ("new", "--set", "data.root=moved", "--backend", "numpy")
+    result = json.loads(cli("evaluate", *moved, "--json").out)
+    assert {key: result[key] for key in report} == report
+    assert result["n"] == 4
+    assert cli("train", "--resume", *moved).status == 0
+    refused(cli("train", "--resume", *moved, "--set", "data.split_seed=1"), "data.split_seed")
+    (place / "moved" / "train" / "cat" / "3.png").unlink()
+    refused(cli("train", "--resume", *moved), "now there are 3")
+
+
 @pytest.mark.parametrize(
     ("root", "share", "words"),
     [

@@ -1,6 +1,7 @@
 """Which files a folder of images has, in what order, and what is said about the rest."""
 
 import errno
+import functools
 import os
 import random
 import shutil
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpucnn.data import images_below
-from gpucnn.data.folder_scan import scan, scan_test
+from gpucnn.data import folder_scan, images_below
 from gpucnn.errors import DataError
+
+scan = functools.partial(folder_scan.scan, test_share=0.2, split_seed=0)
+scan_test = functools.partial(folder_scan.scan_test, test_share=0.2, split_seed=0)
 
 
 def _touch(*paths):
@@ -227,15 +230,10 @@ def _move(root, changes):
 
 
 LAYOUTS = {
-    "classes without splits": (
-        lambda d: (_move(d, {"train/cat": "cat", "train/dog": "dog"}),
-                   shutil.rmtree(d / "train"), shutil.rmtree(d / "test")), "d",
-        "d: has no folder train; it has the images of cat, dog directly in it; move most images of "
-        "each class to {d}/train/cat and so on, and the rest to {d}/test/cat"),
     "images without classes or splits": (
         lambda d: (shutil.rmtree(d / "train"), shutil.rmtree(d / "test"), _touch(d / "1.png")), "d",
-        "d: has no folder train; it has images directly in it; put the images into {d}/train/CLASS "
-        "and {d}/test/CLASS"),
+        "d: has no folder train; it has images directly in it; put the images into {d}/CLASS, with "
+        "a folder for each class, or into {d}/train/CLASS and {d}/test/CLASS"),
     "images without classes": (
         lambda d: (shutil.rmtree(d / "train"), _touch(d / "train" / "1.png")), "d",
         "d/train: has images but no class folders; make a folder for each class"),
@@ -249,10 +247,6 @@ LAYOUTS = {
                    shutil.rmtree(d / "train"), shutil.rmtree(d / "test")), "d",
         "d: has no folder train; the splits must come before the classes: {d}/train/cat instead of "
         "{d}/cat/train"),
-    "no test": (
-        lambda d: shutil.rmtree(d / "test"), "d",
-        "d: has no folder test or val; move some of the images of each class to {d}/test/CLASS, "
-        "the others stay in {d}/train/CLASS"),
     "no train": (
         lambda d: shutil.rmtree(d / "train"), "d",
         "d: has no folder train; move some of the images of each class to {d}/train/CLASS"),
@@ -264,10 +258,25 @@ LAYOUTS = {
         "d: has no folder test or val; rename {d}/validation to {d}/test"),
     "an empty folder": (
         lambda d: (shutil.rmtree(d), d.mkdir()), "d",
-        "d: has no folder train; put the images into {d}/train/CLASS"),
+        "d: has no folder train; put the images into {d}/CLASS, with a folder for each class"),
     "a file for a split": (
         lambda d: (shutil.rmtree(d / "train"), _touch(d / "train")), "d",
         "d/train: is a file, not a folder"),
+    "one class without splits": (
+        lambda d: (_move(d, {"train/cat": "cat"}), shutil.rmtree(d / "train"),
+                   shutil.rmtree(d / "test")), "d",
+        "d: has one class folder, cat; training needs two classes or more"),
+    "another name for train among classes": (
+        lambda d: (_move(d, {"train": "TrainSet/x", "test/cat": "cat"}), shutil.rmtree(d / "test"),
+                   (d / "TrainSet").rename(d / "Train_Set")), "d",
+        "d: has no folder train; rename {d}/Train_Set to {d}/train"),
+    "a file for the missing split": (
+        lambda d: (shutil.rmtree(d / "test"), _touch(d / "val")), "d",
+        "d/val: is a file, not a folder"),
+    "one image in each class": (
+        lambda d: (shutil.rmtree(d / "test"), (d / "train/cat/1.png").unlink(),
+                   (d / "train/dog/1.png").unlink()), "d",
+        "d/train: has no test split, and no class has two images"),
     "one class": (
         lambda d: (shutil.rmtree(d / "train" / "dog"), shutil.rmtree(d / "test" / "dog")), "d",
         "d/train: has one class folder, cat; training needs two classes or more"),
@@ -309,6 +318,52 @@ def test_a_layout_that_cannot_be_is_explained(change, given, message, root, tmp_
     assert message.format(d=root) in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path))
     assert len(str(caught.value)) < 500
+
+
+UNDIVIDED = {
+    "train alone": (lambda d: shutil.rmtree(d / "test"), "train"),
+    "classes alone": (
+        lambda d: (_move(d, {"train/cat": "cat", "train/dog": "dog"}),
+                   shutil.rmtree(d / "train"), shutil.rmtree(d / "test")), ""),
+    "classes with names of splits": (
+        lambda d: (_move(d, {"train/cat": "valid", "train/dog": "invalid"}),
+                   shutil.rmtree(d / "train"), shutil.rmtree(d / "test")), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "source"), UNDIVIDED.values(), ids=UNDIVIDED)
+def test_a_missing_test_split_is_split_off_of_each_class(change, source, root, capsys):
+    for name in ("cat", "dog"):
+        _touch(*(root / "train" / name / f"{number}.png" for number in range(10)))
+    change(root)
+    train, test = folder_scan.scan(str(root), 0.3, 5)
+    assert train.source == test.source == root / source
+    assert train.classes == test.classes
+    assert np.bincount(train.labels).tolist() == [7, 7]
+    assert np.bincount(test.labels).tolist() == [3, 3]
+    assert len({*train.files, *test.files}) == 20
+    line = f"{root / source}: has no test split, so 6 of 20 images are split off to test on"
+    assert capsys.readouterr().err == f"{line} (data.test_share)\n"
+    assert folder_scan.scan_test(str(root), 0.3, 5).files == test.files
+    assert folder_scan.scan(str(root), 0.3, 6)[1].files != test.files
+
+
+def test_what_is_split_off_is_what_it_was(root):
+    """Runs that began with an earlier version go on with the same images."""
+    _touch(*(root / "train" / "cat" / f"{number}.png" for number in range(10)))
+    shutil.rmtree(root / "test")
+    _, test = folder_scan.scan(str(root), 0.5, 7)
+    names = [os.path.relpath(path, root / "train") for path in test.files]
+    assert names == [*(f"cat/{number}.png" for number in (0, 1, 6, 7, 8)), "dog/2.png"]
+
+
+def test_val_serves_as_test_and_is_left_out_beside_it(root, capsys):
+    shutil.copytree(root / "test", root / "val")
+    assert scan(str(root))[1].source == root / "test"
+    assert capsys.readouterr().err == f"{root / 'val'}: left out, for there is {root / 'test'}\n"
+    shutil.rmtree(root / "test")
+    assert scan(str(root))[1].source == root / "val"
+    assert capsys.readouterr().err == ""
 
 
 def test_test_images_alone_need_the_test_split_alone(root):
@@ -383,13 +438,14 @@ def test_ten_thousand_random_trees_give_the_same_images_or_an_error(tmp_path, ca
             )
         _change(rng, folder)
         try:
-            files = scan(str(folder))[0].files
+            train, test = scan(str(folder))
         except DataError as error:
             assert str(error).startswith(str(folder))
             assert str(error).isprintable()
             outcomes["refused"] += 1
         else:
-            assert all(path.startswith(f"{folder}/train/") for path in files)
+            assert all(path.startswith(f"{train.source}/") for path in train.files)
+            assert not set(train.files) & set(test.files)
             outcomes["listed"] += 1
         found = [Path(path) for path, problem in images_below(folder) if problem is None]
         assert {path for path in found if not path.is_symlink()} == {

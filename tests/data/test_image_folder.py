@@ -1,6 +1,5 @@
 """Folders of images: what is read, how it is brought to size, and what is refused."""
 
-import importlib
 import shutil
 import sys
 
@@ -13,13 +12,12 @@ from gpucnn.data import (
     datasets,
     decoding_pool,
     describe_images,
+    image_files,
     image_folder,
     load_image,
     load_options,
 )
 from gpucnn.errors import ConfigError, DataError
-
-module = importlib.import_module("gpucnn.data.image_folder")  # the function has the same name
 
 SHAPE = (6, 8, 3)
 CLASSES = ("cat", "dog")
@@ -65,6 +63,25 @@ def test_files_come_by_class_and_name(root):
 def test_val_serves_as_test(root):
     (root / "test").rename(root / "val")
     assert len(image_folder(str(root)).test) == 4
+
+
+@pytest.mark.parametrize("memory_limit_mb", [1, 0], ids=["in memory", "on demand"])
+def test_what_is_split_off_has_a_fingerprint_of_its_own(root, memory_limit_mb):
+    shutil.rmtree(root / "test")
+    prints = [
+        image_folder(str(root), memory_limit_mb=memory_limit_mb, split_seed=seed).test.fingerprint()
+        for seed in (1, 1, 3)
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_of_a_split_that_is_split_off_the_images_are_right(root):
+    shutil.rmtree(root / "test")
+    pair = image_folder(str(root), test_share=0.5)
+    seeds = [_pixels(seed).tolist() for seed in range(8)]
+    for part in (pair.train, pair.test):
+        found = [seeds.index(image.tolist()) for image in _all(part)]
+        assert [seed // 4 for seed in found] == part.labels.tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("memory_limit_mb", [1, 0], ids=["in memory", "on demand"])
@@ -233,7 +250,6 @@ DEFECTS = {
         "test/cat/0.png",
     ),
     "no train": (lambda root: shutil.rmtree(root / "train"), "train"),
-    "no test": (lambda root: shutil.rmtree(root / "test"), "test"),
     "no classes": (
         lambda root: [shutil.rmtree(root / "train" / name) for name in CLASSES],
         "train",
@@ -293,7 +309,7 @@ def test_damaged_images_can_be_skipped(root, capsys, monkeypatch, memory_limit_m
 def test_a_class_with_damaged_images_alone_is_an_error(root):
     for number in range(TEST_A_CLASS):
         (root / "test" / "dog" / f"{number}.png").write_bytes(b"")
-    with pytest.raises(DataError, match="test/dog"):
+    with pytest.raises(DataError, match="test: all images of dog are damaged"):
         image_folder(str(root), on_damaged="skip")
 
 
@@ -318,6 +334,8 @@ def test_damage_is_found_on_demand(root):
         ({"max_pixels": 0}, "0"),
         ({"size": 20_000}, "400,000,000 pixels"),
         ({"range": (5, 5)}, "5"),
+        ({"test_share": 1}, "test_share is 1"),
+        ({"split_seed": -1}, "split_seed is -1"),
         ({"range": (9, 1)}, "9"),
         ({"range": (0, float("nan"))}, "nan"),
     ],
@@ -388,8 +406,8 @@ def test_load_options_are_what_the_data_set_uses():
 
 
 def test_more_workers_than_cores_can_use_are_not_started(capsys, monkeypatch):
-    monkeypatch.setattr(module, "available_cores", lambda: 1)
-    assert module._processes(9, 10**6) == 8
+    monkeypatch.setattr(image_files, "available_cores", lambda: 1)
+    assert image_files._processes(9, 10**6) == 8
     assert "data.workers = 9" in capsys.readouterr().err
-    assert module._processes(8, 10**6) == 8
+    assert image_files._processes(8, 10**6) == 8
     assert capsys.readouterr().err == ""

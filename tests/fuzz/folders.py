@@ -58,6 +58,8 @@ _CLASSES = (
     ),
     *("cat", "dog", "cat", "dog", "bird", "\x1b[2J", "y" * 255, "$c$", "train", "test"),
 )
+SPLIT = (0.3, 1)
+"""The share to test on, if there is no such split, and the seed of the choice."""
 _SPLITS = ("train", "test", "val", "Train", "training", "tests", ".train", "cat")
 CONFIG = {
     "data": {"name": "digits"},
@@ -99,14 +101,17 @@ class FolderFuzzer(Fuzzer):
             remove_tree(root)
 
     def _scan(self, rng: random.Random, root: Path) -> None:
-        found = attempt(lambda: scan(str(root)), (root.name,))
+        found = attempt(lambda: scan(str(root), *SPLIT), (root.name,))
         if rng.random() < 0.2:
-            again = attempt(lambda: scan(str(root)), (root.name,))
+            again = attempt(lambda: scan(str(root), *SPLIT), (root.name,))
             assert str(found) == str(again), "a second scan found something else"
-        listings = [*(found or ()), attempt(lambda: scan_test(str(root)), (root.name,))]
+        if found:
+            assert set(found[0].labels.tolist()) == set(range(len(found[0].classes)))
+            assert not set(found[0].files) & set(found[1].files), "trained and tested on a file"
+        listings = [*(found or ()), attempt(lambda: scan_test(str(root), *SPLIT), (root.name,))]
         for listing in filter(None, listings):
             assert len(listing.files) == len(listing.labels) > 0
-            assert set(listing.labels.tolist()) == set(range(len(listing.classes)))
+            assert set(listing.labels.tolist()) <= set(range(len(listing.classes)))
             for path in listing.files:
                 name = path.rpartition("/")[2]
                 assert not name.startswith("."), f"a hidden file was taken: {path!r}"
@@ -137,6 +142,8 @@ class FolderFuzzer(Fuzzer):
 
     def _plant(self, rng: random.Random, root: Path) -> None:
         splits = [*rng.sample(_SPLITS, rng.randrange(3)), "train", "test"]
+        if rng.random() < 0.2:
+            splits = rng.choice((["."], ["train"], ["train", "val"]))
         alike = rng.choices(_CLASSES, k=rng.randrange(1, 5))
         for split in splits[: rng.choice((1, 3, 4, 4, 4))]:
             classes = alike if rng.random() < 0.7 else rng.choices(_CLASSES, k=rng.randrange(4))

@@ -5,6 +5,9 @@ from importlib import import_module
 FUZZERS = {
     "images": ("fuzz.images", "ImageFuzzer"),
     "idx": ("fuzz.idx", "IdxFuzzer"),
+    "cifar": ("fuzz.cifar", "CifarFuzzer"),
+    "npz": ("fuzz.npz", "NpzFuzzer"),
+    "csv": ("fuzz.image_list", "ImageListFuzzer"),
     "toml": ("fuzz.configs", "TomlFuzzer"),
     "set": ("fuzz.configs", "SetFuzzer"),
     "kernels": ("fuzz.kernels", "KernelFuzzer"),

@@ -1,0 +1,85 @@
+"""Which image files a split of a data set has, before any of them is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucnn.data.data_files import unreadable
+from gpucnn.data.folder_contents import portable_name
+from gpucnn.data.stratified import split_off_test
+from gpucnn.files import open_regular
+
+_SAMPLE = 4096
+"""Bytes of a file that count towards a fingerprint."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a split.
+
+    Attributes:
+        source: the folder, or the file that lists them.
+        files: their paths, by class and then by name.
+        labels: int32 (N,), the index of each file's class.
+        classes: their names, in composed Unicode (NFC).
+    """
+
+    source: Path
+    files: tuple[str, ...]
+    labels: NDArray[np.int32]
+    classes: tuple[str, ...]
+
+    def only(self, places: Sequence[int]) -> Listing:
+        """The listing of the files at these places."""
+        files = tuple(self.files[place] for place in places)
+        return Listing(self.source, files, self.labels[list(places)], self.classes)
+
+    def split_off(self, test_share: float, split_seed: int) -> tuple[Listing, Listing]:
+        """This listing in two, one to train on and one to test on, as ``split_off_test`` chooses.
+
+        Raises:
+            DataError: no class has two images.
+        """
+        is_test = split_off_test(
+            self.labels, self.classes, test_share, split_seed, str(self.source)
+        )
+        train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+        return self.only(train.tolist()), self.only(test.tolist())
+
+    def fingerprint(self) -> str:
+        """A SHA-256 of the classes and, in order, of each file's label, name, size and a sample.
+
+        The sample is the middle of the file, 4 KiB at most: enough to notice that two files, or two
+        class folders with files of the same names, were exchanged, without reading it all. Where
+        the files lie does not matter.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for name in self.classes:
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        for path, label in zip(self.files, self.labels.tolist(), strict=True):
+            name = portable_name(os.path.basename(path))  # noqa: PTH119 # a Path would take longer
+            size, sample = _sample(path)
+            digest.update(f"\0{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
+            digest.update(sample)
+        return digest.hexdigest()
+
+
+def _sample(path: str) -> tuple[int, bytes]:
+    """A file's size and the bytes in its middle."""
+    try:
+        with open_regular(path) as file:
+            descriptor = file.fileno()
+            size = os.fstat(descriptor).st_size
+            return size, os.pread(descriptor, _SAMPLE, max(0, size - _SAMPLE) // 2)
+    except OSError as error:
+        raise unreadable(path, error) from None
