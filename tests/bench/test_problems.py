@@ -14,6 +14,7 @@ from gpucnn.bench.problems import ALL, QUICK, select
 from gpucnn.errors import ConfigError
 from gpucnn.launch import variants_of
 from gpucnn.operations import (
+    OPERATIONS,
     Timed,
     activation,
     augmentation,
@@ -227,11 +228,14 @@ def test_operations_and_bytes_of_poolings():
     }
 
 
+NORMALISATIONS = [kind for kind in OPERATIONS.values() if issubclass(kind, Normalisation)]
+
+
 def test_operations_and_bytes_of_normalisations():
     """Of 90 elements: alone, with a ReLU, with a residual and a ReLU."""
 
     def with_end(*end):
-        return figures([kind((2, 3, 3, 5), *end) for kind in Normalisation.__subclasses__()])
+        return figures([kind((2, 3, 3, 5), *end) for kind in NORMALISATIONS])
 
     assert with_end(False, False) == {
         "batch_norm_forward": (90 * 6, 4 * 90 * 3),  # x twice; y
