@@ -35,8 +35,9 @@ def expected_after(backend, optimizer, name, parameter, step, factor, decay):
     else:
         betas = {"beta1": optimizer.beta1, "beta2": optimizer.beta2}
         numbers |= {**betas, "epsilon": optimizer.epsilon, "step": step}
-    state = [0.0 * w] * (1 if name == "sgd" else 2)
-    return OPERATIONS[f"{name}_step"].reference(w, g, *state, **numbers)["parameters"]
+    state = dict.fromkeys(["velocity"] if name == "sgd" else ["mean", "square"], 0.0 * w)
+    step_taken = OPERATIONS[f"{name}_step"].reference(parameters=w, gradients=g, **state, **numbers)
+    return step_taken["parameters"]
 
 
 MAKERS = {
