@@ -58,7 +58,7 @@ class Expected:
         got = actual.astype(np.float64)
         same = (got == expected) | (np.isnan(got) & np.isnan(expected))
         bound = np.broadcast_to(self.bounds.get(name, 0.0), expected.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             shares = np.where(same, 0.0, abs(got - expected) / bound)
         return np.where(np.isnan(shares), np.inf, shares)
 
