@@ -184,7 +184,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
 
 
 class _Careful:
-    """A file of which no more is read at once than a true npz file needs.
+    """A file that refuses to read more at once than a valid npz file needs.
 
     Args:
         file: opened for reading.

@@ -153,7 +153,7 @@ def _class_names(path: Path, version: _Version, classes: int) -> list[str]:
         raise DataError(f"{shown(path)}: is not text in UTF-8; get the file again") from None
     if len(set(names)) != classes or len(names) != classes or "" in names:
         raise DataError(
-            f"{shown(path)}: has {len(names)} names of classes, of which {len(set(names))} differ; "
+            f"{shown(path)}: has {len(names)} class names, {len(set(names))} of them distinct; "
             f"expected {classes}; get the file again"
         )
     return names

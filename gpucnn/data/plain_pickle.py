@@ -273,7 +273,7 @@ class _Reader:
         target = self._stack[-1] if self._stack else None
         if isinstance(target, _Array):
             target.values = _array(state)
-        elif not isinstance(target, _Dtype):  # of which the state says nothing more about bytes
+        elif not isinstance(target, _Dtype):  # the state of a dtype adds nothing for bytes
             raise _PickleError("gives a state to what has none (pickle opcode BUILD)")
 
     _OPCODES: ClassVar[dict[bytes, Callable[[_Reader], None]]] = {

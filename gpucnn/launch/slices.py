@@ -41,7 +41,7 @@ class Slices:
     Attributes:
         count: how many; 1 leaves the sum whole.
         length: terms in each, fewer in the last.
-        shards: of the batch, each of which is cut like this.
+        shards: how many shards of the batch there are; each is cut like this.
     """
 
     count: int
@@ -149,7 +149,7 @@ def sum_slices(
     operand = problem.by_name[result]
     width = vector_of(operand.shape[-1])
     elements = operand.size // width
-    # With so many, one thread for each keeps the GPU busy.
+    # If there are at least this many, one thread for each keeps the GPU busy.
     many = machine.blocks(_SUMS_A_MULTIPROCESSOR) * THREADS
     block = (WARP, _ROWS) if elements < many and slices.count > _ROWS else (THREADS,)
     arguments = (

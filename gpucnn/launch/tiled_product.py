@@ -21,11 +21,11 @@ _MOST_REGISTERS = 255
 _REGISTER_UNIT = 8
 """Registers are allocated in multiples of this."""
 _LARGE_BLOCK = 256
-"""Of blocks with so many threads, two share a multiprocessor, so that one computes while the other
+"""Two blocks of this many threads share a multiprocessor, so that one computes while the other
 waits at its barrier. That leaves a thread 128 registers."""
 _SMALL_BLOCK = 64
-"""In blocks with so few threads each reads many rows of an operand. If it reads them value by
-value, their offsets take all registers that a thread can have."""
+"""In a block of this many threads, each thread reads many rows of an operand. If it reads them
+value by value, their offsets take all registers that a thread can have."""
 _FEW_UNROLLED = 2
 """Iterations that are unrolled if a thread has fewer registers than its sums need. With more, the
 compiler would read so far ahead in shared memory that other values had to leave the registers."""
@@ -42,8 +42,8 @@ class TiledProduct:
 
     Attributes:
         tile: what a block computes.
-        vector: neighbouring values that a thread reads at once, 4 or 1, of the operands of which it
-            reads many rows.
+        vector: how many neighbouring values a thread reads at once, 4 or 1; only operands of which
+            it reads many rows count.
         machine: where it runs.
         table_bytes: shared memory that a block uses besides that for the two operands.
     """

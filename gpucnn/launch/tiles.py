@@ -1,7 +1,7 @@
 """How matrix products are tiled: the tiles there are, and the one for a product.
 
-It follows from sizes alone, of which the batch size is none, so that a smaller last batch compiles
-nothing new.
+The choice follows from sizes alone. The batch size is not one of them, so a smaller last batch
+compiles nothing new.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PADDING = 4
 """Values between the rows of an operand in shared memory (QUAD in gemm_tile.cuh)."""
 _FLOAT_BYTES = 4
 _OCTET = 8
-"""The depth of a step is a multiple of this: so many values along k are read together."""
+"""Values along k that are read together; the depth of a step is a multiple of this."""
 MANY_ROWS = 2**20
 """Rows of a matrix whose number grows with the batch."""
 

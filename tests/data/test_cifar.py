@@ -124,9 +124,9 @@ DEFECTS = {
     "a FIFO": (_as_fifo(BINARY), f"{BINARY}: is a FIFO"),
     "nine names": (
         _replace("batches.meta.txt", b"\n".join(map(b"%d".__mod__, range(9)))),
-        "meta.txt: has 9 names of classes, of which 9 differ; expected 10",
+        "meta.txt: has 9 class names, 9 of them distinct; expected 10",
     ),
-    "a name twice": (_replace("batches.meta.txt", b"a\n" * 10), "of which 1 differ; expected 10"),
+    "a name twice": (_replace("batches.meta.txt", b"a\n" * 10), "1 of them distinct; expected 10"),
     "names not in UTF-8": (_replace("batches.meta.txt", b"\xff\n" * 10), "is not text in UTF-8"),
     "names without end": (
         lambda folder: os.truncate(folder / "batches.meta.txt", 10**10),

@@ -152,8 +152,8 @@ class CudaDevice(Device):
             host: NDArray[Any] = np.empty(there.shape, there.dtype)
             self._read(there.data, host)
             return host
-        # All memory from the first to the last element, of which the host takes the elements:
-        # CuPy would compile a kernel for that.
+        # Copies all memory from the first to the last element and picks the elements on the host:
+        # CuPy would compile a kernel to gather them.
         before, after = _reach(there)
         memory = np.empty(before + after, np.uint8)
         self._read(there.data - before, memory)

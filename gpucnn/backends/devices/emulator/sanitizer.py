@@ -35,8 +35,8 @@ _WHERE = re.compile(r"^emulator: (kernel .*)$", re.MULTILINE)
 _EMULATOR = re.compile(r"^at (?P<stated>\S+)(?P<frames>( \d+)*)$", re.MULTILINE)
 _UNDEFINED = re.compile(r"^(?P<file>.+?):(?P<line>\d+):\d+: runtime error: (?P<what>.*)$", re.M)
 _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
-# Accesses that are in no variable, of which the sanitizer knows only what else the memory was: here
-# the emulator's words are better.
+# Accesses outside every variable. The sanitizer can only say what else the memory was, so the
+# emulator's own words are better.
 _STRAY = ("heap-buffer-overflow", "heap-use-after-free", "use-after-poison", "SEGV")
 _ACCESS = re.compile(r"^emulator: (?P<what>out-of-bounds .*)$", re.MULTILINE)
 _GLOBAL = re.compile(
