@@ -1,9 +1,14 @@
-// Softmax over rows of logits z (N, K), and the cross-entropy of its probabilities p with labels:
+// Softmax over rows of logits z (N, K), and the cross-entropy of its probabilities p with labels (N,)
+// or with targets t (N, K), of which a row may have any sum:
 //
 //     p[n,k]       = exp(z[n,k] − m) / s          m = max over k of z[n,k],  s = Σ_k exp(z[n,k] − m)
 //     losses[n]    = −Σ_k t[n,k] · log p[n,k]      t = (1 − smoothing) · onehot + smoothing / K
 //                  = log s − (1 − smoothing) · (z[n,label] − m) − smoothing · Σ_k (z[n,k] − m) / K
 //     dlogits[n,k] = scale · (p[n,k] − t[n,k])
+//
+//     with targets:
+//     losses[n]    = Σ_k t[n,k] · (log s − (z[n,k] − m))      over the k with t[n,k] ≠ 0
+//     dlogits[n,k] = scale · (p[n,k] · Σ_j t[n,j] − t[n,k])
 //
 // With m subtracted no exponential overflows, and s ≥ 1, so the loss never takes the log of a
 // rounded 0. A row with a NaN or +∞ has no finite probability and no finite loss.
@@ -81,5 +86,39 @@ __global__ void softmax_cross_entropy_input_grad(
     for (int k = threadIdx.x; k < K; k += ROW_THREADS) {
         const float difference = probabilities[row + k] - class_share;
         dlogits[row + k] = scale * (k == label ? difference - label_share : difference);
+    }
+}
+
+__global__ void soft_target_cross_entropy_forward(
+    const float* logits, const float* targets, float* losses, float* probabilities) {
+    __shared__ float scratch[ROW_THREADS / WARP];
+    const long long row = static_cast<long long>(blockIdx.x) * K;
+    const RowSums sums = softmax_row(logits + row, probabilities + row, scratch);
+    const float log_total = logf(sums.total);
+    float loss = 0.0f;
+    for (int k = threadIdx.x; k < K; k += ROW_THREADS) {
+        const float target = targets[row + k];
+        // A class without a target may be ruled out by −∞, and 0 · ∞ would be NaN.
+        if (target != 0.0f) {
+            loss += target * (log_total - (logits[row + k] - sums.largest));
+        }
+    }
+    loss = block_reduce<ROW_THREADS>(loss, Sum(), scratch);
+    if (threadIdx.x == 0) {
+        losses[blockIdx.x] = loss;
+    }
+}
+
+__global__ void soft_target_cross_entropy_input_grad(
+    const float* probabilities, const float* targets, float scale, float* dlogits) {
+    __shared__ float scratch[ROW_THREADS / WARP];
+    const long long row = static_cast<long long>(blockIdx.x) * K;
+    float weight = 0.0f;
+    for (int k = threadIdx.x; k < K; k += ROW_THREADS) {
+        weight += targets[row + k];
+    }
+    weight = block_reduce<ROW_THREADS>(weight, Sum(), scratch);
+    for (int k = threadIdx.x; k < K; k += ROW_THREADS) {
+        dlogits[row + k] = scale * (probabilities[row + k] * weight - targets[row + k]);
     }
 }

@@ -20,7 +20,7 @@ from gpucnn.launch.launch import (
 )
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
-from gpucnn.operations import loss
+from gpucnn.operations import loss, soft_targets
 
 _CROSS_ENTROPY = "softmax_cross_entropy.cu"
 _SQUARED_ERROR = "mean_squared_error.cu"
@@ -44,6 +44,22 @@ def _cross_entropy_input_grad(
 ) -> tuple[Launch, ...]:
     shares = Scalar(_FLOAT, _label_share), Scalar(_FLOAT, partial(_class_share, problem.shape[1]))
     arguments = ("probabilities", "labels", *shares, number("scale"), "dlogits")
+    return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
+
+
+@plans(soft_targets.SoftTargetCrossEntropyForward)
+def _soft_target_cross_entropy(
+    problem: soft_targets.SoftTargetCrossEntropyForward, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    arguments = ("logits", "targets", "losses", "probabilities")
+    return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
+
+
+@plans(soft_targets.SoftTargetCrossEntropyInputGrad)
+def _soft_target_cross_entropy_input_grad(
+    problem: soft_targets.SoftTargetCrossEntropyInputGrad, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    arguments = ("probabilities", "targets", number("scale"), "dlogits")
     return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
 
 

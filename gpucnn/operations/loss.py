@@ -24,7 +24,7 @@ from gpucnn.operations.sampling import Generator, chosen, integer, normal, speck
 from gpucnn.operations.tracked import Tracked, stack
 
 _SMOOTHING = 0.1
-_SPOILING = (np.nan, np.inf)
+SPOILING = (np.nan, np.inf)
 """A row with one of these has no probabilities."""
 _SMALLEST = -1e4
 """Its exponential is 0, as that of −∞ is."""
@@ -86,7 +86,8 @@ class Scored(Problem):
             numbers = {"label_smoothing": _SMOOTHING, "scale": 1 / N}
             values: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
                 "labels": partial(_labels, K),
-                "probabilities": _probabilities,
+                "probabilities": probabilities_of,
+                "targets": probabilities_of,
                 "totals": np.zeros_like,
             }
             yield Timed(
@@ -98,7 +99,8 @@ def _labels(K: int, drawn: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.random.default_rng(0).integers(K, size=drawn.shape).astype(np.float32)
 
 
-def _probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def probabilities_of(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Softmax of rows of scores whose exponentials do not overflow."""
     powers = np.exp(scores)
     probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
@@ -112,7 +114,7 @@ def draw_scores(rng: Generator, number: int) -> Arguments:
     return {"scores": 3 * normal(rng, N, K), "labels": labels}
 
 
-def _draw_logits(rng: Generator, number: int) -> Arguments:
+def draw_logits(rng: Generator, number: int) -> Arguments:
     """Some rows have a score, of the first class, the last or any, that is so large that e to its
     power is infinite.
     """
@@ -123,7 +125,7 @@ def _draw_logits(rng: Generator, number: int) -> Arguments:
     return drawn
 
 
-def _shifted(logits: Tracked) -> Tracked:
+def shifted(logits: Tracked) -> Tracked:
     """One row of logits (K,), less the largest, which leaves the probabilities as they are."""
     finite = logits.where(~np.isneginf(logits.value), _SMALLEST)
     return finite - Tracked(finite.value.max(), dtype=logits.dtype)
@@ -150,14 +152,14 @@ class SoftmaxCrossEntropyForward(Scored):
     @staticmethod
     def draw(rng: Generator, number: int) -> Arguments:
         """Without smoothing, −∞ rules classes out."""
-        drawn = _draw_logits(rng, number)
+        drawn = draw_logits(rng, number)
         logits, labels = drawn["scores"], drawn["labels"]
         smoothing = chosen(rng, 0.0, 0.0, 0.1, 0.5)
         if smoothing == 0.0:
             ruled_out = rng.random(logits.shape) < 0.1
             ruled_out[np.arange(len(labels)), labels] = False
             logits[ruled_out] = -np.inf
-        logits = speckled(number, logits, _SPOILING)
+        logits = speckled(number, logits, SPOILING)
         return {"logits": logits, "labels": labels, "label_smoothing": smoothing}
 
     @staticmethod
@@ -167,12 +169,12 @@ class SoftmaxCrossEntropyForward(Scored):
         """Row by row, with log p_k = z_k − log Σ exp(z) for logits z that are 0 at most."""
         losses, probabilities = [], []
         for row, label in enumerate(labels):
-            shifted = _shifted(logits[row])
-            powers = shifted.exp()
+            below = shifted(logits[row])
+            powers = below.exp()
             total = powers.sum(0)
             probabilities.append(powers / total)
             target = _target(label, len(powers), label_smoothing)
-            losses.append(((total.log() - shifted) * target).sum(0))
+            losses.append(((total.log() - below) * target).sum(0))
         return {"losses": stack(losses), "probabilities": stack(probabilities)}
 
     @staticmethod
@@ -196,7 +198,7 @@ class SoftmaxCrossEntropyInputGrad(Scored):
         """With label smoothing and without."""
         drawn = draw_scores(rng, number)
         return {
-            "probabilities": _probabilities(drawn["scores"]),
+            "probabilities": probabilities_of(drawn["scores"]),
             "labels": drawn["labels"],
             "label_smoothing": chosen(rng, 0.0, 0.1, 0.5),
             "scale": 1 / integer(rng, 1, 300),
@@ -240,14 +242,14 @@ class Softmax(Scored):
     @staticmethod
     def draw(rng: Generator, number: int) -> Arguments:
         """Of large logits too."""
-        return {"logits": speckled(number, _draw_logits(rng, number)["scores"], _SPOILING)}
+        return {"logits": speckled(number, draw_logits(rng, number)["scores"], SPOILING)}
 
     @staticmethod
     def reference(logits: Tracked) -> Expectation:
         """Row by row."""
         rows = []
         for row in range(len(logits)):
-            powers = _shifted(logits[row]).exp()
+            powers = shifted(logits[row]).exp()
             rows.append(powers / powers.sum(0))
         return {"probabilities": stack(rows)}
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.pieces import NumpyArrays
 from gpucnn.backends.numpy_backend.shards import combined, shard_slices
-from gpucnn.operations import loss
+from gpucnn.operations import loss, soft_targets
 from gpucnn.operations.guard import is_refused
 from gpucnn.operations.metrics import AccumulateMetrics
 from gpucnn.operations.problem import Problem
@@ -53,6 +53,39 @@ def _softmax_cross_entropy_input_grad(
 ) -> None:
     np.subtract(probabilities, label_smoothing / probabilities.shape[1], out=dlogits)
     dlogits[np.arange(labels.size), labels] -= 1.0 - label_smoothing
+    dlogits *= scale
+
+
+@implements(soft_targets.SoftTargetCrossEntropyForward)
+def _soft_target_cross_entropy_forward(
+    _: NumpyArrays,
+    _problem: Problem,
+    logits: NDArray[Any],
+    targets: NDArray[Any],
+    losses: NDArray[Any],
+    probabilities: NDArray[Any],
+) -> None:
+    # No term is negative, so that none cancels another: −log p_k = log Σ exp(z) − z_k.
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    np.exp(shifted, out=probabilities)
+    total = probabilities.sum(axis=1, keepdims=True)
+    probabilities /= total
+    terms = np.zeros_like(shifted)
+    np.multiply(targets, np.log(total) - shifted, out=terms, where=targets != 0.0)
+    np.sum(terms, axis=1, out=losses)
+
+
+@implements(soft_targets.SoftTargetCrossEntropyInputGrad)
+def _soft_target_cross_entropy_input_grad(
+    _: NumpyArrays,
+    _problem: Problem,
+    probabilities: NDArray[Any],
+    targets: NDArray[Any],
+    dlogits: NDArray[Any],
+    scale: float,
+) -> None:
+    np.multiply(probabilities, targets.sum(axis=1, keepdims=True), out=dlogits)
+    dlogits -= targets
     dlogits *= scale
 
 
