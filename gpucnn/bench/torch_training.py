@@ -29,6 +29,7 @@ class TorchImages(Dataset):
     def __init__(self, dataset: Dataset, torch: TorchDevice) -> None:
         self.image_shape, self.classes = dataset.image_shape, dataset.classes
         self.labels = dataset.labels
+        self.targets, self.target_names = dataset.targets, dataset.target_names
         self._torch = torch
         self._images = torch.upload(dataset.images(np.arange(len(dataset))))
 

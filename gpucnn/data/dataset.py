@@ -1,4 +1,4 @@
-"""What a data set is: 8-bit images, labels and the names of the classes."""
+"""What a data set is: 8-bit images, each with a class, or with numbers to predict."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.data.class_names import first_difference, listed
+from gpucnn.data.targets import check_targets
 from gpucnn.errors import DataError, ShapeError
 from gpucnn.registry import Registry
 
@@ -20,12 +21,16 @@ _CHUNK_BYTES = 1 << 22
 
 
 class Dataset(ABC):
-    """Images of one size with a label each.
+    """Images of one size with a label each, or with numbers to predict: a regression.
 
     Attributes:
         image_shape: (H, W, C).
-        classes: the name of each label.
-        labels: int32 (N,), each the index of a class.
+        classes: the name of each label; empty in a regression.
+        labels: int32 (N,), each the index of a class; all 0 in a regression.
+        targets: float32 (N, T), what is to be predicted: in a regression the numbers, in their own
+            units; otherwise, if labels are soft, the share of each class, of which the label is the
+            largest. None if labels are all there is.
+        target_names: the name of each number, in a regression; otherwise empty.
         on_demand: whether ``images`` reads and decodes files, so that batches are best requested
             ahead of time.
         on_device: whether ``images`` returns arrays of a backend.
@@ -34,6 +39,8 @@ class Dataset(ABC):
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
     labels: NDArray[np.int32]
+    targets: NDArray[np.float32] | None = None
+    target_names: tuple[str, ...] = ()
     on_demand: bool = False
     on_device: bool = False
     _fingerprint: str | None = None
@@ -56,7 +63,7 @@ class Dataset(ABC):
         """
 
     def fingerprint(self) -> str:
-        """A SHA-256, in hexadecimal, of the classes, the labels and the images in their order.
+        """A SHA-256, in hexadecimal, of classes, labels, targets and images in their order.
 
         It is the same for the same data in another place, in memory or not. It is computed once.
         Data sets whose images are on a device have none.
@@ -72,6 +79,9 @@ class Dataset(ABC):
         """Of the images' bytes, unless a subclass has something quicker that identifies them."""
         digest = hashlib.sha256(f"{self.image_shape} {self.classes!a}\0".encode())
         digest.update(self.labels.astype("<i4").tobytes())
+        if self.targets is not None:
+            digest.update(f"{self.target_names!a}\0".encode())
+            digest.update(self.targets.astype("<f4").tobytes())
         step = max(1, _CHUNK_BYTES // max(1, math.prod(self.image_shape)))
         for first in range(0, len(self), step):
             digest.update(self.images(np.arange(first, min(first + step, len(self)))).data)
@@ -84,13 +94,16 @@ class ArrayDataset(Dataset):
     Args:
         images: uint8 (N, H, W, C).
         labels: int32 (N,), each in [0, number of classes).
-        classes: the name of each label.
+        classes: the name of each label; empty in a regression.
         fingerprint: returns that of the data set that the images were read from; None to compute
             it from the arrays.
+        targets: float32 (N, T), the numbers of a regression, or soft labels; None for neither.
+        target_names: the name of each number, in a regression.
 
     Raises:
         ShapeError: shapes or dtypes other than these.
-        DataError: a label out of range.
+        DataError: a label out of range, a number that is not finite, or soft labels that are not
+            the shares of a whole.
     """
 
     def __init__(
@@ -99,12 +112,15 @@ class ArrayDataset(Dataset):
         labels: NDArray[np.int32],
         classes: Sequence[str],
         fingerprint: Callable[[], str] | None = None,
+        targets: NDArray[np.float32] | None = None,
+        target_names: Sequence[str] = (),
     ) -> None:
         _check_array("images", images, np.uint8, "(N, H, W, C)", 4)
         _check_array("labels", labels, np.int32, "(N,)", 1)
         if len(images) != len(labels):
             raise ShapeError(f"there are {len(images)} images and {len(labels)} labels")
-        wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
+        check_targets(targets, len(labels), classes, target_names)
+        wrong = np.flatnonzero((labels < 0) | (labels >= (1 if target_names else len(classes))))
         if wrong.size:
             raise DataError(
                 f"label {labels[wrong[0]]} of image {wrong[0]} is out of range: "
@@ -114,6 +130,7 @@ class ArrayDataset(Dataset):
         self.image_shape = (H, W, C)
         self.classes = tuple(classes)
         self.labels = labels
+        self.targets, self.target_names = targets, tuple(target_names)
         self._images = np.ascontiguousarray(images)
         self._source_fingerprint = fingerprint
 
@@ -142,7 +159,14 @@ def in_memory(dataset: Dataset) -> ArrayDataset:
     """
     images = dataset.images(np.arange(len(dataset)))
     fingerprint = dataset.fingerprint()  # a string, so that the data set itself is not kept
-    return ArrayDataset(images, dataset.labels, dataset.classes, lambda: fingerprint)
+    return ArrayDataset(
+        images,
+        dataset.labels,
+        dataset.classes,
+        lambda: fingerprint,
+        dataset.targets,
+        dataset.target_names,
+    )
 
 
 class Subset(Dataset):
@@ -165,6 +189,8 @@ class Subset(Dataset):
         self.image_shape = dataset.image_shape
         self.classes = dataset.classes
         self.labels = dataset.labels[indices]
+        self.targets = None if dataset.targets is None else dataset.targets[indices]
+        self.target_names = dataset.target_names
         self.on_demand = dataset.on_demand
         self._dataset = dataset
         self._indices = indices
@@ -194,8 +220,8 @@ class DatasetPair:
     """What a model learns from and what it is tested on.
 
     Raises:
-        DataError: the two differ in the shape of their images or in their classes, or there are
-            fewer than two classes.
+        DataError: the two differ in the shape of their images, in their classes or in what numbers
+            they have; or there are fewer than two classes, and no numbers.
     """
 
     train: Dataset
@@ -208,6 +234,12 @@ class DatasetPair:
                 f"training and test data differ in image_shape (height, width, channels): "
                 f"{train.image_shape} and {test.image_shape}; bring both to one size"
             )
+        if train.target_names != test.target_names:
+            raise DataError(
+                f"training and test data differ in what is to be predicted: "
+                f"{listed(train.target_names) or 'classes'} and "
+                f"{listed(test.target_names) or 'classes'}; give both the same"
+            )
         if train.classes != test.classes:
             place, ours, theirs = first_difference(train.classes, test.classes)
             raise DataError(
@@ -215,7 +247,7 @@ class DatasetPair:
                 f"({listed(train.classes)}) and {len(test.classes):,} ({listed(test.classes)}); "
                 f"the first that differs is number {place}, {ours} and {theirs}"
             )
-        if len(train.classes) < 2:
+        if len(train.classes) < 2 and not train.target_names:
             what = f"one class, {listed(train.classes)}" if train.classes else "no classes"
             raise DataError(f"the data has {what}; training needs two classes or more")
 

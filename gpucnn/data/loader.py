@@ -30,6 +30,7 @@ class Batch:
         epoch: the number of the pass over the data.
         index: the batch's number in its epoch.
         on_device: whether the images are there already.
+        targets: float32 (n, T) if the data set has some, otherwise None.
     """
 
     images: Array
@@ -39,6 +40,7 @@ class Batch:
     epoch: int
     index: int
     on_device: bool = False
+    targets: NDArray[np.float32] | None = None
 
 
 class BatchLoader:
@@ -113,6 +115,7 @@ class BatchLoader:
     def _load(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
         first, augmentation = index * self.batch_size, self.augmentation
         indices = order[first : first + self.batch_size]
+        targets = self.dataset.targets
         return Batch(
             images=self.dataset.images(indices),
             labels=self.dataset.labels[indices],
@@ -121,6 +124,7 @@ class BatchLoader:
             epoch=epoch,
             index=index,
             on_device=self.dataset.on_device,
+            targets=None if targets is None else targets[indices],
         )
 
 

@@ -28,8 +28,9 @@ def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Data
     """Splits a data set at random into one to train on and one to validate on.
 
     Of each class with n images, round(fraction·n) are for validation, so that both parts have
-    the proportions of the whole. Images keep their order. The same seed gives the same split.
-    A warning names the classes that validation has no image of.
+    the proportions of the whole; without classes, in a regression, so many of all. Images keep
+    their order. The same seed gives the same split. A warning names the classes that validation
+    has no image of.
 
     Args:
         dataset: the training data.
@@ -70,19 +71,27 @@ def _check_taken(
     Raises:
         ConfigError: validation has no images at all, or training has none of a class.
     """
+    whole = f"a validation fraction of {fraction} of {len(dataset)} images"
     if not taken.any():
+        groups = f" in {len(dataset.classes)} classes" if dataset.classes else ""
         raise ConfigError(
-            f"a validation fraction of {fraction} of {len(dataset)} images in "
-            f"{len(dataset.classes)} classes leaves none to validate on; choose a larger fraction, "
-            f"or 0 for no validation (data.validation)"
+            f"{whole}{groups} leaves none to validate on; choose a larger fraction, or 0 for no "
+            f"validation (data.validation)"
         )
+    if not dataset.classes:
+        if taken[0] == len(dataset):
+            raise ConfigError(
+                f"{whole} leaves none to train on; add images, or choose a smaller fraction "
+                f"(data.validation)"
+            )
+        return
     present = images > 0
     lost, lacking = present & (taken == images), present & (taken == 0)
     if lost.any():
         raise ConfigError(
-            f"a validation fraction of {fraction} of {len(dataset)} images leaves no images to "
-            f"train on in {with_counts(dataset.classes, images, lost)}; add images, remove the "
-            f"class, or choose a smaller fraction (data.validation)"
+            f"{whole} leaves no images to train on in "
+            f"{with_counts(dataset.classes, images, lost)}; add images, remove the class, or "
+            f"choose a smaller fraction (data.validation)"
         )
     if lacking.any():
         warn_once(

@@ -49,13 +49,13 @@ def split_off_test(
 ) -> NDArray[np.bool_]:
     """Which images to test on, for data that has no test split of its own.
 
-    Of each class with n images these are round(share·n), but at least one and at most n - 1. A line
-    on stderr says how many, and a warning names the classes that have one image alone, which is
-    trained on.
+    Of each class with n images these are round(share·n), but at least one and at most n - 1;
+    without classes, in a regression, so many of all. A line on stderr says how many, and a warning
+    names the classes that have one image alone, which is trained on.
 
     Args:
         labels: int32 (N,).
-        classes: the names of all classes.
+        classes: the names of all classes; none if all labels are 0, in a regression.
         share: what part of the images it should be, between 0 and 1.
         seed: the same one chooses the same images.
         source: the file or folder, for messages.
@@ -64,15 +64,16 @@ def split_off_test(
         Whether each image is for testing, (N,).
 
     Raises:
-        DataError: no class has two images.
+        DataError: no class has two images, or there is only one.
     """
     counts = np.bincount(labels, minlength=len(classes))
     wanted = np.maximum(1, np.rint(share * counts).astype(np.int64))
     taken = np.minimum(wanted, np.maximum(0, counts - 1))
     if not taken.any():
+        too_few = "no class has two images" if classes else "there are no two images"
         raise DataError(
-            f"{shown(source)}: has no test split, and no class has two images, so that one could "
-            f"be split off; add images"
+            f"{shown(source)}: has no test split, and {too_few}, so that one could be split off; "
+            f"add images"
         )
     alone = counts == 1
     if alone.any():

@@ -28,6 +28,7 @@ class ResidentImages(Dataset):
     def __init__(self, backend: Backend, dataset: Dataset) -> None:
         self.image_shape, self.classes = dataset.image_shape, dataset.classes
         self.labels = dataset.labels
+        self.targets, self.target_names = dataset.targets, dataset.target_names
         self._backend = backend
         self._images = backend.asarray(dataset.images(np.arange(len(dataset))))
 
