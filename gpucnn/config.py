@@ -107,7 +107,7 @@ class Config:
             given, "data", CommonData.__struct_fields__
         )
         for key in ("root", "path"):
-            if key in self.data_options:
+            if self.data_options.get(key) is not None:
                 self._check_path(f"data.{key}", self.data_options[key])
         self.tables: dict[str, Any] = {
             "seed": self.seed,

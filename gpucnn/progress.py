@@ -35,19 +35,21 @@ class ProgressBar(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
+def progress(label: str, total: int, unit: str = "") -> Iterator[Callable[[int], object]]:
     """A bar on stderr that disappears at the end; nothing if stderr is not a terminal.
 
     Args:
         label: in front of the bar.
         total: how many things there are to do.
+        unit: what they are, if they are so many that thousands are shown, as for bytes ("B").
 
     Yields:
         What to call with the number of things that have been done since the last call.
     """
     # Given no width, tqdm shows nothing on a terminal that does not know its own.
     width = shutil.get_terminal_size().columns
-    bar = progress_bar(total=total, desc=label, leave=False, disable=None, ncols=width)
+    units = {"unit": unit, "unit_scale": True} if unit else {}
+    bar = progress_bar(total=total, desc=label, leave=False, disable=None, ncols=width, **units)
     try:
         yield bar.update
     finally:

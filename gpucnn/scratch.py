@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "gpucnn-scratch-"
-"""How the names of scratch folders begin, in the system's folder for temporary files."""
+"""How the names of scratch folders begin."""
 
 
 def lock(descriptor: int) -> bool:
@@ -43,13 +43,16 @@ def is_removed(descriptor: int, path: Path) -> bool:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def scratch_folder(within: Path | None = None) -> Iterator[Path]:
     """A folder that only this user can enter, for as long as the block lasts.
+
+    Args:
+        within: where it is made; None for the system's folder for temporary files.
 
     Raises:
         OSError: it cannot be made.
     """
-    path, descriptor = _make_folder()
+    path, descriptor = _make_folder(within)
     try:
         yield path
     finally:
@@ -67,10 +70,14 @@ def scratch_folder_of(owner: object) -> Path:
     return path
 
 
-def remove_abandoned_folders() -> None:
-    """Removes the scratch folders of this user's processes that were killed."""
+def remove_abandoned_folders(within: Path | None = None) -> None:
+    """Removes the scratch folders of this user's processes that were killed.
+
+    Args:
+        within: where they are; None for the system's folder for temporary files.
+    """
     remove_abandoned(
-        Path(tempfile.gettempdir()),
+        within or Path(tempfile.gettempdir()),
         lambda name: name.startswith(PREFIX),
         lambda path: shutil.rmtree(path, ignore_errors=True),
     )
@@ -105,9 +112,9 @@ def _remove_if_abandoned(path: Path, remove: Callable[[Path], object]) -> None:
         os.close(descriptor)
 
 
-def _make_folder() -> tuple[Path, int]:
+def _make_folder(within: Path | None = None) -> tuple[Path, int]:
     while True:
-        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=within))
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         # Between the two lines above and this one, another process may take it for abandoned.
         lock(descriptor)

@@ -92,8 +92,8 @@ def test_a_folder_that_is_taken_for_abandoned_at_once_is_made_again(monkeypatch)
     """Between its creation and its lock, another process removes it."""
     made = []
 
-    def make(prefix, real=tempfile.mkdtemp):
-        made.append(real(prefix=prefix))
+    def make(prefix, dir, real=tempfile.mkdtemp):  # noqa: A002
+        made.append(real(prefix=prefix, dir=dir))
         return made[-1]
 
     def lock_late(descriptor):

@@ -16,14 +16,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.data.data_files import data_folder, os_errors_explained
+from gpucnn.data.data_files import os_errors_explained
 from gpucnn.data.dataset import ArrayDataset, DatasetPair, datasets
+from gpucnn.data.downloads import Download, RemoteFile, data_set_folder
 from gpucnn.data.plain_pickle import read_plain_pickle
 from gpucnn.errors import DataError
 from gpucnn.files import kind_of, open_regular, read_regular
 from gpucnn.text import shown
 
-_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_SERVER = "https://www.cs.toronto.edu/~kriz/"
+_SOURCE = f"{_SERVER}cifar.html"
 _SIDE, _CHANNELS = 32, 3
 _PIXELS = _SIDE * _SIDE * _CHANNELS
 _MOST_IMAGES = 50_000
@@ -64,22 +66,23 @@ class _Version:
 
 
 @datasets.register("cifar10")
-def cifar10(root: str) -> DatasetPair:
+def cifar10(root: str | None = None) -> DatasetPair:
     """CIFAR-10, photos in 10 classes: 50,000 to train on and 10,000 to test on, 32×32 colour.
 
     Args:
         root: the folder with the files of the binary version (data_batch_1.bin to data_batch_5.bin,
             test_batch.bin, batches.meta.txt) or of the Python version (the same without .bin and
-            .txt), or the folder in which the archive was unpacked.
+            .txt), or the folder in which the archive was unpacked; if left out, the binary version
+            is downloaded once.
 
     Raises:
         DataError: a file is missing, damaged, or not what its name says.
     """
-    return _read_pair(root, "CIFAR-10", _CIFAR_10, 10)
+    return _read_pair(root, _CIFAR_10_DOWNLOAD, _CIFAR_10, 10)
 
 
 @datasets.register("cifar100")
-def cifar100(root: str) -> DatasetPair:
+def cifar100(root: str | None = None) -> DatasetPair:
     """CIFAR-100, photos in 100 classes: 50,000 to train on and 10,000 to test on, 32×32 colour.
 
     The classes are the 100 fine ones.
@@ -87,18 +90,20 @@ def cifar100(root: str) -> DatasetPair:
     Args:
         root: the folder with the files of the binary version (train.bin, test.bin,
             fine_label_names.txt) or of the Python version (train, test, meta), or the folder in
-            which the archive was unpacked.
+            which the archive was unpacked; if left out, the binary version is downloaded once.
 
     Raises:
         DataError: a file is missing, damaged, or not what its name says.
     """
-    return _read_pair(root, "CIFAR-100", _CIFAR_100, 100)
+    return _read_pair(root, _CIFAR_100_DOWNLOAD, _CIFAR_100, 100)
 
 
-def _read_pair(root: str, title: str, versions: tuple[_Version, ...], classes: int) -> DatasetPair:
-    given = data_folder(root, f"the files of {title}")
+def _read_pair(
+    root: str | None, download: Download, versions: tuple[_Version, ...], classes: int
+) -> DatasetPair:
+    given = data_set_folder(root, download, f"the files of {download.title}")
     with os_errors_explained(given):
-        folder, version = _find(given, title, versions)
+        folder, version = _find(given, download.title, versions)
         for name in version.files:
             _check_file(folder / name, version)
         names = _class_names(folder / version.names, version, classes)
@@ -267,4 +272,23 @@ _CIFAR_100 = (
         read=lambda path: _read_batch(path, b"fine_labels"),
         read_names=lambda path: _read_meta(path, b"fine_label_names"),
     ),
+)
+
+
+def _download(
+    name: str, title: str, versions: tuple[_Version, ...], md5: str, size: int
+) -> Download:
+    """The archive of the first version, unless there are files of any version already."""
+    first, *others = versions
+    names = (*(version.folder for version in others), *(v.train[0] for v in versions))
+    archive = RemoteFile(first.archive, md5, size, names, first.folder, first.files)
+    return Download(name, title, _SERVER, (archive,))
+
+
+# The checksums are those on the authors' page.
+_CIFAR_10_DOWNLOAD = _download(
+    "cifar10", "CIFAR-10", _CIFAR_10, "c32a1d4ab5d03f1284b67883e8d87530", 170_052_171
+)
+_CIFAR_100_DOWNLOAD = _download(
+    "cifar100", "CIFAR-100", _CIFAR_100, "03b5dce01913d631647c71ecec9e9cb8", 168_513_733
 )

@@ -20,8 +20,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.data.data_files import check_fits_memory, data_folder, os_errors_explained
+from gpucnn.data.data_files import check_fits_memory, os_errors_explained
 from gpucnn.data.dataset import ArrayDataset, DatasetPair, datasets
+from gpucnn.data.downloads import Download, RemoteFile, data_set_folder
 from gpucnn.errors import DataError
 from gpucnn.files import kind_of, open_regular
 from gpucnn.text import shown
@@ -50,35 +51,69 @@ _CLOTHES = (
 )
 
 
+def _idx_file(name: str, md5: str, size: int) -> RemoteFile:
+    """One of the four files, gzipped as they are published."""
+    dotted = name.replace("-idx", ".idx")
+    return RemoteFile(f"{name}.gz", md5, size, also_as=(name, dotted, f"{dotted}.gz"))
+
+
+# The checksums are those that torchvision.datasets gives. The first server is the mirror of MNIST
+# in PyTorch's bucket of data sets, the second that of the authors of Fashion-MNIST.
+_MNIST = Download(
+    "mnist",
+    "MNIST",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    (
+        _idx_file("train-images-idx3-ubyte", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+        _idx_file("train-labels-idx1-ubyte", "d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+        _idx_file("t10k-images-idx3-ubyte", "9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+        _idx_file("t10k-labels-idx1-ubyte", "ec29112dd5afa0611ce80d1b7f02629c", 4_542),
+    ),
+)
+_FASHION_MNIST = Download(
+    "fashion_mnist",
+    "Fashion-MNIST",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    (
+        _idx_file("train-images-idx3-ubyte", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
+        _idx_file("train-labels-idx1-ubyte", "25c81989df183df01b3e8a0aad5dffbe", 29_515),
+        _idx_file("t10k-images-idx3-ubyte", "bef4ecab320f06d8554ea6380940ec79", 4_422_102),
+        _idx_file("t10k-labels-idx1-ubyte", "bb300cfdad3c16e7a12a480ee83cd310", 5_148),
+    ),
+)
+
+
 @datasets.register("mnist")
-def mnist(root: str) -> DatasetPair:
+def mnist(root: str | None = None) -> DatasetPair:
     """MNIST, handwritten digits: 60,000 images to train on and 10,000 to test on, 28×28 grey.
 
     Args:
         root: the folder that holds train-images-idx3-ubyte, train-labels-idx1-ubyte,
-            t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not.
+            t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not; if left out, they are
+            downloaded once.
 
     Raises:
         DataError: a file is missing, damaged, or not what its name says.
     """
-    return _read_pair(root, _DIGITS)
+    return _read_pair(root, _MNIST, _DIGITS)
 
 
 @datasets.register("fashion_mnist")
-def fashion_mnist(root: str) -> DatasetPair:
+def fashion_mnist(root: str | None = None) -> DatasetPair:
     """Fashion-MNIST, pieces of clothing: the same numbers, sizes and file names as MNIST.
 
     Args:
-        root: the folder that holds the four files, gzipped or not.
+        root: the folder that holds the four files, gzipped or not; if left out, they are
+            downloaded once.
 
     Raises:
         DataError: a file is missing, damaged, or not what its name says.
     """
-    return _read_pair(root, _CLOTHES)
+    return _read_pair(root, _FASHION_MNIST, _CLOTHES)
 
 
-def _read_pair(root: str, classes: tuple[str, ...]) -> DatasetPair:
-    folder = data_folder(root, "the idx files")
+def _read_pair(root: str | None, download: Download, classes: tuple[str, ...]) -> DatasetPair:
+    folder = data_set_folder(root, download, "the idx files")
     with os_errors_explained(folder):
         return DatasetPair(
             train=_read_part(folder, "train", classes), test=_read_part(folder, "t10k", classes)

@@ -120,9 +120,17 @@ def test_the_good_idx_files_are_good(cli):
     assert cli(*train("mnist", "data.root=mnist"), "--run-dir", "run").status == 0
 
 
-def test_root_not_given_or_of_a_wrong_type(cli, place, snapshot):
+def test_root_not_given_or_of_a_wrong_type(cli, place, snapshot, monkeypatch, tmp_path):
     before = snapshot(place)
-    refused(cli(*train("mnist")), "data.root", "needs it")
+    refused(cli(*train("image_folder")), "data.root", "needs it")
+    monkeypatch.setenv("GPUCNN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # where nobody answers
+    answer = cli(*train("mnist"))
+    assert answer.status == 2
+    announced, error = answer.err.splitlines()
+    assert "downloading MNIST, 11.1 MiB, from https://" in announced
+    assert "cannot be reached" in error
+    assert "data.root" in error
     refused(cli(*train("mnist", "data.root=3")), "3: there is no such folder", "data.root")
     refused(cli(*train("image_folder", "data.root=none")), "none", "data.root")
     refused(cli(*train("image_folder", f"data.root={'x' * 300}")), "too long")

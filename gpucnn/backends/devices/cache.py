@@ -31,6 +31,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gpucnn.files import kind_of, open_regular
+from gpucnn.paths import user_cache_folder
 from gpucnn.scratch import is_removed, lock, remove_abandoned, scratch_folder_of
 from gpucnn.text import shown
 
@@ -63,15 +64,7 @@ def default_folder() -> Path | None:
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         return Path(os.path.expanduser(chosen)).absolute()  # noqa: PTH111 - this one never raises
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "gpucnn"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(base) if Path(base).is_absolute() else home / ".cache") / "gpucnn"
+    return user_cache_folder()
 
 
 def why_unusable(folder: Path) -> str:
