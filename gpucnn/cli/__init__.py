@@ -24,6 +24,7 @@ _COMMANDS = (
     "plot",
     "summary",
     "gradcheck",
+    "data",
     "bench",
     "kernels",
     "doctor",

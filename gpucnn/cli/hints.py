@@ -27,7 +27,8 @@ INSTEAD = {
     "version": 'use "gpucnn --version"',
     "help": 'use "gpucnn --help", or "gpucnn COMMAND --help"',
     "build": 'use "gpucnn kernels build"',
-    "check": 'use "gpucnn kernels check" for kernels, "gpucnn gradcheck CONFIG" for gradients',
+    "check": 'use "gpucnn data check" for data, "gpucnn kernels check" for kernels, "gpucnn '
+    'gradcheck CONFIG" for gradients',
     "config": 'use "gpucnn list" to see what a config can have',
     "tables": 'use "gpucnn list tables"',
     "models": 'use "gpucnn list models"',

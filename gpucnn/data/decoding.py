@@ -66,6 +66,21 @@ class Decoding:
 
 
 @dataclass(frozen=True)
+class OpenedImage:
+    """An image file, decoded.
+
+    Attributes:
+        image: all of it, upright, in the mode that was asked for.
+        format: its name in ``image_formats``, by its content.
+        mode: Pillow's name for what the file has, such as "RGB", "P" or "I;16".
+    """
+
+    image: Image
+    format: str
+    mode: str
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Some decoded files in a row.
 
@@ -141,7 +156,7 @@ def decode_chunk(paths: Sequence[str], decoding: Decoding) -> Chunk:
 def _decode(path: str, decoding: Decoding, out: NDArray[np.uint8]) -> None:
     """Decodes a file into ``out``, (H, W, C)."""
     H, W, C = decoding.image_shape
-    image = _open(path, _MODES[C], decoding.max_pixels, decoding.value_range)
+    image = open_image(path, _MODES[C], decoding.max_pixels, decoding.value_range).image
     if (image.height, image.width) != (H, W):
         if decoding.fit is None:
             raise DataError(
@@ -163,12 +178,23 @@ def image_size(
         DataError: as ``load_image``.
     """
     with quiet_pillow(max_pixels):
-        image = _open(path, "L", max_pixels, value_range)
+        image = open_image(path, "L", max_pixels, value_range).image
         return image.height, image.width
 
 
-def _open(path: str, mode: str, max_pixels: int, value_range: ValueRange | None) -> Image:
-    """The whole image, upright and in a mode."""
+def open_image(
+    path: str, mode: str, max_pixels: int, value_range: ValueRange | None
+) -> OpenedImage:
+    """Decodes a whole image file; to be called within ``quiet_pillow``.
+
+    Args:
+        path: of the file.
+        mode: of the result, "L" or "RGB".
+        max_pixels, value_range: as those of ``load_image``.
+
+    Raises:
+        DataError: as ``load_image``.
+    """
     try:
         file = open_regular(path)
     except NotRegularFileError as error:
@@ -246,7 +272,7 @@ def _decoded(
     mode: str,
     max_pixels: int,
     value_range: ValueRange | None,
-) -> Image:
+) -> OpenedImage:
     """The image in an open file.
 
     Raises:
@@ -259,12 +285,13 @@ def _decoded(
     opener = known.opener()
     view = without_metadata(known.name, file)
     _check_pixels(view.size, max_pixels)
-    orientation = view.orientation
+    orientation, stored_mode = view.orientation, ""
 
     def open_again() -> ImageFile:
-        nonlocal orientation
+        nonlocal orientation, stored_mode
         view.stream.seek(0)
         image = opener(view.stream)
+        stored_mode = image.mode
         _check_pixels(image.size, max_pixels)
         if known.name == "AVIF":  # how it is turned is Pillow's to find out
             orientation = exif_orientation(image.info.get("exif", b""))
@@ -276,7 +303,7 @@ def _decoded(
         raise _TooManyPixelsError(f"is too large ({error})") from None
     if orientation != 1:
         image = image.transpose(PIL.Image.Transpose[_TURNS[orientation]])
-    return _flattened(image, mode)
+    return OpenedImage(_flattened(image, mode), known.name, stored_mode)
 
 
 _TURNS = {

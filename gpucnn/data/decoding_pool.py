@@ -1,4 +1,4 @@
-"""Many image files to arrays, in worker processes, because decoding holds the interpreter lock.
+"""Many image files read in worker processes, because decoding holds the interpreter lock.
 
 A worker is a fresh Python interpreter that runs ``decoding_worker.py``. It exchanges pickles with
 a thread of this process over its stdin and stdout, and needs nothing else: no semaphores, no shared
@@ -17,12 +17,13 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar, cast
 
 from gpucnn.data.decoding import Chunk, Decoding, decode_chunk
 from gpucnn.errors import DataError
@@ -37,13 +38,57 @@ _PACKAGES = ("numpy", "PIL", "msgspec", "gpucnn")
 _LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_END = 2.0
 
-_Job: TypeAlias = tuple[Sequence[str], "Future[Chunk]"]
+T = TypeVar("T")
+
+_Job: TypeAlias = tuple[Sequence[str], "Future[Any]"]
+_Work: TypeAlias = Callable[[Sequence[str]], Any]
 
 
-class ImageDecoder:
+class FileWorkers(Generic[T]):
+    """Does some work on files in worker processes.
+
+    Several threads may use the same workers at the same time.
+
+    Args:
+        work: what is done with some files at once; a function of a module of gpucnn, or a
+            ``partial`` of one, for it is pickled.
+        workers: the number of processes, which start at the first use; 0 works in this one. The
+            results do not depend on it.
+    """
+
+    def __init__(self, work: Callable[[Sequence[str]], T], workers: int) -> None:
+        self._work = work
+        self._pool = _Pool(work, workers)
+        # Also called if the workers are dropped without being closed, and when Python exits.
+        self.close = weakref.finalize(self, self._pool.close)
+
+    def results(self, paths: Sequence[str], most: int = _LARGEST_CHUNK) -> Iterator[T]:
+        """The results for some files at a time, ``most`` or fewer, in the order of ``paths``.
+
+        Raises:
+            DataError: while iterating, if a worker ended unexpectedly.
+        """
+        workers = self._pool.start()
+        size = max(1, min(_LARGEST_CHUNK, most, -(-len(paths) // max(1, workers))))
+        pieces = (paths[first : first + size] for first in range(0, len(paths), size))
+        if not workers:
+            yield from map(self._work, pieces)
+            return
+        pending: deque[Future[T]] = deque()
+        try:
+            pending.extend(map(self._pool.submit, islice(pieces, _CHUNKS_AHEAD * workers)))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(map(self._pool.submit, islice(pieces, 1)))
+                yield result
+                del result  # so that none is kept that was handed out
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class ImageDecoder(FileWorkers[Chunk]):
     """Decodes image files in worker processes.
-
-    Several threads may use one decoder at the same time.
 
     Args:
         decoding: how each file becomes an array.
@@ -52,10 +97,8 @@ class ImageDecoder:
     """
 
     def __init__(self, decoding: Decoding, workers: int) -> None:
+        super().__init__(partial(decode_chunk, decoding=decoding), workers)
         self.decoding = decoding
-        self._pool = _Pool(decoding, workers)
-        # Also called if the decoder is dropped without being closed, and when Python exits.
-        self.close = weakref.finalize(self, self._pool.close)
 
     def decode(self, paths: Sequence[str]) -> Iterator[Chunk]:
         """Decodes files in chunks, which come in the order of ``paths``.
@@ -63,32 +106,14 @@ class ImageDecoder:
         Raises:
             DataError: while iterating, if a worker ended unexpectedly.
         """
-        workers = self._pool.start()
-        fitting = _CHUNK_BYTES // math.prod(self.decoding.image_shape)
-        size = max(1, min(_LARGEST_CHUNK, fitting, -(-len(paths) // max(1, workers))))
-        pieces = (paths[first : first + size] for first in range(0, len(paths), size))
-        if not workers:
-            for piece in pieces:
-                yield decode_chunk(piece, self.decoding)
-            return
-        pending: deque[Future[Chunk]] = deque()
-        try:
-            pending.extend(map(self._pool.submit, islice(pieces, _CHUNKS_AHEAD * workers)))
-            while pending:
-                chunk = pending.popleft().result()
-                pending.extend(map(self._pool.submit, islice(pieces, 1)))
-                yield chunk
-                del chunk  # so that none is kept that was handed out
-        finally:
-            for future in pending:
-                future.cancel()
+        return self.results(paths, _CHUNK_BYTES // math.prod(self.decoding.image_shape))
 
 
 class _Pool:
-    """The workers of a decoder, each with a thread that feeds it."""
+    """The worker processes, each with a thread that feeds it."""
 
-    def __init__(self, decoding: Decoding, workers: int) -> None:
-        self._decoding = decoding
+    def __init__(self, work: _Work, workers: int) -> None:
+        self._work = work
         self._wanted = workers
         self._lock = threading.RLock()  # a finalizer may run in a thread that holds it
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -112,7 +137,7 @@ class _Pool:
     def _start(self) -> None:
         for _ in range(self._wanted):
             try:
-                worker = _Worker(self._decoding)
+                worker = _Worker(self._work)
             except OSError as error:
                 self._warn("process", error.strerror or str(error))
                 return
@@ -137,9 +162,9 @@ class _Pool:
             f"{instead}, which is slower and gives the same images"
         )
 
-    def submit(self, piece: Sequence[str]) -> Future[Chunk]:
+    def submit(self, piece: Sequence[str]) -> Future[Any]:
         """Hands some files to the next worker that is free."""
-        future: Future[Chunk] = Future()
+        future: Future[Any] = Future()
         with self._lock:
             if self._failure:
                 future.set_exception(DataError(self._failure))
@@ -154,7 +179,7 @@ class _Pool:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(worker.decode(piece))
+                future.set_result(worker.result(piece))
             except (OSError, EOFError, pickle.UnpicklingError, ValueError):
                 self._fail(worker.obituary(piece))
             finally:
@@ -194,7 +219,7 @@ class _Worker:
         OSError: it cannot be started.
     """
 
-    def __init__(self, decoding: Decoding) -> None:
+    def __init__(self, work: _Work) -> None:
         if not sys.executable:
             raise OSError(0, "there is no Python interpreter to start")
         self._stderr, stderr = os.pipe()
@@ -214,21 +239,21 @@ class _Worker:
             raise
         finally:
             os.close(stderr)
-        self._decoding: Decoding | None = decoding
+        self._work: _Work | None = work
 
-    def decode(self, piece: Sequence[str]) -> Chunk:
-        """Decodes some files there.
+    def result(self, piece: Sequence[str]) -> Any:
+        """What the work on some files gives there.
 
         Raises:
             OSError, EOFError, UnpicklingError, ValueError: the process has ended.
         """
-        if self._decoding is not None:  # the first message
-            self._send(self._decoding)
-            self._decoding = None
+        if self._work is not None:  # the first message
+            self._send(self._work)
+            self._work = None
         self._send(list(piece))
-        return cast(Chunk, pickle.load(cast(BinaryIO, self._process.stdout)))
+        return pickle.load(cast(BinaryIO, self._process.stdout))
 
-    def _send(self, message: Decoding | list[str]) -> None:
+    def _send(self, message: _Work | list[str]) -> None:
         stdin = cast(BinaryIO, self._process.stdin)
         pickle.dump(message, stdin, protocol=5)
         stdin.flush()

@@ -1,7 +1,7 @@
-"""A process that decodes images: run by ``decoding_pool`` as a script, never imported.
+"""A process that reads image files: run by ``decoding_pool`` as a script, never imported.
 
-It reads pickles from stdin and answers with pickles on stdout. Its arguments are names of packages
-and the files from which its parent has imported them.
+It reads pickles from stdin, what to do with files and then paths, and answers with pickles on
+stdout. Its arguments are names of packages and the files from which its parent has imported them.
 
 The import path is Python's own, without the current folder and without PYTHONPATH, so that no
 Python file that happens to lie next to the data is run. The packages are imported from the
@@ -39,7 +39,6 @@ def _main(arguments: list[str]) -> None:
     os.dup2(2, 1)  # whatever a library prints must not get between the pickles
     for name, file in zip(arguments[::2], arguments[1::2], strict=True):
         _import_from(name, file)
-    from gpucnn.data.decoding import decode_chunk
 
     waiting: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
@@ -56,14 +55,14 @@ def _main(arguments: list[str]) -> None:
             os._exit(0)
 
     try:
-        decoding = pickle.load(requests)
+        work = pickle.load(requests)
         next_files: Callable[[], list[str]] = waiting.get
         try:
             threading.Thread(target=receive_ahead, daemon=True).start()
         except RuntimeError:  # no thread is available: the end is noticed after the files at hand
             next_files = receive
         while True:
-            pickle.dump(decode_chunk(next_files(), decoding), answers, protocol=5)
+            pickle.dump(work(next_files()), answers, protocol=5)
             answers.flush()
     except (EOFError, BrokenPipeError):
         os._exit(0)

@@ -107,12 +107,12 @@ class ImageFilesDataset(Dataset):
         self.image_shape = decoder.decoding.image_shape
         self.classes = listing.classes
         self.labels = listing.labels
-        self._listing = listing
+        self.listing = listing
         self._decoder = decoder
 
     def images(self, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Decodes the images at these indices."""
-        files = [self._listing.files[index] for index in indices]
+        files = [self.listing.files[index] for index in indices]
         images = np.empty((len(files), *self.image_shape), np.uint8)
         done = 0
         for chunk in self._decoder.decode(files):
@@ -122,7 +122,7 @@ class ImageFilesDataset(Dataset):
         return images
 
     def _compute_fingerprint(self) -> str:
-        return self._listing.fingerprint()
+        return self.listing.fingerprint()
 
     def close(self) -> None:
         """Ends the decoder's worker processes."""
@@ -144,7 +144,7 @@ def read_listings(scan: Callable[[], Sequence[Listing]], options: ImageOptions) 
     count = sum(len(split.files) for split in splits)
     with ExitStack() as stack:
         decoding = replace(decoding, image_shape=(H, W, decoding.image_shape[2]))
-        decoder = ImageDecoder(decoding, _processes(options.workers, count))
+        decoder = ImageDecoder(decoding, worker_processes(options.workers, count))
         stack.callback(decoder.close)
         if count * math.prod(decoding.image_shape) <= options.memory_limit_mb * 10**6:
             return [_in_memory(split, decoder, on_damaged) for split in splits]
@@ -178,7 +178,7 @@ def load_options(options: Mapping[str, Any]) -> LoadOptions:
     }
 
 
-def _processes(workers: int | None, count: int) -> int:
+def worker_processes(workers: int | None, count: int) -> int:
     """The number of processes that decode ``count`` images."""
     cores = available_cores()
     if workers is None:

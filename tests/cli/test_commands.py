@@ -17,6 +17,7 @@ COMMANDS = (
     "plot",
     "summary",
     "gradcheck",
+    "data",
     "bench",
     "kernels",
     "doctor",
@@ -269,7 +270,7 @@ def test_list(cli):
     assert all(name in shown for name in ("resnet9", "conv2d", "one_cycle", "image_folder"))
 
 
-SUBCOMMANDS = [("bench", "step"), ("bench", "kernels"), ("bench", "train")]
+SUBCOMMANDS = [("data", "check"), *(("bench", name) for name in ("step", "kernels", "train"))]
 
 
 @pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), *SUBCOMMANDS, ()])

@@ -31,7 +31,7 @@ HINTS = {
     ("train", "C.toml"): 'did you mean "c.toml"?',
     ("convert", "x"): "RUN/checkpoints/*.safetensors",
     ("build",): 'use "gpucnn kernels build"',
-    ("check",): 'use "gpucnn kernels check"',
+    ("check",): '"gpucnn kernels check"',
     ("help",): 'use "gpucnn --help"',
     ("version",): 'use "gpucnn --version"',
     ("layers",): 'use "gpucnn list layers"',

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from PIL import Image
 import gpucnn
 from gpucnn import text
 from gpucnn.data import decoding_pool
-from gpucnn.data.decoding import DamagedImageError, Decoding
+from gpucnn.data.decoding import DamagedImageError, Decoding, decode_chunk
 from gpucnn.data.decoding_pool import ImageDecoder
 from gpucnn.errors import DataError
 
 SHAPE = (4, 5, 3)
+WORK = partial(decode_chunk, decoding=Decoding(SHAPE, None))
 CHECKOUT = Path(gpucnn.__file__).parents[1]
 
 
@@ -318,7 +320,7 @@ def test_packages_come_from_where_the_parent_has_them(files):
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=decoding_pool._environment()
     ) as process:
-        process.stdin.write(pickle.dumps(Decoding(SHAPE, None)) + pickle.dumps(files[:2]))
+        process.stdin.write(pickle.dumps(WORK) + pickle.dumps(files[:2]))
         process.stdin.flush()
         assert pickle.load(process.stdout).images[:, 0, 0, 0].tolist() == [0, 1]
     assert process.returncode == 0
@@ -376,7 +378,7 @@ def test_a_worker_without_a_thread_to_spare(files):
     )
     done = subprocess.run(
         [*command[:at], "-c", refuse, *command[at:]],
-        input=pickle.dumps(Decoding(SHAPE, None)) + pickle.dumps(files[:2]),
+        input=pickle.dumps(WORK) + pickle.dumps(files[:2]),
         capture_output=True,
         timeout=60,
     )

@@ -407,7 +407,7 @@ def test_load_options_are_what_the_data_set_uses():
 
 def test_more_workers_than_cores_can_use_are_not_started(capsys, monkeypatch):
     monkeypatch.setattr(image_files, "available_cores", lambda: 1)
-    assert image_files._processes(9, 10**6) == 8
+    assert image_files.worker_processes(9, 10**6) == 8
     assert "data.workers = 9" in capsys.readouterr().err
-    assert image_files._processes(8, 10**6) == 8
+    assert image_files.worker_processes(8, 10**6) == 8
     assert capsys.readouterr().err == ""
