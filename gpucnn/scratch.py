@@ -113,11 +113,19 @@ def _remove_if_abandoned(path: Path, remove: Callable[[Path], object]) -> None:
 
 
 def _make_folder(within: Path | None = None) -> tuple[Path, int]:
+    """A new folder and its lock.
+
+    Until it is locked, another process may take it for abandoned, lock it and remove it: at any
+    place here. Then another one is made.
+    """
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=within))
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        # Between the two lines above and this one, another process may take it for abandoned.
-        lock(descriptor)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        with suppress(OSError):  # without locks, nothing is taken for abandoned
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits for a process that is removing it
         if not is_removed(descriptor, path):
             return path, descriptor
         os.close(descriptor)

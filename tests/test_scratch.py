@@ -1,11 +1,15 @@
 """Scratch folders: removed with their owner, or by the next process if that was killed."""
 
+import fcntl
 import gc
+import operator
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,6 @@ import pytest
 from gpucnn.scratch import (
     PREFIX,
     is_removed,
-    lock,
     remove_abandoned_folders,
     scratch_folder,
     scratch_folder_of,
@@ -88,25 +91,46 @@ def test_what_is_not_ours_is_left(temporary, monkeypatch):
     assert sorted(path.name for path in temporary.iterdir()) == [f"{PREFIX}link", "other"]
 
 
-def test_a_folder_that_is_taken_for_abandoned_at_once_is_made_again(monkeypatch):
+def remove(folder):
+    folder.rmdir()
+
+
+def remove_slowly(folder):
+    """As another process does it that has the lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def finish():
+        time.sleep(0.2)
+        folder.rmdir()
+        os.close(descriptor)
+
+    threading.Thread(target=finish).start()
+
+
+@pytest.mark.parametrize(
+    ("function", "interfere"),
+    [("tempfile.mkdtemp", remove), ("tempfile.mkdtemp", remove_slowly), ("os.open", remove)],
+)
+def test_a_folder_that_is_taken_for_abandoned_at_once_is_made_again(
+    temporary, monkeypatch, function, interfere
+):
     """Between its creation and its lock, another process removes it."""
-    made = []
+    removed = []
+    real = operator.attrgetter(function)(sys.modules[__name__])
 
-    def make(prefix, dir, real=tempfile.mkdtemp):  # noqa: A002
-        made.append(real(prefix=prefix, dir=dir))
-        return made[-1]
+    def call(*arguments, **options):
+        result = real(*arguments, **options)
+        if not removed:
+            removed.extend(temporary.iterdir())
+            interfere(removed[0])
+        return result
 
-    def lock_late(descriptor):
-        if len(made) == 1:
-            Path(made[0]).rmdir()
-        return lock(descriptor)
-
-    monkeypatch.setattr(tempfile, "mkdtemp", make)
-    monkeypatch.setattr("gpucnn.scratch.lock", lock_late)
+    monkeypatch.setattr(function, call)
     with scratch_folder() as folder:
-        assert len(made) == 2
-        assert str(folder) == made[1]
-        assert folder.is_dir()
+        assert len(removed) == 1
+        assert folder not in removed
+        assert list(temporary.iterdir()) == [folder]
 
 
 def test_without_locks_nothing_is_removed(temporary, monkeypatch):
