@@ -15,6 +15,7 @@ from gpucnn.backends.interface.matrix import MatrixOperations
 from gpucnn.backends.interface.normalisation import NormalisationOperations
 from gpucnn.backends.interface.optimizer import OptimizerOperations
 from gpucnn.backends.interface.pooling import PoolingOperations
+from gpucnn.backends.interface.regression import RegressionOperations
 
 
 class Backend(
@@ -25,6 +26,7 @@ class Backend(
     DropoutOperations,
     MatrixOperations,
     LossOperations,
+    RegressionOperations,
     OptimizerOperations,
     GuardOperations,
     AugmentationOperations,

@@ -10,6 +10,7 @@ from gpucnn.launch import (  # noqa: F401
     normalisation,
     optimizer,
     pooling,
+    regression,
     step,
 )
 from gpucnn.launch.choice import AUTOMATIC, Choice

@@ -18,6 +18,7 @@ from gpucnn.operations import (  # noqa: F401
     normalisation_gradients,
     optimizer,
     pooling,
+    regression,
     soft_targets,
 )
 from gpucnn.operations.problem import FP32, FP64, OPERATIONS, Dtypes, Operand, Problem, Timed

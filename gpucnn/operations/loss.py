@@ -83,7 +83,7 @@ class Scored(Problem):
     def timed(cls) -> Iterable[Timed]:
         """The last layers of well-known networks."""
         for name, group, N, K in _BATCHES:
-            numbers = {"label_smoothing": _SMOOTHING, "scale": 1 / N}
+            numbers = {"label_smoothing": _SMOOTHING, "delta": 1.0, "scale": 1 / N}
             values: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
                 "labels": partial(_labels, K),
                 "probabilities": probabilities_of,

@@ -1,4 +1,4 @@
-"""The running totals of losses and right answers that a trainer shows."""
+"""The running totals that a trainer shows: of losses, and of right answers or squared errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpucnn.operations.guard import GUARD, draw_guard, is_refused
 from gpucnn.operations.loss import Scored, draw_scores
 from gpucnn.operations.problem import Arguments, Expectation, Operand
+from gpucnn.operations.regression import draw_predictions
 from gpucnn.operations.sampling import Generator, integer, normal
 from gpucnn.operations.shard_sums import sum_shards
 from gpucnn.operations.shards import Shards, check_shards, cut_batch, drawn_shards, shards_text
@@ -19,17 +20,15 @@ from gpucnn.operations.tracked import DOUBLE, Tracked, stack
 
 
 @dataclass(frozen=True)
-class AccumulateMetrics(Scored):
-    """Adds Σ losses, and the count of rows whose first largest score is the label's, to totals.
+class _Accumulate(Scored):
+    """Adds to totals, float64 (2,).
 
     Attributes:
         has_guard: whether a guard may forbid it.
         shards: of the losses (``operations.shards``).
     """
 
-    operation = "accumulate_metrics"
-    takes, changes = ("totals", "losses", "scores", "labels", "guard"), ("totals",)
-    flops_each = 1
+    changes = ("totals",)
 
     has_guard: bool = False
     shards: int = 1
@@ -49,17 +48,27 @@ class AccumulateMetrics(Scored):
         return super().text + shards_text(self.shards)
 
     def _operands(self) -> Iterable[Operand | None]:
+        _, *of_samples, _ = self.takes
         rows, storage = self.shape[:1], self.dtypes.storage
         yield Operand((2,), np.dtype(np.float64))
-        yield Operand(rows, storage)
-        yield Operand(self.shape, storage)
-        yield Operand(rows, np.dtype(np.int32))
+        for name in of_samples:
+            dtype = np.dtype(np.int32) if name == "labels" else storage
+            yield Operand(rows if name in ("losses", "labels") else self.shape, dtype)
         yield GUARD if self.has_guard else None
 
     @property
     def traffic(self) -> int:
         """Of what each sample has: the totals and a guard are nothing in comparison."""
-        return sum(self.by_name[name].bytes for name in ("losses", "scores", "labels"))
+        _, *of_samples, _ = self.takes
+        return sum(self.by_name[name].bytes for name in of_samples)
+
+
+class AccumulateMetrics(_Accumulate):
+    """Adds Σ losses, and the count of rows whose first largest score is the label's, to totals."""
+
+    operation = "accumulate_metrics"
+    takes = ("totals", "losses", "scores", "labels", "guard")
+    flops_each = 1
 
     @staticmethod
     def draw(rng: Generator, number: int) -> Arguments:
@@ -115,3 +124,49 @@ class AccumulateMetrics(Scored):
         """The totals, in several calls."""
         right = (scores.argmax(1) == labels).sum()
         return totals.add_(torch.stack([losses.sum(), right]))
+
+
+class AccumulateErrors(_Accumulate):
+    """Adds Σ losses, and Σ_n Σ_t (prediction − target)² / T, to totals."""
+
+    operation = "accumulate_errors"
+    takes = ("totals", "losses", "predictions", "targets", "guard")
+    flops_each = 3
+
+    @staticmethod
+    def draw(rng: Generator, number: int) -> Arguments:
+        """Predictions and targets; the losses are any."""
+        drawn = draw_predictions(rng, number)
+        return {
+            "totals": np.array([rng.random(), 100 * rng.random()]),
+            "losses": abs(normal(rng, len(drawn["targets"]))),
+            **drawn,
+            "guard": draw_guard(rng),
+            "shards": drawn_shards(number),
+        }
+
+    @staticmethod
+    def reference(
+        totals: Tracked,
+        losses: Tracked,
+        predictions: Tracked,
+        targets: Tracked,
+        guard: NDArray[np.int32] | None = None,
+        shards: int = 1,
+    ) -> Expectation:
+        """Both sums are in double."""
+        if is_refused(guard):
+            return {}
+        exact = Tracked(losses.value, dtype=DOUBLE)
+        loss = sum_shards(len(losses), shards, lambda rows: exact[rows].sum(0))
+        difference = Tracked(predictions.value, dtype=DOUBLE) - Tracked(targets.value, dtype=DOUBLE)
+        squares = (difference * difference).sum(1)
+        error = sum_shards(len(losses), shards, lambda rows: squares[rows].sum(0))
+        error = error / float(predictions.shape[1])
+        return {"totals": stack([totals[0] + loss, totals[1] + error])}
+
+    @staticmethod
+    def in_torch(torch: Any, totals: Any, losses: Any, predictions: Any, targets: Any) -> Any:
+        """The totals, in several calls; the squares are not in double."""
+        error = torch.nn.functional.mse_loss(predictions, targets) * len(losses)
+        return totals.add_(torch.stack([losses.sum(), error]))

@@ -47,6 +47,15 @@ def total_loss(be, losses, shards):
     return be.asarray(be.to_numpy(totals)[:1], np.float64)
 
 
+def total_errors(be, predictions, shards):
+    """Of powers of predictions and targets of 0; half of a sum is exact."""
+    predictions = be.asarray(be.to_numpy(predictions) ** 15)
+    totals = be.zeros((2,), np.float64)
+    losses, targets = be.zeros(predictions.shape[:1]), be.zeros(predictions.shape)
+    be.accumulate_errors(totals, losses, predictions, targets, shards=shards)
+    return be.asarray(be.to_numpy(totals)[1:], np.float64)
+
+
 def dscale_and_dshift(be, dy, x, shards):
     """With 1 for inverse_std: both are plain sums then."""
     C = x.shape[-1]
@@ -77,6 +86,7 @@ CASES = {
     "channel sum, long": (channel_sum, 12, ((2100, 3),)),
     "metrics": (total_loss, 36, ((),)),
     "metrics, long": (total_loss, 3600, ((),)),
+    "errors": (total_errors, 36, ((2,),)),
     "batch norm gradients": (dscale_and_dshift, 12, ((700, 8), (700, 8))),
 }
 """Functions of a backend, arrays and shards; images or samples; the rest of the arrays' shapes."""

@@ -295,7 +295,7 @@ def test_operations_and_bytes_of_batches():
 
 def test_operations_and_bytes_of_losses():
     """Of two rows of five classes."""
-    scored = [kind((2, 5)) for kind in loss.Scored.__subclasses__()]
+    scored = [kind((2, 5)) for kind in OPERATIONS.values() if issubclass(kind, loss.Scored)]
     assert figures([*scored, guard.GuardStep((2,))]) == {
         "softmax_cross_entropy_forward": (60, 4 * (10 + 2 + 2 + 10)),
         "softmax_cross_entropy_input_grad": (20, 4 * (10 + 2 + 10)),
@@ -304,7 +304,12 @@ def test_operations_and_bytes_of_losses():
         "softmax": (50, 4 * 20),
         "mean_squared_error_forward": (30, 4 * (10 + 2 + 2)),
         "mean_squared_error_input_grad": (20, 4 * (10 + 2 + 10)),
+        "squared_error_forward": (30, 4 * (10 + 10 + 2)),
+        "squared_error_input_grad": (20, 4 * (10 + 10 + 10)),
+        "huber_forward": (50, 4 * (10 + 10 + 2)),
+        "huber_input_grad": (40, 4 * (10 + 10 + 10)),
         "accumulate_metrics": (10, 4 * (2 + 10 + 2)),
+        "accumulate_errors": (30, 4 * (2 + 10 + 10)),
         "guard_step": (2, 4 * 2 + 8 + 4 + 4),
     }
 

@@ -70,6 +70,7 @@ SPECKLED = [
     "tanh_forward", "tanh_input_grad", "gelu_forward", "gelu_input_grad", "add", "matmul",
     "channel_sum", "softmax",
     "softmax_cross_entropy_forward", "mean_squared_error_forward",
+    "squared_error_forward", "squared_error_input_grad", "huber_forward", "huber_input_grad",
 ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from gpucnn.backends.numpy_backend import (  # noqa: F401
     normalisation,
     optimizer,
     pooling,
+    regression,
 )
 from gpucnn.backends.numpy_backend.implementations import IMPLEMENTATIONS
 from gpucnn.backends.numpy_backend.memory import MemoryPool
