@@ -57,6 +57,13 @@ class Training(Table):
 
     epochs: Annotated[_Epochs, Meta(description="passes over the training split.")] = 10
     batch_size: Annotated[_BatchSize, Meta(description="samples in a batch.")] = 128
+    accumulate: Annotated[
+        _BatchSize,
+        Meta(
+            description="batches that one step learns from, one after the other; the last step of "
+            "an epoch takes those that are left."
+        ),
+    ] = 1
     clip_norm: Annotated[
         _Bound | None,
         Meta(description="the largest global norm of the gradient; no limit if left out."),

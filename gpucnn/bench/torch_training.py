@@ -60,6 +60,11 @@ class TorchTraining:
                 "the comparison has neither a validation split nor clipping; leave "
                 "data.validation, training.clip_norm and training.clip_value out of the config"
             )
+        if training.accumulate > 1:
+            raise ConfigError(
+                f"training.accumulate = {training.accumulate}: in the comparison a step has one "
+                f"batch; set training.accumulate = 1"
+            )
         self.config, self.device, self._torch = config, torch, torch.torch
         classes = len(data.train.classes)
         network = Network(

@@ -111,19 +111,22 @@ class Network:
     def _allocate(self) -> None:
         parameters = list(self.parameters().values())
         ordered = [p for p in parameters if p.decay] + [p for p in parameters if not p.decay]
-        starts, total = [], 0
-        self.decayed = 0
+        self._places: list[tuple[Parameter, slice]] = []
+        total = self.decayed = 0
         for parameter in ordered:
-            starts.append(total)
+            self._places.append((parameter, slice(total, total + parameter.size)))
             total += ceil_divide(parameter.size, _ALIGNMENT) * _ALIGNMENT
             if parameter.decay:
                 self.decayed = total
         self.values = self.backend.zeros((total,))
         self.gradients = self.backend.zeros((total,))
-        for start, parameter in zip(starts, ordered, strict=True):
-            part = slice(start, start + parameter.size)
-            parameter.value = self.values[part].reshape(parameter.shape)
-            parameter.gradient = self.gradients[part].reshape(parameter.shape)
+        for parameter, place in self._places:
+            parameter.value = self.values[place].reshape(parameter.shape)
+        self._write_gradients_to(self.gradients)
+
+    def _write_gradients_to(self, vector: Array) -> None:
+        for parameter, place in self._places:
+            parameter.gradient = vector[place].reshape(parameter.shape)
 
     def _draw_weights(self, seed: int) -> None:
         for index, parameter in enumerate(self.parameters().values()):
@@ -180,9 +183,21 @@ class Network:
         """Scores (N, classes) of a batch (N, H, W, C)."""
         return self.body.forward(x)
 
-    def backward(self, dscores: Array) -> None:
-        """Fills all gradients, from the gradient of the scores."""
-        self.body.backward(dscores)
+    def backward(self, dscores: Array, into: Array | None = None) -> None:
+        """Fills all gradients, from the gradient of the scores.
+
+        Args:
+            dscores: (N, classes), for the scores of the last ``forward``.
+            into: a vector to write them into in place of ``gradients``, zero in the gaps.
+        """
+        if into is None:
+            self.body.backward(dscores)
+            return
+        self._write_gradients_to(into)
+        try:
+            self.body.backward(dscores)
+        finally:
+            self._write_gradients_to(self.gradients)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Parameters and buffers by name, on the host."""

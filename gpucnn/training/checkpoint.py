@@ -42,7 +42,7 @@ class Progress:
     Attributes:
         step: training steps taken.
         epoch: epochs finished.
-        batch: batches taken in the epoch at hand.
+        batch: steps taken in the epoch at hand, of one batch each or of several.
         loss_sum, correct: totals over the epoch at hand.
         best_accuracy, best_step: of the best validation so far; -1 before the first.
         seconds: of training so far, for display.

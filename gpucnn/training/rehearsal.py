@@ -53,10 +53,12 @@ def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> No
     step = TrainingStep(network, config.build_loss(), optimizer, pipeline, config.training)
     network.train()
     for size in batch_sizes(split.samples, config.training.batch_size):
-        step.take(_batch(planner, split, size, augmentation), 0, 1.0)
+        # The second batch of a step launches what a third would launch too.
+        batches = [_batch(planner, split, size, augmentation)] * min(2, config.training.accumulate)
+        step.take(batches, 0, 1.0)
         if config.training.watch:
             with unfused(network.body):
-                step.take(_batch(planner, split, size, augmentation), 0, 1.0)
+                step.take(batches, 0, 1.0)
 
 
 def rehearse_evaluation(config: Config, planner: Backend, split: SplitShape) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
 import numpy as np
 
 from gpucnn.backends.interface.arrays import Array
@@ -22,6 +25,9 @@ UNCHECKED_STEPS = 50
 class TrainingStep:
     """Forward, loss, backward, clipping, metrics, optimizer.
 
+    A step learns from one batch, or from several, one after the other: the gradient is that of the
+    mean loss over all of their samples. Batch normalisation normalises each batch by itself.
+
     A step whose loss or gradient is not finite changes nothing but running statistics, and so do
     all steps after it until ``explain``: the device sees to that itself (``guard_step``).
 
@@ -30,7 +36,7 @@ class TrainingStep:
         loss: what it minimises.
         optimizer: attached to the network.
         pipeline: from batches to inputs, on the network's backend.
-        options: clipping.
+        options: clipping, and whether a step may have several batches.
 
     Attributes:
         totals: float64 (2,) on the device: the sum of losses, and how many were right.
@@ -48,44 +54,71 @@ class TrainingStep:
         self.pipeline, self.options = pipeline, options
         self.totals = network.backend.zeros((2,), np.float64)
         self._guard = network.backend.zeros((1,), np.int32)
+        several = options.accumulate > 1
+        self._part = network.backend.zeros(network.gradients.shape) if several else None
 
-    def take(self, batch: Batch, step: int, factor: float) -> None:
+    def take(self, batches: Sequence[Batch], step: int, factor: float) -> None:
         """Puts the step onto the device.
 
         Args:
-            batch: what to learn from.
+            batches: what to learn from, ``options.accumulate`` at most.
             step: the step's number, from 0.
             factor: what the schedule multiplies the learning rate by.
         """
         backend, network = self.network.backend, self.network
-        network.begin_step(step)
-        labels = self.pipeline.labels(batch)
-        scores = network.forward(self.pipeline.inputs(batch))
-        losses = self.loss.forward(backend, scores, labels)
-        network.backward(self.loss.backward(backend, labels.size))
+        outcomes = list(self._gradients(batches, step))
         norm = backend.global_norm(network.gradients)
-        backend.guard_step(self._guard, norm, losses, step + 1)
+        for _, _, losses in outcomes:
+            backend.guard_step(self._guard, norm, losses, step + 1)
         clip_gradients(network, self.options, norm)
-        backend.accumulate_metrics(self.totals, losses, scores, labels, self._guard)
+        for labels, scores, losses in outcomes:
+            backend.accumulate_metrics(self.totals, losses, scores, labels, self._guard)
         self.optimizer.step(step + 1, factor, self._guard)
+
+    def _gradients(
+        self, batches: Sequence[Batch], step: int
+    ) -> Iterator[tuple[Array, Array, Array]]:
+        """Fills the network's gradients, and yields the labels, scores and losses of each batch."""
+        backend, network = self.network.backend, self.network
+        samples, first = sum(batch.labels.size for batch in batches), 0
+        for batch in batches:
+            network.begin_step(step, first)
+            labels = self.pipeline.labels(batch)
+            scores = network.forward(self.pipeline.inputs(batch))
+            losses = self.loss.forward(backend, scores, labels)
+            dscores = self.loss.backward(backend, samples)
+            if first == 0:
+                network.backward(dscores)
+            else:
+                assert self._part is not None, "one batch more than options.accumulate"
+                network.backward(dscores, self._part)
+                backend.add(network.gradients, self._part, out=network.gradients)
+            first += labels.size
+            yield labels, scores, losses
 
     def refused(self) -> int | None:
         """The first step that was not taken, or None; waits for the device."""
         number = int(self.network.backend.to_numpy(self._guard)[0])
         return number - 1 if number else None
 
-    def explain(self, batch: Batch, step: int) -> NonFiniteError:
+    def explain(self, batches: Sequence[Batch], step: int) -> NonFiniteError:
         """Repeats a step that was not taken, up to its gradient, and reports where it went wrong.
 
         Steps are taken again from then on.
         """
         backend, network = self.network.backend, self.network
         backend.write(self._guard, 0)
-        network.begin_step(step)
-        x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
-        losses = self.loss.forward(backend, network.forward(x), labels)
-        network.backward(self.loss.backward(backend, labels.size))
-        total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
+        samples, first = sum(batch.labels.size for batch in batches), 0
+        for batch in batches:
+            network.begin_step(step, first)
+            x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
+            losses = self.loss.forward(backend, network.forward(x), labels)
+            network.backward(self.loss.backward(backend, samples))
+            total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
+            norm = float(backend.to_numpy(backend.global_norm(network.gradients))[0])
+            if not np.isfinite([total, norm]).all():
+                break
+            first += labels.size
         return non_finite_error(network, x, step, total)
 
 
@@ -94,7 +127,7 @@ class CheckedSteps:
 
     If the host does not run ahead of the device, it looks after each step. Otherwise it does so
     now and then, because it has to wait for the device to do so. No batch is kept for that: the
-    images of one that went wrong are taken again.
+    images of a step that went wrong are taken again.
 
     Args:
         step: takes one.
@@ -102,27 +135,42 @@ class CheckedSteps:
         loader: of the batches.
 
     Attributes:
-        unchecked: the epoch and the index of the batch of each step since the last look.
+        unchecked: the epoch of each step since the last look, and its place in there.
     """
 
     def __init__(self, step: TrainingStep, state: TrainingState, loader: BatchLoader) -> None:
         self._step, self._state, self._loader = step, state, loader
+        self._accumulate = step.options.accumulate
         self._most_unchecked = UNCHECKED_STEPS if step.network.backend.runs_ahead else 1
         self.unchecked: dict[int, tuple[int, int]] = {}
 
-    def take(self, batch: Batch, factor: float) -> None:
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch; the last one may have fewer batches."""
+        return -(-len(self._loader) // self._accumulate)
+
+    def left(self) -> Iterator[tuple[Batch, ...]]:
+        """The batches of each step that is left of the epoch at hand."""
+        progress = self._state.progress
+        start = min(progress.batch * self._accumulate, len(self._loader))
+        batches = self._loader.batches(progress.epoch, start)
+        while several := tuple(islice(batches, self._accumulate)):
+            yield several
+
+    def take(self, batches: Sequence[Batch], factor: float) -> None:
         """Takes a step and counts it; ``factor`` is the schedule's.
 
         Raises:
             NonFiniteError: as ``check``.
         """
         progress = self._state.progress
+        epoch, place = batches[0].epoch, batches[0].index // self._accumulate
         with self._state.step():
-            self._step.take(batch, progress.step, factor)
-            self.unchecked[progress.step] = batch.epoch, batch.index
+            self._step.take(batches, progress.step, factor)
+            self.unchecked[progress.step] = epoch, place
             if len(self.unchecked) >= self._most_unchecked:
                 self.check()
-        progress.step, progress.batch = progress.step + 1, batch.index + 1
+        progress.step, progress.batch = progress.step + 1, place + 1
 
     def check(self) -> None:
         """Waits for the device, and looks at the steps since the last look.
@@ -135,9 +183,12 @@ class CheckedSteps:
         if refused is None:
             return
         self._state.is_whole = False  # running statistics have changed
-        epoch, index = taken[refused]
-        self._state.progress.step, self._state.progress.batch = refused, index
-        raise self._step.explain(self._loader.batch(epoch, index), refused)
+        epoch, place = taken[refused]
+        self._state.progress.step, self._state.progress.batch = refused, place
+        first = place * self._accumulate
+        numbers = range(first, min(first + self._accumulate, len(self._loader)))
+        batches = [self._loader.batch(epoch, number) for number in numbers]
+        raise self._step.explain(batches, refused)
 
     def totals(self) -> tuple[float, float]:
         """Sum of losses and number right in the epoch at hand, after a check of its steps."""
@@ -148,7 +199,7 @@ class CheckedSteps:
     @property
     def seen(self) -> int:
         """Samples taken in the epoch at hand."""
-        batches, loader = self._state.progress.batch, self._loader
+        batches, loader = self._state.progress.batch * self._accumulate, self._loader
         return min(batches * loader.batch_size, len(loader.dataset))
 
     def means(self) -> tuple[float, float]:

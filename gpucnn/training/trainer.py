@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -223,8 +223,8 @@ class Trainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches per epoch, including the last and smaller one."""
-        return len(self.loader)
+        """Steps per epoch, including the last one, which may see fewer samples."""
+        return self._steps.per_epoch
 
     @property
     def total_steps(self) -> int:
@@ -277,11 +277,10 @@ class Trainer:
         A step's row of metrics is written before the next step and is not part of the step's own
         checkpoint. So it is written once, wherever the run is stopped.
         """
-        progress = self.progress
-        for batch in self.loader.batches(progress.epoch, start=progress.batch):
+        for batches in self._steps.left():
             self._log_step_if_due()
-            self.train_step(batch)
-            self._show(batch)
+            self.train_step(*batches)
+            self._show(batches)
             if self.recorder.is_due():
                 self.save()
             self._stop.obey()
@@ -305,11 +304,11 @@ class Trainer:
         progress.epoch, progress.batch = progress.epoch + 1, 0
         self.save()
 
-    def train_step(self, batch: Batch) -> None:
+    def train_step(self, *batches: Batch) -> None:
         """One step: forward, loss, backward, the checks, the optimizer.
 
         Args:
-            batch: one of the loader's.
+            batches: one of the loader's; up to ``training.accumulate`` that follow one another.
 
         Raises:
             NonFiniteError: the loss or the gradient of this step is not finite, and nothing has
@@ -317,7 +316,7 @@ class Trainer:
                 and that step and all later ones have changed nothing but running statistics.
         """
         with self._watch.step(self.progress.step + 1, self._steps.check):
-            self._steps.take(batch, self._schedule_factor(self.progress.step))
+            self._steps.take(batches, self._schedule_factor(self.progress.step))
         self.recorder.keep_rows()
 
     def evaluate(self, split: str = "test") -> Evaluation:
@@ -376,12 +375,12 @@ class Trainer:
             self._stop.obey()
             yield batch
 
-    def _show(self, batch: Batch) -> None:
+    def _show(self, batches: Sequence[Batch]) -> None:
         label, shown = f"epoch {self.progress.epoch + 1}/{self.config.epochs}", ""
         if self.display.wants_totals:
             loss, accuracy = self._steps.means()
             shown = f"loss {loss:.4f}, accuracy {accuracy:.1%}"
-        self.display.advance(batch.labels.size, label, shown)
+        self.display.advance(sum(batch.labels.size for batch in batches), label, shown)
 
     def _log_step_if_due(self) -> None:
         if self.recorder.is_row_due():

@@ -43,14 +43,16 @@ def backend(kernel_backend, monkeypatch):
     return backend
 
 
-@pytest.mark.parametrize("overrides", [(), ("training.watch=true",)])
+@pytest.mark.parametrize("overrides", [(), ("training.watch=true",), ("training.accumulate=2",)])
 def test_a_run_compiles_nothing_after_its_beginning(overrides, backend, monkeypatch):
     monkeypatch.setattr(backend.device, "free_memory", lambda: 2**30)  # enough for the images
     trainer = Trainer(load(*overrides), backend)
     trainer.prepare()
     planned = set(backend.ahead)
-    for batch in list(trainer.loader.batches(0))[-2:]:
-        trainer.train_step(batch)
+    batches = list(trainer.loader.batches(0))[-2:]
+    several = trainer.config.training.accumulate
+    for first in range(0, 2, several):
+        trainer.train_step(*batches[first : first + several])
     trainer.evaluate("validation")
     trainer.evaluate("test")
     assert planned
