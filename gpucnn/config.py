@@ -1,9 +1,9 @@
 """The config of a run: TOML tables to typed, validated values. The one place that knows every key.
 
 A config has the tables ``[data]``, ``[augment]``, ``[model]``, ``[loss]``, ``[optimizer]``,
-``[schedule]``, ``[training]``, ``[checkpoint]``, any number of ``[[extensions]]``, and the key
-``seed``. Those that choose something by name have the options of what they name (``gpucnn list``
-shows them).
+``[schedule]``, ``[training]``, ``[finetune]``, ``[checkpoint]``, any number of
+``[[extensions]]``, and the key ``seed``. Those that choose something by name have the options of
+what they name (``gpucnn list`` shows them).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gpucnn.config_tables import (
     Augment,
     Cadence,
     CommonData,
+    Finetune,
     Table,
     Top,
     Training,
@@ -56,6 +57,7 @@ _CHOSEN: dict[str, Registry[Any]] = {
 _FIXED: dict[str, type[Table]] = {
     "augment": Augment,
     "training": Training,
+    "finetune": Finetune,
     "checkpoint": Cadence,
 }
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
@@ -78,7 +80,7 @@ class Config:
         seed: the seed of all randomness, from 0 to 2**64 - 1.
         data: the keys of ``[data]`` that every data set has.
         data_options: the rest of ``[data]``: the name of the data set, and its own options.
-        augment, training, checkpoint: the tables of these names.
+        augment, training, finetune, checkpoint: the tables of these names.
         extensions: the tables of this name.
 
     Raises:
@@ -100,6 +102,7 @@ class Config:
         self.data = read_table(common, "data", CommonData)
         self.augment = read_table(tables.get("augment", {}), "augment", Augment)
         self.training = read_table(tables.get("training", {}), "training", Training)
+        self.finetune = read_table(tables.get("finetune", {}), "finetune", Finetune)
         self.checkpoint = read_table(tables.get("checkpoint", {}), "checkpoint", Cadence)
         self.extensions = read_extensions(tables.get(EXTENSIONS, []))
         self._check_numbers()
@@ -184,6 +187,10 @@ class Config:
         """Refuses what the ranges of single keys allow."""
         for key in ("clip_norm", "clip_value"):
             require_fp32(**{f"training.{key}": getattr(self.training, key)})
+        if (self.data.mean is None) != (self.data.std is None):
+            raise ConfigError("data.mean and data.std: give both, or neither")
+        if self.data.mean is not None and not self.data.normalise:
+            raise ConfigError("data.normalise = false: then data.mean and data.std mean nothing")
         if self.epochs > MOST_EPOCHS:
             raise ConfigError(
                 f"{EXTENSIONS}: with them the run has {self.epochs:,} epochs; a run can have "
@@ -326,6 +333,8 @@ def check_resumable(original: Config, changed: Config) -> None:
         ConfigError: a key differs that changes the run's numbers.
     """
     before, after = flatten(original.tables), flatten(changed.tables)
+    rates = "finetune.rates"
+    before[rates], after[rates] = list(original.finetune.rates), list(changed.finetune.rates)
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not key.startswith(_HARMLESS_KEYS):
             raise ConfigError(

@@ -27,6 +27,10 @@ _Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
 # A seed has more bits than msgspec can compare with; ``convert`` refuses what has over 64.
 _Seed: TypeAlias = Annotated[int, Meta(ge=0, extra={ALLOWED: "it must be from 0 to 2**64 - 1"})]
 _HELD_OUT = "the share of the training split that is held out must be at least 0 and below 1"
+_RateFactor: TypeAlias = Annotated[
+    float, Meta(gt=0, le=10**6, extra={ALLOWED: "it must be above 0; finetune.freeze is for 0"})
+]
+_Std: TypeAlias = Annotated[float, Meta(gt=0)]
 _Share: TypeAlias = Annotated[float, Meta(ge=0, lt=1, extra={ALLOWED: _HELD_OUT})]
 
 
@@ -123,6 +127,45 @@ class CommonData(Table):
             "split)."
         ),
     ] = True
+    mean: Annotated[
+        list[float] | None,
+        Meta(
+            description="normalise by this mean of each channel instead, of pixels from 0 to 1; "
+            "ImageNet's is [0.485, 0.456, 0.406]."
+        ),
+    ] = None
+    std: Annotated[
+        list[_Std] | None,
+        Meta(
+            description="the deviation of each channel that goes with mean; ImageNet's is "
+            "[0.229, 0.224, 0.225]."
+        ),
+    ] = None
+
+
+class Finetune(Table):
+    """``[finetune]``: which parameters learn, and how fast."""
+
+    freeze: Annotated[
+        list[str],
+        Meta(
+            description="parameters that stay as they are, by patterns of their names, or of names "
+            'of layers (gpucnn summary): ["0.*", "4.residual"].'
+        ),
+    ] = []
+    rates: Annotated[
+        dict[str, _RateFactor],
+        Meta(
+            description="what the learning rate is multiplied by, by patterns as in freeze: "
+            '{"*" = 0.1, "13.linear" = 1}; the last that matches counts.'
+        ),
+    ] = {}
+
+    @property
+    def rate_factors(self) -> dict[str, float]:
+        """By pattern; 0 for what is frozen, which comes last, and so counts."""
+        rates = {pattern: f for pattern, f in self.rates.items() if pattern not in self.freeze}
+        return rates | dict.fromkeys(self.freeze, 0.0)
 
 
 def key_types(kind: type[msgspec.Struct]) -> dict[str, Any]:
@@ -161,13 +204,18 @@ def describe_table(kind: type[msgspec.Struct]) -> dict[str, Any]:
             {
                 "name": field.name,
                 "type": _written(plain[field.name]),
-                "default": None if field.required else field.default,
+                "default": None if field.required else _default(field),
                 "required": field.required,
                 "meaning": _meaning(described[field.name]),
             }
             for field in msgspec.structs.fields(kind)
         ],
     }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    make = field.default_factory
+    return field.default if make is msgspec.NODEFAULT else make()
 
 
 def _meaning(annotation: Any) -> str:

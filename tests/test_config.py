@@ -7,6 +7,7 @@ import pytest
 from gpucnn.config import (
     Config,
     apply_overrides,
+    check_resumable,
     fixed_tables,
     flatten,
     load_config,
@@ -58,7 +59,9 @@ def test_what_it_says_is_kept(path):
 def test_defaults_are_written_out():
     assert Config(SMALLEST).tables == {
         "seed": 0,
-        "data": {"name": "digits", "validation": 0.0, "normalise": True},
+        "data": {
+            "name": "digits", "validation": 0.0, "normalise": True, "mean": None, "std": None,
+        },
         "augment": {"flip": False, "crop_padding": 0},
         "model": {
             "name": "lenet", "filters": [32, 64], "kernel": 5, "hidden": 128, "dropout": 0.0,
@@ -73,6 +76,7 @@ def test_defaults_are_written_out():
             "epochs": 10, "batch_size": 128, "clip_norm": None, "clip_value": None,
             "evaluation_batch_size": 500, "fuse": True, "watch": False,
         },
+        "finetune": {"freeze": [], "rates": {}},
         "checkpoint": {"every_steps": None, "every_seconds": 300.0},
     }  # fmt: skip
 
@@ -187,8 +191,48 @@ def test_every_key_of_a_fixed_table_has_a_meaning():
     for option in options:
         assert option["meaning"].endswith("."), option
         assert set(option["type"].split(" | ")) <= {
-            "int", "float", "bool", "None", "dict[str, Any]",
+            "int", "float", "bool", "str", "None", "dict[str, Any]", "list[float]", "list[str]",
+            "dict[str, float]",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("finetune.freeze=0.*", r"finetune\.freeze = '0\.\*': Expected `array`"),
+        ("finetune.freeze=[1]", "finetune.freeze.*Expected `str`"),
+        ("finetune.rates={'*' = 0}", "finetune.rates.*above|finetune.rates.*> 0"),
+        ("data.mean=[0.5]", "data.mean and data.std: give both"),
+        ("data.std=[0.5]", "data.mean and data.std: give both"),
+        ("data.std=[0.0]", "data.std"),
+    ],
+)
+def test_fine_tuning_that_cannot_be(override, message):
+    with pytest.raises(ConfigError, match=message):
+        Config(apply_overrides(SMALLEST, [override]))
+
+
+def test_normalisation_that_is_given_and_switched_off():
+    tables = {**SMALLEST, "data": {"name": "digits", "mean": [0], "std": [1], "normalise": False}}
+    with pytest.raises(ConfigError, match="normalise = false"):
+        Config(tables)
+
+
+def test_what_is_frozen_comes_after_the_rates():
+    finetune = {"freeze": ["0.*", "*.bias"], "rates": {"*.bias": 0.5, "0.*": 0.1, "*": 0.2}}
+    config = Config({**SMALLEST, "finetune": finetune})
+    assert list(config.finetune.rate_factors.items()) == [
+        ("*", 0.2), ("0.*", 0.0), ("*.bias", 0.0)
+    ]  # fmt: skip
+
+
+def test_a_run_cannot_go_on_with_rates_in_another_order():
+    """The last that matches counts."""
+    rates = {"*": 0.1, "0.*": 0.5}
+    one = Config({**SMALLEST, "finetune": {"rates": rates}})
+    other = Config({**SMALLEST, "finetune": {"rates": dict(reversed(rates.items()))}})
+    with pytest.raises(ConfigError, match=r"finetune\.rates was"):
+        check_resumable(one, other)
 
 
 @pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])

@@ -136,7 +136,13 @@ def _our_step(
     config: Config, image_shape: tuple[int, int, int], classes: int, backend: Backend
 ) -> Run:
     network = Network(
-        config.build_model(), image_shape, classes, backend, config.seed, config.training.fuse
+        config.build_model(),
+        image_shape,
+        classes,
+        backend,
+        config.seed,
+        config.training.fuse,
+        rate_factors=config.finetune.rate_factors,
     )
     network.train()
     optimizer, loss = config.build_optimizer(), config.build_loss()
@@ -165,7 +171,14 @@ def _torch_step(
     torch: TorchDevice,
     memory_format: str,
 ) -> Run:
-    network = Network(config.build_model(), image_shape, classes, backend, config.seed)
+    network = Network(
+        config.build_model(),
+        image_shape,
+        classes,
+        backend,
+        config.seed,
+        rate_factors=config.finetune.rate_factors,
+    )
     layout = torch.memory_format(memory_format)
     module = to_torch(network).train().to(torch.name, memory_format=layout)
     optimizer = torch_optimizer(module, config.build_optimizer())

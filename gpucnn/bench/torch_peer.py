@@ -45,8 +45,14 @@ def to_torch(network: Network) -> Any:
     """A torch.nn.Module with the layers and the weights of a network. It takes NCHW.
 
     Raises:
-        ConfigError: PyTorch has no layer that computes the same.
+        ConfigError: PyTorch has no layer that computes the same, or parameters of the network are
+            frozen or have rates of their own.
     """
+    if any(parameter.rate_factor != 1.0 for parameter in network.parameters().values()):
+        raise ConfigError(
+            "finetune: in the comparison PyTorch freezes nothing and has one learning rate; leave "
+            "finetune.freeze and finetune.rates out"
+        )
     return torch_layer(network.body)
 
 

@@ -11,6 +11,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.bench.torch_peer import to_torch, torch_loss, torch_optimizer
 from gpucnn.config import Config
+from gpucnn.config_tables import Finetune
 from gpucnn.data import Batch, BatchLoader, Dataset, DatasetPair, Normalisation, channel_statistics
 from gpucnn.errors import ConfigError
 from gpucnn.layers import Network
@@ -66,6 +67,8 @@ class TorchTraining:
                 f"batch; set training.accumulate = 1"
             )
         self.config, self.device, self._torch = config, torch, torch.torch
+        if config.finetune != Finetune():
+            raise ConfigError("the comparison starts from nothing; leave [finetune] out")
         classes = len(data.train.classes)
         network = Network(
             config.build_model(), data.train.image_shape, classes, backend, config.seed

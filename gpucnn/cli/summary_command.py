@@ -42,15 +42,23 @@ def command(
     from gpucnn.backends import get_backend
     from gpucnn.cli.shape_options import data_shape
     from gpucnn.config import load_config
-    from gpucnn.layers import Context, declare_layers, plain_layers
+    from gpucnn.layers import (
+        Context,
+        declare_layers,
+        named_parameters,
+        plain_layers,
+        set_rate_factors,
+    )
 
     loaded = load_config(config, overrides)
     shape, count = data_shape(loaded, image_shape, classes)
     context = Context(get_backend("numpy"), loaded.seed, count)
     body = declare_layers(loaded.build_model(), shape, context)
+    set_rate_factors(named_parameters(body), loaded.finetune.rate_factors)
     layers = [_describe(layer) for layer in plain_layers(body)]
     total = {
         "parameters": sum(layer["parameters"] for layer in layers),
+        "frozen": sum(layer["frozen"] for layer in layers),
         "multiply_adds": sum(layer["multiply_adds"] for layer in layers),
         "activation_bytes": sum(layer["activation_bytes"] for layer in layers),
     }
@@ -67,6 +75,9 @@ def command(
         f"\nactivations of a batch of {loaded.training.batch_size}: {byte_text(training)}; "
         f"parameters, gradients: {byte_text(2 * _FP32_BYTES * total['parameters'])}"
     )
+    if total["frozen"]:
+        names = ", ".join(layer["name"] for layer in layers if layer["frozen"])
+        click.echo(f"frozen: {total['frozen']:,} of {total['parameters']:,} parameters, in {names}")
 
 
 def _describe(layer: Layer) -> dict[str, Any]:
@@ -75,6 +86,8 @@ def _describe(layer: Layer) -> dict[str, Any]:
         "kind": layer.kind,
         "output_shape": layer.output_shape,
         "parameters": sum(parameter.size for parameter in layer.parameters.values()),
+        "frozen": sum(p.size for p in layer.parameters.values() if not p.learns),
+        "names": [f"{layer.name}.{name}" for name in layer.parameters],
         "multiply_adds": layer.multiply_adds(),
         "activation_bytes": _FP32_BYTES * math.prod(layer.output_shape),
     }

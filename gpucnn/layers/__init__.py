@@ -14,8 +14,9 @@ from gpucnn.layers.fusion import (
     observed,
     unfused,
 )
+from gpucnn.layers.learning import set_rate_factors
 from gpucnn.layers.linear import Flatten, Linear
-from gpucnn.layers.network import Network, declare_layers, plain_layers
+from gpucnn.layers.network import Network, declare_layers, named_parameters, plain_layers
 from gpucnn.layers.normalisation import BatchNorm2d
 from gpucnn.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
@@ -47,7 +48,9 @@ __all__ = [
     "decode_layer",
     "fuse_layers",
     "layers",
+    "named_parameters",
     "observed",
     "plain_layers",
+    "set_rate_factors",
     "unfused",
 ]

@@ -50,11 +50,15 @@ class Parameter:
     Attributes:
         initialiser: a name of ``gpucnn.init``, or a constant to fill with.
         decay: whether weight decay applies to it (to weights, not to biases and scales).
+        rate_factor: what the learning rate is multiplied by; 0 if it is frozen.
+        gradient: of a parameter that learns. If it is frozen but its layer is not, a place of its
+            own, which no one reads; there is none in a frozen layer.
     """
 
     shape: Shape
     initialiser: str | float
     decay: bool
+    rate_factor: float = 1.0
     value: Array = field(init=False)
     gradient: Array = field(init=False)
 
@@ -62,6 +66,11 @@ class Parameter:
     def size(self) -> int:
         """Its number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the optimizer changes it."""
+        return self.rate_factor > 0.0
 
 
 @dataclass
@@ -86,6 +95,8 @@ class Layer(ABC):
         context: set by ``attach``.
         input_shape, output_shape, parameters, buffers: set by ``declare``.
         needs_input_grad: whether anything before it learns; else ``backward`` may return None.
+        needs_backward: whether anything before it, or within it, learns; else ``backward`` need not
+            be called.
         owns_gradient: whether ``backward`` may overwrite the dy it is given, because no one else
             reads it; set by the layer's container.
     """
@@ -101,7 +112,7 @@ class Layer(ABC):
         self.output_shape: Shape
         self.parameters: dict[str, Parameter] = {}
         self.buffers: dict[str, Buffer] = {}
-        self.needs_input_grad = True
+        self.needs_input_grad = self.needs_backward = True
         self.owns_gradient = False
 
     @property
@@ -124,6 +135,17 @@ class Layer(ABC):
         yield self
         for _, child in self.children():
             yield from child.walk()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it has parameters of its own, and none of them learns."""
+        own = self.parameters.values()
+        return bool(own) and not any(parameter.learns for parameter in own)
+
+    @property
+    def learns(self) -> bool:
+        """Whether a parameter of this layer, or of one within, learns."""
+        return any(p.learns for part in self.walk() for p in part.parameters.values())
 
     def declare(self, input_shape: Shape) -> Shape:
         """Creates ``parameters`` and ``buffers`` for inputs of this shape; returns the output's.
@@ -157,8 +179,8 @@ class Layer(ABC):
         return dx
 
     def skip_input_grad(self) -> None:
-        """Called if nothing before this layer learns."""
-        self.needs_input_grad = False
+        """Called if nothing before this layer learns, once it is known what learns."""
+        self.needs_input_grad, self.needs_backward = False, self.learns
 
     def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass of one sample; 0 if there are hardly any."""

@@ -73,6 +73,8 @@ class Sequential(Layer):
     def backward(self, dy: Array) -> Array | None:
         """Last to first: the chain rule. It ends where no earlier layer learns."""
         for step in reversed(self.steps):
+            if not step.needs_backward:
+                return None
             dx = step.backward(dy)
             if dx is None:
                 return None
@@ -80,11 +82,11 @@ class Sequential(Layer):
         return dy
 
     def skip_input_grad(self) -> None:
-        """Nothing before the first layer with parameters needs a gradient."""
+        """Nothing before the first layer that learns needs a gradient."""
         super().skip_input_grad()
         for layer in self.layers:
             layer.skip_input_grad()
-            if any(part.parameters for part in layer.walk()):
+            if layer.learns:
                 break
 
 
@@ -127,8 +129,28 @@ class Residual(Layer):
         shortcut = self.shortcut.forward(x)
         return self.backend.add(self.body.forward(x), shortcut)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """The same dy enters both branches; their gradients add."""
-        through_body = self.body.input_grad(dy)
-        through_shortcut = self.shortcut.input_grad(dy)
-        return self.backend.add(through_body, through_shortcut)
+        return self.add_gradients(self.body, dy, dy)
+
+    def add_gradients(self, body: Sequential, dbody: Array, dshortcut: Array) -> Array | None:
+        """The gradient of x through both branches; None if nothing before the block learns.
+
+        Args:
+            body: the branch, or the steps of it that are not a part of what calls this.
+            dbody: the gradient of what ``body`` gives.
+            dshortcut: the gradient of what the shortcut gives.
+        """
+        if self.needs_input_grad:
+            through_body = body.input_grad(dbody)
+            through_shortcut = self.shortcut.input_grad(dshortcut)
+            return self.backend.add(through_body, through_shortcut)
+        for branch, gradient in ((body, dbody), (self.shortcut, dshortcut)):
+            branch.backward(gradient)
+        return None
+
+    def skip_input_grad(self) -> None:
+        """Nor does anything before either branch learn."""
+        super().skip_input_grad()
+        self.body.skip_input_grad()
+        self.shortcut.skip_input_grad()

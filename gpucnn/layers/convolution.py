@@ -131,17 +131,18 @@ class Conv2d(Layer):
     def backward(self, dy: Array) -> Array | None:
         """dy (N, P, Q, K) to dx (N, H, W, C), the filter gradient and the bias gradient."""
         x, weight = self._x, self.parameters["weight"]
-        self.backend.conv2d_filter_grad(
-            x,
-            dy,
-            weight.shape,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            out=weight.gradient,
-        )
-        if self.bias:
+        if weight.learns:
+            self.backend.conv2d_filter_grad(
+                x,
+                dy,
+                weight.shape,
+                stride=self.stride,
+                padding=self.padding,
+                dilation=self.dilation,
+                groups=self.groups,
+                out=weight.gradient,
+            )
+        if self.bias and self.parameters["bias"].learns:
             self.backend.channel_sum(dy, out=self.parameters["bias"].gradient)
         if not self.needs_input_grad:
             return None

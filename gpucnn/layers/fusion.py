@@ -3,8 +3,8 @@
 A fused layer is a step of a ``Sequential``, not one of its layers: names, parameters, buffers and
 shapes stay those of the parts, and so do checkpoints and initial weights. A convolution, a linear
 layer and batch normalisation include the ReLU after them in their operation. A residual block that
-ends with batch normalisation includes the sum and the ReLU in it; one that ends with a convolution
-includes the sum in it, and the ReLU if there is one.
+ends with batch normalisation includes the sum and the ReLU in it; one that ends with a convolution,
+or with a frozen batch normalisation, includes the sum in it, and the ReLU if there is one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class _Fused(Layer):
         super().__init__()
         self._layer = layer
         self.parameters, self.buffers = layer.parameters, layer.buffers
+        self.needs_input_grad, self.needs_backward = layer.needs_input_grad, layer.needs_backward
         self.attach(layer.context, layer.name)
 
     def _declare(self, input_shape: Shape) -> Shape:
@@ -90,6 +91,23 @@ class LinearReLU(_ProductReLU):
         return self.linear.multiply(x, relu=True)
 
 
+class FrozenBatchNormReLU2d(_ProductReLU):
+    """A ``BatchNorm2d`` that is frozen, with a ``ReLU`` after it.
+
+    Args:
+        norm: attached already.
+    """
+
+    kind = "frozen_batch_norm_relu2d"
+
+    def __init__(self, norm: BatchNorm2d) -> None:
+        super().__init__(norm)
+        self.norm = norm
+
+    def _rectified(self, x: Array) -> Array:
+        return self.norm.normalise(x, relu=True)
+
+
 class BatchNormReLU2d(_Fused):
     """A ``BatchNorm2d`` with a ``ReLU`` after it. It keeps x, not y.
 
@@ -140,16 +158,16 @@ class ResidualReLU(_Fused):
 
     def __init__(self, residual: Residual, norm: BatchNorm2d) -> None:
         super().__init__(residual)
-        self.body, self.shortcut = Sequential(residual.body.steps[:-1]), residual.shortcut
-        self.norm = norm
+        self.residual, self.norm = residual, norm
+        self.body = Sequential(residual.body.steps[:-1])
 
     def forward(self, x: Array) -> Array:
         """max(norm(body(x)) + shortcut(x), 0)."""
-        shortcut = self.shortcut.forward(x)
+        shortcut = self.residual.shortcut.forward(x)
         self._y = self.norm.normalise(self.body.forward(x), shortcut, relu=True)
         return self._y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """What comes through the ReLU enters the shortcut as it is; both gradients add."""
         scale, shift = self.norm.parameters["scale"], self.norm.parameters["shift"]
         x, mean, inverse_std = self.norm.kept
@@ -164,53 +182,54 @@ class ResidualReLU(_Fused):
             dshift=shift.gradient,
             dresidual=dy if self.owns_gradient else None,
         )
-        return self.backend.add(self.body.input_grad(dx), self.shortcut.input_grad(dshortcut))
+        return self.residual.add_gradients(self.body, dx, dshortcut)
 
 
-class ResidualConv2d(_Fused):
-    """A ``Residual`` whose body ends with a ``Conv2d``: the sum is in the convolution's operation.
+class ResidualSum(_Fused):
+    """A ``Residual`` whose sum is in the operation of the last step of its body.
 
     Args:
         residual: attached already, its body fused already.
-        convolution: the last step of its body.
+        last: that step, a convolution, or a batch normalisation that is frozen.
     """
 
-    kind = "residual_conv2d"
+    kind = "residual_sum"
 
-    def __init__(self, residual: Residual, convolution: Conv2d) -> None:
+    def __init__(self, residual: Residual, last: Conv2d | BatchNorm2d) -> None:
         super().__init__(residual)
-        self.residual, self.convolution = residual, convolution
+        self.residual = residual
         self._before = Sequential(residual.body.steps[:-1])
+        self._last = last.convolve if isinstance(last, Conv2d) else last.normalise
 
     def forward(self, x: Array) -> Array:
         """The sum of both branches."""
-        return self.convolve(x)
+        return self.add_up(x)
 
-    def convolve(self, x: Array, relu: bool = False) -> Array:
+    def add_up(self, x: Array, relu: bool = False) -> Array:
         """``forward``, with or without a ReLU in the same operation; ``backward`` is without it."""
         shortcut = self.residual.shortcut.forward(x)
-        return self.convolution.convolve(self._before.forward(x), shortcut, relu)
+        return self._last(self._before.forward(x), shortcut, relu)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         """The same dy enters both branches; their gradients add."""
         return self.residual.backward(dy)
 
 
-class ResidualConv2dReLU(_ProductReLU):
-    """A ``ResidualConv2d`` with a ``ReLU`` after it.
+class ResidualSumReLU(_ProductReLU):
+    """A ``ResidualSum`` with a ``ReLU`` after it.
 
     Args:
         block: attached already.
     """
 
-    kind = "residual_conv2d_relu"
+    kind = "residual_sum_relu"
 
-    def __init__(self, block: ResidualConv2d) -> None:
+    def __init__(self, block: ResidualSum) -> None:
         super().__init__(block)
         self.block = block
 
     def _rectified(self, x: Array) -> Array:
-        return self.block.convolve(x, relu=True)
+        return self.block.add_up(x, relu=True)
 
 
 def fuse_layers(network: Layer) -> None:
@@ -264,8 +283,8 @@ def _fused(layers: list[Layer]) -> list[Layer]:
 def _by_itself(layer: Layer) -> Layer:
     """The layer, or one that does the same in fewer operations."""
     match layer:
-        case Residual(body=Sequential(steps=[*_, Conv2d() as convolution])):
-            return ResidualConv2d(layer, convolution)
+        case Residual(body=Sequential(steps=[*_, Conv2d() | BatchNorm2d(is_frozen=True) as last])):
+            return ResidualSum(layer, last)
     return layer
 
 
@@ -276,12 +295,14 @@ def _with_relu(step: Layer) -> Layer | None:
             return Conv2dReLU(step)
         case Linear():
             return LinearReLU(step)
+        case BatchNorm2d(is_frozen=True):
+            return FrozenBatchNormReLU2d(step)
         case BatchNorm2d():
             return BatchNormReLU2d(step)
         case Residual(body=Sequential(steps=[*_, BatchNorm2d() as norm])):
             return ResidualReLU(step, norm)
-        case ResidualConv2d():
-            return ResidualConv2dReLU(step)
+        case ResidualSum():
+            return ResidualSumReLU(step)
     return None
 
 

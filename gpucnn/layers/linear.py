@@ -69,8 +69,9 @@ class Linear(Layer):
     def backward(self, dy: Array) -> Array | None:
         """dweight = dyᵀ · x, dbias = Σ_n dy, dx = dy · weight."""
         weight = self.parameters["weight"]
-        self.backend.matmul(dy, self._x, transpose_a=True, out=weight.gradient)
-        if self.bias:
+        if weight.learns:
+            self.backend.matmul(dy, self._x, transpose_a=True, out=weight.gradient)
+        if self.bias and self.parameters["bias"].learns:
             self.backend.channel_sum(dy, out=self.parameters["bias"].gradient)
         if not self.needs_input_grad:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,13 +16,10 @@ from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
 from gpucnn.layers.containers import Sequential
 from gpucnn.layers.dropout import Dropout
 from gpucnn.layers.fusion import fuse_layers
+from gpucnn.layers.learning import arrange, set_rate_factors
 from gpucnn.layers.size import check_size
-from gpucnn.operations.geometry import ceil_divide
 from gpucnn.processor import total_memory
 from gpucnn.random import Stream
-
-_ALIGNMENT = 32
-"""Every parameter starts at a multiple of so many elements, for vector loads."""
 
 
 def declare_layers(layers: list[Layer], input_shape: Shape, context: Context) -> Sequential:
@@ -51,12 +49,22 @@ def plain_layers(body: Layer) -> Iterator[Layer]:
     return (layer for layer in body.walk() if not any(layer.children()))
 
 
+def named_parameters(body: Layer) -> dict[str, Parameter]:
+    """All parameters within by name ("0.conv2d.weight"), in the order of the forward pass."""
+    return {
+        f"{layer.name}.{name}": parameter
+        for layer in body.walk()
+        for name, parameter in layer.parameters.items()
+    }
+
+
 class Network:
     """Layers ready to run.
 
-    All parameters lie in ``values`` and their gradients in ``gradients``, vectors in the
-    backend's dtype, so that an optimizer steps over all of them at once; those with weight decay
-    come first, in ``[:decayed]``. The gaps that alignment leaves are zero and stay so.
+    All parameters lie in ``values``, those that learn first, and the gradients of these in
+    ``gradients``, which ends with them. Both are vectors in the backend's dtype, so that an
+    optimizer steps over whole ``segments`` at once. The gaps that alignment leaves are zero and
+    stay so.
 
     Args:
         layers: the layers in order; they belong to this network from now on.
@@ -67,6 +75,8 @@ class Network:
         fuse: whether fused layers take the place of their parts. It changes neither names nor
             initial weights.
         draw_weights: whether weights get their initial values; otherwise they are zero.
+        rate_factors: what the learning rate of parameters is multiplied by, by pattern
+            (``learning.set_rate_factors``); 0 freezes.
 
     Attributes:
         backend, input_shape: as given.
@@ -74,9 +84,10 @@ class Network:
         body: all layers, as one.
         context: what they share: the backend, the seed, training or inference, the step.
         values, gradients: the vectors.
-        decayed: how many of their elements, from the first, are for weight decay.
+        segments: what of the vectors learns at which rate, and whether it decays.
 
     Raises:
+        ConfigError: a pattern matches nothing, or all is frozen.
         ShapeError: a layer cannot take what the one before gives, with its name and the shapes;
             or no memory could hold the parameters, or the output of a layer.
     """
@@ -90,6 +101,7 @@ class Network:
         seed: int = 0,
         fuse: bool = True,
         draw_weights: bool = True,
+        rate_factors: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.backend = backend
         self.input_shape = input_shape
@@ -97,9 +109,10 @@ class Network:
         self.body = declare_layers(layers, input_shape, self.context)
         self.output_shape = self.body.output_shape
         check_size(self.body, backend.dtype.itemsize, total_memory())
+        set_rate_factors(self.parameters(), rate_factors)
+        self.body.skip_input_grad()
         if fuse:
             fuse_layers(self.body)
-        self.body.skip_input_grad()
         dropouts = (layer for layer in self.plain_layers() if isinstance(layer, Dropout))
         for index, dropout in enumerate(dropouts):
             dropout.index = index
@@ -110,22 +123,28 @@ class Network:
 
     def _allocate(self) -> None:
         parameters = list(self.parameters().values())
-        ordered = [p for p in parameters if p.decay] + [p for p in parameters if not p.decay]
-        self._places: list[tuple[Parameter, slice]] = []
-        total = self.decayed = 0
-        for parameter in ordered:
-            self._places.append((parameter, slice(total, total + parameter.size)))
-            total += ceil_divide(parameter.size, _ALIGNMENT) * _ALIGNMENT
-            if parameter.decay:
-                self.decayed = total
+        starts, total, self.segments = arrange(parameters)
+        places = [
+            slice(start, start + parameter.size)
+            for start, parameter in zip(starts, parameters, strict=True)
+        ]
         self.values = self.backend.zeros((total,))
-        self.gradients = self.backend.zeros((total,))
-        for parameter, place in self._places:
+        self.gradients = self.backend.zeros((self.segments[-1].stop if self.segments else 0,))
+        for parameter, place in zip(parameters, places, strict=True):
             parameter.value = self.values[place].reshape(parameter.shape)
+        self._learning = [
+            (parameter, place)
+            for parameter, place in zip(parameters, places, strict=True)
+            if parameter.learns
+        ]
         self._write_gradients_to(self.gradients)
+        for layer in self.plain_layers():
+            for parameter in layer.parameters.values():
+                if not (parameter.learns or layer.is_frozen):
+                    parameter.gradient = self.backend.zeros(parameter.shape)
 
     def _write_gradients_to(self, vector: Array) -> None:
-        for parameter, place in self._places:
+        for parameter, place in self._learning:
             parameter.gradient = vector[place].reshape(parameter.shape)
 
     def _draw_weights(self, seed: int) -> None:
@@ -149,11 +168,7 @@ class Network:
 
     def parameters(self) -> dict[str, Parameter]:
         """All parameters by name ("0.conv2d.weight"), in the order of the forward pass."""
-        return {
-            f"{layer.name}.{name}": parameter
-            for layer in self.body.walk()
-            for name, parameter in layer.parameters.items()
-        }
+        return named_parameters(self.body)
 
     def buffers(self) -> dict[str, Buffer]:
         """All buffers by name."""

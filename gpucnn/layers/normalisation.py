@@ -14,7 +14,8 @@ _SMALLEST_EPSILON = 1e-30
 class BatchNorm2d(Layer):
     """Normalises each channel over the batch, then scales and shifts it.
 
-    In inference it normalises by running averages of what it saw in training.
+    In inference it normalises by running averages of what it saw in training. So does a frozen
+    layer in training too, and its running averages stay as they are.
 
     Args:
         momentum: the weight of the present batch in the running averages.
@@ -42,18 +43,18 @@ class BatchNorm2d(Layer):
         return input_shape
 
     def forward(self, x: Array) -> Array:
-        """By the batch's statistics in training, by the running ones otherwise."""
+        """By the batch's statistics in training, by the running ones otherwise, or if frozen."""
         return self.normalise(x)
 
     def normalise(self, x: Array, residual: Array | None = None, relu: bool = False) -> Array:
         """``forward`` with a residual like x and a ReLU in the same operation, if wanted.
 
-        ``backward`` knows of neither. In training, ``kept`` is what the gradients need: x, and the
-        mean and the inverse standard deviation of the batch.
+        ``backward`` knows of neither. In training, unless the layer is frozen, ``kept`` is what the
+        gradients need: x, and the mean and the inverse standard deviation of the batch.
         """
         scale, shift = self.parameters["scale"].value, self.parameters["shift"].value
         mean, variance = self.buffers["running_mean"].value, self.buffers["running_variance"].value
-        if not self.context.training:
+        if not self.context.training or self.is_frozen:
             return self.backend.batch_norm_inference(
                 x, scale, shift, mean, variance, self.epsilon, residual=residual, relu=relu
             )
@@ -72,7 +73,9 @@ class BatchNorm2d(Layer):
         return y
 
     def backward(self, dy: Array) -> Array:
-        """The gradient through the batch's own mean and variance too."""
+        """The gradient through the batch's own mean and variance too, unless they were not used."""
+        if self.is_frozen:
+            return self._scaled(dy)
         scale, shift = self.parameters["scale"], self.parameters["shift"]
         x, mean, inverse_std = self.kept
         dx, _, _ = self.backend.batch_norm_gradients(
@@ -86,3 +89,9 @@ class BatchNorm2d(Layer):
             dx=dy if self.owns_gradient else None,
         )
         return dx
+
+    def _scaled(self, dy: Array) -> Array:
+        """dx = dy · scale / √(running_variance + ε): by given statistics, y is linear in x."""
+        scale, variance = self.parameters["scale"].value, self.buffers["running_variance"].value
+        zero = self.backend.zeros(scale.shape)
+        return self.backend.batch_norm_inference(dy, scale, zero, zero, variance, self.epsilon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.fp32 import is_below_one, require_fp32
+from gpucnn.layers.learning import Segment
 from gpucnn.layers.network import Network
 from gpucnn.registry import Registry
 
@@ -18,13 +20,13 @@ optimizers: Registry[Optimizer] = Registry("optimizer")
 
 
 class Optimizer(ABC):
-    """Steps over a network's flat vectors: the part with weight decay, then the part without.
+    """Steps over a network's flat vectors, segment by segment: what learns alike, all at once.
 
     Attributes:
         learning_rate: the base rate, which a schedule multiplies.
         weight_decay: of weights; biases, scales and shifts have none, unless decay_all.
         decay_all: whether all parameters have weight decay.
-        state_names: a vector of state each, as long as the network's values.
+        state_names: a vector of state each, as long as the network's gradients.
         is_changing: whether ``step`` has begun to change arrays and has not finished; it stays True
             after an error.
 
@@ -49,7 +51,7 @@ class Optimizer(ABC):
         """Makes the state for this network's parameters, all zero."""
         self.network = network
         self._state = {
-            name: network.backend.zeros(network.values.shape) for name in self.state_names
+            name: network.backend.zeros(network.gradients.shape) for name in self.state_names
         }
 
     def step(self, number: int, factor: float = 1.0, guard: Array | None = None) -> None:
@@ -61,26 +63,28 @@ class Optimizer(ABC):
             guard: holds the step back where it is not 0 (``guard_step``); None for no guard.
         """
         self.is_changing = True
-        for part, weight_decay in self._parts():
+        for part, rate_factor, weight_decay in self._parts():
             self._step(
                 self.network.values[part],
                 self.network.gradients[part],
                 {name: vector[part] for name, vector in self._state.items()},
                 number,
-                self.learning_rate * factor,
+                self.learning_rate * factor * rate_factor,
                 weight_decay,
                 guard,
             )
         self.is_changing = False
 
-    def _parts(self) -> Iterator[tuple[slice, float]]:
-        decayed, total = self.network.decayed, self.network.values.size
-        if self.decay_all or self.weight_decay == 0.0:
-            decayed = total
-        if decayed:
-            yield slice(0, decayed), self.weight_decay
-        if decayed < total:
-            yield slice(decayed, total), 0.0
+    def _parts(self) -> Iterator[tuple[slice, float, float]]:
+        """Ranges of the vectors, each with its rate factor and its weight decay."""
+
+        def numbers(segment: Segment) -> tuple[float, float]:
+            decays = segment.decay or self.decay_all
+            return segment.rate_factor, self.weight_decay if decays else 0.0
+
+        for (rate_factor, weight_decay), alike in groupby(self.network.segments, numbers):
+            together = list(alike)
+            yield slice(together[0].start, together[-1].stop), rate_factor, weight_decay
 
     @abstractmethod
     def _step(

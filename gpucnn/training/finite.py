@@ -106,7 +106,8 @@ def _first_output(network: Network, x: Array) -> str:
 
 
 def _last_gradient(network: Network) -> str:
-    for name, parameter in reversed(network.parameters().items()):
+    learning = ((name, p) for name, p in network.parameters().items() if p.learns)
+    for name, parameter in reversed(list(learning)):
         if not np.isfinite(network.backend.to_numpy(parameter.gradient)).all():
             return name
     return ""

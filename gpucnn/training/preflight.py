@@ -36,7 +36,9 @@ def check_batches(network: Network, loader: BatchLoader) -> None:
     if batch_size > 1 and samples % batch_size != 1:
         return
     for layer in network.plain_layers():
-        if isinstance(layer, BatchNorm2d) and math.prod(layer.input_shape[:2]) == 1:
+        if not isinstance(layer, BatchNorm2d) or layer.is_frozen:
+            continue
+        if math.prod(layer.input_shape[:2]) == 1:
             batch = "a batch" if batch_size == 1 else "the last batch of an epoch"
             raise ConfigError(
                 f"training.batch_size = {batch_size}: with {samples:,} images for training, "

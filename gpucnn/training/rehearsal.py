@@ -136,6 +136,7 @@ def _network(
         config.seed,
         config.training.fuse,
         draw_weights=False,
+        rate_factors=config.finetune.rate_factors,
     )
 
 

@@ -12,6 +12,7 @@ from gpucnn.data import (
     BatchLoader,
     Dataset,
     DatasetPair,
+    Normalisation,
     channel_statistics,
     in_memory,
     no_normalisation,
@@ -37,10 +38,12 @@ class RunData:
         loader: of the batches to train on.
         validation: the split held out for choosing the best checkpoint; None without one.
         test: the test split.
-        normalisation: mean and deviation of each channel of the training split.
+        normalisation: of the inputs: as the config has it, or else mean and deviation of each
+            channel of the training split.
 
     Raises:
-        ConfigError: a validation share, a batch size or a padding that does not fit the data.
+        ConfigError: a validation share, a batch size, a padding or a normalisation that does not
+            fit the data.
         DataError: files that are missing or damaged, or a split without images.
     """
 
@@ -53,11 +56,7 @@ class RunData:
         self.validation: Dataset | None = validation if len(validation) else None
         if fits(backend, train):
             train = in_memory(train)  # read once, for the statistics and for the device
-        self.normalisation = (
-            channel_statistics(train)
-            if config.data.normalise
-            else no_normalisation(train.image_shape[2])
-        )
+        self.normalisation = _normalisation(config, train)
         self.loader = BatchLoader(
             self._near.of(train),
             config.training.batch_size,
@@ -117,3 +116,18 @@ class RunData:
     def _shape(self, dataset: Dataset) -> SplitShape:
         is_resident = dataset.on_device or fits(self._backend, dataset)
         return SplitShape(dataset.image_shape, len(self.classes), len(dataset), is_resident)
+
+
+def _normalisation(config: Config, train: Dataset) -> Normalisation:
+    """Of the inputs, as ``RunData.normalisation`` says."""
+    channels, mean, std = train.image_shape[2], config.data.mean, config.data.std
+    if mean is not None and std is not None:
+        if not len(mean) == len(std) == channels:
+            raise ConfigError(
+                f"data.mean has {len(mean)} numbers and data.std {len(std)}; the images have "
+                f"{channels} channels, and each needs one of either"
+            )
+        return Normalisation(tuple(mean), tuple(std))
+    if not config.data.normalise:
+        return no_normalisation(channels)
+    return channel_statistics(train)

@@ -78,8 +78,15 @@ class Trainer:
         self.validation, self.test = self._data.validation, self._data.test
         self.normalisation = self._data.normalisation
         layers, shape = config.build_model(), self.loader.dataset.image_shape
-        fuse, classes = config.training.fuse, len(self.classes)
-        self.network = Network(layers, shape, classes, self.backend, config.seed, fuse)
+        self.network = Network(
+            layers,
+            shape,
+            len(self.classes),
+            self.backend,
+            config.seed,
+            config.training.fuse,
+            rate_factors=config.finetune.rate_factors,
+        )
         self.network.train()
         self.optimizer = config.build_optimizer()
         self.optimizer.attach(self.network)

@@ -63,7 +63,9 @@ class Watch:
             labels = loader.dataset.labels
             parts = list(network.plain_layers())
             weighted = [
-                part.name for part in parts if any(p.decay for p in part.parameters.values())
+                part.name
+                for part in parts
+                if any(p.decay and p.learns for p in part.parameters.values())
             ]
             chance = float(np.bincount(labels).max() / labels.size)
             self._history = History(weighted, chance)
@@ -134,28 +136,33 @@ class Watch:
 
     def _values(self) -> dict[str, NDArray[Any]]:
         to_numpy = self._network.backend.to_numpy
-        return {name: to_numpy(p.value) for name, p in self._network.parameters().items()}
+        parameters = self._network.parameters().items()
+        return {name: to_numpy(p.value) for name, p in parameters if p.learns}
 
     def _norms(self, step: int, before: Mapping[str, NDArray[Any]]) -> Iterator[LayerRecord]:
-        """Of each layer with parameters, over all of these."""
+        """Of each layer with parameters that learn, over all of these."""
         after, to_numpy = self._values(), self._network.backend.to_numpy
         for layer in self._network.plain_layers():
-            if not layer.parameters:
+            learning = {name: p for name, p in layer.parameters.items() if p.learns}
+            if not learning:
                 continue
-            names = [f"{layer.name}.{name}" for name in layer.parameters]
+            names = [f"{layer.name}.{name}" for name in learning]
             was = _norm(before[name] for name in names)
             change = _norm(after[name].astype(np.float64) - before[name] for name in names)
             yield LayerRecord(
                 step,
                 layer.name,
-                gradient_norm=_norm(to_numpy(p.gradient) for p in layer.parameters.values()),
+                gradient_norm=_norm(to_numpy(p.gradient) for p in learning.values()),
                 weight_norm=_norm(after[name] for name in names),
                 update_ratio=change / was if was else None,
             )
 
     def _shares(self, step: int, layer: Layer, y: Array) -> Iterator[LayerRecord]:
-        """Of the units that learn nothing, or almost, if it is a layer that can have such units."""
-        if not isinstance(layer, ReLU | Sigmoid | Tanh):
+        """Of the units that learn nothing, or almost, if it is a layer that can have such units.
+
+        Units that could not learn anyway, because all before them is frozen, do not count.
+        """
+        if not isinstance(layer, ReLU | Sigmoid | Tanh) or not layer.needs_backward:
             return
         outputs = self._network.backend.to_numpy(y)
         if isinstance(layer, ReLU):

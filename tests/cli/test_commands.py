@@ -166,12 +166,25 @@ def test_summary_of_a_model_counted_by_hand(cli, config):
     assert found == expected
     assert answer["total"] == {
         "parameters": 690,
+        "frozen": 0,
         "multiply_adds": 2304 + 640,
         "activation_bytes": 1024 + 1024 + 256 + 256 + 40,
     }
     shown = cli("summary", config).succeeded().out
     assert "8×8×4" in shown
     assert "2,304" in shown
+
+
+def test_summary_of_what_is_frozen(cli, config):
+    frozen = ("--set", "finetune.freeze=['0.*', '*.bias']")
+    answer = json.loads(cli("summary", config, "--json", *frozen).succeeded().out)
+    layers = {layer["name"]: layer for layer in answer["layers"]}
+    assert [layer["frozen"] for layer in layers.values()] == [40, 0, 0, 0, 10]
+    assert layers["0.conv2d"]["names"] == ["0.conv2d.weight", "0.conv2d.bias"]
+    assert answer["total"]["frozen"] == 50
+    shown = cli("summary", config, *frozen).succeeded().out
+    assert "frozen: 50 of 690 parameters, in 0.conv2d, 4.linear" in shown
+    assert "matches no parameter" in cli("summary", config, "--set", "finetune.freeze=['9.*']").err
 
 
 def test_summary_of_a_model_that_no_memory_holds(cli, config):

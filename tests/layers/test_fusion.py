@@ -10,9 +10,9 @@ from gpucnn.layers.fusion import (
     BatchNormReLU2d,
     Conv2dReLU,
     LinearReLU,
-    ResidualConv2d,
-    ResidualConv2dReLU,
     ResidualReLU,
+    ResidualSum,
+    ResidualSumReLU,
 )
 from gpucnn.losses import SoftmaxCrossEntropy
 from gpucnn.models import models
@@ -20,7 +20,7 @@ from gpucnn.training.trainer import Trainer
 
 SHAPE, CLASSES = (6, 6, 4), 4
 CONV, NORM, BLOCK, LINEAR = Conv2dReLU, BatchNormReLU2d, ResidualReLU, LinearReLU
-SUM, SUM_RELU = ResidualConv2d, ResidualConv2dReLU
+SUM, SUM_RELU = ResidualSum, ResidualSumReLU
 KINDS = (CONV, NORM, BLOCK, LINEAR, SUM, SUM_RELU)
 
 

@@ -1,3 +1,5 @@
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 from tolerance import assert_close
@@ -11,9 +13,10 @@ from gpucnn.optim import SGD, Adam, AdamW, optimizers
 RATE, DECAY = 0.1, 0.01
 
 
-def network_of(backend, seed=1):
+def network_of(backend, seed=1, rate_factors=MappingProxyType({})):
     """Two weights that decay and two biases that do not, with biases that are not 0."""
-    network = Network([Flatten(), Linear(5), Linear("classes")], (2, 2, 3), 4, backend, seed)
+    layers = [Flatten(), Linear(5), Linear("classes")]
+    network = Network(layers, (2, 2, 3), 4, backend, seed, rate_factors=rate_factors)
     backend.write(network.parameters()["1.linear.bias"].value, 0.5)
     backend.write(network.parameters()["2.linear.bias"].value, -2.0)
     return network
@@ -22,7 +25,8 @@ def network_of(backend, seed=1):
 def set_gradients(network, step):
     rng = np.random.default_rng(step)
     for parameter in network.parameters().values():
-        network.backend.write(parameter.gradient, rng.standard_normal(parameter.shape))
+        if parameter.learns:
+            network.backend.write(parameter.gradient, rng.standard_normal(parameter.shape))
 
 
 def expected_after(backend, optimizer, name, parameter, step, factor, decay):
@@ -62,6 +66,42 @@ def test_first_step(backend, name, decay_all):
     optimizer.step(1, factor=0.5)
     for key, parameter in network.parameters().items():
         assert_close(backend.to_numpy(parameter.value), expected[key].value, expected[key].bound)
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+@pytest.mark.parametrize("name", MAKERS)
+def test_rates_by_pattern(backend, name, decay_all):
+    """What is frozen has neither state nor decay; a launch or two for each factor is enough."""
+    factors = {"1.linear.weight": 0.25, "2.linear": 4.0, "2.linear.weight": 0.0}
+    network = network_of(backend, rate_factors=factors)
+    optimizer = MAKERS[name](weight_decay=DECAY, decay_all=decay_all)
+    optimizer.attach(network)
+    set_gradients(network, 0)
+    expected, frozen = {}, backend.to_numpy(network.parameters()["2.linear.weight"].value)
+    for key, parameter in network.parameters().items():
+        if parameter.learns:
+            decay = DECAY if decay_all or key.endswith("weight") else 0.0
+            rate = {"1.linear.weight": 0.25, "1.linear.bias": 1.0, "2.linear.bias": 4.0}[key]
+            expected[key] = expected_after(backend, optimizer, name, parameter, 1, rate, decay)
+    optimizer.step(1)
+    for key, answer in expected.items():
+        value = backend.to_numpy(network.parameters()[key].value)
+        assert_close(value, answer.value, answer.bound)
+    after = backend.to_numpy(network.parameters()["2.linear.weight"].value)
+    np.testing.assert_array_equal(after, frozen)
+    assert {array.size for array in optimizer.state().values()} == {network.gradients.size}
+    assert network.gradients.size == 64 + 32 + 32
+
+
+def test_without_factors_there_are_two_launches_a_step(exact, monkeypatch):
+    network, calls = network_of(exact), []
+    monkeypatch.setattr(exact, "sgd_step", lambda *args: calls.append(args), raising=False)
+    for decay_all, count in ((False, 2), (True, 1)):
+        optimizer = SGD(RATE, weight_decay=DECAY, decay_all=decay_all)
+        optimizer.attach(network)
+        optimizer.step(1)
+        assert len(calls) == count
+        calls.clear()
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
