@@ -267,7 +267,9 @@ def test_list(cli):
     assert rate["type"] == "float"
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
     tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
-    fixed = {"top", "[data]", "[augment]", "[training]", "[checkpoint]", "[[extensions]]"}
+    fixed = {
+        "top", "[data]", "[augment]", "[training]", "[finetune]", "[checkpoint]", "[[extensions]]",
+    }  # fmt: skip
     assert set(tables) == fixed
     for entries in answer.values():
         for entry in entries:
