@@ -193,6 +193,10 @@ class _Stream:
         mark = event.mark
         self.enqueue(mark.reach, lambda: mark.reached)
 
+    @property
+    def done(self):
+        return not self.queue
+
     def use(self):
         self.fake.current.streams[self.device_id] = self
         self.fake.used.append("stream")

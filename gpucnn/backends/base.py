@@ -60,5 +60,9 @@ class Backend(
         """What the device is and what drives it, for records; empty if it is the processor."""
         return {}
 
+    def is_idle(self) -> bool:
+        """Whether all work handed to the device is done; always on a CPU."""
+        return True
+
     def synchronise(self) -> None:
         """Waits until all work handed to the device is done; nothing to do on a CPU."""

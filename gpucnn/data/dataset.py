@@ -33,6 +33,7 @@ class Dataset(ABC):
         target_names: the name of each number, in a regression; otherwise empty.
         on_demand: whether ``images`` reads and decodes files, so that batches are best requested
             ahead of time.
+        threads: how many threads may call ``images`` at the same time, if it is on demand.
         on_device: whether ``images`` returns arrays of a backend.
     """
 
@@ -42,6 +43,7 @@ class Dataset(ABC):
     targets: NDArray[np.float32] | None = None
     target_names: tuple[str, ...] = ()
     on_demand: bool = False
+    threads: int = 1
     on_device: bool = False
     _fingerprint: str | None = None
 
@@ -191,7 +193,7 @@ class Subset(Dataset):
         self.labels = dataset.labels[indices]
         self.targets = None if dataset.targets is None else dataset.targets[indices]
         self.target_names = dataset.target_names
-        self.on_demand = dataset.on_demand
+        self.on_demand, self.threads = dataset.on_demand, dataset.threads
         self._dataset = dataset
         self._indices = indices
 

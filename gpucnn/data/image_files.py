@@ -102,6 +102,7 @@ class ImageFilesDataset(Dataset):
     """
 
     on_demand = True
+    threads = 2  # so that the decoder always has work, also at the end of a batch
 
     def __init__(self, listing: Listing, decoder: ImageDecoder) -> None:
         self.image_shape = decoder.decoding.image_shape

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,13 @@ from gpucnn import random
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import Dataset
+from gpucnn.data.prefetch import WaitingTime, fetched_ahead
 from gpucnn.errors import ConfigError
-from gpucnn.text import warn_once
+
+_MOST_AHEAD = 4
+"""Batches that are fetched ahead of the one in use, so that slow ones are made up for."""
+_MOST_BYTES_AHEAD = 1 << 28
+"""Of them together, if that leaves one."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,17 @@ class BatchLoader:
     The last batch of an epoch has what is left and may be smaller.
 
     Args:
-        dataset: where samples come from. If it decodes on demand, the next batch is fetched in
-            a thread while the caller works on the present one.
+        dataset: where samples come from. If it decodes on demand, threads fetch the next batches
+            while the caller works on the present one.
         batch_size: samples a batch.
         seed: of the run.
         augmentation: what to draw for each sample, or None.
         shuffle: whether each epoch has an order of its own; if not, it is the data set's.
+        is_idle: whether the device that works on the batches has nothing to do; see ``waiting``.
+
+    Attributes:
+        waiting: counts the time that whoever asks for batches waits for them. It is none for
+            images in memory.
 
     Raises:
         ConfigError: a batch size below 1, or crops padded by as much as an image's side.
@@ -67,6 +76,7 @@ class BatchLoader:
         seed: int,
         augmentation: Augmentation | None = None,
         shuffle: bool = True,
+        is_idle: Callable[[], bool] = lambda: True,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
@@ -77,6 +87,7 @@ class BatchLoader:
         self.seed = seed
         self.augmentation = augmentation
         self.shuffle = shuffle
+        self.waiting = WaitingTime(is_idle)
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
@@ -102,7 +113,11 @@ class BatchLoader:
             return self._load(order, epoch, index)
 
         numbers = range(start, len(self))
-        return _one_ahead(load, numbers) if self.dataset.on_demand else _each(load, numbers)
+        if not self.dataset.on_demand:
+            return (load(number) for number in numbers)
+        batch_bytes = self.batch_size * math.prod(self.dataset.image_shape)
+        ahead = max(1, min(_MOST_AHEAD, _MOST_BYTES_AHEAD // batch_bytes))
+        return fetched_ahead(load, numbers, ahead, self.dataset.threads, self.waiting)
 
     def batch(self, epoch: int, index: int) -> Batch:
         """One batch of an epoch, as ``batches`` gives it; its images are taken anew.
@@ -126,36 +141,3 @@ class BatchLoader:
             on_device=self.dataset.on_device,
             targets=None if targets is None else targets[indices],
         )
-
-
-def _each(load: Callable[[int], Batch], numbers: Iterable[int]) -> Generator[Batch, None, None]:
-    for number in numbers:
-        yield load(number)
-
-
-def _one_ahead(
-    load: Callable[[int], Batch], numbers: Iterable[int]
-) -> Generator[Batch, None, None]:
-    """As ``_each``, while a thread loads the next batch.
-
-    The thread ends with the generator: when it is exhausted or closed, or when loading fails. If
-    the system has no thread to spare, batches are loaded when they are asked for.
-    """
-    remaining = iter(numbers)
-    with ThreadPoolExecutor(1, thread_name_prefix="gpucnn-loader") as thread:
-        pending = None
-        for number in remaining:
-            try:
-                loaded, pending = pending, thread.submit(load, number)
-            except RuntimeError as error:
-                warn_once(
-                    f"no thread to fetch batches ahead could be started ({error}); they are "
-                    f"fetched when they are needed, which is slower and gives the same batches"
-                )
-                remaining = chain((number,), remaining)
-                break
-            if loaded is not None:
-                yield loaded.result()
-        if pending is not None:
-            yield pending.result()
-    yield from _each(load, remaining)

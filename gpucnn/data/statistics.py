@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.data.dataset import Dataset
+from gpucnn.data.prefetch import WaitingTime, fetched_ahead
 from gpucnn.errors import DataError
+from gpucnn.progress import progress
 from gpucnn.text import warn_once
 
 _CHUNK_BYTES = 1 << 22
+_CHUNKS_AHEAD = 2
 _NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
@@ -67,13 +71,26 @@ def _report_constant(histograms: NDArray[np.int64]) -> None:
 def _histograms(dataset: Dataset) -> NDArray[np.int64]:
     """How often each byte occurs, (C, 256). Counts, so the chunks leave no trace in the result."""
     C = dataset.image_shape[-1]
-    step = max(1, _CHUNK_BYTES // math.prod(dataset.image_shape))
     counts = np.zeros((C, 256), np.int64)
-    for first in range(0, len(dataset), step):
-        images = dataset.images(np.arange(first, min(first + step, len(dataset))))
-        for channel in range(C):
-            counts[channel] += np.bincount(images[..., channel].reshape(-1), minlength=256)
+    with progress("measuring the images", len(dataset)) as advance:
+        for images in _chunks(dataset):
+            for channel in range(C):
+                counts[channel] += np.bincount(images[..., channel].reshape(-1), minlength=256)
+            advance(len(images))
     return counts
+
+
+def _chunks(dataset: Dataset) -> Iterator[NDArray[np.uint8]]:
+    """All images, a few at a time; they are fetched ahead if they are decoded on demand."""
+    step = max(1, _CHUNK_BYTES // math.prod(dataset.image_shape))
+
+    def fetch(first: int) -> NDArray[np.uint8]:
+        return dataset.images(np.arange(first, min(first + step, len(dataset))))
+
+    firsts = range(0, len(dataset), step)
+    if not dataset.on_demand:
+        return map(fetch, firsts)
+    return fetched_ahead(fetch, firsts, _CHUNKS_AHEAD, dataset.threads, WaitingTime())
 
 
 def _moments(counts: NDArray[np.int64]) -> tuple[float, float]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"
 """What fits into 80 columns with a bar that can be seen."""
+_WORTH_SHOWING = 0.05
+"""The share of time spent waiting for data from which it is shown."""
 
 
 class Display:
@@ -84,6 +86,12 @@ class Display:
             self._bar.set_description_str(f"{label} ", refresh=False)
             self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(images)
+
+
+def totals_text(loss: float, accuracy: float, wait_share: float) -> str:
+    """What is shown after the bar: means of the epoch so far, and whether data hold it up."""
+    waiting = f", waits for data {wait_share:.0%}" if wait_share >= _WORTH_SHOWING else ""
+    return f"loss {loss:.4f}, accuracy {accuracy:.1%}{waiting}"
 
 
 def epoch_header(split: str) -> str:

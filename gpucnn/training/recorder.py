@@ -82,7 +82,7 @@ class RunRecorder:
         return self._seconds_before + time.perf_counter() - self._since
 
     def log_epoch(
-        self, means: tuple[float, float], split: str, result: Evaluation
+        self, means: tuple[float, float], split: str, result: Evaluation, wait_share: float
     ) -> dict[str, float]:
         """Appends the row of an epoch that is about to end, and returns it.
 
@@ -90,6 +90,7 @@ class RunRecorder:
             means: loss and accuracy over the epoch.
             split: the name of what was evaluated.
             result: of the evaluation.
+            wait_share: which share of the epoch's steps' time they waited for data.
         """
         row = {
             "epoch": self._state.progress.epoch + 1,
@@ -98,6 +99,7 @@ class RunRecorder:
             "train_accuracy": means[1],
             f"{split}_loss": result.loss,
             f"{split}_accuracy": result.accuracy,
+            "wait_share": round(wait_share, 4),
             "seconds": round(self.seconds(), 3),
         }
         self.append(row)
@@ -108,15 +110,17 @@ class RunRecorder:
         progress = self._state.progress
         return self.run is not None and progress.batch > 0 and progress.step % _ROW_STEPS == 0
 
-    def log_step(self, loss: float, learning_rate: float) -> None:
+    def log_step(self, loss: float, learning_rate: float, wait_share: float) -> None:
         """Appends a row between those of epochs.
 
         Args:
             loss: the mean loss of the epoch so far.
             learning_rate: of the last step.
+            wait_share: which share of the epoch's time so far its steps waited for data.
         """
-        step = self._state.progress.step
-        self.append({"step": step, "train_loss": loss, "learning_rate": learning_rate})
+        row = {"step": self._state.progress.step, "train_loss": loss}
+        row |= {"learning_rate": learning_rate, "wait_share": round(wait_share, 4)}
+        self.append(row)
 
     def append(self, row: Mapping[str, object]) -> None:
         """Adds a row to metrics.jsonl. Until ``keep_rows``, a resumed run writes it again."""

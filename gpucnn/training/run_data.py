@@ -32,6 +32,8 @@ class RunData:
         config: of the run.
         backend: that trains; images are copied to its device if there is room.
         pair: the data set.
+        continued: the card of the run that goes on. If it is of the same data, and the images are
+            not in memory, its normalisation is taken over instead of decoding them all once more.
 
     Attributes:
         classes: the classes' names, in the order of the scores.
@@ -47,7 +49,13 @@ class RunData:
         DataError: files that are missing or damaged, or a split without images.
     """
 
-    def __init__(self, config: Config, backend: Backend, pair: DatasetPair) -> None:
+    def __init__(
+        self,
+        config: Config,
+        backend: Backend,
+        pair: DatasetPair,
+        continued: ModelCard | None = None,
+    ) -> None:
         self._config, self._backend, self._pair = config, backend, pair
         self._near = NearestImages(backend)
         self.classes, self.test = pair.train.classes, pair.test
@@ -56,12 +64,16 @@ class RunData:
         self.validation: Dataset | None = validation if len(validation) else None
         if fits(backend, train):
             train = in_memory(train)  # read once, for the statistics and for the device
-        self.normalisation = _normalisation(config, train)
+        if continued and train.on_demand and continued.data == self._fingerprint():
+            self.normalisation = continued.normalisation
+        else:
+            self.normalisation = _normalisation(config, train)
         self.loader = BatchLoader(
             self._near.of(train),
             config.training.batch_size,
             config.seed,
             config.build_augmentation(),
+            is_idle=backend.is_idle,
         )
 
     def card(self) -> ModelCard:

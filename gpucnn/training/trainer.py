@@ -15,10 +15,11 @@ from gpucnn.data import Batch, Dataset, DatasetPair
 from gpucnn.environment import describe
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
-from gpucnn.training.display import Display, epoch_header, epoch_line
+from gpucnn.training.display import Display, epoch_header, epoch_line, totals_text
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.finite import require_finite_loss
 from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.model_card import ModelCard
 from gpucnn.training.preflight import check_batches, check_finished, check_length
 from gpucnn.training.recorder import SAVED, Rescue, RunRecorder
 from gpucnn.training.run_data import RunData
@@ -38,6 +39,7 @@ class Trainer:
         run_dir: where to make the run folder; None to keep nothing on disk.
         data: the data set; None to read the one that the config names.
         display: shows progress, such as ``gpucnn.Display()``; None shows nothing.
+        continued: the card of the run that goes on, for ``resume``.
 
     Attributes:
         config, backend: as given.
@@ -66,6 +68,7 @@ class Trainer:
         run_dir: str | Path | None = None,
         data: DatasetPair | None = None,
         display: Display | None = None,
+        continued: ModelCard | None = None,
     ) -> None:
         self.config = config
         self.display = display or Display(quiet=True)
@@ -73,7 +76,7 @@ class Trainer:
             # With a quiet display, nothing says what "auto" has chosen either.
             backend = get_backend(backend, quiet=display is not None and display.quiet)
         self.backend = backend
-        self._data = RunData(config, self.backend, data or config.load_data())
+        self._data = RunData(config, self.backend, data or config.load_data(), continued)
         self.classes, self.loader = self._data.classes, self._data.loader
         self.validation, self.test = self._data.validation, self._data.test
         self.normalisation = self._data.normalisation
@@ -155,7 +158,7 @@ class Trainer:
         card = run.card() if has_begun or run.has_card() else None
         if card is not None:
             card.check_data(data.train)
-        trainer = cls(config, backend, data=data, display=display)
+        trainer = cls(config, backend, data=data, display=display, continued=card)
         if card is not None:
             card.check_same_training(trainer._data.card())
         trainer.run = run
@@ -284,6 +287,7 @@ class Trainer:
         A step's row of metrics is written before the next step and is not part of the step's own
         checkpoint. So it is written once, wherever the run is stopped.
         """
+        self.loader.waiting.restart()
         for batches in self._steps.left():
             self._log_step_if_due()
             self.train_step(*batches)
@@ -297,11 +301,11 @@ class Trainer:
     def _end_epoch(self) -> None:
         """Evaluation, a line, a checkpoint. Progress changes after everything that may fail."""
         progress, split = self.progress, self._watched_split
-        means = self._steps.means()
+        means, wait_share = self._steps.means(), self.loader.waiting.share()
         self._state.checkpoint()  # raises before anything is shown of a network that is not finite
         batches = self._watched(self.validation or self.test)
         result = evaluate(self.network, self.loss, self.pipeline, batches)
-        row = self.recorder.log_epoch(means, split, result)
+        row = self.recorder.log_epoch(means, split, result, wait_share)
         self.display.line(epoch_line(row, split, self.config.epochs))
         self._watch.end_epoch(row)
         self.backend.write(self._totals, 0)
@@ -386,10 +390,11 @@ class Trainer:
         label, shown = f"epoch {self.progress.epoch + 1}/{self.config.epochs}", ""
         if self.display.wants_totals:
             loss, accuracy = self._steps.means()
-            shown = f"loss {loss:.4f}, accuracy {accuracy:.1%}"
+            shown = totals_text(loss, accuracy, self.loader.waiting.share())
         self.display.advance(sum(batch.labels.size for batch in batches), label, shown)
 
     def _log_step_if_due(self) -> None:
         if self.recorder.is_row_due():
             loss, _ = self._steps.means()
-            self.recorder.log_step(loss, self.learning_rate(self.progress.step - 1))
+            rate = self.learning_rate(self.progress.step - 1)
+            self.recorder.log_step(loss, rate, self.loader.waiting.share())

@@ -1,6 +1,8 @@
 """Batches: each sample once an epoch, resumable, and fetched ahead where that takes time."""
 
 import threading
+import time
+from contextlib import closing
 from unittest.mock import Mock
 
 import numpy as np
@@ -9,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpucnn import text
-from gpucnn.data import ArrayDataset, Augmentation, BatchLoader, Dataset
+from gpucnn.data import ArrayDataset, Augmentation, BatchLoader, Dataset, Subset
+from gpucnn.data.loader import _MOST_AHEAD
 from gpucnn.errors import ConfigError, DataError
 
 COUNTS = st.integers(1, 60)
@@ -117,18 +120,94 @@ def test_fetching_ahead_changes_nothing(size):
     assert not _threads()
 
 
-def test_the_next_batch_is_fetched_by_another_thread_meanwhile():
-    dataset = OnDemand(10)
-    batches = BatchLoader(dataset, 2, 1, shuffle=False).batches(0)
-    next(batches)
-    with_next = threading.Event()
+def _asked_in_peace(dataset, wanted):
+    """What was asked for once nothing more is being fetched, given how much should be."""
     for _ in range(500):
-        if len(dataset.asked) == 2:
+        if len(dataset.asked) >= wanted:
             break
-        with_next.wait(0.01)
-    assert [indices for _, indices in dataset.asked] == [[0, 1], [2, 3]]
-    assert threading.current_thread() not in {thread for thread, _ in dataset.asked}
-    batches.close()
+        time.sleep(0.01)
+    time.sleep(0.05)  # for more than should be
+    return [indices for _, indices in dataset.asked]
+
+
+def test_the_next_batches_are_fetched_by_another_thread_meanwhile():
+    dataset = OnDemand(100)
+    with closing(BatchLoader(dataset, 2, 1, shuffle=False).batches(0)) as batches:
+        next(batches)
+        expected = [[2 * number, 2 * number + 1] for number in range(1 + _MOST_AHEAD)]
+        assert _asked_in_peace(dataset, len(expected)) == expected
+        assert threading.current_thread() not in {thread for thread, _ in dataset.asked}
+
+
+def test_few_batches_are_ahead_if_they_are_large(monkeypatch):
+    dataset = OnDemand(100)
+    monkeypatch.setattr("gpucnn.data.loader._MOST_BYTES_AHEAD", 2 * (2 * 2 * 3) + 1)
+    with closing(BatchLoader(dataset, 2, 1).batches(0)) as batches:
+        next(batches)
+        assert len(_asked_in_peace(dataset, 3)) == 3
+
+
+class Together(OnDemand):
+    """Notes how many threads ask at once."""
+
+    def __init__(self, count, threads):
+        super().__init__(count)
+        self.threads, self.now, self.most = threads, 0, 0
+        self.lock = threading.Lock()
+
+    def images(self, indices):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.005)
+        with self.lock:
+            self.now -= 1
+        return super().images(indices)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_more_threads_ask_than_the_data_set_allows(threads):
+    dataset = Together(40, threads)
+    batches = BatchLoader(Subset(dataset, np.arange(40)), 2, 1, shuffle=False).batches(0)
+    assert [batch.index for batch in batches] == list(range(20))
+    assert dataset.most == threads
+
+
+class Slow(OnDemand):
+    def images(self, indices):
+        time.sleep(0.02)
+        return super().images(indices)
+
+
+def test_the_time_spent_waiting_is_counted():
+    loader = BatchLoader(Slow(20), 2, 1)
+    loader.waiting.restart()
+    for _ in loader.batches(0):
+        pass
+    assert 0.9 < loader.waiting.share() <= 1.0
+    loader.waiting.restart()
+    assert loader.waiting.share() == 0.0
+    for _ in loader.batches(0):
+        time.sleep(0.04)
+    assert loader.waiting.share() < 0.5
+
+
+def test_images_in_memory_are_not_waited_for():
+    loader = BatchLoader(_numbered(20), 2, 1)
+    for _ in loader.batches(0):
+        pass
+    assert loader.waiting.share() == 0.0
+
+
+def test_a_device_that_is_busy_does_not_wait():
+    """The host waits all the time; the device has work for the first half of it."""
+    begin = time.perf_counter()
+    loader = BatchLoader(Slow(40), 2, 1, is_idle=lambda: time.perf_counter() > begin + 0.2)
+    loader.waiting.restart()
+    for _ in loader.batches(0):
+        pass
+    seconds = time.perf_counter() - begin
+    assert loader.waiting.share() == pytest.approx(1 - 0.2 / seconds, abs=0.15)
 
 
 def test_closing_early_leaves_no_thread_and_no_work():
@@ -138,7 +217,7 @@ def test_closing_early_leaves_no_thread_and_no_work():
     assert _threads()
     batches.close()
     assert not _threads()
-    assert len(dataset.asked) <= 3
+    assert len(dataset.asked) <= 1 + _MOST_AHEAD
 
 
 def test_an_error_while_fetching_reaches_the_caller_in_its_turn():

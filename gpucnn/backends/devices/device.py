@@ -127,6 +127,10 @@ class Device(ABC):
         """What it is and what drives it, for records; empty if it is the host's processor."""
         return {}
 
+    def is_idle(self) -> bool:
+        """Whether all submitted work is done; always, unless the device runs behind the host."""
+        return True
+
     @abstractmethod
     def synchronise(self) -> None:
         """Waits until all submitted work is done."""

@@ -98,6 +98,10 @@ class KernelBackend(Backend):
         """A copy on the host."""
         return self.device.to_numpy(array)
 
+    def is_idle(self) -> bool:
+        """Whether all work handed to the device is done."""
+        return self.device.is_idle()
+
     def synchronise(self) -> None:
         """Waits until all work handed to the device is done."""
         self.device.synchronise()

@@ -18,6 +18,10 @@ class Stream(Protocol):
     def ptr(self) -> int:
         """CUDA's handle."""
 
+    @property
+    def done(self) -> bool:
+        """Whether the stream is empty."""
+
     def use(self) -> object:
         """Makes this the thread's current stream."""
 

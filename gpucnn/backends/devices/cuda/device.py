@@ -243,6 +243,10 @@ class CudaDevice(Device):
             "cupy": self._cupy.__version__,
         }
 
+    def is_idle(self) -> bool:
+        """Whether the stream is empty; it is not after an error, which the next call reports."""
+        return self.stream.done
+
     def synchronise(self) -> None:
         """Waits until the stream is empty."""
         try:

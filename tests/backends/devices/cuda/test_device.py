@@ -228,6 +228,15 @@ def test_values_are_written_in_their_turn(cupy, device, kernel):
     np.testing.assert_array_equal(seen, np.repeat(np.arange(200), 3).reshape(200, 3))
 
 
+def test_it_is_idle_once_all_work_is_done(device, kernel):
+    device.synchronise()
+    assert device.is_idle()
+    device.launch(kernel, GRID, BLOCK, 0, (device.zeros((3,), np.dtype(np.int32)),))
+    assert not device.is_idle()
+    device.synchronise()
+    assert device.is_idle()
+
+
 def test_large_arrays_take_no_more_pinned_memory_than_small_ones(cupy, device):
     device.asarray(np.zeros(1, np.uint8))
     before = sum(cupy.pinned)
