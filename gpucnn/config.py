@@ -217,7 +217,7 @@ class Config:
     def build_augmentation(self) -> Augmentation:
         """What is drawn for each training sample."""
         try:
-            return Augmentation(self.augment.flip, self.augment.crop_padding)
+            return Augmentation(**msgspec.to_builtins(self.augment))
         except ConfigError as error:
             raise ConfigError(f"augment: {error}") from None
 

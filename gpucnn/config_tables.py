@@ -50,10 +50,46 @@ class Augment(Table):
     flip: Annotated[
         bool, Meta(description="whether to mirror images left to right, at random.")
     ] = False
+    alternating_flip: Annotated[
+        bool,
+        Meta(description="mirror each image in every other epoch; half of them begin with it."),
+    ] = False
     crop_padding: Annotated[
         int,
         Meta(description="shift by up to this many pixels; the border is filled by reflection."),
     ] = 0
+    translate: Annotated[
+        float, Meta(description="the same, up to this share of the image's sides.")
+    ] = 0.0
+    random_resized_crop: Annotated[
+        float,
+        Meta(
+            description="crop at least this share of the area, anywhere, and enlarge it to the "
+            "image's size; 1 for no such crops."
+        ),
+    ] = 1.0
+    crop_aspect: Annotated[
+        float,
+        Meta(description="the largest ratio of the sides of such a crop, for square images."),
+    ] = 4 / 3
+    rotation: Annotated[
+        float, Meta(description="rotate by up to this many degrees, in either direction.")
+    ] = 0.0
+    cutout: Annotated[
+        int,
+        Meta(description="cover a square of this many pixels a side with the mean colour."),
+    ] = 0
+    brightness: Annotated[
+        float, Meta(description="multiply pixels by a factor within 1 ± this.")
+    ] = 0.0
+    contrast: Annotated[
+        float,
+        Meta(description="multiply the pixels' distance from 128 by a factor within 1 ± this."),
+    ] = 0.0
+    saturation: Annotated[
+        float,
+        Meta(description="multiply their distance from grey by one, in images of three channels."),
+    ] = 0.0
 
 
 class Training(Table):

@@ -36,6 +36,13 @@ class Stream(IntEnum):
     DROPOUT = 6
     SYNTHETIC_DATA = 7
     TEST_SPLIT = 8
+    ROTATION = 9
+    RESIZED_CROP = 10
+    COLOUR = 11
+    CUTOUT = 12
+    MIXING_SHARE = 13
+    MIXING_KIND = 14
+    CUTMIX = 15
 
     def of_layer(self, index: int) -> int:
         """The stream of the layer or parameter with this index in its model."""

@@ -62,7 +62,11 @@ def test_defaults_are_written_out():
         "data": {
             "name": "digits", "validation": 0.0, "normalise": True, "mean": None, "std": None,
         },
-        "augment": {"flip": False, "crop_padding": 0},
+        "augment": {
+            "flip": False, "alternating_flip": False, "crop_padding": 0, "translate": 0.0,
+            "random_resized_crop": 1.0, "crop_aspect": 4 / 3, "rotation": 0.0, "cutout": 0,
+            "brightness": 0.0, "contrast": 0.0, "saturation": 0.0,
+        },
         "model": {
             "name": "lenet", "filters": [32, 64], "kernel": 5, "hidden": 128, "dropout": 0.0,
         },

@@ -66,6 +66,12 @@ class TorchTraining:
                 f"training.accumulate = {training.accumulate}: in the comparison a step has one "
                 f"batch; set training.accumulate = 1"
             )
+        augmentation = config.build_augmentation()
+        if not augmentation.moves_only:
+            raise ConfigError(
+                "the comparison mirrors and shifts images and changes nothing else; leave the "
+                "other keys of [augment] out of the config"
+            )
         self.config, self.device, self._torch = config, torch, torch.torch
         if config.finetune != Finetune():
             raise ConfigError("the comparison starts from nothing; leave [finetune] out")
@@ -83,7 +89,7 @@ class TorchTraining:
             TorchImages(data.train, torch),
             training.batch_size,
             config.seed,
-            config.build_augmentation(),
+            augmentation,
         )
         self._test = BatchLoader(
             TorchImages(data.test, torch),

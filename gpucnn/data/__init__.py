@@ -1,6 +1,6 @@
 """Data sets, their splits and statistics, augmentation and batches."""
 
-from gpucnn.data.augmentation import Augmentation, Draw
+from gpucnn.data.augmentation import CHANGES, Augmentation, Draw
 from gpucnn.data.cifar import cifar10, cifar100
 from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets, in_memory
 from gpucnn.data.decoding import load_image
@@ -17,6 +17,7 @@ from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
 
 __all__ = [
+    "CHANGES",
     "ArrayDataset",
     "Augmentation",
     "Batch",

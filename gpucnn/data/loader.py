@@ -66,7 +66,7 @@ class BatchLoader:
             images in memory.
 
     Raises:
-        ConfigError: a batch size below 1, or crops padded by as much as an image's side.
+        ConfigError: a batch size below 1, or an augmentation that such images cannot have.
     """
 
     def __init__(
@@ -130,14 +130,17 @@ class BatchLoader:
     def _load(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
         first, augmentation = index * self.batch_size, self.augmentation
         indices = order[first : first + self.batch_size]
-        targets = self.dataset.targets
+        dataset, draw = self.dataset, None
+        if augmentation is not None:
+            draw = augmentation.draw(self.seed, epoch, indices, dataset.image_shape)
+        targets = dataset.targets
         return Batch(
-            images=self.dataset.images(indices),
-            labels=self.dataset.labels[indices],
+            images=dataset.images(indices),
+            labels=dataset.labels[indices],
             indices=indices,
-            draw=augmentation.draw(self.seed, epoch, indices) if augmentation else None,
+            draw=draw,
             epoch=epoch,
             index=index,
-            on_device=self.dataset.on_device,
+            on_device=dataset.on_device,
             targets=None if targets is None else targets[indices],
         )

@@ -10,8 +10,9 @@ from gpucnn.launch.images import image_grid
 from gpucnn.launch.launch import Launch, as_int, launch
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
-from gpucnn.operations.augmentation import AugmentImages, TakeImages
+from gpucnn.operations.augmentation import AugmentImages
 from gpucnn.operations.geometry import ceil_divide
+from gpucnn.operations.images import TakeImages
 
 _WIDTHS = (16, 4, 1)
 """Bytes that a thread moves at once; an image is a multiple of that, so each begins aligned."""
@@ -42,6 +43,18 @@ def _augment_images(
             image_grid(ceil_divide(H * W * C, VECTOR), N),
             (*problem.takes, *problem.gives, as_int(N, "N")),
             (THREADS,),
-            {"H": H, "W": W, "C": C, "FLIP": problem.flips, "SHIFT": problem.shifts},
+            {"H": H, "W": W, "C": C, **_parts(problem)},
         ),
     )
+
+
+def _parts(problem: AugmentImages) -> dict[str, int]:
+    """Which changes there are."""
+    return {
+        "FLIP": problem.flips,
+        "SHIFT": problem.shifts,
+        "WARP": problem.warps,
+        "COLOUR": problem.colours,
+        "HOLE": problem.holes,
+        "MIX": problem.mixes,
+    }

@@ -11,6 +11,7 @@ from gpucnn.operations import (  # noqa: F401
     dropout,
     global_pooling,
     guard,
+    images,
     loss,
     matrix,
     metrics,

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.data import Batch, Normalisation
+from gpucnn.data import CHANGES, Batch, Draw, Normalisation
 
 
 class InputPipeline:
@@ -23,14 +23,26 @@ class InputPipeline:
         self.backend = backend
         self._scale = backend.asarray(1.0 / (255.0 * std))
         self._offset = backend.asarray(-mean / std)
+        self._fill = backend.asarray(np.rint(255.0 * mean).clip(0, 255), np.uint8)
 
     def inputs(self, batch: Batch) -> Array:
         """The inputs (N, H, W, C) of a batch, augmented as its draw says."""
-        draw = batch.draw
-        flip = None if draw is None or draw.flip is None else self.backend.asarray(draw.flip)
-        shift = None if draw is None or draw.shift is None else self.backend.asarray(draw.shift)
         images = batch.images if batch.on_device else self.backend.upload(np.asarray(batch.images))
-        return self.backend.augment_images(images, self._scale, self._offset, flip, shift)
+        return self.backend.augment_images(
+            images, self._scale, self._offset, **self._changes(batch.draw)
+        )
+
+    def _changes(self, draw: Draw | None) -> dict[str, Array]:
+        """What is drawn, by the names that ``augment_images`` has for it."""
+        if draw is None:
+            return {}
+        drawn = {name: getattr(draw, name) for name in CHANGES}
+        changes = {
+            name: self.backend.asarray(array, array.dtype)
+            for name, array in drawn.items()
+            if array is not None
+        }
+        return changes | ({"fill": self._fill} if "hole" in changes else {})
 
     def labels(self, batch: Batch) -> Array:
         """The labels int32 (N,)."""

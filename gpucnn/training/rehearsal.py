@@ -42,7 +42,7 @@ def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> No
         split: to train on.
 
     Raises:
-        ConfigError: crops padded by as much as an image's side.
+        ConfigError: an augmentation that such images cannot have.
     """
     augmentation = config.build_augmentation()
     augmentation.check_images(split.image_shape)
@@ -160,7 +160,7 @@ def _batch(
         images=images,
         labels=np.zeros(size, np.int32),  # an evaluation counts them on the host
         indices=indices,
-        draw=augmentation.draw(0, 0, indices) if augmentation else None,
+        draw=augmentation.draw(0, 0, indices, split.image_shape) if augmentation else None,
         epoch=0,
         index=0,
         on_device=True,

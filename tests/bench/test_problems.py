@@ -29,6 +29,7 @@ from gpucnn.operations import (
 )
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry, pool2d_geometry
+from gpucnn.operations.images import TakeImages
 from gpucnn.operations.normalisation import Normalisation
 from gpucnn.operations.tracked import gamma
 
@@ -286,7 +287,7 @@ def test_operations_and_bytes_of_products():
 def test_operations_and_bytes_of_batches():
     """Bytes: two images of 45, read and written, by two indices of 8."""
     shape = (2, 3, 3, 5)
-    take = augmentation.TakeImages((8, 3, 3, 5), (2,))
+    take = TakeImages((8, 3, 3, 5), (2,))
     augment, normalise = (augmentation.AugmentImages(shape, on, on) for on in (True, False))
     assert (take.flops, take.traffic) == (0, 180 + 16)
     assert (normalise.flops, normalise.traffic) == (180, 90 + 4 * (90 + 10))
