@@ -21,6 +21,7 @@ _T = TypeVar("_T", bound="Table")
 
 _Epochs: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_EPOCHS)]
 _BatchSize: TypeAlias = Annotated[int, Meta(ge=1, le=10**6)]
+_Decay: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 _Bound: TypeAlias = Annotated[float, Meta(gt=0)]
 _Steps: TypeAlias = Annotated[int, Meta(ge=0, le=10**12)]
 _Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
@@ -104,6 +105,13 @@ class Training(Table):
             "an epoch takes those that are left."
         ),
     ] = 1
+    ema_decay: Annotated[
+        _Decay | None,
+        Meta(
+            description="use the exponential moving average of the weights, which keeps this share "
+            "of itself in each step; the weights themselves if left out."
+        ),
+    ] = None
     clip_norm: Annotated[
         _Bound | None,
         Meta(description="the largest global norm of the gradient; no limit if left out."),

@@ -36,15 +36,20 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class OpenedCheckpoint:
-    """A verified checkpoint with the config and the model card of its run."""
+    """A verified checkpoint with the config and the model card of its run.
+
+    Attributes:
+        raw: whether the weights are used even if there are averages of them.
+    """
 
     checkpoint: Checkpoint
     config: Config
     card: ModelCard
+    raw: bool = False
 
 
 def open_checkpoint(
-    path: str | Path, overrides: Iterable[str] = (), step: int | None = None
+    path: str | Path, overrides: Iterable[str] = (), step: int | None = None, raw: bool = False
 ) -> OpenedCheckpoint:
     """Opens a run folder's best checkpoint, or a checkpoint file within a run folder.
 
@@ -52,10 +57,12 @@ def open_checkpoint(
         path: the folder, or a ``.safetensors`` or ``.json`` file in its ``checkpoints``.
         overrides: changes to the run's config, ``key=value``.
         step: of a folder, the step of the checkpoint to open; None for the best.
+        raw: whether to use the weights of a run that keeps averages of them.
 
     Raises:
         CheckpointError: neither of them, damaged, or there is no checkpoint of that step.
-        ConfigError: an override cannot be, or a step is given with a file.
+        ConfigError: an override cannot be, a step is given with a file, or ``raw`` for a run
+            without averages.
     """
     path = Path(path)
     if path.is_file():
@@ -74,7 +81,12 @@ def open_checkpoint(
         checkpoint = run.checkpoints.read_file(path.resolve())
     else:
         checkpoint = run.checkpoints.best() if step is None else run.checkpoints.at(step)
-    return OpenedCheckpoint(checkpoint, config, card)
+    if raw and not checkpoint.group("ema"):
+        raise ConfigError(
+            f"{shown(path)} has no averages of weights (training.ema_decay), so the weights "
+            f"themselves are used in any case; leave out --raw"
+        )
+    return OpenedCheckpoint(checkpoint, config, card, raw)
 
 
 def _to_stderr(text: str) -> None:
@@ -112,7 +124,7 @@ class TrainedModel:
                 fuse=opened.config.training.fuse,
                 draw_weights=False,
             )
-            self.network.load_state(opened.checkpoint.group("network"))
+            self.network.load_state(opened.checkpoint.weights(opened.raw))
         self.network.infer()
         self._pipeline = InputPipeline(self.backend, self.card.normalisation)
         self._prepared: set[int] = set()
@@ -181,7 +193,10 @@ class TrainedModel:
 
 
 def load(
-    path: str | Path, backend: Backend | str | None = None, step: int | None = None
+    path: str | Path,
+    backend: Backend | str | None = None,
+    step: int | None = None,
+    raw: bool = False,
 ) -> TrainedModel:
     """The trained model of a run folder, or of one checkpoint in it, ready to predict.
 
@@ -189,9 +204,10 @@ def load(
         path: the folder, or a ``.safetensors`` or ``.json`` file in its ``checkpoints``.
         backend: a backend, or the name of one; None as in ``get_backend``.
         step: of a folder, the step of the checkpoint to load; None for the best.
+        raw: whether to use the weights of a run that keeps averages of them (training.ema_decay).
 
     Raises:
         CheckpointError: neither of them, damaged, or there is no checkpoint of that step.
         BackendError: a backend that cannot work here.
     """
-    return TrainedModel(open_checkpoint(path, step=step), backend)
+    return TrainedModel(open_checkpoint(path, step=step, raw=raw), backend)

@@ -11,6 +11,10 @@
 // them at a time; norm_of_sums is one block over the sums of all pieces. The pieces, and so the order
 // of the sum, depend on the count alone. Clipping is elementwise (elementwise.cuh).
 //
+// The moving average of all values, after each step:
+//
+//     average ← average + share · (value − average)
+//
 // The guard, whether the step may be taken:
 //
 //     guard[0]  ← step, if guard[0] is 0 and norm[0] or any of losses[0 … N − 1] is not finite
@@ -36,6 +40,7 @@
 #include "guard.cuh"
 #include "reduction.cuh"
 #include "shards.cuh"
+#include "update.cuh"
 
 static_assert(PIECE % (THREADS * VECTOR) == 0, "a piece is whole rounds of a block's threads");
 
@@ -92,6 +97,15 @@ __global__ void clip_by_value(float* gradients, float limit, long long count) {
     map_elements(
         count, [=](float g) { return g < -limit ? -limit : (g > limit ? limit : g); }, gradients,
         gradients);
+}
+
+__global__ void update_average(
+    float* average, const float* values, float share, const int* guard, long long count) {
+    if (is_refused(guard)) {
+        return;
+    }
+    update_elements(
+        count, [=](float value, float& a) { a += share * (value - a); }, values, average);
 }
 
 __global__ void guard_step(

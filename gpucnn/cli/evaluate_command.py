@@ -12,6 +12,7 @@ from gpucnn.cli.output import (
     backend_option,
     json_option,
     print_json,
+    raw_option,
     set_option,
     step_option,
 )
@@ -28,6 +29,7 @@ from gpucnn.cli.result_tables import class_table, confusion_table
     help="Which part of the data.",
 )
 @step_option
+@raw_option
 @set_option
 @json_option
 @backend_option
@@ -35,6 +37,7 @@ def command(
     run: Path,
     split: str,
     step: int | None,
+    raw: bool,
     overrides: tuple[str, ...],
     as_json: bool,
     backend: str | None,
@@ -52,7 +55,7 @@ def command(
     """
     from gpucnn.inference import TrainedModel, open_checkpoint
 
-    opened = open_checkpoint(run, overrides, step)
+    opened = open_checkpoint(run, overrides, step, raw)
     model = TrainedModel(opened, backend)
     result = model.evaluate(opened.config.load_split(split))
     if as_json:

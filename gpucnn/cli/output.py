@@ -76,6 +76,15 @@ def step_option(function: _F) -> _F:
     )(function)
 
 
+def raw_option(function: _F) -> _F:
+    """``--raw``, for commands that use a trained model."""
+    return click.option(
+        "--raw",
+        is_flag=True,
+        help="Use the weights themselves if RUN keeps averages of them (training.ema_decay).",
+    )(function)
+
+
 def json_option(function: _F) -> _F:
     """``--json``."""
     return click.option(

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from gpucnn.cli.output import Integer, UserPath, backend_option, json_option, step_option
+from gpucnn.cli.output import (
+    Integer,
+    UserPath,
+    backend_option,
+    json_option,
+    raw_option,
+    step_option,
+)
 from gpucnn.errors import DataError
 from gpucnn.json_text import json_text
 from gpucnn.text import shown
@@ -49,6 +56,7 @@ _MOST_BYTES = 1 << 26
                    "classified, and the exit status is 1. skip: the same with status 0. error: the "
                    "command stops there with status 2.")  # fmt: skip
 @step_option
+@raw_option
 @json_option
 @backend_option
 def command(
@@ -59,6 +67,7 @@ def command(
     invert: bool,
     on_damaged: str,
     step: int | None,
+    raw: bool,
     as_json: bool,
     backend: str | None,
 ) -> int:
@@ -76,7 +85,7 @@ def command(
     from gpucnn.data.decoding import require_pillow
     from gpucnn.inference import TrainedModel, open_checkpoint
 
-    opened = open_checkpoint(run, step=step)
+    opened = open_checkpoint(run, step=step, raw=raw)
     model = TrainedModel(opened, backend)
     require_pillow()
     classified, unread = 0, 0

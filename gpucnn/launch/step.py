@@ -12,6 +12,7 @@ from gpucnn.launch.launch import Launch, Workspace, as_int, launch, number
 from gpucnn.launch.loss import row_threads
 from gpucnn.launch.machine import Machine
 from gpucnn.launch.planning import plans
+from gpucnn.operations.average import UpdateAverage
 from gpucnn.operations.clipping import ClipByGlobalNorm, ClipByValue, GlobalNorm
 from gpucnn.operations.geometry import ceil_divide
 from gpucnn.operations.guard import GuardStep
@@ -56,6 +57,15 @@ def _clip_by_value(problem: ClipByValue, _machine: Machine, _choice: Choice) -> 
     count = math.prod(problem.shape)
     arguments = ("gradients", number("limit"))
     return (elementwise(_FILE, "clip_by_value", count, arguments, _CONSTANTS),)
+
+
+@plans(UpdateAverage)
+def _update_average(
+    problem: UpdateAverage, _machine: Machine, _choice: Choice
+) -> tuple[Launch, ...]:
+    count = math.prod(problem.shape)
+    arguments = ("average", "values", number("share"), "guard")
+    return (elementwise(_FILE, "update_average", count, arguments, _CONSTANTS),)
 
 
 @plans(GuardStep)

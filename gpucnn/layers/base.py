@@ -81,6 +81,11 @@ class Buffer:
     initial: float
     value: Array = field(init=False)
 
+    @property
+    def size(self) -> int:
+        """Its number of elements."""
+        return math.prod(self.shape)
+
 
 class Layer(ABC):
     """A step of the network. A subclass keeps in ``forward`` what its ``backward`` needs.

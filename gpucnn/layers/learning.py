@@ -89,7 +89,12 @@ def arrange(parameters: Sequence[Parameter]) -> tuple[list[int], int, list[Segme
         for index, parameter in enumerate(parameters):
             if (parameter.rate_factor, parameter.decay) == (factor, decay):
                 starts[index] = end
-                end += ceil_divide(parameter.size, _ALIGNMENT) * _ALIGNMENT
+                end += aligned(parameter.size)
         if factor and end > first:
             segments.append(Segment(first, end, factor, decay))
     return starts, end, segments
+
+
+def aligned(size: int) -> int:
+    """The elements that so many take up in a vector, so that the next ones begin where they may."""
+    return ceil_divide(size, _ALIGNMENT) * _ALIGNMENT

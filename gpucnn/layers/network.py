@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from gpucnn.layers.base import Buffer, Context, Layer, Parameter, Shape
 from gpucnn.layers.containers import Sequential
 from gpucnn.layers.dropout import Dropout
 from gpucnn.layers.fusion import fuse_layers
-from gpucnn.layers.learning import arrange, set_rate_factors
+from gpucnn.layers.learning import aligned, arrange, set_rate_factors
 from gpucnn.layers.size import check_size
 from gpucnn.processor import total_memory
 from gpucnn.random import Stream
@@ -64,7 +65,7 @@ class Network:
     All parameters lie in ``values``, those that learn first, and the gradients of these in
     ``gradients``, which ends with them. Both are vectors in the backend's dtype, so that an
     optimizer steps over whole ``segments`` at once. The gaps that alignment leaves are zero and
-    stay so.
+    stay so. ``values`` is the beginning of ``stored``, which also has the buffers.
 
     Args:
         layers: the layers in order; they belong to this network from now on.
@@ -124,24 +125,30 @@ class Network:
     def _allocate(self) -> None:
         parameters = list(self.parameters().values())
         starts, total, self.segments = arrange(parameters)
-        places = [
-            slice(start, start + parameter.size)
+        self._places: list[tuple[Parameter, slice]] = [
+            (parameter, slice(start, start + parameter.size))
             for start, parameter in zip(starts, parameters, strict=True)
         ]
-        self.values = self.backend.zeros((total,))
+        trained = total
+        self._buffer_places: list[tuple[Buffer, slice]] = []
+        for buffer in self.buffers().values():
+            self._buffer_places.append((buffer, slice(total, total + buffer.size)))
+            total += aligned(buffer.size)
+        self.stored = self.backend.zeros((total,))
+        self.values = self.stored[:trained]
         self.gradients = self.backend.zeros((self.segments[-1].stop if self.segments else 0,))
-        for parameter, place in zip(parameters, places, strict=True):
-            parameter.value = self.values[place].reshape(parameter.shape)
-        self._learning = [
-            (parameter, place)
-            for parameter, place in zip(parameters, places, strict=True)
-            if parameter.learns
-        ]
+        self._learning = [each for each in self._places if each[0].learns]
+        self._keep_values_in(self.stored)
         self._write_gradients_to(self.gradients)
         for layer in self.plain_layers():
             for parameter in layer.parameters.values():
                 if not (parameter.learns or layer.is_frozen):
                     parameter.gradient = self.backend.zeros(parameter.shape)
+
+    def _keep_values_in(self, vector: Array) -> None:
+        places: list[tuple[Parameter | Buffer, slice]] = [*self._places, *self._buffer_places]
+        for entry, place in places:
+            entry.value = vector[place].reshape(entry.shape)
 
     def _write_gradients_to(self, vector: Array) -> None:
         for parameter, place in self._learning:
@@ -159,8 +166,20 @@ class Network:
             if not isinstance(parameter.initialiser, str):
                 self.backend.write(parameter.value, parameter.initialiser)
         for buffer in self.buffers().values():
-            buffer.value = self.backend.empty(buffer.shape)
             self.backend.write(buffer.value, buffer.initial)
+
+    @contextmanager
+    def using(self, stored: Array) -> Iterator[None]:
+        """Inside a ``with`` block, parameters and buffers are those in another vector.
+
+        Args:
+            stored: as the network's own, such as an average of it.
+        """
+        self._keep_values_in(stored)
+        try:
+            yield
+        finally:
+            self._keep_values_in(self.stored)
 
     def plain_layers(self) -> Iterator[Layer]:
         """Those that are not made of others, in the order of the forward pass."""

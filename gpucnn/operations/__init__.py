@@ -6,6 +6,7 @@
 from gpucnn.operations import (  # noqa: F401
     activation,
     augmentation,
+    average,
     clipping,
     convolution,
     dropout,

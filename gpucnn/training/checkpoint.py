@@ -65,7 +65,7 @@ class Checkpoint:
     """A state of a run.
 
     Attributes:
-        arrays: by name, "network/..." and "optimizer/...".
+        arrays: by name, "network/...", "optimizer/...", and "ema/..." if averages are kept.
         progress: where the run was.
         path: of the seal, if it was read from disk.
     """
@@ -82,6 +82,11 @@ class Checkpoint:
             for key, value in self.arrays.items()
             if key.startswith(prefix)
         }
+
+    def weights(self, raw: bool = False) -> dict[str, NDArray[Any]]:
+        """The network's arrays to use: their averages, if the run keeps them and not ``raw``."""
+        averages = {} if raw else self.group("ema")
+        return averages or self.group("network")
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:

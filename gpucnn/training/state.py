@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +12,34 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import CheckpointError
 from gpucnn.layers import Network
 from gpucnn.optim import Optimizer
+from gpucnn.training.average import Average
 from gpucnn.training.checkpoint import Checkpoint, Progress
 from gpucnn.training.finite import require_finite
 
 
 class TrainingState:
-    """Network, optimizer, the totals of the epoch and progress, as they are between two steps.
+    """Network, optimizer, average, the epoch's totals and progress, as they are between two steps.
 
     Args:
         network: what is trained.
         optimizer: attached to it.
         totals: float64 (2,) on the network's backend: the sum of losses, and how many were right.
+        average: of the network's values; None if there is none.
 
     Attributes:
         progress: where the run is.
         is_whole: whether the arrays are exactly those after ``progress.step`` steps.
     """
 
-    def __init__(self, network: Network, optimizer: Optimizer, totals: Array) -> None:
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        totals: Array,
+        average: Average | None = None,
+    ) -> None:
         self._network, self._optimizer, self._totals = network, optimizer, totals
+        self._average = average
         self.progress = Progress()
         self.is_whole = True
         # If the host runs ahead of the device, a copy for each step would make it wait, and an
@@ -46,7 +55,7 @@ class TrainingState:
         """Around a step: if it raises, the state is as before, or no longer ``is_whole``.
 
         Running statistics and totals, which a step changes first, are put back from copies. There
-        are none of weights: they change in the last operation of a step only.
+        are none of weights and averages: they change in the last operations of a step only.
         """
         for array, copy in self._copies:
             np.copyto(copy, np.asarray(array))
@@ -55,8 +64,14 @@ class TrainingState:
             yield
             self.is_whole = True
         finally:
-            if not self.is_whole and self._copies and not self._optimizer.is_changing:
+            if not self.is_whole and self._copies and not self._is_changing:
                 self._undo()
+
+    @property
+    def _is_changing(self) -> bool:
+        """Whether the end of the step has begun, which cannot be undone."""
+        average = self._average
+        return self._optimizer.is_changing or (average is not None and average.is_changing)
 
     def _undo(self) -> None:
         for array, copy in self._copies:
@@ -74,8 +89,27 @@ class TrainingState:
             raise CheckpointError("the step that failed cannot be undone")
         arrays = {f"network/{name}": array for name, array in self._network.state().items()}
         arrays |= {f"optimizer/{name}": array for name, array in self._optimizer.state().items()}
+        if self._average is not None:
+            arrays |= {f"ema/{name}": array for name, array in self._average.state().items()}
         require_finite(arrays, self.progress.step, self._network.backend)
         return Checkpoint(arrays, self.progress)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside a ``with`` block, the network's values are the averages, if there are any."""
+        with nullcontext() if self._average is None else self._average.used():
+            yield
+
+    def use(self, checkpoint: Checkpoint) -> None:
+        """Gives the network the values of a checkpoint to use; nothing can be trained from there.
+
+        Raises:
+            CheckpointError: it is of another model.
+        """
+        weights = checkpoint.weights()
+        self._network.load_state(weights)
+        if self._average is not None:
+            self._average.load_state(weights)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes to the state of a checkpoint.
@@ -85,6 +119,8 @@ class TrainingState:
         """
         self._network.load_state(checkpoint.group("network"))
         self._optimizer.load_state(checkpoint.group("optimizer"))
+        if self._average is not None:
+            self._average.load_state(checkpoint.group("ema"))
         self.progress = checkpoint.progress
         totals = self.progress.loss_sum, self.progress.correct
         self._network.backend.write(self._totals, totals)

@@ -14,6 +14,7 @@ from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Network
 from gpucnn.losses import Loss
 from gpucnn.optim import Optimizer
+from gpucnn.training.average import Average
 from gpucnn.training.finite import non_finite_error
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.state import TrainingState
@@ -23,7 +24,7 @@ UNCHECKED_STEPS = 50
 
 
 class TrainingStep:
-    """Forward, loss, backward, clipping, metrics, optimizer.
+    """Forward, loss, backward, clipping, metrics, optimizer, average.
 
     A step learns from one batch, or from several, one after the other: the gradient is that of the
     mean loss over all of their samples. Batch normalisation normalises each batch by itself.
@@ -36,10 +37,11 @@ class TrainingStep:
         loss: what it minimises.
         optimizer: attached to the network.
         pipeline: from batches to inputs, on the network's backend.
-        options: clipping, and whether a step may have several batches.
+        options: clipping, whether a step may have several batches, and the average's decay.
 
     Attributes:
         totals: float64 (2,) on the device: the sum of losses, and how many were right.
+        average: of the network's values; None if the options have no decay.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class TrainingStep:
         self.pipeline, self.options = pipeline, options
         self.totals = network.backend.zeros((2,), np.float64)
         self._guard = network.backend.zeros((1,), np.int32)
+        decay = options.ema_decay
+        self.average = None if decay is None else Average(network, decay)
         several = options.accumulate > 1
         self._part = network.backend.zeros(network.gradients.shape) if several else None
 
@@ -74,6 +78,8 @@ class TrainingStep:
         for labels, scores, losses in outcomes:
             backend.accumulate_metrics(self.totals, losses, scores, labels, self._guard)
         self.optimizer.step(step + 1, factor, self._guard)
+        if self.average is not None:
+            self.average.update(step + 1, self._guard)
 
     def _gradients(
         self, batches: Sequence[Batch], step: int

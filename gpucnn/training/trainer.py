@@ -97,7 +97,7 @@ class Trainer:
         self.pipeline = InputPipeline(self.backend, self.normalisation)
         step = TrainingStep(self.network, self.loss, self.optimizer, self.pipeline, config.training)
         self._totals = step.totals
-        self._state = TrainingState(self.network, self.optimizer, self._totals)
+        self._state = TrainingState(self.network, self.optimizer, self._totals, step.average)
         self._steps = CheckedSteps(step, self._state, self.loader)
         self.recorder = RunRecorder(self._state, config.checkpoint)
         self._watch = Watch(self.network, self.loader, config, self.recorder, self.display)
@@ -304,7 +304,8 @@ class Trainer:
         means, wait_share = self._steps.means(), self.loader.waiting.share()
         self._state.checkpoint()  # raises before anything is shown of a network that is not finite
         batches = self._watched(self.validation or self.test)
-        result = evaluate(self.network, self.loss, self.pipeline, batches)
+        with self._state.averaged():
+            result = evaluate(self.network, self.loss, self.pipeline, batches)
         row = self.recorder.log_epoch(means, split, result, wait_share)
         self.display.line(epoch_line(row, split, self.config.epochs))
         self._watch.end_epoch(row)
@@ -333,6 +334,8 @@ class Trainer:
     def evaluate(self, split: str = "test") -> Evaluation:
         """Evaluates the network as it is, on "test", "validation" or "train" (not augmented).
 
+        With ``training.ema_decay``, its averages are evaluated.
+
         Raises:
             ConfigError: this run has no such split.
         """
@@ -340,7 +343,8 @@ class Trainer:
         if not self._is_prepared:
             self.backend.compile_ahead(partial(self._data.rehearse_evaluation, dataset=dataset))
         batches = self._data.evaluation_batches(dataset)
-        return evaluate(self.network, self.loss, self.pipeline, batches)
+        with self._state.averaged():
+            return evaluate(self.network, self.loss, self.pipeline, batches)
 
     def save(self) -> None:
         """Saves a checkpoint of the present state, if there is a run folder.
@@ -369,7 +373,7 @@ class Trainer:
     def _finish(self) -> Evaluation:
         """Evaluates the best checkpoint, which the network then has, and writes the report."""
         if self.run is not None:
-            self.network.load_state(self.run.checkpoints.best().group("network"))
+            self._state.use(self.run.checkpoints.best())
         result = self.evaluate("test")
         require_finite_loss(result.loss, "test", self.backend)
         self.recorder.write_report(result, self.classes)

@@ -73,9 +73,9 @@ def test_a_guard_holds_back_each_operation(backend):
 
 
 @pytest.mark.parametrize(
-    "name", ["sgd_step", "sgd_step_without_velocity", "adam_step", "adamw_step"]
+    "name", ["sgd_step", "sgd_step_without_velocity", "adam_step", "adamw_step", "update_average"]
 )
-def test_a_guard_holds_back_each_optimizer_alone(backend, name):
+def test_a_guard_holds_back_each_step_alone(backend, name):
     rng = np.random.default_rng(4)
     host = [abs(rng.standard_normal(7)) for _ in range(4)]
     w, g, m, v = (backend.asarray(array) for array in host)
@@ -84,6 +84,8 @@ def test_a_guard_holds_back_each_optimizer_alone(backend, name):
         backend.sgd_step(w, g, m, 0.1, 0.9, False, 0.01, guard)
     elif name == "sgd_step_without_velocity":
         backend.sgd_step(w, g, None, 0.1, 0.0, False, 0.01, guard)
+    elif name == "update_average":
+        backend.update_average(w, g, 0.5, guard)
     else:
         getattr(backend, name)(w, g, m, v, 1, 0.1, 0.9, 0.999, 1e-8, 0.01, guard)
     for array, before in zip((w, m, v), (host[0], *host[2:]), strict=True):
@@ -107,6 +109,7 @@ def test_refuses(backend):
         (lambda: backend.sgd_step(v, v, v, 0.1, 0.9, False, 0.0, two), "guard has"),
         (lambda: backend.adam_step(v, v, v, v, 1, 0.1, 0.9, 0.9, 1e-8, 0.0, wide), "guard is"),
         (lambda: backend.adamw_step(v, v, v, v, 1, 0.1, 0.9, 0.9, 1e-8, 0.0, two), "guard has"),
+        (lambda: backend.update_average(v, v, 0.1, wide), "guard is"),
         (lambda: backend.accumulate_metrics(totals, losses, scores, labels, two), "guard has"),
     ):
         with pytest.raises(ShapeError, match=message):

@@ -27,6 +27,7 @@ from gpucnn.operations import (
     optimizer,
     pooling,
 )
+from gpucnn.operations.average import UpdateAverage
 from gpucnn.operations.convolution import Conv2dFilterGrad, Conv2dForward, Conv2dInputGrad
 from gpucnn.operations.geometry import conv2d_geometry, pool2d_geometry
 from gpucnn.operations.images import TakeImages
@@ -327,11 +328,12 @@ def test_operations_and_bytes_of_steps():
     assert plain.traffic == 4 * 7 * 3  # w, g read; w written
     assert [each.flops for each in (adam, adamw)] == [7 * 15, 7 * 14]
     assert adam.traffic == adamw.traffic == 4 * 7 * 7  # w, g, m, v read; w, m, v written
-    kinds = (clipping.GlobalNorm, clipping.ClipByGlobalNorm, clipping.ClipByValue)
+    kinds = (clipping.GlobalNorm, clipping.ClipByGlobalNorm, clipping.ClipByValue, UpdateAverage)
     assert figures([kind((7,)) for kind in kinds]) == {
         "global_norm": (14, 4 * 7),
         "clip_by_global_norm": (7, 4 * 14),
         "clip_by_value": (14, 4 * 14),
+        "update_average": (21, 4 * 21),  # both are read, one is written
     }
 
 

@@ -256,3 +256,13 @@ def test_schedules(ours, theirs):
     np.testing.assert_allclose(got, rates, rtol=0, atol=1e-5 * max(rates))
     # Small rates late in a cycle must agree too, not only beside the largest.
     np.testing.assert_allclose(got, rates, rtol=1e-5)
+
+
+def test_moving_average(be, rng):
+    from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+    average, values = (rng.standard_normal(100).astype(np.float32) for _ in range(2))
+    expected = [tensor(average)]
+    be.update_average(average, values, 1 - 0.9)
+    get_ema_multi_avg_fn(0.9)(expected, [tensor(values)], None)
+    agree(average, expected[0])

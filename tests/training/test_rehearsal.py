@@ -43,7 +43,10 @@ def backend(kernel_backend, monkeypatch):
     return backend
 
 
-@pytest.mark.parametrize("overrides", [(), ("training.watch=true",), ("training.accumulate=2",)])
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("training.watch=true",), ("training.accumulate=2",), ("training.ema_decay=0.9",)],
+)
 def test_a_run_compiles_nothing_after_its_beginning(overrides, backend, monkeypatch):
     monkeypatch.setattr(backend.device, "free_memory", lambda: 2**30)  # enough for the images
     trainer = Trainer(load(*overrides), backend)

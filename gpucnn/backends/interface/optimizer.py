@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.backends.interface.guard import GuardOperations
+from gpucnn.operations import average as averages
 from gpucnn.operations import clipping, optimizer
 from gpucnn.operations.guard import check_step
 
@@ -124,6 +125,18 @@ class OptimizerOperations(GuardOperations):
         shape = self._shape("parameters", parameters)
         problem = kind.of(self.dtypes, shape, guard is not None)
         self.run(problem, *arrays, step=step, **numbers)
+
+    def update_average(
+        self, average: Array, values: Array, share: float, guard: Array | None = None
+    ) -> None:
+        """average ← average + share · (values − average), in place; ``share`` is from 0 to 1.
+
+        Raises:
+            ShapeError: vectors or a guard that do not fit.
+        """
+        shape = self._shape("average", average)
+        problem = averages.UpdateAverage.of(self.dtypes, shape, guard is not None)
+        self.run(problem, average, values, guard, share=share)
 
     def global_norm(self, gradients: Array) -> Array:
         """√Σ g² as a float64 (1,) array of the device; not finite if any element is not."""

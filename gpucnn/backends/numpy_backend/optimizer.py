@@ -1,4 +1,4 @@
-"""Optimizer steps over flat vectors, in place: a few passes over pieces that stay in the cache."""
+"""Steps and averages over flat vectors, in place: passes over pieces that stay in the cache."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gpucnn.backends.numpy_backend.implementations import implements
 from gpucnn.backends.numpy_backend.pieces import NumpyArrays, elementwise
 from gpucnn.backends.numpy_backend.workers import Workers
+from gpucnn.operations.average import UpdateAverage
 from gpucnn.operations.guard import is_refused
 from gpucnn.operations.optimizer import AdamStep, AdamwStep, SgdStep
 
@@ -92,6 +93,26 @@ def _adam_step(
         w -= term
 
     elementwise(be.workers, piece, parameters, gradients, mean, square)
+
+
+@implements(UpdateAverage)
+def _update_average(
+    be: NumpyArrays,
+    _: UpdateAverage,
+    average: NDArray[Any],
+    values: NDArray[Any],
+    guard: NDArray[Any] | None,
+    share: float,
+) -> None:
+    if is_refused(guard):
+        return
+
+    def piece(a: NDArray[Any], v: NDArray[Any]) -> None:
+        change = np.subtract(v, a, out=_scratch(be.workers, "term", v))
+        change *= share
+        a += change
+
+    elementwise(be.workers, piece, average, values)
 
 
 def _decayed(
