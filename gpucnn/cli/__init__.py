@@ -18,6 +18,7 @@ from gpucnn.text import shown
 from gpucnn.training.signals import Interrupted, exit_on_next_signal, ignore_signals
 
 _COMMANDS = (
+    "new",
     "train",
     "evaluate",
     "predict",

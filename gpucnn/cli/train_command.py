@@ -15,6 +15,7 @@ from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
+    from gpucnn.config import Config
     from gpucnn.training.display import Display
     from gpucnn.training.evaluation import Evaluation
     from gpucnn.training.trainer import Trainer
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config", required=False, type=UserPath())
 @set_option
+@click.option(
+    "--data",
+    type=UserPath(),
+    metavar="PATH",
+    help="Train on this folder or file, with the config that gpucnn new writes for it.",
+)
 @click.option("--resume", type=UserPath(), metavar="RUN", help="Continue a stopped run.")
 @click.option(
     "--step",
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
 def command(
     config: Path | None,
     overrides: tuple[str, ...],
+    data: Path | None,
     resume: Path | None,
     step: int | None,
     extend: int | None,
@@ -69,13 +77,17 @@ def command(
     \b
     Example:
       gpucnn train configs/digits.toml
+      gpucnn train --data photos
       gpucnn train configs/mnist.toml --set data.root=FOLDER --set training.epochs=1
       gpucnn train --resume runs/mnist-1
       gpucnn train --resume runs/mnist-1 --extend 10
     """
+    from gpucnn.config import load_config
     from gpucnn.training.display import Display
     from gpucnn.training.signals import StopOnSignal
 
+    if data is not None and (config, resume) != (None, None):
+        raise click.UsageError("--data makes a config: leave out CONFIG and --resume.")
     if resume is None and (step, extend) != (None, None):
         raise click.UsageError("--step and --extend are for a run that exists: give --resume RUN.")
     if extend is not None and (step is not None or config is not None):
@@ -91,10 +103,13 @@ def command(
             trainer = _extended(resume, extend, overrides, backend, folder, display)
         elif resume is not None:
             trainer = _resumed(resume, config, overrides, step, backend, folder, display)
+        elif data is not None:
+            trainer = _begun_on(data, overrides, run_dir, backend, folder, display)
         elif config is not None:
-            trainer = _begun(config, overrides, run_dir, backend, folder, display)
+            loaded = load_config(config, overrides)
+            trainer = _begun(loaded, config.stem, run_dir, backend, folder, display)
         else:
-            raise click.UsageError("Give a CONFIG, or --resume RUN.")
+            raise click.UsageError("Give a CONFIG, --data PATH, or --resume RUN.")
         if folder is not None:
             trainer.recorder.resume_options = f" --kernels {shlex.quote(shown(folder))}"
         result = trainer.fit()
@@ -106,19 +121,42 @@ def command(
     return 0
 
 
-def _begun(
-    path: Path,
+def _begun_on(
+    data: Path,
     overrides: tuple[str, ...],
     run_dir: Path | None,
     backend: str | None,
     folder: Path | None,
     display: Display,
 ) -> Trainer:
-    from gpucnn.config import load_config
+    """A run with a first config, which is kept in its folder."""
+    from gpucnn.cli.new_command import config_for, name_of
+    from gpucnn.config import Config, apply_overrides
+    from gpucnn.config_file import parse_toml
+
+    made = config_for(data, "config.toml", backend)
+    for line in (*made.found, *made.chosen):
+        display.line(line)
+    config = Config(apply_overrides(parse_toml(made.text), overrides))
+    trainer = _begun(config, name_of(data), run_dir, backend, folder, display)
+    assert trainer.run is not None
+    trainer.run.write_first_config(made.text, overrides)
+    file = shown(trainer.run.path / "config.toml")
+    display.line(f"to change the config: cp {shlex.quote(file)} NAME.toml, gpucnn train NAME.toml")
+    return trainer
+
+
+def _begun(
+    config: Config,
+    name: str,
+    run_dir: Path | None,
+    backend: str | None,
+    folder: Path | None,
+    display: Display,
+) -> Trainer:
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
-    config = load_config(path, overrides)
     if run_dir is not None:
         RunFolder(run_dir).refuse_if_taken()  # before the data is read, which may take long
     trainer = Trainer(config, _with_kernels(backend, folder, display), display=display)
@@ -128,7 +166,7 @@ def _begun(
     if run_dir is not None:
         trainer.create_run(run_dir)
     else:
-        trainer.create_numbered_run(Path("runs"), path.stem)
+        trainer.create_numbered_run(Path("runs"), name)
     assert trainer.run is not None
     test = len(trainer.test)
     held_out = f", {len(trainer.validation)} for validation" if trainer.validation else ""

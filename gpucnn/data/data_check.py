@@ -22,7 +22,12 @@ from gpucnn.data.dataset import Dataset, datasets
 from gpucnn.data.decoding import require_pillow
 from gpucnn.data.decoding_pool import FileWorkers
 from gpucnn.data.file_facts import DIGEST_BYTES, FileFacts, file_facts
-from gpucnn.data.image_files import ImageFilesDataset, ImageOptions, worker_processes
+from gpucnn.data.image_files import (
+    ImageFilesDataset,
+    ImageOptions,
+    load_undecoded,
+    worker_processes,
+)
 from gpucnn.data.lenient_scan import UNDIVIDED, LenientScan, scan_leniently
 from gpucnn.data.listing import Listing
 from gpucnn.errors import DataError
@@ -132,10 +137,8 @@ def check_data(options: Mapping[str, Any]) -> Report:
         scan = scan_leniently(checked["root"])
         return _check_files(scan, _image_options(checked))
     report = Report()
-    if {"memory_limit_mb", "size"} <= checked.keys():  # so that no image is decoded yet
-        options = {**options, "memory_limit_mb": 0, "size": 1, "on_damaged": "error"}
     try:
-        pair = datasets.create(options, "data")
+        pair = load_undecoded(options)
     except DataError as error:
         report.damaged.append(Finding("unusable", str(error)))
         return report

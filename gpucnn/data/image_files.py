@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.data.dataset import ArrayDataset, Dataset
+from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, datasets
 from gpucnn.data.decoding import (
     MAX_PIXELS,
     Chunk,
@@ -153,6 +153,20 @@ def read_listings(scan: Callable[[], Sequence[Listing]], options: ImageOptions) 
             splits = [_decode_all(split, decoder, on_damaged) for split in splits]
         stack.pop_all()  # the data sets go on decoding
         return [ImageFilesDataset(split, decoder) for split in splits]
+
+
+def load_undecoded(options: Mapping[str, Any]) -> DatasetPair:
+    """A data set of which no image file is decoded. If it has such files, their size is not known.
+
+    Args:
+        options: its name and its options, as in [data] of a config.
+
+    Raises:
+        ConfigError, DataError: as the data set itself.
+    """
+    if {"memory_limit_mb", "on_damaged", "size"} <= datasets.annotations(options["name"]).keys():
+        options = {**options, "memory_limit_mb": 0, "on_damaged": "error", "size": 1}
+    return datasets.create(options, "data")
 
 
 def first_image_shape(

@@ -1,6 +1,7 @@
 """The run folder: all that is needed to repeat, resume, evaluate or use a run.
 
 config.json        the resolved config; once it is complete, the run has begun
+config.toml        if the config was made for the data: as it was made, with comments
 environment.json   versions, device, commit
 model.json         input shape, classes, normalisation, what the training split was
 metrics.jsonl      lines at the ends of epochs, and lines between
@@ -316,6 +317,19 @@ class RunFolder:
     def write_json(self, name: str, content: object) -> None:
         """Writes a JSON file, atomically."""
         run_files.write(self.path / name, (json_text(content, indent=1) + "\n").encode())
+
+    def write_first_config(self, text: str, overrides: Iterable[str]) -> None:
+        """Keeps a config that was made for the data, with its comments, as a file to start from.
+
+        Args:
+            text: of the config.
+            overrides: ``key=value``, what was changed for this run; they are added as comments.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        changes = "".join(f"# changed in this run: {shown(one)}\n" for one in overrides)
+        run_files.write(self.path / "config.toml", (text + changes).encode("utf-8"))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a JSON file; CheckpointError if it is missing or damaged."""

@@ -19,7 +19,7 @@ HINTS = {
     ("train", "c.toml", "--lr", "0.1"): "--set optimizer.learning_rate=0.1",
     ("train", "c.toml", "--learning-rate", ".1"): "--set optimizer.learning_rate=.1",
     ("train", "c.toml", "--seed", "2"): "--set seed=2",
-    ("train", "c.toml", "--data", "my folder"): "--set data.root='my folder'",
+    ("train", "c.toml", "--data-dir", "my folder"): "--set data.root='my folder'",
     ("train", "c.toml", "--num-workers"): "--set data.workers=VALUE",
     ("train", "c.toml", "--model", "vgg"): "--set model.name=vgg",
     ("train", "c.toml", "--gpu"): "use --backend cuda",
