@@ -11,7 +11,8 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,9 +40,21 @@ class FileTooLargeError(OSError):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes to a temporary file next to ``path``, fsyncs, renames, and fsyncs the folder.
+    """Writes a whole file, as ``atomic_file`` does.
 
-    If threads or processes write the same file at once, one of their versions remains, whole.
+    Raises:
+        OSError: the system refuses; an older file of that name is untouched.
+    """
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file next to ``path``; in the end it is fsynced and renamed, then the folder is.
+
+    If threads or processes write the same file at once, one of their versions remains, whole. If
+    the block raises, nothing remains of what it wrote.
 
     Raises:
         OSError: the system refuses; an older file of that name is untouched.
@@ -49,7 +62,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name[:32]}.{secrets.token_hex(4)}{_SUFFIX}")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             fsync(file.fileno(), path)
         temporary.replace(path)

@@ -46,8 +46,8 @@ def chosen(*args, gpu=False, **changes):
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-@pytest.mark.parametrize("images", [1, 10, 300, 5000, 10**6])
-@pytest.mark.parametrize("side", [4, 7, 8, 11, 12, 15, 16, 28, 32, 40, 64, 96, 200, 1000])
+@pytest.mark.parametrize("images", [1, 300, 10**6])
+@pytest.mark.parametrize("side", [4, 8, 12, 16, 28, 41, 97, 1000])
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("options", [FOLDER, ARRAYS], ids=["files", "arrays"])
 def test_it_can_be_trained_whatever_the_data(side, grey, images, gpu, options):

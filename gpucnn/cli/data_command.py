@@ -7,11 +7,12 @@ import click
 from gpucnn.cli.lazy_group import LazyGroup
 
 
-@click.command(cls=LazyGroup, prefix="data_", modules=("check",))
+@click.command(cls=LazyGroup, prefix="data_", modules=("check", "pack"))
 def command() -> None:
-    """Check data sets.
+    """Check and pack data sets.
 
     \b
     Example:
       gpucnn data check photos
+      gpucnn data pack photos --set data.size=64 --out photos.packed
     """

@@ -7,11 +7,12 @@ from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
 from gpucnn.data.folder_contents import images_below
 from gpucnn.data.idx import fashion_mnist, mnist
-from gpucnn.data.image_files import ImageFilesDataset, load_options
+from gpucnn.data.image_files import ImageFilesDataset, load_on_demand, load_options
 from gpucnn.data.image_folder import image_folder
 from gpucnn.data.image_list import image_list
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.npz import npz
+from gpucnn.data.packed import packed
 from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
@@ -40,10 +41,12 @@ __all__ = [
     "images_below",
     "in_memory",
     "load_image",
+    "load_on_demand",
     "load_options",
     "load_test_split",
     "mnist",
     "no_normalisation",
     "npz",
+    "packed",
     "validation_split",
 ]

@@ -30,6 +30,7 @@ from gpucnn.data.image_files import (
 )
 from gpucnn.data.lenient_scan import UNDIVIDED, LenientScan, scan_leniently
 from gpucnn.data.listing import Listing
+from gpucnn.data.packed import verify
 from gpucnn.errors import DataError
 from gpucnn.progress import progress
 from gpucnn.text import shown
@@ -138,6 +139,8 @@ def check_data(options: Mapping[str, Any]) -> Report:
         return _check_files(scan, _image_options(checked))
     report = Report()
     try:
+        if options["name"] == "packed":
+            verify(checked["path"])
         pair = load_undecoded(options)
     except DataError as error:
         report.damaged.append(Finding("unusable", str(error)))

@@ -164,8 +164,22 @@ def load_undecoded(options: Mapping[str, Any]) -> DatasetPair:
     Raises:
         ConfigError, DataError: as the data set itself.
     """
-    if {"memory_limit_mb", "on_damaged", "size"} <= datasets.annotations(options["name"]).keys():
-        options = {**options, "memory_limit_mb": 0, "on_damaged": "error", "size": 1}
+    if {"on_damaged", "size"} <= datasets.annotations(options["name"]).keys():
+        options = {**options, "on_damaged": "error", "size": 1}
+    return load_on_demand(options)
+
+
+def load_on_demand(options: Mapping[str, Any]) -> DatasetPair:
+    """A data set whose image files, if it has any, are decoded when images are asked for.
+
+    Args:
+        options: its name and its options, as in [data] of a config.
+
+    Raises:
+        ConfigError, DataError: as the data set itself.
+    """
+    if "memory_limit_mb" in datasets.annotations(options["name"]):
+        options = {**options, "memory_limit_mb": 0}
     return datasets.create(options, "data")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpucnn.data.data_files import os_errors_explained
+from gpucnn.data.packed import MAGIC
 from gpucnn.errors import DataError
+from gpucnn.files import open_regular
 from gpucnn.text import shown
 
 _FILES = {".npz": "npz", ".csv": "csv"}
@@ -33,14 +35,20 @@ def recognise(path: Path) -> dict[str, str]:
             raise DataError(
                 f"{shown(path)}: there is no such file or folder; give a folder of data"
             )
-    name = _FILES.get(path.suffix.lower())
+        name = "packed" if _is_packed(path) else _FILES.get(path.suffix.lower())
     if name is None:
         known = ", ".join(_FILES)
         raise DataError(
-            f"{shown(path)}: is not a kind of file that is known ({known}); give such a file, or a "
-            f"folder of images or of a published data set"
+            f"{shown(path)}: is not a kind of file that is known ({known}, packed); give such a "
+            f"file, or a folder of images or of a published data set"
         )
     return {"name": name, "path": str(path)}
+
+
+def _is_packed(file: Path) -> bool:
+    """Whether a file begins as a packed one does, whatever it is called."""
+    with open_regular(file) as opened:
+        return opened.read(len(MAGIC)) == MAGIC
 
 
 def _recognise_folder(folder: Path) -> dict[str, str]:

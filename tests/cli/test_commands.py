@@ -11,6 +11,7 @@ import pytest
 from gpucnn.layers import Conv2d, MaxPool2d
 
 COMMANDS = (
+    "new",
     "train",
     "evaluate",
     "predict",
@@ -285,7 +286,11 @@ def test_list(cli):
     assert all(name in shown for name in ("resnet9", "conv2d", "one_cycle", "image_folder"))
 
 
-SUBCOMMANDS = [("data", "check"), *(("bench", name) for name in ("step", "kernels", "train"))]
+SUBCOMMANDS = [
+    ("data", "check"),
+    ("data", "pack"),
+    *(("bench", name) for name in ("step", "kernels", "train")),
+]
 
 
 @pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), *SUBCOMMANDS, ()])

@@ -8,6 +8,7 @@ FUZZERS = {
     "cifar": ("fuzz.cifar", "CifarFuzzer"),
     "npz": ("fuzz.npz", "NpzFuzzer"),
     "csv": ("fuzz.image_list", "ImageListFuzzer"),
+    "packed": ("fuzz.packed", "PackedFuzzer"),
     "toml": ("fuzz.configs", "TomlFuzzer"),
     "set": ("fuzz.configs", "SetFuzzer"),
     "kernels": ("fuzz.kernels", "KernelFuzzer"),
