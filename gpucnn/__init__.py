@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpucnn import layers, losses, models, optim
     from gpucnn.backends import get_backend
     from gpucnn.config import Config, load_config
+    from gpucnn.data.python_data import dataset
     from gpucnn.inference import load
     from gpucnn.layers import Network
     from gpucnn.training.display import Display
@@ -24,6 +25,7 @@ _HOMES = {
     "Display": "gpucnn.training.display",
     "Network": "gpucnn.layers",
     "Trainer": "gpucnn.training.trainer",
+    "dataset": "gpucnn.data.python_data",
     "get_backend": "gpucnn.backends",
     "load": "gpucnn.inference",
     "load_config": "gpucnn.config",
@@ -35,6 +37,7 @@ __all__ = [
     "Display",
     "Network",
     "Trainer",
+    "dataset",
     "get_backend",
     "layers",
     "load",

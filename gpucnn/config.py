@@ -143,6 +143,11 @@ class Config:
         before = self.tables.get(EXTENSIONS, [])
         return Config({**self.tables, EXTENSIONS: [*before, extension]})
 
+    def with_python_data(self) -> Config:
+        """This config for data that a Python program has, whatever data set it names."""
+        data = {"name": "python", **msgspec.to_builtins(self.data)}
+        return Config({**self.tables, "data": data})
+
     def with_extensions_of(self, other: Config) -> Config:
         """This config with the extensions of another one, unless it has its own."""
         if self.extensions or not other.extensions:

@@ -13,6 +13,7 @@ from gpucnn.data.image_list import image_list
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.npz import npz
 from gpucnn.data.packed import packed
+from gpucnn.data.python_data import python
 from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
@@ -48,5 +49,6 @@ __all__ = [
     "no_normalisation",
     "npz",
     "packed",
+    "python",
     "validation_split",
 ]

@@ -303,7 +303,7 @@ def _decoded(
         raise _TooManyPixelsError(f"is too large ({error})") from None
     if orientation != 1:
         image = image.transpose(PIL.Image.Transpose[_TURNS[orientation]])
-    return OpenedImage(_flattened(image, mode), known.name, stored_mode)
+    return OpenedImage(flattened(image, mode), known.name, stored_mode)
 
 
 _TURNS = {
@@ -324,7 +324,7 @@ def _check_pixels(size: tuple[int, int] | None, max_pixels: int) -> None:
         raise _TooManyPixelsError(f"has {width}×{height} = {width * height:,} pixels")
 
 
-def _flattened(image: Image, mode: str) -> Image:
+def flattened(image: Image, mode: str) -> Image:
     """The image in ``mode``, with what is transparent laid over black."""
     import PIL.Image
 

@@ -12,6 +12,7 @@ from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config, check_resumable
 from gpucnn.data import Batch, Dataset, DatasetPair
+from gpucnn.data.python_data import Source, as_pair
 from gpucnn.environment import describe
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
@@ -37,7 +38,8 @@ class Trainer:
         config: what to train, on what, and how.
         backend: a backend, or the name of one; None as in ``get_backend``.
         run_dir: where to make the run folder; None to keep nothing on disk.
-        data: the data set; None to read the one that the config names.
+        data: the training and the test data, (train, test), as ``gpucnn.data.python_data.as_pair``
+            takes them; None to read the data set that the config names.
         display: shows progress, such as ``gpucnn.Display()``; None shows nothing.
         continued: the card of the run that goes on, for ``resume``.
 
@@ -66,10 +68,12 @@ class Trainer:
         config: Config,
         backend: Backend | str | None = None,
         run_dir: str | Path | None = None,
-        data: DatasetPair | None = None,
+        data: DatasetPair | tuple[Source, Source] | None = None,
         display: Display | None = None,
         continued: ModelCard | None = None,
     ) -> None:
+        if data is not None and not isinstance(data, DatasetPair):
+            config, data = config.with_python_data(), as_pair(data)
         self.config = config
         self.display = display or Display(quiet=True)
         if not isinstance(backend, Backend):
@@ -115,6 +119,7 @@ class Trainer:
         config: Config | None = None,
         display: Display | None = None,
         step: int | None = None,
+        data: tuple[Source, Source] | None = None,
     ) -> Trainer:
         """A trainer that continues a run where it stopped.
 
@@ -125,6 +130,7 @@ class Trainer:
                 change the numbers may differ.
             display: as in the constructor.
             step: of the checkpoint to continue from; later ones are deleted. None for the newest.
+            data: as in the constructor, of a run that was begun with it.
 
         Raises:
             CheckpointError: no run folder, or no checkpoint in it can be used.
@@ -137,7 +143,7 @@ class Trainer:
         with ExitStack() as undo:
             run.lock()
             undo.callback(run.unlock)
-            trainer = cls._resumed(run, backend, config, display, step)
+            trainer = cls._resumed(run, backend, config, display, step, data)
             undo.pop_all()
         return trainer
 
@@ -149,16 +155,19 @@ class Trainer:
         config: Config | None,
         display: Display,
         step: int | None,
+        data: tuple[Source, Source] | None,
     ) -> Trainer:
         original = run.config()
-        if config is not None:
-            check_resumable(original, config)
         config = config or original
-        data, has_begun = config.load_data(), run.has_begun()
+        if data is not None:
+            config = config.with_python_data()
+        check_resumable(original, config)
+        pair = config.load_data() if data is None else as_pair(data)
+        has_begun = run.has_begun()
         card = run.card() if has_begun or run.has_card() else None
         if card is not None:
-            card.check_data(data.train)
-        trainer = cls(config, backend, data=data, display=display, continued=card)
+            card.check_data(pair.train)
+        trainer = cls(config, backend, data=pair, display=display, continued=card)
         if card is not None:
             card.check_same_training(trainer._data.card())
         trainer.run = run
