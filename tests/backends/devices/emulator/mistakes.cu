@@ -164,9 +164,10 @@ __global__ void counts_without_atomics(const float* x, float* y) {
 
 __global__ void barrier_in_a_branch(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
-        return;
+        __syncwarp();  // barrier_in_a_branch
+    } else {
+        __syncthreads();  // barrier_in_a_branch
     }
-    __syncthreads();  // barrier_in_a_branch
 }
 
 __global__ void two_barriers(const float* x, float* y) {

@@ -76,6 +76,32 @@ __global__ void histogram(const float* x, float* y) {
     }
 }
 
+__global__ void early_exits(const float* x, float* y) {
+    __shared__ float sums[96];
+    const int t = threadIdx.x + blockDim.x * threadIdx.y, n = 40 + blockIdx.x;
+    if (t >= n) {
+        return;
+    }
+    sums[t] = x[blockIdx.x * 96 + t];
+    const int present = __syncthreads_count(true);
+    if (t >= 10) {
+        return;
+    }
+    float sum = 0.0f;
+    for (int i = t; i < n; i += 10) {
+        sum += sums[i];
+    }
+    __syncthreads();
+    sums[t] = sum;
+    __syncthreads();
+    if (t == 0) {
+        y[blockIdx.x] = present;
+        for (int i = 0; i < 10; ++i) {
+            y[blockIdx.x] += sums[i];
+        }
+    }
+}
+
 __global__ void pipeline(const float* x, float* y) {
     __shared__ __align__(16) float stages[2][96];
     const int t = threadIdx.x + blockDim.x * threadIdx.y;
@@ -112,6 +138,8 @@ def expected_of(name, x):
     if name == "warp_sum":
         warps = rows.reshape(BLOCKS, 3, 32).sum(axis=2)
         return warps.sum(axis=1) + warps[:, 0]
+    if name == "early_exits":
+        return np.array([n + row[:n].sum() for n, row in enumerate(rows, 40)])
     if name == "histogram":
         digits = (rows + 8).astype(int) % 8
         return (digits == 0).sum(axis=1) + 100 * (digits == 3).sum(axis=1)
@@ -122,7 +150,9 @@ def expected_of(name, x):
 
 
 @pytest.mark.parametrize("mode", [*MODES, pytest.param("cuda", marks=pytest.mark.gpu)])
-@pytest.mark.parametrize("name", ["block_sum", "warp_sum", "histogram", "pipeline"])
+@pytest.mark.parametrize(
+    "name", ["block_sum", "warp_sum", "histogram", "early_exits", "pipeline"]
+)
 def test_right_kernels_pass_in_every_mode(kernels, rng, name, mode):
     """Small integers, so that sums are exact in any order."""
     device, module = kernels(RIGHT, mode)

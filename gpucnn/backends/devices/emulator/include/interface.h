@@ -42,8 +42,8 @@ struct Call {
     int number;
 };
 
-// Waits for all threads of the block at this call. `operands` is this thread's; once all are
-// there, `combine` sees every thread's, in order.
+// Waits at this call for all threads of the block that have not left the kernel. `operands` is this
+// thread's; once all are there, `combine` sees those of each, in any order.
 using Combine = void (*)(void** operands, unsigned count);
 void block_collective(const Call& call, void* operands = nullptr, Combine combine = nullptr);
 

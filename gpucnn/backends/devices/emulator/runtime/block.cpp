@@ -135,6 +135,7 @@ void BlockRunner::run_threads() {
             threads_[current_].state = State::EXITED;
             warps_[current_ / WARP].exited |= 1u << current_ % WARP;
             ++exited_;
+            complete_block_collective();
             continue;
         }
         free_.push_back(fiber_);
@@ -192,23 +193,31 @@ void BlockRunner::block_collective(const Call& call, void* operands, Combine com
     thread.call = &call;
     thread.operands = operands;
     thread.state = State::IN_BLOCK_COLLECTIVE;
+    combine_ = combine;
     in_block_collective_.push_back(current_);
-    if (in_block_collective_.size() == threads_.size()) {
-        if (combine != nullptr) {
-            operands_.clear();
-            for (const Thread& each : threads_) {
-                operands_.push_back(each.operands);
-            }
-            combine(operands_.data(), count());
-        }
-        for (const unsigned number : in_block_collective_) {
-            threads_[number].state = State::READY;
-        }
-        ready_.insert(ready_.end(), in_block_collective_.begin(), in_block_collective_.end());
-        in_block_collective_.clear();
-        ++interval_;
-    }
+    complete_block_collective();
     go_on();
+}
+
+// Lets the threads that wait at a barrier go on if nobody is missing: threads that have left the
+// kernel take no part in it.
+void BlockRunner::complete_block_collective() {
+    if (in_block_collective_.empty() || in_block_collective_.size() + exited_ < count()) {
+        return;
+    }
+    if (combine_ != nullptr) {
+        operands_.clear();
+        for (const unsigned number : in_block_collective_) {
+            operands_.push_back(threads_[number].operands);
+        }
+        combine_(operands_.data(), static_cast<unsigned>(operands_.size()));
+    }
+    for (const unsigned number : in_block_collective_) {
+        threads_[number].state = State::READY;
+    }
+    ready_.insert(ready_.end(), in_block_collective_.begin(), in_block_collective_.end());
+    in_block_collective_.clear();
+    ++interval_;
 }
 
 void BlockRunner::warp_collective(

@@ -118,6 +118,7 @@ private:
     static void fiber_main();
     void run_threads();
     void go_on();
+    void complete_block_collective();
     void prepare(unsigned count);
     void resume(unsigned number);
     Fiber& free_fiber();
@@ -133,6 +134,7 @@ private:
     std::vector<unsigned> ready_;
     std::vector<unsigned> unstarted_;
     std::vector<unsigned> in_block_collective_;
+    Combine combine_ = nullptr;
     std::vector<void*> operands_;
     std::vector<std::unique_ptr<Fiber>> fibers_;
     std::vector<Fiber*> free_;
