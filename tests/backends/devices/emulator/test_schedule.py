@@ -150,9 +150,7 @@ def expected_of(name, x):
 
 
 @pytest.mark.parametrize("mode", [*MODES, pytest.param("cuda", marks=pytest.mark.gpu)])
-@pytest.mark.parametrize(
-    "name", ["block_sum", "warp_sum", "histogram", "early_exits", "pipeline"]
-)
+@pytest.mark.parametrize("name", ["block_sum", "warp_sum", "histogram", "early_exits", "pipeline"])
 def test_right_kernels_pass_in_every_mode(kernels, rng, name, mode):
     """Small integers, so that sums are exact in any order."""
     device, module = kernels(RIGHT, mode)
