@@ -64,8 +64,10 @@ _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
 _HARMLESS_KEYS = (
     *("data.root", "data.path", "data.workers", "data.memory_limit_mb", "checkpoint."),
+    "training.patience",
 )
-"""Keys (or beginnings of keys) that do not change a run's numbers, so may differ on a resume."""
+"""Keys (or beginnings of keys) that do not change the numbers of a run's steps, so may differ on a
+resume."""
 
 
 class Config:
@@ -128,6 +130,12 @@ class Config:
     def epochs(self) -> int:
         """The passes over the training split of the whole run, extensions included."""
         return self.training.epochs + sum(extension.epochs for extension in self.extensions)
+
+    def with_patience(self, patience: int | None) -> Config:
+        """This config with another ``training.patience``."""
+        return Config(
+            {**self.tables, "training": {**self.tables["training"], "patience": patience}}
+        )
 
     def extended(self, epochs: int, schedule: Mapping[str, Any] | None = None) -> Config:
         """This config with an extension more.
@@ -196,6 +204,11 @@ class Config:
             raise ConfigError("data.mean and data.std: give both, or neither")
         if self.data.mean is not None and not self.data.normalise:
             raise ConfigError("data.normalise = false: then data.mean and data.std mean nothing")
+        if self.training.patience is not None and not self.data.validation:
+            raise ConfigError(
+                f"training.patience = {self.training.patience}: it watches the validation split, "
+                f"and there is none; set data.validation, for example to 0.1"
+            )
         if self.epochs > MOST_EPOCHS:
             raise ConfigError(
                 f"{EXTENSIONS}: with them the run has {self.epochs:,} epochs; a run can have "

@@ -120,6 +120,17 @@ class Training(Table):
         _Bound | None,
         Meta(description="the largest size of an element of the gradient; no limit if left out."),
     ] = None
+    patience: Annotated[
+        _Epochs | None,
+        Meta(
+            description="end after this many epochs without an improvement of the validation "
+            "accuracy; train all epochs if left out. A resumed run may have another one."
+        ),
+    ] = None
+    min_delta: Annotated[
+        float,
+        Meta(ge=0, le=1, description="for patience: smaller improvements do not count."),
+    ] = 0.0
     evaluation_batch_size: Annotated[
         _BatchSize, Meta(description="samples in a batch of an evaluation.")
     ] = 500

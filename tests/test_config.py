@@ -78,7 +78,8 @@ def test_defaults_are_written_out():
         "schedule": {"name": "constant", "warmup_epochs": 0.0},
         "training": {
             "epochs": 10, "batch_size": 128, "accumulate": 1, "ema_decay": None,
-            "clip_norm": None, "clip_value": None, "evaluation_batch_size": 500,
+            "clip_norm": None, "clip_value": None, "patience": None, "min_delta": 0.0,
+            "evaluation_batch_size": 500,
             "fuse": True, "watch": False,
         },
         "finetune": {"freeze": [], "rates": {}},

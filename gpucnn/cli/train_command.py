@@ -209,6 +209,7 @@ def _resumed(
     display: Display,
 ) -> Trainer:
     from gpucnn.config import load_config
+    from gpucnn.training.ending import early_end, has_stopped_early, is_complete
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
@@ -218,9 +219,10 @@ def _resumed(
     else:
         config = load_config(path, overrides).with_extensions_of(opened.config())
     trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display, step)
-    progress = trainer.progress
-    if progress.epoch == config.epochs:
-        display.line(f"{shown(run)} was complete: its best checkpoint is evaluated once more")
+    if is_complete(config, trainer.progress):
+        early = has_stopped_early(config, trainer.progress)
+        why = f" ({early_end(config, trainer.progress)})" if early else ""
+        display.line(f"{shown(run)} was complete{why}: its best checkpoint is evaluated once more")
         return trainer
     _show_place(trainer, run, display)
     return trainer

@@ -28,6 +28,8 @@ from gpucnn.training.seal import seal, unseal
 _NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.(json|safetensors)")
 """A checkpoint's files. Whatever else is in the folder is not ours and is left alone."""
 _LARGEST_SEAL = 1 << 16
+_LATER_FIELDS = {"reference", "stale_epochs"}
+"""Of Progress: those that early checkpoints lack."""
 _DTYPES = {"F32": np.float32, "F64": np.float64}
 """What networks and optimizers have, by safetensors' names."""
 
@@ -47,6 +49,9 @@ class Progress:
         best_accuracy, best_step: of the best validation so far; -1 before the first.
         seconds: of training so far, for display.
         metrics_bytes: the length of metrics.jsonl that belongs to this state.
+        reference: the validation accuracy when it last improved as ``training.min_delta`` asks
+            for; -1 before.
+        stale_epochs: epochs since then.
     """
 
     step: _Count = 0
@@ -58,6 +63,22 @@ class Progress:
     best_step: _OrMinusOne = -1
     seconds: float = 0.0
     metrics_bytes: _Count = 0
+    reference: float = -1.0
+    stale_epochs: _Count = 0
+
+    def take_validation(self, accuracy: float, min_delta: float) -> None:
+        """Takes note of the validation after an epoch, before the epoch is counted.
+
+        Args:
+            accuracy: on the validation split.
+            min_delta: what is no improvement worth waiting for, if it is not exceeded.
+        """
+        if accuracy > self.best_accuracy:
+            self.best_accuracy, self.best_step = accuracy, self.step
+        if accuracy > self.reference + min_delta:
+            self.reference, self.stale_epochs = accuracy, 0
+        else:
+            self.stale_epochs += 1
 
 
 @dataclass(frozen=True)
@@ -318,10 +339,11 @@ def is_checkpoint_name(name: str) -> bool:
 def _described(content: Mapping[str, Any]) -> tuple[Progress, _SealedArrays]:
     """What a seal holds; ValueError says what is wrong with it."""
     known = {field.name for field in fields(Progress)}
+    required = known - _LATER_FIELDS
     if content.keys() != {"arrays", "progress"}:
         raise ValueError(f"it has the keys {shown(', '.join(sorted(content)))[:100]}")
     given = content["progress"]
-    if not isinstance(given, dict) or given.keys() != known:
+    if not isinstance(given, dict) or not required <= given.keys() <= known:
         raise ValueError("its progress lacks a key, or has one too many")
     try:
         progress = msgspec.convert(given, Progress)

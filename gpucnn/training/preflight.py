@@ -8,7 +8,6 @@ from gpucnn.data import BatchLoader, Dataset
 from gpucnn.errors import ConfigError, DataError
 from gpucnn.layers import BatchNorm2d, Network
 from gpucnn.operations.guard import LAST_STEP
-from gpucnn.training.checkpoint import Progress
 
 
 def check_splits(**splits: Dataset) -> None:
@@ -66,17 +65,4 @@ def check_length(epochs: int, steps_per_epoch: int) -> None:
         raise ConfigError(
             f"{epochs:,} epochs of {steps_per_epoch:,} steps are more than {LAST_STEP:,} steps; "
             f"lower training.epochs"
-        )
-
-
-def check_finished(progress: Progress, epochs: int) -> None:
-    """Checks that a run has come to its end, before it is extended.
-
-    Raises:
-        ConfigError: something is left of its epochs.
-    """
-    if progress.epoch < epochs:
-        raise ConfigError(
-            f"the run has finished {progress.epoch} of its {epochs} epochs (step "
-            f"{progress.step:,}), so none can be added yet; resume it first, without --extend"
         )

@@ -17,11 +17,12 @@ from gpucnn.environment import describe
 from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
 from gpucnn.training.display import Display, epoch_header, epoch_line, totals_text
+from gpucnn.training.ending import check_finished, early_end, has_stopped_early, is_complete
 from gpucnn.training.evaluation import Evaluation, evaluate
 from gpucnn.training.finite import require_finite_loss
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
-from gpucnn.training.preflight import check_batches, check_finished, check_length
+from gpucnn.training.preflight import check_batches, check_length
 from gpucnn.training.recorder import SAVED, Rescue, RunRecorder
 from gpucnn.training.run_data import RunData
 from gpucnn.training.run_folder import RunFolder
@@ -172,6 +173,8 @@ class Trainer:
             card.check_same_training(trainer._data.card())
         trainer.run = run
         run.clean()
+        if config.training.patience != original.training.patience:
+            run.write_config(original.with_patience(config.training.patience))
         if has_begun or step is not None:
             trainer._restore(run.checkpoints.newest() if step is None else run.checkpoints.at(step))
         else:
@@ -216,7 +219,7 @@ class Trainer:
             ConfigError: the run is not finished, or the schedule is not valid.
             CheckpointError: the config cannot be written.
         """
-        check_finished(self.progress, self.config.epochs)
+        check_finished(self.config, self.progress)
         config = self.config.extended(epochs, schedule)
         check_length(config.epochs, self.steps_per_epoch)
         if self.run is not None:
@@ -264,7 +267,7 @@ class Trainer:
         with StopOnSignal() as self._stop, self.recorder:
             self._stop.obey()
             self.prepare()
-            if self.progress.epoch < self.config.epochs:
+            if not is_complete(self.config, self.progress):
                 with self._stop.postponed(), Rescue(self.recorder, self.save, self._stop):
                     self._train()
             self.recorder.outcome = SAVED
@@ -287,8 +290,10 @@ class Trainer:
                 self._watch.restore(self.run)
             self.save()  # on resume too, so that a folder that cannot be written is noticed now
             self.display.line(epoch_header(self._watched_split))
-            while progress.epoch < self.config.epochs:
+            while not is_complete(self.config, progress):
                 self._train_epoch()
+            if has_stopped_early(self.config, progress):
+                self.display.line(early_end(self.config, progress))
 
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end.
@@ -320,8 +325,8 @@ class Trainer:
         self._watch.end_epoch(row)
         self.backend.write(self._totals, 0)
         self.recorder.keep_rows()
-        if self.validation and result.accuracy > progress.best_accuracy:
-            progress.best_accuracy, progress.best_step = result.accuracy, progress.step
+        if self.validation:
+            progress.take_validation(result.accuracy, self.config.training.min_delta)
         progress.epoch, progress.batch = progress.epoch + 1, 0
         self.save()
 

@@ -125,3 +125,14 @@ def test_a_run_folder_that_is_taken_is_named_before_the_data_is_read(cli, tmp_pa
     assert answer.status == 2
     assert "is not empty" in answer.err
     assert "nowhere" not in answer.err
+
+
+def test_a_run_that_stops_early_ends_well_and_is_complete(cli, config, tmp_path):
+    run = tmp_path / "early"
+    keys = ("data.validation=0.1", "training.epochs=9", "training.patience=1")
+    keys += ("training.min_delta=1",)  # which only the first epoch exceeds
+    changes = [part for key in keys for part in ("--set", key)]
+    answer = cli("train", config, "--run-dir", run, *changes).succeeded()
+    assert "stopped early after epoch 2 of 9" in answer.out
+    again = cli("train", "--resume", run).succeeded()
+    assert "was complete (stopped early after epoch 2 of 9" in again.out

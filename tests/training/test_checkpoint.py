@@ -52,7 +52,7 @@ def contents(path):
 
 
 def test_comes_back_as_it_was_saved(folder):
-    progress = Progress(12, 3, 4, 0.1, 17.0, 0.9375, 11, 1.25, 678)
+    progress = Progress(12, 3, 4, 0.1, 17.0, 0.9375, 11, 1.25, 678, 0.75, 2)
     arrays = {
         "network/a": np.array([np.pi, -0.0, 3e38, 1e-45], np.float32),
         "network/b": np.arange(6, dtype=np.float64).reshape(1, 2, 3),
@@ -66,7 +66,7 @@ def test_comes_back_as_it_was_saved(folder):
 
 def test_progress_is_all_saved():
     """The test above gives each field a value of its own."""
-    assert len(dataclasses.fields(Progress)) == 9
+    assert len(dataclasses.fields(Progress)) == 11
 
 
 def test_arrays_that_are_not_contiguous_survive(folder, rng):
