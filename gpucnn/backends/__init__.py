@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from gpucnn.launch.machine import Machine
 
 NAMES = ("auto", "numpy", "emulator", "cuda")
+MODES = ("fast", "race", "sanitize")
+"""Of the emulator; it has the first one if none is given."""
+CHOICES = (*NAMES, *(f"emulator:{mode}" for mode in MODES[1:]))
+"""What ``--backend`` takes."""
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"
 
 
@@ -27,7 +31,9 @@ def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = 
             if a GPU can be used and NumPy otherwise, and says on stderr which, and why not CUDA
             if there is an NVIDIA driver. A GPU other than the first follows a colon: "cuda:1";
             ":1" is that GPU of the backend that None stands for, and of "cuda" if that is "auto".
-            "emulator:sm_80" runs the launches that are planned for such a GPU.
+            "emulator:race" and "emulator:sanitize" check more than the emulator usually does;
+            "emulator:sm_80" and "emulator:race:sm_80" run the launches that are planned for such a
+            GPU.
         precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" only.
         quiet: whether "auto" says nothing on stderr.
 
@@ -50,7 +56,8 @@ def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = 
         from gpucnn.backends.devices.emulator.device import EmulatorDevice
         from gpucnn.backends.kernel_backend import KernelBackend
 
-        return KernelBackend(EmulatorDevice(machine=find_machine(place)), precision)
+        mode, machine = _mode_and_machine(place)
+        return KernelBackend(EmulatorDevice(mode, machine=find_machine(machine)), precision)
     if name == "cuda":
         from gpucnn.backends.devices.cuda.device import CudaDevice
         from gpucnn.backends.kernel_backend import KernelBackend
@@ -96,6 +103,20 @@ def _split(name: str) -> tuple[str, str]:
     if colon and not place:
         raise _not_a_gpu(place)
     return name, place
+
+
+def _mode_and_machine(place: str) -> tuple[str, str]:
+    """("race", "sm_80") for "race:sm_80"; either may be left out.
+
+    Raises:
+        BackendError: what can only be a mode is none.
+    """
+    first, _, rest = place.partition(":")
+    if first in MODES:
+        return first, rest
+    if rest or (first.isidentifier() and not first.startswith("sm")):
+        raise BackendError(f'the emulator has no mode "{first}"; {did_you_mean(first, MODES)}')
+    return MODES[0], first
 
 
 def _ordinal(place: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from gpucnn.backends import NAMES
+from gpucnn.backends import CHOICES
 from gpucnn.errors import BackendError, ConfigError
 from gpucnn.json_text import json_text
 from gpucnn.paths import user_path
@@ -32,16 +32,17 @@ def backend_option(function: _F) -> _F:
         *, backend: str | None, device: int | None, machine: str | None, **others: Any
     ) -> Any:
         if machine is not None:
-            if backend not in (None, "emulator") or device is not None:
+            name = backend or "emulator"
+            if name.partition(":")[0] != "emulator" or device is not None:
                 raise BackendError("only the emulator stands in for a --machine")
-            backend = f"emulator:{machine}"
+            backend = f"{name}:{machine}"
         elif device is not None:
             backend = f"{backend or ''}:{device}"
         return function(backend=backend, **others)
 
     option = click.option(
         "--backend",
-        type=click.Choice(NAMES),
+        type=click.Choice(CHOICES),
         help="What runs the operations. Default: GPUCNN_BACKEND, or else auto.",
     )
     return cast(_F, option(device_option(machine_option(with_backend))))

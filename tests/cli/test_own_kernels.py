@@ -81,6 +81,20 @@ def test_a_missing_barrier_is_not_blamed_on_the_learning_rate(cli, tmp_path):
     assert "learning_rate" not in answer.err
 
 
+@pytest.mark.parametrize("mode", ["race", "sanitize"])
+def test_a_mode_that_checks_more(cli, config, kernels, mode):
+    """The same folder's kernel writes where another array may be."""
+    text = (kernels / "adam.cu").read_text(encoding="utf-8")
+    far = text.replace("*static_cast<float*>(nullptr)", "parameters[1 << 20]")
+    assert far != text
+    (kernels / "adam.cu").write_text(far, "utf-8")
+    backend = ("--backend", f"emulator:{mode}")
+    answer = cli("bench", "step", config, *backend, "--repetitions", "2", "--kernels", kernels)
+    assert answer.status == 2
+    assert "out-of-bounds" in answer.err
+    assert "at adam.cu:" in answer.err
+
+
 @pytest.mark.parametrize("command", [("train",), ("bench", "step")])
 def test_a_folder_of_which_the_training_launches_nothing(cli, config, kernels, tmp_path, command):
     (kernels / "adam.cu").rename(kernels / "sgd.cu")

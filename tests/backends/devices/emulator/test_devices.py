@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
+from gpucnn.backends import CHOICES, MODES, get_backend
+from gpucnn.backends.devices.emulator.builder import MODES as BUILDS
 from gpucnn.backends.devices.emulator.device import why_unavailable
+from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
@@ -41,3 +44,38 @@ def test_devices_share_one_runtime(tmp_path):
     """Where a cache cannot be written to, each would have files of its own."""
     result = run(TWO_DEVICES, GPUCNN_CACHE_DIR="/proc/nothing", OTHER=str(tmp_path))
     assert result[:2] == (0, "0.015625\n" * 4), result
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "machine"),
+    [
+        ("emulator", "fast", "sm_90a"),
+        ("emulator:fast", "fast", "sm_90a"),
+        ("emulator:race", "race", "sm_90a"),
+        ("emulator:sm_80", "fast", "sm_80"),
+        ("emulator:sanitize:sm_120a", "sanitize", "sm_120a"),
+    ],
+)
+def test_a_backend_of_a_mode_and_a_machine(name, mode, machine):
+    device = get_backend(name).device
+    assert (device.mode.name, device.machine.architecture) == (mode, machine)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("emulator:rice", 'no mode "rice"; did you mean "race"?'),
+        ("emulator:rice:sm_80", 'no mode "rice"; did you mean "race"?'),
+        ("emulator:race:sm_99", 'no machine "sm_99"; did you mean "sm_89"?'),
+        ("emulator:race:1", "no GPUs to choose from"),
+    ],
+)
+def test_a_mode_or_machine_that_is_none(name, words):
+    with pytest.raises(BackendError) as caught:
+        get_backend(name)
+    assert words in str(caught.value)
+
+
+def test_each_mode_can_be_chosen():
+    assert tuple(BUILDS) == MODES
+    assert {f"emulator:{mode}" for mode in MODES[1:]} < set(CHOICES)
