@@ -17,6 +17,7 @@ from gpucnn.data.python_data import python
 from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
+from gpucnn.data.svhn import svhn
 
 __all__ = [
     "CHANGES",
@@ -50,5 +51,6 @@ __all__ = [
     "npz",
     "packed",
     "python",
+    "svhn",
     "validation_split",
 ]

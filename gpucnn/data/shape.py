@@ -14,6 +14,7 @@ _KNOWN = {
     "fashion_mnist": ((28, 28, 1), 10),
     "cifar10": ((32, 32, 3), 10),
     "cifar100": ((32, 32, 3), 100),
+    "svhn": ((32, 32, 3), 10),
 }
 
 _FROM_ONE_IMAGE: dict[str, Callable[..., tuple[tuple[int, int, int], int]]] = {

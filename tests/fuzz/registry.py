@@ -6,6 +6,7 @@ FUZZERS = {
     "images": ("fuzz.images", "ImageFuzzer"),
     "idx": ("fuzz.idx", "IdxFuzzer"),
     "cifar": ("fuzz.cifar", "CifarFuzzer"),
+    "svhn": ("fuzz.svhn", "SvhnFuzzer"),
     "npz": ("fuzz.npz", "NpzFuzzer"),
     "csv": ("fuzz.image_list", "ImageListFuzzer"),
     "packed": ("fuzz.packed", "PackedFuzzer"),

@@ -17,7 +17,7 @@ PARTS = 5
 SECONDS = 300.0
 """That a part may take; together they take minutes."""
 COUNTS = dict.fromkeys(FUZZERS, READ_IN_PYTHON) | {"compiler": COMPILED, "plots": COMPILED}
-NEEDS = {"plots": "matplotlib", "images": "PIL", "folders": "PIL", "csv": "PIL"}
+NEEDS = {"plots": "matplotlib", "images": "PIL", "folders": "PIL", "csv": "PIL", "svhn": "scipy"}
 
 
 def ready(name):
