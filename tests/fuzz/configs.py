@@ -35,6 +35,7 @@ _TABLES = (
     "optimizer",
     "schedule",
     "training",
+    "finetune",
     "checkpoint",
 )
 _REGISTRIES = {
