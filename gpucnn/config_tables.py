@@ -124,7 +124,8 @@ class Training(Table):
         _Epochs | None,
         Meta(
             description="end after this many epochs without an improvement of the validation "
-            "accuracy; train all epochs if left out. A resumed run may have another one."
+            "accuracy (of a regression, its loss); train all epochs if left out. A resumed run may "
+            "have another one."
         ),
     ] = None
     min_delta: Annotated[
@@ -180,6 +181,13 @@ class CommonData(Table):
         Meta(
             description="whether to give each channel mean 0 and deviation 1 (of the training "
             "split)."
+        ),
+    ] = True
+    normalise_targets: Annotated[
+        bool,
+        Meta(
+            description="the same for the numbers that a regression predicts, while it learns; "
+            "predictions are in their own units."
         ),
     ] = True
     mean: Annotated[

@@ -88,6 +88,7 @@ def check_network(
     per_layer: int = 12,
     per_parameter: int = 1,
     seed: int = 0,
+    has_classes: bool = True,
 ) -> Iterator[Check]:
     """Checks each layer with random inputs, then the loss, then the whole model.
 
@@ -100,6 +101,7 @@ def check_network(
             random directions.
         per_parameter: random directions a parameter of the whole model.
         seed: of inputs and directions.
+        has_classes: whether the loss gets labels; otherwise it gets numbers to predict.
 
     Raises:
         GpucnnError: the network is on another backend or precision.
@@ -109,11 +111,16 @@ def check_network(
         raise GpucnnError("gradients are checked on the numpy backend at fp64")
     network.train()
     network.begin_step(1)
-    draw = _Directions(seed)
+    draw, outputs = _Directions(seed), network.output_shape[0]
+    target: NDArray[Any] = (
+        np.array([draw.integer(outputs) for _ in range(batch)], np.int32)
+        if has_classes
+        else draw.normal((batch, outputs))
+    )
     for layer in network.plain_layers():
         yield _check_layer(layer, draw, bound, batch, per_layer)
-    yield _check_loss(network, loss, draw, bound, batch, per_layer)
-    yield _check_model(network, loss, draw, bound, batch, per_parameter)
+    yield _check_loss(network, loss, target, draw, bound, per_layer)
+    yield _check_model(network, loss, target, draw, bound, per_parameter)
 
 
 def _check_layer(
@@ -139,33 +146,41 @@ def _check_layer(
 
 
 def _check_loss(
-    network: Network, loss: Loss, draw: _Directions, bound: float, batch: int, derivatives: int
+    network: Network,
+    loss: Loss,
+    target: NDArray[Any],
+    draw: _Directions,
+    bound: float,
+    derivatives: int,
 ) -> Check:
-    backend, classes = network.backend, network.output_shape[0]
-    scores = draw.normal((batch, classes))
-    labels = np.array([draw.integer(classes) for _ in range(batch)], np.int32)
+    backend, batch = network.backend, len(target)
+    outputs = draw.normal((batch, *network.output_shape))
 
     def objective() -> float:
-        return float(np.sum(np.asarray(loss.forward(backend, scores, labels)))) / batch
+        return float(np.sum(np.asarray(loss.forward(backend, outputs, target)))) / batch
 
     objective()
     gradient = np.array(loss.backward(backend, batch))
     check = Check("loss", type(loss).__name__)
     for number in range(derivatives):
-        _compare(check, "scores", objective, scores, gradient, draw, number % 2 == 0, bound)
+        _compare(check, "outputs", objective, outputs, gradient, draw, number % 2 == 0, bound)
     return check
 
 
 def _check_model(
-    network: Network, loss: Loss, draw: _Directions, bound: float, batch: int, directions: int
+    network: Network,
+    loss: Loss,
+    target: NDArray[Any],
+    draw: _Directions,
+    bound: float,
+    directions: int,
 ) -> Check:
-    backend, classes = network.backend, network.output_shape[0]
+    backend, batch = network.backend, len(target)
     x = draw.normal((batch, *network.input_shape))
-    labels = np.array([draw.integer(classes) for _ in range(batch)], np.int32)
 
     def objective() -> float:
-        scores = network.forward(x.copy())
-        return float(np.sum(np.asarray(loss.forward(backend, scores, labels)))) / batch
+        outputs = network.forward(x.copy())
+        return float(np.sum(np.asarray(loss.forward(backend, outputs, target)))) / batch
 
     objective()
     network.backward(loss.backward(backend, batch))

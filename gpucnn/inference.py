@@ -1,4 +1,4 @@
-"""Using a trained model: opening a checkpoint, scores for images, and how good they are."""
+"""Using a trained model: opening a checkpoint, answers for images, and how good they are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpucnn.errors import CheckpointError, ConfigError, ShapeError
 from gpucnn.layers import Network
 from gpucnn.text import shown
 from gpucnn.training.checkpoint import Checkpoint, is_checkpoint_name
-from gpucnn.training.evaluation import Evaluation, evaluate
+from gpucnn.training.evaluation import evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.rehearsal import (
@@ -30,6 +30,7 @@ from gpucnn.training.rehearsal import (
 )
 from gpucnn.training.resident import NearestImages
 from gpucnn.training.run_folder import RunFolder
+from gpucnn.training.task import Evaluation
 
 _BATCH = 500
 
@@ -94,7 +95,7 @@ def _to_stderr(text: str) -> None:
 
 
 class TrainedModel:
-    """A network in inference mode, with the names of its classes.
+    """A network in inference mode, with the names of its classes or of the numbers it predicts.
 
     Args:
         opened: what ``open_checkpoint`` returned.
@@ -102,6 +103,7 @@ class TrainedModel:
 
     Attributes:
         card: input shape, classes and normalisation.
+        task: what the model has learned; ``task.names`` are the names of predictions' columns.
         backend: what runs it.
         network: in inference mode.
 
@@ -112,36 +114,38 @@ class TrainedModel:
     """
 
     def __init__(self, opened: OpenedCheckpoint, backend: Backend | str | None = None) -> None:
-        self.card = opened.card
+        self.card, self.task = opened.card, opened.card.task()
         self._config = opened.config
         self.backend = backend if isinstance(backend, Backend) else get_backend(backend)
         with opened.checkpoint.named_in_errors():
             self.network = Network(
                 opened.config.build_model(),
                 self.card.input_shape,
-                len(self.card.classes),
+                self.task.outputs,
                 self.backend,
                 fuse=opened.config.training.fuse,
                 draw_weights=False,
             )
             self.network.load_state(opened.checkpoint.weights(opened.raw))
         self.network.infer()
-        self._pipeline = InputPipeline(self.backend, self.card.normalisation)
+        self._pipeline = InputPipeline(
+            self.backend, self.card.normalisation, self.card.target_normalisation
+        )
         self._prepared: set[int] = set()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes' names, in the order of the probabilities."""
+        """The classes' names, in the order of the probabilities; empty in a regression."""
         return self.card.classes
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """Probabilities of images.
+        """Probabilities of each class or, in a regression, numbers in their units.
 
         Args:
             images: uint8 (N, H, W, C), N may be 0.
 
         Returns:
-            (N, classes), in the backend's dtype: float32 but for NumPy's fp64.
+            (N, number of ``task.names``), in the backend's dtype: float32 but for NumPy's fp64.
 
         Raises:
             ShapeError: images of another shape or dtype.
@@ -153,23 +157,24 @@ class TrainedModel:
                 + ")"
             )
         self._prepare(batch_sizes(len(images), _BATCH))
-        parts = [self._probabilities(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
-        return np.concatenate([np.empty((0, len(self.classes)), self.backend.dtype), *parts])
+        parts = [self._answers(images[n : n + _BATCH]) for n in range(0, len(images), _BATCH)]
+        return np.concatenate([np.empty((0, self.task.outputs), self.backend.dtype), *parts])
 
     def evaluate(self, dataset: Dataset) -> Evaluation:
         """How good the model is on a data set, normalised as its training images were.
 
         Raises:
-            DataError: images of another shape, or other classes than the model's.
+            DataError: images of another shape, or other classes or numbers than the model's.
         """
         self.card.check_data(dataset)
         config, backend = self._config, self.backend
         dataset = NearestImages(backend).of(dataset)
-        split = SplitShape(dataset.image_shape, len(self.classes), len(dataset), dataset.on_device)
+        task = self.card.task(is_soft=dataset.targets is not None)
+        split = SplitShape(dataset.image_shape, task, len(dataset), dataset.on_device)
         backend.compile_ahead(lambda planner: rehearse_evaluation(config, planner, split))
         size = config.training.evaluation_batch_size
         batches = BatchLoader(dataset, size, config.seed, shuffle=False).batches(0)
-        result = evaluate(self.network, config.build_loss(), self._pipeline, batches)
+        result = evaluate(self.network, config.build_loss(), self._pipeline, task, batches)
         self.network.infer()
         return result
 
@@ -178,18 +183,18 @@ class TrainedModel:
         new = sizes - self._prepared
         if not new:
             return
-        shape, classes = self.card.input_shape, len(self.classes)
+        config, shape, task = self._config, self.card.input_shape, self.task
         self.backend.compile_ahead(
-            lambda planner: rehearse_prediction(self._config, planner, shape, classes, new)
+            lambda planner: rehearse_prediction(config, planner, shape, task, new)
         )
         self._prepared |= new
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+    def _answers(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         indices = np.arange(len(images))
         labels = np.zeros(len(images), np.int32)
         batch = Batch(images, labels, indices, draw=None, epoch=0, index=0)
-        scores = self.network.forward(self._pipeline.inputs(batch))
-        return self.backend.to_numpy(self.backend.softmax(scores))
+        outputs = self.network.forward(self._pipeline.inputs(batch))
+        return self.task.answers(self.backend, outputs)
 
 
 def load(

@@ -60,7 +60,8 @@ def test_defaults_are_written_out():
     assert Config(SMALLEST).tables == {
         "seed": 0,
         "data": {
-            "name": "digits", "validation": 0.0, "normalise": True, "mean": None, "std": None,
+            "name": "digits", "validation": 0.0, "normalise": True,
+            "normalise_targets": True, "mean": None, "std": None,
         },
         "augment": {
             "flip": False, "alternating_flip": False, "crop_padding": 0, "translate": 0.0,

@@ -74,7 +74,7 @@ def test_parts_of_a_global_batch_make_the_whole_gradient(exact, batch):
 
 
 def test_by_name():
-    assert losses.names() == ["softmax_cross_entropy", "mean_squared_error"]
+    assert losses.names() == ["softmax_cross_entropy", "mean_squared_error", "huber"]
     loss = losses.create({"name": "softmax_cross_entropy", "label_smoothing": 0.1}, "loss")
     assert loss.label_smoothing == 0.1
 

@@ -21,6 +21,7 @@ from gpucnn.layers import Network
 from gpucnn.processor import available_cores
 from gpucnn.random import Stream
 from gpucnn.training.step import clip_gradients
+from gpucnn.training.task import Task
 
 _STEPS_ON_A_GPU = 10
 """Steps between two readings of the clock: the host runs ahead of a GPU, as it does in training."""
@@ -72,7 +73,7 @@ class Comparison:
 def compare_steps(
     config: Config,
     image_shape: tuple[int, int, int],
-    classes: int,
+    task: Task,
     backend: Backend,
     against_torch: bool,
     repetitions: int = 30,
@@ -88,7 +89,7 @@ def compare_steps(
     Args:
         config: the model, loss, optimizer, clipping and batch size.
         image_shape: (H, W, C).
-        classes: how many.
+        task: what is learned.
         backend: ours.
         against_torch: whether PyTorch runs too, in both of its memory formats.
         repetitions: steps that are timed, of each.
@@ -97,13 +98,13 @@ def compare_steps(
         BackendError: PyTorch is asked for and not installed, or cannot use the GPU.
         ConfigError: PyTorch has no counterpart of something in the config.
     """
-    backend.compile_ahead(lambda planner: _our_step(config, image_shape, classes, planner)())
-    steps: dict[str, Run] = {"ours": _our_step(config, image_shape, classes, backend)}
+    backend.compile_ahead(lambda planner: _our_step(config, image_shape, task, planner)())
+    steps: dict[str, Run] = {"ours": _our_step(config, image_shape, task, backend)}
     torch = TorchDevice(backend) if against_torch else None
     if torch is not None:
         for memory_format in MEMORY_FORMATS:
             steps[memory_format] = _torch_step(
-                config, image_shape, classes, backend, torch, memory_format
+                config, image_shape, task, backend, torch, memory_format
             )
     meter = LoadMeter()
     in_a_row = 1 if cuda_device(backend) is None else _STEPS_ON_A_GPU
@@ -123,22 +124,21 @@ def compare_steps(
 
 
 def _batch(
-    config: Config, image_shape: tuple[int, int, int], classes: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    config: Config, image_shape: tuple[int, int, int], task: Task
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
     N = config.training.batch_size
     count = int(np.prod(image_shape))
     x = random.normal(config.seed, Stream.SYNTHETIC_DATA, 0, N * count)
-    word = random.words(config.seed, Stream.SYNTHETIC_DATA, 1, N)
-    return x.astype(np.float32).reshape(N, *image_shape), random.to_integers(word, 0, classes)
+    return x.astype(np.float32).reshape(N, *image_shape), task.draw(config.seed, N)
 
 
 def _our_step(
-    config: Config, image_shape: tuple[int, int, int], classes: int, backend: Backend
+    config: Config, image_shape: tuple[int, int, int], task: Task, backend: Backend
 ) -> Run:
     network = Network(
         config.build_model(),
         image_shape,
-        classes,
+        task.outputs,
         backend,
         config.seed,
         config.training.fuse,
@@ -147,16 +147,16 @@ def _our_step(
     network.train()
     optimizer, loss = config.build_optimizer(), config.build_loss()
     optimizer.attach(network)
-    host_x, host_labels = _batch(config, image_shape, classes)
-    x, labels = backend.asarray(host_x), backend.asarray(host_labels)
+    host_x, host_target = _batch(config, image_shape, task)
+    x, target = backend.asarray(host_x), backend.asarray(host_target)
     number = 0
 
     def step() -> None:
         nonlocal number
         number += 1
         network.begin_step(number)
-        loss.forward(backend, network.forward(x), labels)
-        network.backward(loss.backward(backend, labels.size))
+        loss.forward(backend, network.forward(x), target)
+        network.backward(loss.backward(backend, len(host_target)))
         clip_gradients(network, config.training)
         optimizer.step(number)
 
@@ -166,7 +166,7 @@ def _our_step(
 def _torch_step(
     config: Config,
     image_shape: tuple[int, int, int],
-    classes: int,
+    task: Task,
     backend: Backend,
     torch: TorchDevice,
     memory_format: str,
@@ -174,7 +174,7 @@ def _torch_step(
     network = Network(
         config.build_model(),
         image_shape,
-        classes,
+        task.outputs,
         backend,
         config.seed,
         rate_factors=config.finetune.rate_factors,
@@ -183,13 +183,14 @@ def _torch_step(
     module = to_torch(network).train().to(torch.name, memory_format=layout)
     optimizer = torch_optimizer(module, config.build_optimizer())
     loss = torch_loss(config.build_loss())
-    host_x, host_labels = _batch(config, image_shape, classes)
+    host_x, host_target = _batch(config, image_shape, task)
     x = torch.tensor(host_x, memory_format)
-    labels = torch.tensor(host_labels).long()
+    target = torch.tensor(host_target)
+    target = target.float() if target.is_floating_point() else target.long()
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(module(x), labels).backward()
+        loss(module(x), target).backward()
         _clip_torch_gradients(module, config.training, torch)
         optimizer.step()
 

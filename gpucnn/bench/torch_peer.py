@@ -24,7 +24,7 @@ from gpucnn.layers import (
     Sequential,
 )
 from gpucnn.layers.activation import Activation
-from gpucnn.losses import Loss, SoftmaxCrossEntropy
+from gpucnn.losses import Huber, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from gpucnn.operations import OPERATIONS, Problem
 from gpucnn.optim import SGD, Adam, AdamW, Optimizer
 
@@ -85,7 +85,19 @@ def torch_loss(loss: Loss) -> Any:
     torch = import_torch()
     if isinstance(loss, SoftmaxCrossEntropy):
         return torch.nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing)
+    if isinstance(loss, Huber):
+        return torch.nn.HuberLoss(delta=loss.delta)
+    if isinstance(loss, MeanSquaredError):
+        return _squared_error
     raise ConfigError(f"there is no comparison for the loss {type(loss).__name__}")
+
+
+def _squared_error(outputs: Any, target: Any) -> Any:
+    """The mean over all outputs; of labels, with unit vectors."""
+    functional = import_torch().nn.functional
+    if target.dim() == 1:
+        target = functional.one_hot(target, outputs.shape[1]).to(outputs.dtype)
+    return functional.mse_loss(outputs, target)
 
 
 def torch_layer(layer: Layer) -> Any:

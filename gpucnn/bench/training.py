@@ -69,7 +69,7 @@ def _ours(config: Config, backend: Backend, data: DatasetPair) -> TrainingResult
     warm_up.evaluate()
     trainer = Trainer(config, backend, data=data)
     trainer.prepare()
-    return _timed("gpucnn", lambda: trainer.fit().accuracy, backend.synchronise)
+    return _timed("gpucnn", lambda: trainer.fit().score, backend.synchronise)
 
 
 def _theirs(

@@ -69,12 +69,12 @@ def command(
     from gpucnn.environment import describe
 
     loaded = load_config(config, overrides)
-    shape, count = data_shape(loaded, image_shape, classes)
+    shape, task = data_shape(loaded, image_shape, classes)
     ours = get_backend(backend)
     if folder is not None:
         use_kernels(ours, folder)
-        check_training(ours, folder, loaded, shape, count)
-    result = compare_steps(loaded, shape, count, ours, against == "torch", repetitions)
+        check_training(ours, folder, loaded, shape, task)
+    result = compare_steps(loaded, shape, task, ours, against == "torch", repetitions)
     if result.why_busy:
         click.echo(warning(result.why_busy), err=True)
     if as_json:

@@ -16,7 +16,6 @@ from gpucnn.cli.output import (
     set_option,
     step_option,
 )
-from gpucnn.cli.result_tables import class_table, confusion_table
 
 
 @click.command()
@@ -45,7 +44,7 @@ def command(
     """Evaluate the model of RUN, which is a run folder or one checkpoint file.
 
     Images are normalised as in training, also those of other data (--set data.root=FOLDER), which
-    must have the same classes.
+    must have the same classes, or the same numbers to predict.
 
     \b
     Example:
@@ -53,6 +52,7 @@ def command(
       gpucnn evaluate runs/mnist-1 --step 469
       gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
     """
+    from gpucnn.cli.result_tables import fullest_table
     from gpucnn.inference import TrainedModel, open_checkpoint
 
     opened = open_checkpoint(run, overrides, step, raw)
@@ -63,15 +63,12 @@ def command(
             {
                 "split": split,
                 "step": opened.checkpoint.progress.step,
-                **result.as_json(model.classes),
+                **result.as_json(model.task.names),
             }
         )
         return
-    confusion = confusion_table(model.classes, result, shutil.get_terminal_size().columns)
-    what = ", rows: true class, columns: predicted" if confusion else ""
-    click.echo(f"step {opened.checkpoint.progress.step}{what}")
-    click.echo(confusion or class_table(model.classes, result))
-    click.echo(
-        f"\n{split} accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
-        f"loss {result.loss:.4f}"
-    )
+    width = shutil.get_terminal_size().columns
+    what, table = fullest_table(result, model.task.names, width)
+    click.echo(f"step {opened.checkpoint.progress.step}{what and f', {what}'}")
+    click.echo(table)
+    click.echo(f"\n{split} {result.text}")

@@ -61,10 +61,13 @@ def command(
             f"--backend {backend} out, and its kernels to gpucnn kernels check"
         )
     loaded = load_config(config, overrides)
-    shape, count = data_shape(loaded, image_shape, classes)
-    numpy = get_backend("numpy", "fp64")
-    network = Network(loaded.build_model(), shape, count, numpy, loaded.seed, loaded.training.fuse)
-    checks = list(check_network(network, loaded.build_loss(), bound, batch, seed=loaded.seed))
+    shape, task = data_shape(loaded, image_shape, classes)
+    numpy, has_classes = get_backend("numpy", "fp64"), task.target_normalisation is None
+    network = Network(
+        loaded.build_model(), shape, task.outputs, numpy, loaded.seed, loaded.training.fuse
+    )
+    loss, seed = loaded.build_loss(), loaded.seed
+    checks = list(check_network(network, loss, bound, batch, seed=seed, has_classes=has_classes))
     worst = max(checks, key=lambda check: check.error)
     passed = worst.error <= bound
     if as_json:

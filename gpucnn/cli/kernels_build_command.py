@@ -171,8 +171,8 @@ def _trainings(
 
     for path in configs:
         config = load_config(path)
-        shape, count = data_shape(config, image_shape, classes)
-        yield partial(rehearse_without_data, config, image_shape=shape, classes=count)
+        shape, task = data_shape(config, image_shape, classes)
+        yield partial(rehearse_without_data, config, image_shape=shape, task=task)
 
 
 def _benchmarks(backend: KernelBackend) -> None:

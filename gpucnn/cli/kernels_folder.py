@@ -15,6 +15,7 @@ from gpucnn.text import shown
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
     from gpucnn.config import Config
+    from gpucnn.training.task import Task
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -66,7 +67,7 @@ def use_kernels(backend: Backend, folder: Path) -> None:
 
 
 def check_training(
-    backend: Backend, folder: Path, config: Config, image_shape: tuple[int, int, int], classes: int
+    backend: Backend, folder: Path, config: Config, image_shape: tuple[int, int, int], task: Task
 ) -> None:
     """Refuses a folder of which a training launches nothing.
 
@@ -75,7 +76,7 @@ def check_training(
         folder: the user's.
         config: what is trained.
         image_shape: (H, W, C).
-        classes: how many.
+        task: what is learned.
     """
     from gpucnn.backends.devices.source import check_used
     from gpucnn.backends.dry_run import dry_run
@@ -84,7 +85,7 @@ def check_training(
 
     assert isinstance(backend, KernelBackend)
     launched = dry_run(
-        lambda planner: rehearse_without_data(config, planner, image_shape, classes),
+        lambda planner: rehearse_without_data(config, planner, image_shape, task),
         backend.device.machine,
     )
     check_used(launched.sources, folder, advice="")

@@ -13,6 +13,7 @@ from gpucnn.errors import shortened
 
 if TYPE_CHECKING:
     from gpucnn.config import Config
+    from gpucnn.training.task import Task
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -46,7 +47,7 @@ def shape_options(function: _F) -> _F:
     function = click.option(
         "--classes",
         type=Integer(min=1, max=_MOST_CLASSES),
-        help="Number of classes, instead of the data's.",
+        help="Number of classes, or of numbers to predict, instead of the data's.",
     )(function)
     return click.option(
         "--input",
@@ -58,11 +59,23 @@ def shape_options(function: _F) -> _F:
 
 def data_shape(
     config: Config, image_shape: tuple[int, int, int] | None, classes: int | None
-) -> tuple[tuple[int, int, int], int]:
-    """The images' shape and the number of classes: as given, or else those of the data set."""
+) -> tuple[tuple[int, int, int], Task]:
+    """The images' shape, and what is learned from them: as given, or else those of the data set.
+
+    Raises:
+        ConfigError: the config's loss is not one for that.
+    """
+    from gpucnn.training.classification import Classification
+    from gpucnn.training.regression import Regression
+
+    loss = config.build_loss()
+    is_regression = not loss.takes_classes
     if image_shape is None or classes is None:
         from gpucnn.data import describe_images
 
-        own_shape, own_classes = describe_images(config.data_options)
-        image_shape, classes = image_shape or own_shape, classes or own_classes
-    return image_shape, classes
+        own = describe_images(config.data_options)
+        image_shape, classes = image_shape or own.image_shape, classes or own.outputs
+        is_regression = own.is_regression
+    task = Regression.of_count(classes) if is_regression else Classification.of_count(classes)
+    task.check_loss(loss, config.tables["loss"]["name"])
+    return image_shape, task

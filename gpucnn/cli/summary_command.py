@@ -51,8 +51,8 @@ def command(
     )
 
     loaded = load_config(config, overrides)
-    shape, count = data_shape(loaded, image_shape, classes)
-    context = Context(get_backend("numpy"), loaded.seed, count)
+    shape, task = data_shape(loaded, image_shape, classes)
+    context = Context(get_backend("numpy"), loaded.seed, task.outputs)
     body = declare_layers(loaded.build_model(), shape, context)
     set_rate_factors(named_parameters(body), loaded.finetune.rate_factors)
     layers = [_describe(layer) for layer in plain_layers(body)]
@@ -63,7 +63,7 @@ def command(
         "activation_bytes": sum(layer["activation_bytes"] for layer in layers),
     }
     if as_json:
-        print_json({"input": shape, "classes": count, "layers": layers, "total": total})
+        print_json({"input": shape, "classes": task.outputs, "layers": layers, "total": total})
         return
     rows = [["input", _shape(shape), "", "", ""]]
     rows += [[layer["name"], _shape(layer["output_shape"]), *_figures(layer)] for layer in layers]

@@ -10,14 +10,13 @@ import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
 from gpucnn.cli.output import Integer, UserPath, backend_option, json_option, print_json, set_option
-from gpucnn.cli.result_tables import class_table
 from gpucnn.text import shown
 
 if TYPE_CHECKING:
     from gpucnn.backends.base import Backend
     from gpucnn.config import Config
     from gpucnn.training.display import Display
-    from gpucnn.training.evaluation import Evaluation
+    from gpucnn.training.task import Evaluation
     from gpucnn.training.trainer import Trainer
 
 
@@ -115,7 +114,7 @@ def command(
         result = trainer.fit()
         assert trainer.run is not None
         if as_json:
-            print_json({"run": str(trainer.run.path), **result.as_json(trainer.classes)})
+            print_json({"run": str(trainer.run.path), **result.as_json(trainer.task.names)})
         else:
             _show_result(trainer, result, display)
     return 0
@@ -162,7 +161,7 @@ def _begun(
     trainer = Trainer(config, _with_kernels(backend, folder, display), display=display)
     if folder is not None:
         shape = trainer.loader.dataset.image_shape
-        check_training(trainer.backend, folder, config, shape, len(trainer.classes))
+        check_training(trainer.backend, folder, config, shape, trainer.task)
     if run_dir is not None:
         trainer.create_run(run_dir)
     else:
@@ -221,7 +220,7 @@ def _resumed(
     trainer = Trainer.resume(run, _with_kernels(backend, folder, display), config, display, step)
     if is_complete(config, trainer.progress):
         early = has_stopped_early(config, trainer.progress)
-        why = f" ({early_end(config, trainer.progress)})" if early else ""
+        why = f" ({early_end(config, trainer.progress, trainer.task)})" if early else ""
         display.line(f"{shown(run)} was complete{why}: its best checkpoint is evaluated once more")
         return trainer
     _show_place(trainer, run, display)
@@ -261,12 +260,11 @@ def _show_place(trainer: Trainer, run: Path, display: Display) -> None:
 
 
 def _show_result(trainer: Trainer, result: Evaluation, display: Display) -> None:
+    from gpucnn.cli.result_tables import result_table
+
     display.line()
-    display.line(class_table(trainer.classes, result))
+    display.line(result_table(result, trainer.task.names))
     display.line()
-    display.line(
-        f"test accuracy {result.accuracy:.2%} ({result.correct} of {result.n}), "
-        f"loss {result.loss:.4f}"
-    )
+    display.line(f"test {result.text}")
     assert trainer.run is not None
     display.line(f"everything is in {shown(trainer.run.path)}")

@@ -14,9 +14,15 @@ from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.npz import npz
 from gpucnn.data.packed import packed
 from gpucnn.data.python_data import python
-from gpucnn.data.shape import describe_images
+from gpucnn.data.shape import DataShape, describe_images
 from gpucnn.data.split import load_test_split, validation_split
-from gpucnn.data.statistics import Normalisation, channel_statistics, no_normalisation
+from gpucnn.data.statistics import (
+    Normalisation,
+    channel_statistics,
+    no_normalisation,
+    normalised_variance,
+    target_statistics,
+)
 from gpucnn.data.svhn import svhn
 
 __all__ = [
@@ -25,6 +31,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "BatchLoader",
+    "DataShape",
     "Dataset",
     "DatasetPair",
     "Draw",
@@ -48,9 +55,11 @@ __all__ = [
     "load_test_split",
     "mnist",
     "no_normalisation",
+    "normalised_variance",
     "npz",
     "packed",
     "python",
     "svhn",
+    "target_statistics",
     "validation_split",
 ]

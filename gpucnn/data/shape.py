@@ -1,20 +1,35 @@
-"""The shape of a data set's images and its number of classes, without reading all of it."""
+"""The shape of a data set's images and how many outputs it needs, without reading all of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpucnn.data.dataset import datasets
 from gpucnn.data.image_folder import image_folder_shape
 from gpucnn.data.image_list import image_list_shape
 
+
+class DataShape(NamedTuple):
+    """What a model depends on.
+
+    Attributes:
+        image_shape: (H, W, C).
+        outputs: the number of classes, or of the numbers to predict.
+        is_regression: whether it is the latter.
+    """
+
+    image_shape: tuple[int, int, int]
+    outputs: int
+    is_regression: bool = False
+
+
 _KNOWN = {
-    "mnist": ((28, 28, 1), 10),
-    "fashion_mnist": ((28, 28, 1), 10),
-    "cifar10": ((32, 32, 3), 10),
-    "cifar100": ((32, 32, 3), 100),
-    "svhn": ((32, 32, 3), 10),
+    "mnist": DataShape((28, 28, 1), 10),
+    "fashion_mnist": DataShape((28, 28, 1), 10),
+    "cifar10": DataShape((32, 32, 3), 10),
+    "cifar100": DataShape((32, 32, 3), 100),
+    "svhn": DataShape((32, 32, 3), 10),
 }
 
 _FROM_ONE_IMAGE: dict[str, Callable[..., tuple[tuple[int, int, int], int]]] = {
@@ -23,8 +38,8 @@ _FROM_ONE_IMAGE: dict[str, Callable[..., tuple[tuple[int, int, int], int]]] = {
 }
 
 
-def describe_images(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
-    """(H, W, C) and the number of classes.
+def describe_images(options: Mapping[str, Any]) -> DataShape:
+    """What a model for a data set depends on.
 
     Args:
         options: the data set's table in a config: its name and its options.
@@ -35,6 +50,7 @@ def describe_images(options: Mapping[str, Any]) -> tuple[tuple[int, int, int], i
     if options["name"] in _KNOWN:
         return _KNOWN[options["name"]]
     if options["name"] in _FROM_ONE_IMAGE:
-        return _FROM_ONE_IMAGE[options["name"]](**datasets.check(options, "data"))
+        return DataShape(*_FROM_ONE_IMAGE[options["name"]](**datasets.check(options, "data")))
     data = datasets.create(options, "data").train
-    return data.image_shape, len(data.classes)
+    outputs = len(data.classes or data.target_names)
+    return DataShape(data.image_shape, outputs, not data.classes)

@@ -1,14 +1,15 @@
-"""The mean and standard deviation by which images are normalised."""
+"""The mean and standard deviation by which images, and numbers to predict, are normalised."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.data.class_names import listed
 from gpucnn.data.dataset import Dataset
 from gpucnn.data.prefetch import WaitingTime, fetched_ahead
 from gpucnn.errors import DataError
@@ -22,15 +23,52 @@ _NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Per channel, of pixels in [0, 1]: an input is (pixel − mean)/std."""
+    """Per channel, of pixels in [0, 1]: an input is (pixel − mean)/std; or per target."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
 def no_normalisation(channels: int) -> Normalisation:
-    """What leaves pixels in [0, 1]."""
+    """What leaves pixels in [0, 1], and targets in their units."""
     return Normalisation((0.0,) * channels, (1.0,) * channels)
+
+
+def target_statistics(targets: NDArray[np.float32], names: Sequence[str]) -> Normalisation:
+    """The mean and (population) standard deviation of each target; the same bits on any machine.
+
+    One that has the same value in every image gets the standard deviation 1, and is reported on
+    stderr.
+
+    Args:
+        targets: (N, T), N at least 1.
+        names: of the T numbers.
+    """
+    moments = [_moments_of(column) for column in targets.T.astype(np.float64)]
+    if constant := [name for name, (_, std) in zip(names, moments, strict=True) if not std]:
+        warn_once(
+            f"of the targets, {listed(constant)} has the same value for all training images; "
+            f"check where it comes from"
+        )
+    return Normalisation(
+        mean=tuple(mean for mean, _ in moments), std=tuple(std or 1.0 for _, std in moments)
+    )
+
+
+def normalised_variance(targets: NDArray[np.float32], normalisation: Normalisation) -> float:
+    """The mean over all targets of the variance that they have once they are normalised."""
+    moments = [_moments_of(column) for column in targets.T.astype(np.float64)]
+    ratios = [own / std for (_, own), std in zip(moments, normalisation.std, strict=True)]
+    return sum(ratio * ratio for ratio in ratios) / len(ratios)
+
+
+def _moments_of(numbers: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation; sums are rounded once."""
+    low, high = float(numbers.min()), float(numbers.max())
+    if low == high:
+        return low, 0.0
+    mean = math.fsum(numbers) / len(numbers)
+    return mean, math.sqrt(math.fsum(np.square(numbers - mean)) / len(numbers))
 
 
 def channel_statistics(dataset: Dataset) -> Normalisation:

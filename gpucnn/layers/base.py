@@ -29,7 +29,7 @@ class Context:
     Attributes:
         backend: runs the operations.
         seed: keys all randomness.
-        classes: the number of classes of the data.
+        classes: the number of classes of the data, or of the numbers to predict.
         training: whether layers that distinguish training from inference are training.
         step: the training step, which dropout masks depend on.
         first_sample: the place of the current batch in the global batch.

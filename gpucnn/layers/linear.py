@@ -18,7 +18,8 @@ class Linear(Layer):
     """y = x · weightᵀ + bias, weight (features, inputs).
 
     Args:
-        features: the number of outputs; "classes" for the number of classes of the data.
+        features: the number of outputs; "classes" for the number of classes of the data or, in a
+            regression, of the numbers to predict.
         bias: whether to add a learned number to each output.
         initialiser: how the weight is drawn at first.
     """

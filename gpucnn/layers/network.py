@@ -29,7 +29,7 @@ def declare_layers(layers: list[Layer], input_shape: Shape, context: Context) ->
     Args:
         layers: the layers in order.
         input_shape: (H, W, C) of the images.
-        context: what they share; the last layer must give as many scores as it has classes.
+        context: what they share; the last layer must give as many outputs as it has classes.
 
     Raises:
         ShapeError: a layer cannot take what the one before gives, with its name and the shapes.
@@ -40,7 +40,8 @@ def declare_layers(layers: list[Layer], input_shape: Shape, context: Context) ->
     if output_shape != (context.classes,):
         raise ShapeError(
             f"the model gives outputs of shape {output_shape}, but the data has "
-            f'{context.classes} classes; end with a "linear" layer with features = "classes"'
+            f"{context.classes} classes, or numbers to predict; end with a "
+            f'"linear" layer with features = "classes"'
         )
     return body
 
@@ -70,7 +71,8 @@ class Network:
     Args:
         layers: the layers in order; they belong to this network from now on.
         input_shape: (H, W, C) of the images.
-        classes: how many the data has; the last layer must give as many scores.
+        classes: how many the data has or, in a regression, how many numbers are predicted; the last
+            layer must give as many outputs.
         backend: where it runs.
         seed: of the initial weights and of dropout.
         fuse: whether fused layers take the place of their parts. It changes neither names nor

@@ -45,12 +45,13 @@ class Progress:
         step: training steps taken.
         epoch: epochs finished.
         batch: steps taken in the epoch at hand, of one batch each or of several.
-        loss_sum, correct: totals over the epoch at hand.
-        best_accuracy, best_step: of the best validation so far; -1 before the first.
+        loss_sum, correct: totals over the epoch at hand, as ``TrainingStep`` has them.
+        best_accuracy, best_step: of the best validation so far: its score, which is the accuracy
+            or, in a regression, the loss with the other sign; and its step. -1 before the first.
         seconds: of training so far, for display.
         metrics_bytes: the length of metrics.jsonl that belongs to this state.
-        reference: the validation accuracy when it last improved as ``training.min_delta`` asks
-            for; -1 before.
+        reference: the validation's score when it last improved as ``training.min_delta`` asks for;
+            -1 before.
         stale_epochs: epochs since then.
     """
 
@@ -66,17 +67,18 @@ class Progress:
     reference: float = -1.0
     stale_epochs: _Count = 0
 
-    def take_validation(self, accuracy: float, min_delta: float) -> None:
+    def take_validation(self, score: float, min_delta: float) -> None:
         """Takes note of the validation after an epoch, before the epoch is counted.
 
         Args:
-            accuracy: on the validation split.
+            score: on the validation split.
             min_delta: what is no improvement worth waiting for, if it is not exceeded.
         """
-        if accuracy > self.best_accuracy:
-            self.best_accuracy, self.best_step = accuracy, self.step
-        if accuracy > self.reference + min_delta:
-            self.reference, self.stale_epochs = accuracy, 0
+        is_first, none = self.best_step < 0, -math.inf
+        if score > (none if is_first else self.best_accuracy):
+            self.best_accuracy, self.best_step = score, self.step
+        if score > (none if is_first else self.reference + min_delta):
+            self.reference, self.stale_epochs = score, 0
         else:
             self.stale_epochs += 1
 

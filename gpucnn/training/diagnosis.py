@@ -50,10 +50,15 @@ class LayerRecord(msgspec.Struct, omit_defaults=True):
 
 
 class Epoch(msgspec.Struct):
-    """What is read of the row of an epoch; both are finite, or the run would have ended."""
+    """What is read of the row of an epoch; both are finite, or the run would have ended.
+
+    Attributes:
+        train_loss: over the epoch.
+        train_accuracy: the same; 1 in a regression, in which there is no chance to be right.
+    """
 
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float = 1.0
 
 
 class Finding(msgspec.Struct):
@@ -75,7 +80,7 @@ class History:
 
     Args:
         weighted: the layers with weights, in the order of the forward pass.
-        chance: the accuracy of who always answers the commonest class.
+        chance: the accuracy of who always answers the commonest class; 0 in a regression.
 
     Attributes:
         epochs: all of them.

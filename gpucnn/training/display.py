@@ -11,6 +11,7 @@ from gpucnn.progress import ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from gpucnn.training.run_folder import RunFolder
+    from gpucnn.training.task import Measure
 
 
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}"
@@ -88,35 +89,39 @@ class Display:
         self._bar.update(images)
 
 
-def totals_text(loss: float, accuracy: float, wait_share: float) -> str:
+def totals_text(means: Mapping[str, float | None], measure: Measure, wait_share: float) -> str:
     """What is shown after the bar: means of the epoch so far, and whether data hold it up."""
     waiting = f", waits for data {wait_share:.0%}" if wait_share >= _WORTH_SHOWING else ""
-    return f"loss {loss:.4f}, accuracy {accuracy:.1%}{waiting}"
+    value = measure.text(means[measure.key])
+    return f"loss {means['loss']:.4f}, {measure.title} {value}{waiting}"
 
 
-def epoch_header(split: str) -> str:
-    """The titles of what ``epoch_line`` shows, for the same split."""
-    return f"{'epoch':>9}   train loss  accuracy   {split} loss  accuracy   seconds"
+def epoch_header(split: str, measure: Measure) -> str:
+    """The titles of what ``epoch_line`` shows, for the same split and measure."""
+    title = f"{measure.title:>8}"
+    return f"{'epoch':>9}   train loss  {title}   {split} loss  {title}   seconds"
 
 
-def epoch_line(row: Mapping[str, float | None], split: str, epochs: int) -> str:
+def epoch_line(row: Mapping[str, float | None], split: str, epochs: int, measure: Measure) -> str:
     """What is shown of an epoch, under ``epoch_header``; numbers of any size keep to their columns.
 
     Args:
         row: the epoch's line of metrics.jsonl.
         split: that it was evaluated on, "validation" or "test".
         epochs: of the whole run.
+        measure: that is shown of both splits, next to the loss.
     """
+    train, other = (measure.text(row[f"{name}_{measure.key}"]) for name in ("train", split))
     number = f"{row['epoch']}/{epochs}"
     number = number if len(number) <= 9 else str(row["epoch"])
     return (
-        f"{number:>9}   {_number(row['train_loss'], 10, 4)}  "
-        f"{row['train_accuracy']:8.2%}   {_number(row[f'{split}_loss'], len(split) + 5, 4)}  "
-        f"{row[f'{split}_accuracy']:8.2%}   {_number(row['seconds'], 7, 1)}"
+        f"{number:>9}   {number_text(row['train_loss'], 10, 4)}  {train:>8}   "
+        f"{number_text(row[f'{split}_loss'], len(split) + 5, 4)}  {other:>8}   "
+        f"{number_text(row['seconds'], 7, 1)}"
     )
 
 
-def _number(value: float | None, width: int, decimals: int) -> str:
+def number_text(value: float | None, width: int, decimals: int) -> str:
     """A number with ``decimals`` decimals, or with an exponent if it would not fit its column."""
     if value is None:
         return f"{'-':>{width}}"

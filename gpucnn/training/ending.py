@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpucnn.config import Config
 from gpucnn.errors import ConfigError
 from gpucnn.training.checkpoint import Progress
+from gpucnn.training.task import Task
 
 
 def is_complete(config: Config, progress: Progress) -> bool:
@@ -28,14 +29,15 @@ def _epochs_waited(config: Config, progress: Progress) -> int:
     return min(progress.stale_epochs, progress.epoch - (config.epochs - last))
 
 
-def early_end(config: Config, progress: Progress) -> str:
+def early_end(config: Config, progress: Progress, task: Task) -> str:
     """Why a run stopped early, in words, and how it would go on."""
     least = config.training.min_delta
     more = f" by more than {least:g}" if least else ""
     return (
-        f"stopped early after epoch {progress.epoch} of {config.epochs}: the validation accuracy "
-        f"has not improved{more} for {progress.stale_epochs} epochs (training.patience); the best "
-        f"was {progress.best_accuracy:.2%}, at step {progress.best_step}"
+        f"stopped early after epoch {progress.epoch} of {config.epochs}: the validation "
+        f"{task.judged_by} has not improved{more} for {progress.stale_epochs} epochs "
+        f"(training.patience); the best was {task.score_text(progress.best_accuracy)}, at step "
+        f"{progress.best_step}"
     )
 
 

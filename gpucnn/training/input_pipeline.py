@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.data import CHANGES, Batch, Draw, Normalisation
+
+
+class Truth(NamedTuple):
+    """What the outputs for a batch should be.
+
+    Attributes:
+        target: what a loss compares them with: labels int32 (n,), or targets (n, T).
+        judged: what the metrics compare them with: labels or, in a regression, targets.
+    """
+
+    target: Array
+    judged: Array
 
 
 class InputPipeline:
@@ -15,15 +29,22 @@ class InputPipeline:
     Args:
         backend: where inputs go.
         normalisation: mean and deviation of each channel, of pixels in [0, 1].
+        target_normalisation: of the numbers of a regression; None in a classification.
     """
 
-    def __init__(self, backend: Backend, normalisation: Normalisation) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        normalisation: Normalisation,
+        target_normalisation: Normalisation | None = None,
+    ) -> None:
         std = np.asarray(normalisation.std, np.float64)
         mean = np.asarray(normalisation.mean, np.float64)
         self.backend = backend
         self._scale = backend.asarray(1.0 / (255.0 * std))
         self._offset = backend.asarray(-mean / std)
         self._fill = backend.asarray(np.rint(255.0 * mean).clip(0, 255), np.uint8)
+        self._target_normalisation = target_normalisation
 
     def inputs(self, batch: Batch) -> Array:
         """The inputs (N, H, W, C) of a batch, augmented as its draw says."""
@@ -47,3 +68,15 @@ class InputPipeline:
     def labels(self, batch: Batch) -> Array:
         """The labels int32 (N,)."""
         return self.backend.asarray(batch.labels, np.int32)
+
+    def truth(self, batch: Batch) -> Truth:
+        """What the outputs for a batch should be; the numbers of a regression are normalised."""
+        if batch.targets is None:
+            labels = self.labels(batch)
+            return Truth(labels, labels)
+        normalisation = self._target_normalisation
+        if normalisation is None:
+            return Truth(self.backend.asarray(batch.targets), self.labels(batch))
+        normalised = (batch.targets - np.array(normalisation.mean)) / np.array(normalisation.std)
+        targets = self.backend.asarray(normalised)
+        return Truth(targets, targets)

@@ -10,10 +10,10 @@ from types import TracebackType
 from gpucnn.config_tables import Cadence
 from gpucnn.errors import GpucnnError, NonFiniteError
 from gpucnn.text import shown
-from gpucnn.training.evaluation import Evaluation
 from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.signals import Interrupted, StopOnSignal
 from gpucnn.training.state import TrainingState
+from gpucnn.training.task import Evaluation
 
 SAVED = "a checkpoint was saved. "
 
@@ -82,23 +82,25 @@ class RunRecorder:
         return self._seconds_before + time.perf_counter() - self._since
 
     def log_epoch(
-        self, means: tuple[float, float], split: str, result: Evaluation, wait_share: float
-    ) -> dict[str, float]:
+        self,
+        means: Mapping[str, float | None],
+        split: str,
+        result: Evaluation,
+        wait_share: float,
+    ) -> dict[str, float | None]:
         """Appends the row of an epoch that is about to end, and returns it.
 
         Args:
-            means: loss and accuracy over the epoch.
+            means: loss and measure over the epoch, by their keys.
             split: the name of what was evaluated.
             result: of the evaluation.
             wait_share: which share of the epoch's steps' time they waited for data.
         """
-        row = {
+        row: dict[str, float | None] = {
             "epoch": self._state.progress.epoch + 1,
             "step": self._state.progress.step,
-            "train_loss": means[0],
-            "train_accuracy": means[1],
-            f"{split}_loss": result.loss,
-            f"{split}_accuracy": result.accuracy,
+            **{f"train_{key}": value for key, value in means.items()},
+            **{f"{split}_{key}": value for key, value in result.figures().items()},
             "wait_share": round(wait_share, 4),
             "seconds": round(self.seconds(), 3),
         }
@@ -110,7 +112,7 @@ class RunRecorder:
         progress = self._state.progress
         return self.run is not None and progress.batch > 0 and progress.step % _ROW_STEPS == 0
 
-    def log_step(self, loss: float, learning_rate: float, wait_share: float) -> None:
+    def log_step(self, loss: float | None, learning_rate: float, wait_share: float) -> None:
         """Appends a row between those of epochs.
 
         Args:
@@ -132,10 +134,15 @@ class RunRecorder:
         if self._metrics_bytes is not None:
             self._state.progress.metrics_bytes = self._metrics_bytes
 
-    def write_report(self, result: Evaluation, classes: Iterable[str]) -> None:
-        """Writes the report of a finished run, if there is a run folder."""
+    def write_report(self, result: Evaluation, names: Iterable[str]) -> None:
+        """Writes the report of a finished run, if there is a run folder.
+
+        Args:
+            result: of the last evaluation.
+            names: of the task's outputs.
+        """
         if self.run is not None:
-            self.run.write_json(_REPORT, result.as_json(classes))
+            self.run.write_json(_REPORT, result.as_json(names))
 
     def discard_report(self) -> None:
         """Removes the report of a run that goes on."""

@@ -9,11 +9,12 @@ import numpy as np
 
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
-from gpucnn.data import Augmentation, Batch, Normalisation
+from gpucnn.data import Augmentation, Batch, no_normalisation
 from gpucnn.layers import Network, unfused
 from gpucnn.training.evaluation import evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.step import TrainingStep
+from gpucnn.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class SplitShape:
 
     Attributes:
         image_shape: (H, W, C).
-        classes: the number of classes.
+        task: what is learned from them.
         samples: the number of images.
         is_resident: whether the images are on the device, or will be, so that it gathers batches.
     """
 
     image_shape: tuple[int, int, int]
-    classes: int
+    task: Task
     samples: int
     is_resident: bool = False
 
@@ -46,11 +47,13 @@ def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> No
     """
     augmentation = config.build_augmentation()
     augmentation.check_images(split.image_shape)
-    network = _network(config, planner, split.image_shape, split.classes)
+    network = _network(config, planner, split.image_shape, split.task)
     optimizer = config.build_optimizer()
     optimizer.attach(network)
-    pipeline = _pipeline(planner, split.image_shape)
-    step = TrainingStep(network, config.build_loss(), optimizer, pipeline, config.training)
+    pipeline = _pipeline(planner, split.image_shape, split.task)
+    step = TrainingStep(
+        network, config.build_loss(), optimizer, pipeline, config.training, split.task
+    )
     network.train()
     for size in batch_sizes(split.samples, config.training.batch_size):
         # The second batch of a step launches what a third would launch too.
@@ -69,18 +72,18 @@ def rehearse_evaluation(config: Config, planner: Backend, split: SplitShape) -> 
         planner: a backend whose arrays have no contents.
         split: to evaluate.
     """
-    network = _network(config, planner, split.image_shape, split.classes)
-    pipeline = _pipeline(planner, split.image_shape)
+    network = _network(config, planner, split.image_shape, split.task)
+    pipeline = _pipeline(planner, split.image_shape, split.task)
     sizes = batch_sizes(split.samples, config.training.evaluation_batch_size)
     batches = (_batch(planner, split, size) for size in sizes)
-    evaluate(network, config.build_loss(), pipeline, batches)
+    evaluate(network, config.build_loss(), pipeline, split.task, batches)
 
 
 def rehearse_prediction(
     config: Config,
     planner: Backend,
     image_shape: tuple[int, int, int],
-    classes: int,
+    task: Task,
     sizes: Iterable[int],
 ) -> None:
     """Predicts batches of these sizes.
@@ -89,19 +92,19 @@ def rehearse_prediction(
         config: of the model.
         planner: a backend whose arrays have no contents.
         image_shape: (H, W, C).
-        classes: the number of classes that the model knows.
+        task: what the model has learned.
         sizes: of the batches.
     """
-    network = _network(config, planner, image_shape, classes)
-    pipeline = _pipeline(planner, image_shape)
+    network = _network(config, planner, image_shape, task)
+    pipeline = _pipeline(planner, image_shape, task)
     network.infer()
     for size in sizes:
-        batch = _batch(planner, SplitShape(image_shape, classes, size), size)
-        planner.softmax(network.forward(pipeline.inputs(batch)))
+        batch = _batch(planner, SplitShape(image_shape, task, size), size)
+        task.answers(planner, network.forward(pipeline.inputs(batch)))
 
 
 def rehearse_without_data(
-    config: Config, planner: Backend, image_shape: tuple[int, int, int], classes: int
+    config: Config, planner: Backend, image_shape: tuple[int, int, int], task: Task
 ) -> None:
     """Takes a training step and evaluates a batch, of data of which only the shape is known.
 
@@ -109,13 +112,13 @@ def rehearse_without_data(
         config: what to train.
         planner: a backend whose arrays have no contents.
         image_shape: (H, W, C).
-        classes: the number of classes.
+        task: what is learned.
 
     Raises:
         ConfigError: as ``rehearse_training``.
     """
     samples = max(config.training.batch_size, config.training.evaluation_batch_size)
-    split = SplitShape(image_shape, classes, samples)
+    split = SplitShape(image_shape, task, samples)
     rehearse_training(config, planner, split)
     rehearse_evaluation(config, planner, split)
 
@@ -126,12 +129,12 @@ def batch_sizes(samples: int, batch_size: int) -> set[int]:
 
 
 def _network(
-    config: Config, planner: Backend, image_shape: tuple[int, int, int], classes: int
+    config: Config, planner: Backend, image_shape: tuple[int, int, int], task: Task
 ) -> Network:
     return Network(
         config.build_model(),
         image_shape,
-        classes,
+        task.outputs,
         planner,
         config.seed,
         config.training.fuse,
@@ -140,10 +143,10 @@ def _network(
     )
 
 
-def _pipeline(planner: Backend, image_shape: tuple[int, int, int]) -> InputPipeline:
+def _pipeline(planner: Backend, image_shape: tuple[int, int, int], task: Task) -> InputPipeline:
     """With any normalisation: its values do not change what is launched."""
-    channels = image_shape[2]
-    return InputPipeline(planner, Normalisation((0.0,) * channels, (1.0,) * channels))
+    normalisation = no_normalisation(image_shape[2])
+    return InputPipeline(planner, normalisation, task.target_normalisation)
 
 
 def _batch(
@@ -156,12 +159,14 @@ def _batch(
         images = planner.take_images(resident, planner.empty((size,), np.int64))
     else:
         images = planner.empty((size, *split.image_shape), np.uint8)
+    labels, targets = split.task.blank(size)  # which an evaluation reads on the host
     return Batch(
         images=images,
-        labels=np.zeros(size, np.int32),  # an evaluation counts them on the host
+        labels=labels,
         indices=indices,
         draw=augmentation.draw(0, 0, indices, split.image_shape) if augmentation else None,
         epoch=0,
         index=0,
         on_device=True,
+        targets=targets,
     )

@@ -16,13 +16,18 @@ from gpucnn.data import (
     channel_statistics,
     in_memory,
     no_normalisation,
+    normalised_variance,
+    target_statistics,
     validation_split,
 )
 from gpucnn.errors import ConfigError
+from gpucnn.training.classification import Classification
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.preflight import check_splits
+from gpucnn.training.regression import Regression
 from gpucnn.training.rehearsal import SplitShape, rehearse_evaluation, rehearse_training
 from gpucnn.training.resident import NearestImages, fits
+from gpucnn.training.task import Task
 
 
 class RunData:
@@ -36,7 +41,8 @@ class RunData:
             not in memory, its normalisation is taken over instead of decoding them all once more.
 
     Attributes:
-        classes: the classes' names, in the order of the scores.
+        classes: the classes' names, in the order of the scores; empty in a regression.
+        task: what is learned.
         loader: of the batches to train on.
         validation: the split held out for choosing the best checkpoint; None without one.
         test: the test split.
@@ -44,8 +50,8 @@ class RunData:
             channel of the training split.
 
     Raises:
-        ConfigError: a validation share, a batch size, a padding or a normalisation that does not
-            fit the data.
+        ConfigError: a validation share, a batch size, a padding, a normalisation or a loss that
+            does not fit the data.
         DataError: files that are missing or damaged, or a split without images.
     """
 
@@ -68,6 +74,8 @@ class RunData:
             self.normalisation = continued.normalisation
         else:
             self.normalisation = _normalisation(config, train)
+        self.task = self._task(train)
+        self.task.check_loss(config.build_loss(), config.tables["loss"]["name"])
         self.loader = BatchLoader(
             self._near.of(train),
             config.training.batch_size,
@@ -75,6 +83,18 @@ class RunData:
             config.build_augmentation(),
             is_idle=backend.is_idle,
         )
+
+    def _task(self, train: Dataset) -> Task:
+        if not train.target_names:
+            return Classification(train.classes, is_soft=train.targets is not None)
+        assert train.targets is not None
+        names = train.target_names
+        normalisation = (
+            target_statistics(train.targets, names)
+            if self._config.data.normalise_targets
+            else no_normalisation(len(names))
+        )
+        return Regression(names, normalisation, normalised_variance(train.targets, normalisation))
 
     def card(self) -> ModelCard:
         """What the model takes and learns from."""
@@ -85,6 +105,8 @@ class RunData:
             self.normalisation,
             len(train),
             self._fingerprint(),
+            train.target_names,
+            self.task.target_normalisation,
         )
 
     def _fingerprint(self) -> str:
@@ -127,7 +149,7 @@ class RunData:
 
     def _shape(self, dataset: Dataset) -> SplitShape:
         is_resident = dataset.on_device or fits(self._backend, dataset)
-        return SplitShape(dataset.image_shape, len(self.classes), len(dataset), is_resident)
+        return SplitShape(dataset.image_shape, self.task, len(dataset), is_resident)
 
 
 def _normalisation(config: Config, train: Dataset) -> Normalisation:

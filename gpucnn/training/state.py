@@ -23,7 +23,7 @@ class TrainingState:
     Args:
         network: what is trained.
         optimizer: attached to it.
-        totals: float64 (2,) on the network's backend: the sum of losses, and how many were right.
+        totals: float64 (2,) on the network's backend, those of the training steps.
         average: of the network's values; None if there is none.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -16,8 +16,9 @@ from gpucnn.losses import Loss
 from gpucnn.optim import Optimizer
 from gpucnn.training.average import Average
 from gpucnn.training.finite import non_finite_error
-from gpucnn.training.input_pipeline import InputPipeline
+from gpucnn.training.input_pipeline import InputPipeline, Truth
 from gpucnn.training.state import TrainingState
+from gpucnn.training.task import Task
 
 UNCHECKED_STEPS = 50
 """If the host runs ahead, the most steps before it checks that all of them were taken."""
@@ -38,9 +39,11 @@ class TrainingStep:
         optimizer: attached to the network.
         pipeline: from batches to inputs, on the network's backend.
         options: clipping, whether a step may have several batches, and the average's decay.
+        task: what the outputs mean.
 
     Attributes:
-        totals: float64 (2,) on the device: the sum of losses, and how many were right.
+        totals: float64 (2,) on the device: the sum of losses, and how many were right or, in a
+            regression, the sum of squared errors.
         average: of the network's values; None if the options have no decay.
     """
 
@@ -51,7 +54,9 @@ class TrainingStep:
         optimizer: Optimizer,
         pipeline: InputPipeline,
         options: Training,
+        task: Task,
     ) -> None:
+        self.task = task
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.pipeline, self.options = pipeline, options
         self.totals = network.backend.zeros((2,), np.float64)
@@ -75,32 +80,32 @@ class TrainingStep:
         for _, _, losses in outcomes:
             backend.guard_step(self._guard, norm, losses, step + 1)
         clip_gradients(network, self.options, norm)
-        for labels, scores, losses in outcomes:
-            backend.accumulate_metrics(self.totals, losses, scores, labels, self._guard)
+        for truth, outputs, losses in outcomes:
+            self.task.accumulate(backend, self.totals, losses, outputs, truth.judged, self._guard)
         self.optimizer.step(step + 1, factor, self._guard)
         if self.average is not None:
             self.average.update(step + 1, self._guard)
 
     def _gradients(
         self, batches: Sequence[Batch], step: int
-    ) -> Iterator[tuple[Array, Array, Array]]:
-        """Fills the network's gradients, and yields the labels, scores and losses of each batch."""
+    ) -> Iterator[tuple[Truth, Array, Array]]:
+        """Fills the network's gradients; yields truth, outputs and losses of each batch."""
         backend, network = self.network.backend, self.network
         samples, first = sum(batch.labels.size for batch in batches), 0
         for batch in batches:
             network.begin_step(step, first)
-            labels = self.pipeline.labels(batch)
-            scores = network.forward(self.pipeline.inputs(batch))
-            losses = self.loss.forward(backend, scores, labels)
-            dscores = self.loss.backward(backend, samples)
+            truth = self.pipeline.truth(batch)
+            outputs = network.forward(self.pipeline.inputs(batch))
+            losses = self.loss.forward(backend, outputs, truth.target)
+            doutputs = self.loss.backward(backend, samples)
             if first == 0:
-                network.backward(dscores)
+                network.backward(doutputs)
             else:
                 assert self._part is not None, "one batch more than options.accumulate"
-                network.backward(dscores, self._part)
+                network.backward(doutputs, self._part)
                 backend.add(network.gradients, self._part, out=network.gradients)
-            first += labels.size
-            yield labels, scores, losses
+            first += batch.labels.size
+            yield truth, outputs, losses
 
     def refused(self) -> int | None:
         """The first step that was not taken, or None; waits for the device."""
@@ -117,14 +122,14 @@ class TrainingStep:
         samples, first = sum(batch.labels.size for batch in batches), 0
         for batch in batches:
             network.begin_step(step, first)
-            x, labels = self.pipeline.inputs(batch), self.pipeline.labels(batch)
-            losses = self.loss.forward(backend, network.forward(x), labels)
+            x, truth = self.pipeline.inputs(batch), self.pipeline.truth(batch)
+            losses = self.loss.forward(backend, network.forward(x), truth.target)
             network.backward(self.loss.backward(backend, samples))
             total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))
             norm = float(backend.to_numpy(backend.global_norm(network.gradients))[0])
             if not np.isfinite([total, norm]).all():
                 break
-            first += labels.size
+            first += batch.labels.size
         return non_finite_error(network, x, step, total)
 
 
@@ -197,10 +202,10 @@ class CheckedSteps:
         raise self._step.explain(batches, refused)
 
     def totals(self) -> tuple[float, float]:
-        """Sum of losses and number right in the epoch at hand, after a check of its steps."""
+        """``TrainingStep.totals`` of the epoch at hand, after a check of its steps."""
         self.check()
-        loss, correct = self._step.network.backend.to_numpy(self._step.totals)
-        return float(loss), float(correct)
+        loss, other = self._step.network.backend.to_numpy(self._step.totals)
+        return float(loss), float(other)
 
     @property
     def seen(self) -> int:
@@ -208,10 +213,9 @@ class CheckedSteps:
         batches, loader = self._state.progress.batch * self._accumulate, self._loader
         return min(batches * loader.batch_size, len(loader.dataset))
 
-    def means(self) -> tuple[float, float]:
-        """Loss and accuracy over the epoch at hand, of which a step has been taken."""
-        loss, correct = self.totals()
-        return loss / self.seen, correct / self.seen
+    def means(self) -> Mapping[str, float | None]:
+        """Loss and the task's measure over the epoch at hand, of which a step has been taken."""
+        return self._step.task.means(self.totals(), self.seen)
 
 
 def clip_gradients(network: Network, options: Training, norm: Array | None = None) -> None:

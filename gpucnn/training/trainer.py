@@ -18,7 +18,7 @@ from gpucnn.layers import Network
 from gpucnn.training.checkpoint import Checkpoint, Progress
 from gpucnn.training.display import Display, epoch_header, epoch_line, totals_text
 from gpucnn.training.ending import check_finished, early_end, has_stopped_early, is_complete
-from gpucnn.training.evaluation import Evaluation, evaluate
+from gpucnn.training.evaluation import evaluate
 from gpucnn.training.finite import require_finite_loss
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
@@ -29,6 +29,7 @@ from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.signals import StopOnSignal
 from gpucnn.training.state import TrainingState
 from gpucnn.training.step import CheckedSteps, TrainingStep
+from gpucnn.training.task import Evaluation
 from gpucnn.training.watch import Watch
 
 
@@ -46,7 +47,8 @@ class Trainer:
 
     Attributes:
         config, backend: as given.
-        classes: the classes' names, in the order of the scores.
+        classes: the classes' names, in the order of the scores; empty in a regression.
+        task: what is learned; ``task.names`` are the names of the outputs.
         loader: of the batches to train on; ``loader.dataset`` is the training split.
         validation: the split held out for choosing the best checkpoint; None without one.
         test: the test split.
@@ -57,7 +59,8 @@ class Trainer:
         run: the run folder; None if nothing is kept.
 
     Raises:
-        ConfigError: a config that does not fit the data.
+        ConfigError: a config that does not fit the data, such as a loss for numbers where there
+            are classes.
         DataError: files that are missing or damaged, or a split without images.
         ShapeError: a model that does not fit the images or the classes.
         BackendError: a backend that does not work here.
@@ -83,13 +86,14 @@ class Trainer:
         self.backend = backend
         self._data = RunData(config, self.backend, data or config.load_data(), continued)
         self.classes, self.loader = self._data.classes, self._data.loader
+        self.task = self._data.task
         self.validation, self.test = self._data.validation, self._data.test
         self.normalisation = self._data.normalisation
         layers, shape = config.build_model(), self.loader.dataset.image_shape
         self.network = Network(
             layers,
             shape,
-            len(self.classes),
+            self.task.outputs,
             self.backend,
             config.seed,
             config.training.fuse,
@@ -99,13 +103,19 @@ class Trainer:
         self.optimizer = config.build_optimizer()
         self.optimizer.attach(self.network)
         self.schedule, self.loss = config.build_schedule(), config.build_loss()
-        self.pipeline = InputPipeline(self.backend, self.normalisation)
-        step = TrainingStep(self.network, self.loss, self.optimizer, self.pipeline, config.training)
+        self.pipeline = InputPipeline(
+            self.backend, self.normalisation, self.task.target_normalisation
+        )
+        step = TrainingStep(
+            self.network, self.loss, self.optimizer, self.pipeline, config.training, self.task
+        )
         self._totals = step.totals
         self._state = TrainingState(self.network, self.optimizer, self._totals, step.average)
         self._steps = CheckedSteps(step, self._state, self.loader)
         self.recorder = RunRecorder(self._state, config.checkpoint)
-        self._watch = Watch(self.network, self.loader, config, self.recorder, self.display)
+        self._watch = Watch(
+            self.network, self.loader, self.task, config, self.recorder, self.display
+        )
         self._stop, self._is_prepared = StopOnSignal(), False
         check_batches(self.network, self.loader)
         check_length(config.epochs, self.steps_per_epoch)
@@ -289,11 +299,11 @@ class Trainer:
             if self.run is not None:
                 self._watch.restore(self.run)
             self.save()  # on resume too, so that a folder that cannot be written is noticed now
-            self.display.line(epoch_header(self._watched_split))
+            self.display.line(epoch_header(self._watched_split, self.task.measure))
             while not is_complete(self.config, progress):
                 self._train_epoch()
             if has_stopped_early(self.config, progress):
-                self.display.line(early_end(self.config, progress))
+                self.display.line(early_end(self.config, progress, self.task))
 
     def _train_epoch(self) -> None:
         """The rest of the epoch at hand, and its end.
@@ -319,14 +329,14 @@ class Trainer:
         self._state.checkpoint()  # raises before anything is shown of a network that is not finite
         batches = self._watched(self.validation or self.test)
         with self._state.averaged():
-            result = evaluate(self.network, self.loss, self.pipeline, batches)
+            result = evaluate(self.network, self.loss, self.pipeline, self.task, batches)
         row = self.recorder.log_epoch(means, split, result, wait_share)
-        self.display.line(epoch_line(row, split, self.config.epochs))
+        self.display.line(epoch_line(row, split, self.config.epochs, self.task.measure))
         self._watch.end_epoch(row)
         self.backend.write(self._totals, 0)
         self.recorder.keep_rows()
         if self.validation:
-            progress.take_validation(result.accuracy, self.config.training.min_delta)
+            progress.take_validation(result.score, self.config.training.min_delta)
         progress.epoch, progress.batch = progress.epoch + 1, 0
         self.save()
 
@@ -358,7 +368,7 @@ class Trainer:
             self.backend.compile_ahead(partial(self._data.rehearse_evaluation, dataset=dataset))
         batches = self._data.evaluation_batches(dataset)
         with self._state.averaged():
-            return evaluate(self.network, self.loss, self.pipeline, batches)
+            return evaluate(self.network, self.loss, self.pipeline, self.task, batches)
 
     def save(self) -> None:
         """Saves a checkpoint of the present state, if there is a run folder.
@@ -390,7 +400,7 @@ class Trainer:
             self._state.use(self.run.checkpoints.best())
         result = self.evaluate("test")
         require_finite_loss(result.loss, "test", self.backend)
-        self.recorder.write_report(result, self.classes)
+        self.recorder.write_report(result, self.task.names)
         return result
 
     @property
@@ -407,12 +417,12 @@ class Trainer:
     def _show(self, batches: Sequence[Batch]) -> None:
         label, shown = f"epoch {self.progress.epoch + 1}/{self.config.epochs}", ""
         if self.display.wants_totals:
-            loss, accuracy = self._steps.means()
-            shown = totals_text(loss, accuracy, self.loader.waiting.share())
+            means, wait_share = self._steps.means(), self.loader.waiting.share()
+            shown = totals_text(means, self.task.measure, wait_share)
         self.display.advance(sum(batch.labels.size for batch in batches), label, shown)
 
     def _log_step_if_due(self) -> None:
         if self.recorder.is_row_due():
-            loss, _ = self._steps.means()
+            loss = self._steps.means()["loss"]
             rate = self.learning_rate(self.progress.step - 1)
             self.recorder.log_step(loss, rate, self.loader.waiting.share())

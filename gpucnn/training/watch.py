@@ -26,6 +26,7 @@ from gpucnn.training.diagnosis import Epoch, Finding, History, LayerRecord, diag
 from gpucnn.training.display import Display
 from gpucnn.training.recorder import RunRecorder
 from gpucnn.training.run_folder import RunFolder
+from gpucnn.training.task import Task
 
 _FIRST, _EVERY = 32, 50
 _FLAT = 0.1
@@ -43,6 +44,7 @@ class Watch:
     Args:
         network: of the run.
         loader: of the batches to train on.
+        task: what is learned.
         config: whether anything is recorded.
         recorder: adds rows to the run's metrics.
         display: shows what is wrong.
@@ -52,6 +54,7 @@ class Watch:
         self,
         network: Network,
         loader: BatchLoader,
+        task: Task,
         config: Config,
         recorder: RunRecorder,
         display: Display,
@@ -60,15 +63,13 @@ class Watch:
         self._recorder, self._display = recorder, display
         self._history = History()
         if self._is_on:
-            labels = loader.dataset.labels
             parts = list(network.plain_layers())
             weighted = [
                 part.name
                 for part in parts
                 if any(p.decay and p.learns for p in part.parameters.values())
             ]
-            chance = float(np.bincount(labels).max() / labels.size)
-            self._history = History(weighted, chance)
+            self._history = History(weighted, task.chance(loader.dataset.labels))
 
     def restore(self, run: RunFolder) -> None:
         """Goes to the records that a run has.

@@ -8,6 +8,7 @@ from gpucnn.bench import step as module
 from gpucnn.bench.step import compare_steps
 from gpucnn.bench.torch_device import has_torch
 from gpucnn.config import Config
+from gpucnn.training.classification import Classification
 
 LIMIT = 0.05
 """Between the smallest and the largest element of the first steps' gradient, as is checked."""
@@ -35,7 +36,8 @@ def timed_gradients(monkeypatch, maker, gradients, clipping, against_torch):
 
     monkeypatch.setattr(module, maker, noted)
     numpy = get_backend("numpy")
-    compare_steps(config(**clipping), (4, 4, 1), 3, numpy, against_torch, repetitions=2)
+    three = Classification.of_count(3)
+    compare_steps(config(**clipping), (4, 4, 1), three, numpy, against_torch, repetitions=2)
     return [gradients(one) for one in made]
 
 

@@ -18,7 +18,7 @@ from gpucnn.bench.torch_training import TorchTraining
 from gpucnn.bench.training import compare_training
 from gpucnn.config import load_config
 from gpucnn.errors import ConfigError
-from gpucnn.training.evaluation import Evaluation
+from gpucnn.training.classification import ClassificationResult
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.trainer import Trainer
 
@@ -82,9 +82,11 @@ def test_both_do_the_same_work(monkeypatch):
     watch(Trainer, "train_step", "gpucnn")
     monkeypatch.setattr(
         "gpucnn.training.trainer.evaluate",
-        lambda *_: done["gpucnn"].update([("evaluate", timing)]) or Evaluation(np.eye(2), 0.0),
+        lambda *_: (
+            done["gpucnn"].update([("evaluate", timing)]) or ClassificationResult(np.eye(2), 0.0)
+        ),
     )
-    monkeypatch.setattr(Evaluation, "accuracy", 0.5)
+    monkeypatch.setattr(ClassificationResult, "accuracy", 0.5)
     monkeypatch.setattr(
         NumpyBackend, "compile_ahead", lambda *_: done["gpucnn"].update([("rehearse", timing)])
     )

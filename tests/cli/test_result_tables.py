@@ -3,10 +3,10 @@
 import numpy as np
 
 from gpucnn.cli.result_tables import class_table, confusion_table
-from gpucnn.training.evaluation import Evaluation
+from gpucnn.training.classification import ClassificationResult
 
 ANIMALS = ("cat", "dog", "rhinoceros")
-RESULT = Evaluation(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), loss=0.5)
+RESULT = ClassificationResult(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), loss=0.5)
 
 
 def test_a_row_a_class():
@@ -29,7 +29,7 @@ def test_a_matrix_with_names_or_else_with_numbers():
 def test_no_matrix_where_it_is_too_wide_or_has_many_classes():
     assert confusion_table(ANIMALS, RESULT, 30) is None
     for count, fits in ((12, True), (13, False)):
-        result = Evaluation(np.eye(count, dtype=np.int64), loss=0.5)
+        result = ClassificationResult(np.eye(count, dtype=np.int64), loss=0.5)
         assert bool(confusion_table([*map(str, range(count))], result, 200)) == fits
 
 

@@ -113,7 +113,7 @@ def test_options_of_image_folders_apply(memory_limit_mb, place):
 def test_the_config_reads_the_test_split_alone(place):
     table = {"name": "csv", "path": _write(place, SPLIT), "size": 4}
     (place / "images" / "3.png").write_bytes(b"")
-    assert describe_images(table) == ((4, 4, 3), 2)
+    assert describe_images(table) == ((4, 4, 3), 2, False)
     config = Config({
         "data": table,
         "model": {"name": "sequential",

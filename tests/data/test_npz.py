@@ -109,7 +109,7 @@ def test_the_config_table_is_understood(file):
     np.savez(file, images=IMAGES, labels=LABELS)
     table = {"name": "npz", "path": str(file), "test_share": 0.5}
     assert len(datasets.create(table, "data").test) == 8  # 2.5 is rounded to the even number
-    assert describe_images(table) == ((5, 4, 3), 4)
+    assert describe_images(table) == ((5, 4, 3), 4, False)
 
 
 ARRAYS = {

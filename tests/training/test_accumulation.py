@@ -12,6 +12,7 @@ from gpucnn.errors import NonFiniteError
 from gpucnn.layers import Flatten, Linear, Network
 from gpucnn.losses import MeanSquaredError
 from gpucnn.optim import SGD
+from gpucnn.training.classification import Classification
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.signals import Interrupted
 from gpucnn.training.step import TrainingStep
@@ -22,6 +23,7 @@ SEVERAL = ("training.batch_size=14", "training.accumulate=3")
 STEPS_PER_EPOCH, STEPS = 3, 9
 
 CLASSES = 4
+FOUR = Classification.of_count(CLASSES)
 
 
 def gradients_of_a_step(backend, batch_size, accumulate):
@@ -38,7 +40,7 @@ def gradients_of_a_step(backend, batch_size, accumulate):
     optimizer.attach(network)
     pipeline = InputPipeline(backend, Normalisation((0.0,), (1.0,)))
     options = Training(accumulate=accumulate)
-    step = TrainingStep(network, MeanSquaredError(), optimizer, pipeline, options)
+    step = TrainingStep(network, MeanSquaredError(), optimizer, pipeline, options, FOUR)
     batches = list(BatchLoader(dataset, batch_size, seed=1).batches(0))
     assert len(batches) == accumulate
     step.take(batches, 0, 1.0)

@@ -9,9 +9,11 @@ import termios
 
 import pytest
 
+from gpucnn.training.classification import Classification
 from gpucnn.training.display import Display, epoch_header, epoch_line
 
 COLUMNS = 80
+ACCURACY = Classification.measure
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_epochs_stand_under_their_titles(split, epochs):
         "epoch": 1, "train_loss": 12.3456, "train_accuracy": 1.0,
         f"{split}_loss": 1.5, f"{split}_accuracy": 0.125, "seconds": 12345.678,
     }  # fmt: skip
-    title, line = epoch_header(split), epoch_line(row, split, epochs)
+    title, line = epoch_header(split, ACCURACY), epoch_line(row, split, epochs, ACCURACY)
     assert len(title) == len(line) <= COLUMNS
     assert line.split() == [f"1/{epochs}", "12.3456", "100.00%", "1.5000", "12.50%", "12345.7"]
     assert [m.end() for m in re.finditer(r"\S+", line)] == [
@@ -75,7 +77,7 @@ def test_numbers_of_any_size_stay_in_their_columns(split, epochs, size):
         "epoch": epochs, "train_loss": size, "train_accuracy": 1.0,
         f"{split}_loss": size, f"{split}_accuracy": 0.125, "seconds": abs(size or 0.0),
     }  # fmt: skip
-    title, line = epoch_header(split), epoch_line(row, split, epochs)
+    title, line = epoch_header(split, ACCURACY), epoch_line(row, split, epochs, ACCURACY)
     assert len(line) == len(title)
     columns = line.split()
     assert len(columns) == 6

@@ -6,7 +6,8 @@ import pytest
 from gpucnn.data import ArrayDataset, BatchLoader, Normalisation
 from gpucnn.layers import Flatten, Linear, Network
 from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
-from gpucnn.training.evaluation import Evaluation, evaluate
+from gpucnn.training.classification import Classification, ClassificationResult
+from gpucnn.training.evaluation import evaluate
 from gpucnn.training.input_pipeline import InputPipeline
 
 CLASSES = ("a", "b", "c")
@@ -26,7 +27,7 @@ def network(exact):
 def run(network, dataset, loss, size=5):
     pipeline = InputPipeline(network.backend, Normalisation((0.4,), (0.25,)))
     batches = BatchLoader(dataset, size, 0, shuffle=False).batches(0)
-    return evaluate(network, loss, pipeline, batches)
+    return evaluate(network, loss, pipeline, Classification(CLASSES), batches)
 
 
 def scores_of(network, dataset):
@@ -154,7 +155,7 @@ def test_it_is_put_back_into_training(network, dataset):
 
 
 def test_a_class_without_samples_has_no_accuracy():
-    result = Evaluation(np.array([[3, 1, 0], [0, 0, 0], [0, 1, 1]]), 0.5)
+    result = ClassificationResult(np.array([[3, 1, 0], [0, 0, 0], [0, 1, 1]]), 0.5)
     assert result.class_accuracy() == [0.75, None, 0.5]
     assert result.accuracy == 4 / 6
     answer = json.loads(json.dumps(result.as_json(CLASSES)))
@@ -166,3 +167,44 @@ def test_a_class_without_samples_has_no_accuracy():
         "class_accuracy": {"a": 0.75, "b": None, "c": 0.5},
         "confusion": [[3, 1, 0], [0, 0, 0], [0, 1, 1]],
     }
+
+
+def scored(rows, labels):
+    """The result of an evaluation whose scores are these."""
+    judge = Classification.of_count(len(rows[0])).judge()
+    judge.add(np.array(labels, np.int32), None, np.array(rows, np.float32))
+    return judge.result(loss_sum=0.0)
+
+
+def test_top_5_accuracy_by_hand():
+    seven = [6, 5, 4, 3, 2, 1, 0]
+    ties = [1, 1, 1, 1, 1, 1, 0]
+    nan = [6, 5, np.nan, 3, 2, 1, 0]
+    rows = [seven, seven, seven, ties, ties, ties, nan, nan]
+    labels = [0, 4, 5, 0, 4, 5, 0, 2]
+    # Of equal scores the first is better, so the fifth is in and the sixth is not.
+    result = scored(rows, labels)
+    assert result.among_first == 4
+    assert result.top5_accuracy == 4 / 8
+    assert result.accuracy == 2 / 8
+    assert result.figures() == {"loss": 0.0, "accuracy": 0.25, "top5_accuracy": 0.5}
+    assert result.as_json("abcdefg")["top5_accuracy"] == 0.5
+    assert "top-5 accuracy 50.00%" in result.text
+
+
+def test_with_five_classes_or_fewer_there_is_no_top_5_accuracy():
+    result = scored(np.eye(5), range(5))
+    assert result.top5_accuracy is None
+    assert list(result.figures()) == ["loss", "accuracy"]
+    assert "top5_accuracy" not in result.as_json("abcde")
+    assert "top-5" not in result.text
+
+
+def test_top_5_accuracy_is_that_of_a_sorting(rng):
+    scores = rng.integers(0, 6, (300, 11)).astype(float)  # many are equal
+    labels = rng.integers(0, 11, 300)
+    found = [
+        label in sorted(range(11), key=lambda k: -row[k])[:5]  # which keeps the order of equals
+        for row, label in zip(scores, labels, strict=True)
+    ]
+    assert scored(scores, labels).among_first == sum(found)

@@ -10,10 +10,12 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
 from gpucnn.errors import ConfigError
 from gpucnn.inference import TrainedModel, open_checkpoint
+from gpucnn.training.classification import Classification
 from gpucnn.training.rehearsal import rehearse_without_data
 from gpucnn.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+TEN = Classification.of_count(10)
 
 
 def load(*overrides):
@@ -101,7 +103,7 @@ def test_shapes_are_enough(monkeypatch):
     """No image comes from the host, neither one of the data nor one made up."""
     from_host = []
     monkeypatch.setattr(PlanningDevice, "asarray", watched(PlanningDevice.asarray, from_host))
-    rehearse_without_data(load(), KernelBackend(PlanningDevice()), (8, 8, 1), 10)
+    rehearse_without_data(load(), KernelBackend(PlanningDevice()), (8, 8, 1), TEN)
     assert from_host
     assert all(len(shape) <= 2 for shape in from_host)
 
@@ -117,4 +119,4 @@ def watched(asarray, shapes):
 def test_crops_are_refused_as_in_a_run():
     config = load_config(CONFIGS / "digits.toml", ["augment.crop_padding=8"])
     with pytest.raises(ConfigError, match=r"crop_padding is 8; it must be less than .*8×8"):
-        rehearse_without_data(config, KernelBackend(PlanningDevice()), (8, 8, 1), 10)
+        rehearse_without_data(config, KernelBackend(PlanningDevice()), (8, 8, 1), TEN)

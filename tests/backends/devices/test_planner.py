@@ -13,6 +13,7 @@ from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
 from gpucnn.errors import BackendError
 from gpucnn.launch import EMULATED
+from gpucnn.training.classification import Classification
 from gpucnn.training.rehearsal import rehearse_without_data
 from gpucnn.training.trainer import Trainer
 
@@ -65,7 +66,7 @@ def test_a_training_is_planned_without_its_data():
     device, planned = PlanningDevice(), PlanningDevice()
     Trainer(config, KernelBackend(device))._data.rehearse(KernelBackend(planned))
     alone = PlanningDevice()
-    rehearse_without_data(config, KernelBackend(alone), (8, 8, 1), 10)
+    rehearse_without_data(config, KernelBackend(alone), (8, 8, 1), Classification.of_count(10))
     assert set(alone.sources) == set(planned.sources)
     assert len(alone.sources) > 20
 
