@@ -91,6 +91,20 @@ class Augment(Table):
         float,
         Meta(description="multiply their distance from grey by one, in images of three channels."),
     ] = 0.0
+    mixup: Annotated[
+        float,
+        Meta(
+            description="mix each image and its label with the next one in the batch, with a "
+            "weight from Beta(mixup, mixup); 0 for none, often 0.2."
+        ),
+    ] = 0.0
+    cutmix: Annotated[
+        float,
+        Meta(
+            description="put a rectangle of the next image into each, and mix labels by area, from "
+            "Beta(cutmix, cutmix); 0 for none, often 1."
+        ),
+    ] = 0.0
 
 
 class Training(Table):

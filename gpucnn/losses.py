@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
-from gpucnn.errors import ConfigError
+from gpucnn.data.targets import one_hot
+from gpucnn.errors import ConfigError, check_range
 from gpucnn.registry import Registry
 
 _LARGEST_DELTA = 1e9
+_LARGEST_WEIGHT = 1e6
 
 
 class Loss(ABC):
@@ -26,6 +31,28 @@ class Loss(ABC):
 
     takes_classes: ClassVar[bool] = True
     takes_numbers: ClassVar[bool] = False
+
+    def prepare(self, class_sizes: NDArray[np.integer]) -> None:  # noqa: B027 # few have to
+        """Takes into account how many training samples of each class there are; before training.
+
+        Raises:
+            ConfigError: an option that does not fit these classes.
+        """
+
+    def target(
+        self,
+        labels: NDArray[np.int32],
+        targets: NDArray[np.floating] | None,
+        is_training: bool,
+    ) -> NDArray[Any]:
+        """What ``forward`` takes as the target of a batch, as NumPy's array.
+
+        Args:
+            labels: (N,).
+            targets: numbers or shares of classes (N, K), or None if there are labels alone.
+            is_training: whether to learn from it, rather than to evaluate.
+        """
+        return labels if targets is None else targets
 
     @abstractmethod
     def forward(self, backend: Backend, outputs: Array, target: Array) -> Array:
@@ -49,32 +76,88 @@ losses: Registry[Loss] = Registry("loss")
 
 @losses.register("softmax_cross_entropy")
 class SoftmaxCrossEntropy(Loss):
-    """−Σ t·log softmax(scores), from logits.
+    """−Σ w·t·log softmax(scores), from logits, with w = 1 unless classes are weighted.
+
+    Weights are for training alone; an evaluation weights all classes alike. The mean over a batch
+    divides by its samples, not by the sum of their weights.
 
     Args:
         label_smoothing: the share of the target that is spread over all classes.
+        class_weights: a weight for each class, or "balanced" for N/(K·n) with N training samples
+            in K classes, n of them in the class; all are 1 if left out.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | Literal["balanced"] | None = None,
+    ) -> None:
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(
                 f"label_smoothing is {label_smoothing}; it must be at least 0 and below 1"
             )
-        self.label_smoothing = label_smoothing
+        if isinstance(class_weights, list):
+            for weight in class_weights:
+                check_range("a number in class_weights", weight, 0.0, _LARGEST_WEIGHT)
+            if not any(class_weights):
+                raise ConfigError("class_weights has no number above 0, so nothing would be learnt")
+        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+        self._weights: NDArray[np.float64] | None = None
 
-    def forward(self, backend: Backend, scores: Array, labels: Array) -> Array:
+    def prepare(self, class_sizes: NDArray[np.integer]) -> None:
+        """Makes the weights of classes, if they are to have any."""
+        if self.class_weights is None:
+            return
+        K = len(class_sizes)
+        if isinstance(self.class_weights, list):
+            if len(self.class_weights) != K:
+                raise ConfigError(
+                    f"class_weights has {len(self.class_weights)} numbers; there are {K} classes, "
+                    f"and each needs one"
+                )
+            self._weights = np.array(self.class_weights, np.float64)
+        else:
+            # A class without samples is in no target.
+            self._weights = class_sizes.sum() / (K * np.maximum(class_sizes, 1))
+
+    def target(
+        self,
+        labels: NDArray[np.int32],
+        targets: NDArray[np.floating] | None,
+        is_training: bool,
+    ) -> NDArray[Any]:
+        """Labels, or soft targets that smoothing and weights are folded into."""
+        weights = self._weights if is_training else None
+        if targets is None:
+            if weights is None:
+                return labels
+            targets = one_hot(labels, weights.size)
+        share = self.label_smoothing
+        exact = np.asarray(targets, np.float64)
+        soft: NDArray[np.float64] = (1.0 - share) * exact + share / targets.shape[1]
+        if weights is not None:
+            soft *= weights
+        return soft
+
+    def forward(self, backend: Backend, scores: Array, target: Array) -> Array:
         """Keeps the probabilities."""
-        self._labels = labels
-        losses, self._probabilities = backend.softmax_cross_entropy_forward(
-            scores, labels, self.label_smoothing
-        )
+        self._target = target
+        if _are_labels(target):
+            losses, self._probabilities = backend.softmax_cross_entropy_forward(
+                scores, target, self.label_smoothing
+            )
+        else:
+            losses, self._probabilities = backend.soft_target_cross_entropy_forward(scores, target)
         return losses
 
     def backward(self, backend: Backend, global_batch: int) -> Array:
-        """(p − t) / global_batch."""
-        return backend.softmax_cross_entropy_input_grad(
-            self._probabilities, self._labels, self.label_smoothing, 1.0 / global_batch
-        )
+        """(p·Σt − t) / global_batch."""
+        probabilities, scale = self._probabilities, 1.0 / global_batch
+        if _are_labels(self._target):
+            return backend.softmax_cross_entropy_input_grad(
+                probabilities, self._target, self.label_smoothing, scale
+            )
+        return backend.soft_target_cross_entropy_input_grad(probabilities, self._target, scale)
 
 
 @losses.register("mean_squared_error")

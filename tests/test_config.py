@@ -66,12 +66,14 @@ def test_defaults_are_written_out():
         "augment": {
             "flip": False, "alternating_flip": False, "crop_padding": 0, "translate": 0.0,
             "random_resized_crop": 1.0, "crop_aspect": 4 / 3, "rotation": 0.0, "cutout": 0,
-            "brightness": 0.0, "contrast": 0.0, "saturation": 0.0,
+            "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "mixup": 0.0, "cutmix": 0.0,
         },
         "model": {
             "name": "lenet", "filters": [32, 64], "kernel": 5, "hidden": 128, "dropout": 0.0,
         },
-        "loss": {"name": "softmax_cross_entropy", "label_smoothing": 0.0},
+        "loss": {
+            "name": "softmax_cross_entropy", "label_smoothing": 0.0, "class_weights": None,
+        },
         "optimizer": {
             "name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": False,
             "weight_decay": 0.0, "decay_all": False,

@@ -73,6 +73,69 @@ def test_parts_of_a_global_batch_make_the_whole_gradient(exact, batch):
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_soft_targets_are_smoothed_and_weighted_on_the_host(backend, batch, smoothing):
+    """Against the definition: −Σ w·t·log p, whose gradient is p·Σ w·t − w·t."""
+    scores, labels = batch
+    shares = np.array([0.0, 0.2, 0.5, 0.7, 0.9, 1.0])[:, None]
+    one_hot = np.eye(4)[labels]
+    mixed = (shares * one_hot + (1 - shares) * one_hot[::-1]).astype(np.float32)
+    loss = SoftmaxCrossEntropy(smoothing, [0.5, 1.0, 2.0, 0.0])
+    loss.prepare(np.array([1, 1, 1, 1]))
+    target = loss.target(labels, mixed, is_training=True)
+    values = loss.forward(backend, backend.asarray(scores), backend.asarray(target))
+    weighted = (1 - smoothing) * mixed.astype(np.float64) + smoothing / 4
+    weighted *= [0.5, 1.0, 2.0, 0.0]
+    exact = scores.astype(np.float64)
+    p = np.exp(exact) / np.exp(exact).sum(axis=1, keepdims=True)
+    few = 64 * np.finfo(backend.dtype).eps
+    expected = -(weighted * np.log(p)).sum(axis=1)
+    np.testing.assert_allclose(backend.to_numpy(values), expected, rtol=few, atol=few)
+    gradient = backend.to_numpy(loss.backward(backend, 24))
+    expected = (p * weighted.sum(axis=1, keepdims=True) - weighted) / 24
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=few)
+
+
+def test_balanced_weights_make_classes_count_alike():
+    loss = SoftmaxCrossEntropy(class_weights="balanced")
+    sizes = np.array([10, 30, 0, 60])
+    loss.prepare(sizes)
+    labels = np.repeat(np.arange(4, dtype=np.int32), sizes)
+    weights = loss.target(labels, None, is_training=True).sum(axis=1)
+    for label in (0, 1, 3):
+        assert weights[labels == label].sum() == pytest.approx(100 / 4)
+
+
+def test_labels_stay_labels_unless_classes_are_weighted():
+    labels = np.array([2, 0], np.int32)
+    loss = SoftmaxCrossEntropy(0.1, [1.0, 2.0, 3.0])
+    loss.prepare(np.array([5, 5, 5]))
+    assert loss.target(labels, None, is_training=False) is labels
+    assert loss.target(labels, None, is_training=True).shape == (2, 3)
+    unweighted = SoftmaxCrossEntropy(0.1)
+    unweighted.prepare(np.array([5, 5, 5]))
+    assert unweighted.target(labels, None, is_training=True) is labels
+    assert MeanSquaredError().target(labels, None, is_training=True) is labels
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, -1.0], "a number in class_weights is -1"),
+        ([1.0, float("nan")], "a number in class_weights is nan"),
+        ([0.0, 0.0], "no number above 0"),
+    ],
+)
+def test_refuses_weights(weights, message):
+    with pytest.raises(ConfigError, match=message):
+        SoftmaxCrossEntropy(class_weights=weights)
+
+
+def test_refuses_weights_of_other_classes():
+    with pytest.raises(ConfigError, match="class_weights has 2 numbers; there are 3 classes"):
+        SoftmaxCrossEntropy(class_weights=[1.0, 2.0]).prepare(np.array([1, 2, 3]))
+
+
 def test_by_name():
     assert losses.names() == ["softmax_cross_entropy", "mean_squared_error", "huber"]
     loss = losses.create({"name": "softmax_cross_entropy", "label_smoothing": 0.1}, "loss")

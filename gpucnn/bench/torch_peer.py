@@ -84,6 +84,11 @@ def torch_loss(loss: Loss) -> Any:
     """The torch.nn loss that computes the same mean; raises ConfigError if there is none."""
     torch = import_torch()
     if isinstance(loss, SoftmaxCrossEntropy):
+        if loss.class_weights is not None:
+            raise ConfigError(
+                "in the comparison all classes have the same weight; leave loss.class_weights out "
+                "of the config"
+            )
         return torch.nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing)
     if isinstance(loss, Huber):
         return torch.nn.HuberLoss(delta=loss.delta)

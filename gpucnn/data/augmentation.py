@@ -5,6 +5,7 @@ The backend changes the pixels (``augment_images``) by what is drawn here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,6 +144,17 @@ class Augmentation:
             raise ConfigError(
                 f"images of {H}×{W} are too large for rotation and random_resized_crop, which "
                 f"take sides of up to {_MOST_SIDE:,} pixels"
+            )
+
+    def check_targets(self, target_names: Sequence[str]) -> None:
+        """Raises ConfigError for what the numbers of a regression, if there are any, cannot have.
+
+        Between two images, the numbers of one with a piece of the other are not half way.
+        """
+        if self.cutmix and target_names:
+            raise ConfigError(
+                f"cutmix is {self.cutmix:g}; the data has numbers to predict, and only classes "
+                f"can be mixed by pieces of images: set it to 0, and use mixup"
             )
 
     @property

@@ -14,6 +14,7 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.data.augmentation import Augmentation, Draw
 from gpucnn.data.dataset import Dataset
 from gpucnn.data.prefetch import WaitingTime, fetched_ahead
+from gpucnn.data.targets import mixed, one_hot
 from gpucnn.errors import ConfigError
 
 _MOST_AHEAD = 4
@@ -28,13 +29,13 @@ class Batch:
 
     Attributes:
         images: uint8 (n, H, W, C), NumPy's, or the backend's if ``on_device``.
-        labels: int32 (n,).
+        labels: int32 (n,); of an image that is mixed with another, that of the larger share.
         indices: int64 (n,), the samples' places in the data set.
         draw: how the images are to be augmented, or None.
         epoch: the number of the pass over the data.
         index: the batch's number in its epoch.
         on_device: whether the images are there already.
-        targets: float32 (n, T) if the data set has some, otherwise None.
+        targets: float32 (n, T) if the data set has some, or images are mixed; otherwise None.
     """
 
     images: Array
@@ -82,6 +83,7 @@ class BatchLoader:
             raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
         if augmentation is not None:
             augmentation.check_images(dataset.image_shape)
+            augmentation.check_targets(dataset.target_names)
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
@@ -133,14 +135,18 @@ class BatchLoader:
         dataset, draw = self.dataset, None
         if augmentation is not None:
             draw = augmentation.draw(self.seed, epoch, indices, dataset.image_shape)
-        targets = dataset.targets
+        labels = dataset.labels[indices]
+        targets = None if dataset.targets is None else dataset.targets[indices]
+        if draw is not None and draw.mix is not None and draw.own_share is not None:
+            whole = one_hot(labels, len(dataset.classes)) if targets is None else targets
+            labels, targets = mixed(labels, whole, draw.mix[:, 0], draw.own_share)
         return Batch(
             images=dataset.images(indices),
-            labels=dataset.labels[indices],
+            labels=labels,
             indices=indices,
             draw=draw,
             epoch=epoch,
             index=index,
             on_device=dataset.on_device,
-            targets=None if targets is None else targets[indices],
+            targets=targets,
         )

@@ -16,6 +16,35 @@ _MOST_OFF = 1e-3
 """How far the shares of a soft label may be from a sum of 1: they may have been rounded."""
 
 
+def one_hot(labels: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
+    """1 for the class of each label and 0 for the others, float32 (n, classes)."""
+    rows = np.zeros((labels.size, classes), np.float32)
+    rows[np.arange(labels.size), labels] = 1.0
+    return rows
+
+
+def mixed(
+    labels: NDArray[np.int32],
+    targets: NDArray[np.float32],
+    partners: NDArray[np.int32],
+    own_shares: NDArray[np.float32],
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Labels and targets of samples that are mixed with others of their batch.
+
+    Args:
+        labels: (n,).
+        targets: (n, T): numbers, soft labels or ``one_hot``.
+        partners: (n,), indices in the batch.
+        own_shares: (n,), how much of a sample is its own.
+
+    Returns:
+        The labels of the larger shares, and the mixed targets.
+    """
+    share = own_shares[:, None]
+    mixture = share * targets + (1.0 - share) * targets[partners]
+    return np.where(own_shares >= 0.5, labels, labels[partners]), mixture.astype(np.float32)
+
+
 def check_targets(
     targets: NDArray[Any] | None, count: int, classes: Sequence[str], names: Sequence[str]
 ) -> None:

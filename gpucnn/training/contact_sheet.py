@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gpucnn.backends import get_backend
 from gpucnn.config import Config
-from gpucnn.data import Batch, BatchLoader, DatasetPair, no_normalisation, validation_split
+from gpucnn.data import BatchLoader, DatasetPair, no_normalisation, validation_split
 from gpucnn.data.decoding import require_pillow
+from gpucnn.data.targets import one_hot
 from gpucnn.text import shown
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.run_data import RunData
@@ -67,19 +68,25 @@ def first_samples(config: Config, data: DatasetPair, count: int) -> Samples:
     batch = loader.batch(0, 0)
     inputs = backend.to_numpy(InputPipeline(backend, normalisation).inputs(batch))
     pixels = 255.0 * (inputs * np.array(normalisation.std) + np.array(normalisation.mean))
+    labels, targets = train.labels[batch.indices], train.targets
+    before = one_hot(labels, len(train.classes)) if targets is None else targets[batch.indices]
+    after = before if batch.targets is None else batch.targets
+    pairs = list(zip(before, after, strict=True))[:count]
     return Samples(
         np.asarray(batch.images)[:count],
         np.rint(pixels[:count]).astype(np.uint8),
-        [_captions(batch, n, train.classes) for n in range(min(count, batch.labels.size))],
+        [(_caption(own, train.classes), _caption(mix, train.classes)) for own, mix in pairs],
     )
 
 
-def _captions(batch: Batch, n: int, classes: tuple[str, ...]) -> tuple[str, str]:
-    """What a sample is, before and after augmentation."""
+def _caption(targets: NDArray[np.floating], classes: tuple[str, ...]) -> str:
+    """What a sample is: numbers, or its classes with their shares unless it is of one alone."""
     if not classes:
-        targets = () if batch.targets is None else batch.targets[n]
-        return ", ".join(f"{number:.4g}" for number in targets), ""
-    return shown(classes[batch.labels[n]]), ""
+        return ", ".join(f"{number:.4g}" for number in targets)
+    largest = [label for label in np.argsort(-targets, kind="stable")[:2] if targets[label] > 0]
+    if targets[largest[0]] == 1:
+        return shown(classes[largest[0]])
+    return ", ".join(f"{shown(classes[label])} {targets[label]:.0%}" for label in largest)
 
 
 def draw_sheet(samples: Samples) -> Image:

@@ -46,7 +46,7 @@ def evaluate(
     network.infer()
     try:
         for batch in batches:
-            truth = pipeline.truth(batch)
+            truth = pipeline.truth(batch, loss)
             outputs = network.forward(pipeline.inputs(batch))
             losses = loss.forward(backend, outputs, truth.target)
             task.accumulate(backend, totals, losses, outputs, truth.judged)

@@ -9,6 +9,7 @@ import numpy as np
 from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.data import CHANGES, Batch, Draw, Normalisation
+from gpucnn.losses import Loss
 
 
 class Truth(NamedTuple):
@@ -69,14 +70,20 @@ class InputPipeline:
         """The labels int32 (N,)."""
         return self.backend.asarray(batch.labels, np.int32)
 
-    def truth(self, batch: Batch) -> Truth:
-        """What the outputs for a batch should be; the numbers of a regression are normalised."""
-        if batch.targets is None:
+    def truth(self, batch: Batch, loss: Loss, is_training: bool = False) -> Truth:
+        """What the outputs for a batch should be; the numbers of a regression are normalised.
+
+        Args:
+            batch: with labels, and targets if there are any.
+            loss: that compares outputs with it.
+            is_training: whether to learn from it, rather than to evaluate.
+        """
+        targets, normalisation = batch.targets, self._target_normalisation
+        if targets is not None and normalisation is not None:
+            targets = (targets - np.array(normalisation.mean)) / np.array(normalisation.std)
+        target = loss.target(batch.labels, targets, is_training)
+        if target is batch.labels:
             labels = self.labels(batch)
             return Truth(labels, labels)
-        normalisation = self._target_normalisation
-        if normalisation is None:
-            return Truth(self.backend.asarray(batch.targets), self.labels(batch))
-        normalised = (batch.targets - np.array(normalisation.mean)) / np.array(normalisation.std)
-        targets = self.backend.asarray(normalised)
-        return Truth(targets, targets)
+        there = self.backend.asarray(target)
+        return Truth(there, self.labels(batch) if normalisation is None else there)

@@ -51,9 +51,9 @@ def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> No
     optimizer = config.build_optimizer()
     optimizer.attach(network)
     pipeline = _pipeline(planner, split.image_shape, split.task)
-    step = TrainingStep(
-        network, config.build_loss(), optimizer, pipeline, config.training, split.task
-    )
+    loss = config.build_loss()
+    loss.prepare(np.ones(split.task.outputs, np.int64))  # any sizes: the launches are the same
+    step = TrainingStep(network, loss, optimizer, pipeline, config.training, split.task)
     network.train()
     for size in batch_sizes(split.samples, config.training.batch_size):
         # The second batch of a step launches what a third would launch too.
@@ -160,11 +160,14 @@ def _batch(
     else:
         images = planner.empty((size, *split.image_shape), np.uint8)
     labels, targets = split.task.blank(size)  # which an evaluation reads on the host
+    draw = augmentation.draw(0, 0, indices, split.image_shape) if augmentation else None
+    if draw is not None and draw.mix is not None and targets is None:
+        targets = np.zeros((size, split.task.outputs), np.float32)
     return Batch(
         images=images,
         labels=labels,
         indices=indices,
-        draw=augmentation.draw(0, 0, indices, split.image_shape) if augmentation else None,
+        draw=draw,
         epoch=0,
         index=0,
         on_device=True,

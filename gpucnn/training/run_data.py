@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 
+import numpy as np
+
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config
 from gpucnn.data import (
@@ -21,6 +23,7 @@ from gpucnn.data import (
     validation_split,
 )
 from gpucnn.errors import ConfigError
+from gpucnn.losses import Loss
 from gpucnn.training.classification import Classification
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.preflight import check_splits
@@ -95,6 +98,19 @@ class RunData:
             else no_normalisation(len(names))
         )
         return Regression(names, normalisation, normalised_variance(train.targets, normalisation))
+
+    def build_loss(self) -> Loss:
+        """A new loss, prepared for the training split.
+
+        Raises:
+            ConfigError: weights of other classes.
+        """
+        loss = self._config.build_loss()
+        try:
+            loss.prepare(np.bincount(self.loader.dataset.labels, minlength=self.task.outputs))
+        except ConfigError as error:
+            raise ConfigError(f"loss: {error}") from None
+        return loss
 
     def card(self) -> ModelCard:
         """What the model takes and learns from."""

@@ -94,7 +94,7 @@ class TrainingStep:
         samples, first = sum(batch.labels.size for batch in batches), 0
         for batch in batches:
             network.begin_step(step, first)
-            truth = self.pipeline.truth(batch)
+            truth = self.pipeline.truth(batch, self.loss, is_training=True)
             outputs = network.forward(self.pipeline.inputs(batch))
             losses = self.loss.forward(backend, outputs, truth.target)
             doutputs = self.loss.backward(backend, samples)
@@ -122,7 +122,8 @@ class TrainingStep:
         samples, first = sum(batch.labels.size for batch in batches), 0
         for batch in batches:
             network.begin_step(step, first)
-            x, truth = self.pipeline.inputs(batch), self.pipeline.truth(batch)
+            x = self.pipeline.inputs(batch)
+            truth = self.pipeline.truth(batch, self.loss, is_training=True)
             losses = self.loss.forward(backend, network.forward(x), truth.target)
             network.backward(self.loss.backward(backend, samples))
             total = float(np.sum(backend.to_numpy(losses), dtype=np.float64))

@@ -102,7 +102,7 @@ class Trainer:
         self.network.train()
         self.optimizer = config.build_optimizer()
         self.optimizer.attach(self.network)
-        self.schedule, self.loss = config.build_schedule(), config.build_loss()
+        self.schedule, self.loss = config.build_schedule(), self._data.build_loss()
         self.pipeline = InputPipeline(
             self.backend, self.normalisation, self.task.target_normalisation
         )

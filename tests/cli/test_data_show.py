@@ -18,11 +18,27 @@ def test_the_samples_are_those_of_the_first_step(config):
     trainer = Trainer(loaded, "numpy")
     batch = next(trainer.loader.batches(0))
     np.testing.assert_array_equal(samples.before, batch.images[:30])
-    assert [before for before, _ in samples.captions] == [str(n) for n in batch.labels[:30]]
+    assert samples.captions == [(str(n), str(n)) for n in batch.labels[:30]]
     normalised = trainer.pipeline.inputs(batch)[:30]
     std, mean = np.array(trainer.normalisation.std), np.array(trainer.normalisation.mean)
     np.testing.assert_allclose(255 * (normalised * std + mean), samples.after, atol=1e-3)
     assert (samples.after != samples.before).any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_captions_of_mixed_samples(config, kind):
+    loaded = load_config(config, [f"augment.{kind}=1"])
+    samples = first_samples(loaded, loaded.load_data(), 30)
+    trainer = Trainer(loaded, "numpy")
+    batch = next(trainer.loader.batches(0))
+    labels = trainer.loader.dataset.labels[batch.indices]
+    partners = np.roll(labels, -1)
+    for n, (before, after) in enumerate(samples.captions):
+        assert before == str(labels[n])
+        share = batch.draw.own_share[n]
+        if labels[n] != partners[n] and 0 < share < 1:
+            parts = sorted([(-share, labels[n]), (share - 1, partners[n])])
+            assert after == ", ".join(f"{label} {-part:.0%}" for part, label in parts)
 
 
 def test_the_picture(config, cli, tmp_path):

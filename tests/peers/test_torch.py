@@ -17,7 +17,7 @@ from gpucnn.backends import get_backend
 from gpucnn.bench.torch_peer import to_torch, torch_layer, torch_loss, torch_optimizer
 from gpucnn.errors import ConfigError
 from gpucnn.layers.activation import Activation
-from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
+from gpucnn.losses import Loss, SoftmaxCrossEntropy
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -142,9 +142,36 @@ def test_cross_entropy(be, rng, smoothing):
     agree(loss.backward(be, 8), leaf.grad)
 
 
-def test_a_loss_without_a_counterpart():
-    with pytest.raises(ConfigError, match="no comparison for the loss MeanSquaredError"):
-        torch_loss(MeanSquaredError())
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_class_weights(be, rng, smoothing):
+    """As PyTorch's, but that the mean divides by the samples and not by their weights."""
+    weights = [0.5, 2.0, 0.0, 1.0]
+    loss = SoftmaxCrossEntropy(smoothing, weights)
+    loss.prepare(np.array([1, 1, 1, 1]))
+    scores = (3 * rng.standard_normal((8, 4))).astype(np.float32)
+    labels = rng.integers(0, 4, 8).astype(np.int32)
+    leaf = tensor(scores).requires_grad_()
+    theirs = torch.nn.functional.cross_entropy(
+        leaf,
+        torch.tensor(labels.astype(np.int64)),
+        weight=torch.tensor(weights, dtype=torch.float64),
+        label_smoothing=smoothing,
+        reduction="none",
+    )
+    (theirs.sum() / 8).backward()
+    target = be.asarray(loss.target(labels, None, is_training=True))
+    agree(loss.forward(be, be.asarray(scores), target), theirs)
+    agree(loss.backward(be, 8), leaf.grad)
+
+
+def test_losses_without_a_counterpart():
+    class Other(Loss):
+        forward = backward = None
+
+    with pytest.raises(ConfigError, match="no comparison for the loss Other"):
+        torch_loss(Other())
+    with pytest.raises(ConfigError, match=r"leave loss\.class_weights out"):
+        torch_loss(SoftmaxCrossEntropy(class_weights="balanced"))
 
 
 def small_network(be):

@@ -111,7 +111,7 @@ def test_targets_are_normalised_by_those_that_are_trained_on(on, tmp_path):
     else:
         assert card.target_normalisation == Normalisation((0.0, 0.0), (1.0, 1.0))
     batch = next(trainer.loader.batches(0))
-    target, judged = trainer.pipeline.truth(batch)
+    target, judged = trainer.pipeline.truth(batch, trainer.loss)
     assert target is judged
     mean, std = map(np.array, (card.target_normalisation.mean, card.target_normalisation.std))
     np.testing.assert_array_equal(target, ((batch.targets - mean) / std).astype(np.float32))
