@@ -65,6 +65,7 @@ _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 _HARMLESS_KEYS = (
     *("data.root", "data.path", "data.workers", "data.memory_limit_mb", "checkpoint."),
     "training.patience",
+    "finetune.init_from",  # what was loaded is in the checkpoints
 )
 """Keys (or beginnings of keys) that do not change the numbers of a run's steps, so may differ on a
 resume."""
@@ -114,6 +115,8 @@ class Config:
         for key in ("root", "path"):
             if self.data_options.get(key) is not None:
                 self._check_path(f"data.{key}", self.data_options[key])
+        if self.finetune.init_from is not None:
+            self._check_path("finetune.init_from", self.finetune.init_from)
         self.tables: dict[str, Any] = {
             "seed": self.seed,
             "data": {**self.data_options, **msgspec.to_builtins(self.data)},
@@ -161,6 +164,18 @@ class Config:
         if self.extensions or not other.extensions:
             return self
         return Config({**self.tables, EXTENSIONS: other.tables[EXTENSIONS]})
+
+    def starting_from(self, weights: str | Path) -> Config:
+        """This config with ``finetune.init_from`` set."""
+        finetune = {**self.tables["finetune"], "init_from": str(weights)}
+        return Config({**self.tables, "finetune": finetune})
+
+    def starting_as(self, other: Config) -> Config:
+        """This config, with the weights that another one starts from unless it names its own."""
+        weights = other.finetune.init_from
+        if self.finetune.init_from is not None or weights is None:
+            return self
+        return self.starting_from(weights)
 
     def next_schedule(self, overrides: Iterable[str]) -> dict[str, Any]:
         """The table of a schedule for an extension: the last one of this config, changed.

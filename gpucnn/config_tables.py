@@ -221,8 +221,19 @@ class CommonData(Table):
 
 
 class Finetune(Table):
-    """``[finetune]``: which parameters learn, and how fast."""
+    """``[finetune]``: the weights that a run starts from, and which of them learn how fast."""
 
+    init_from: Annotated[
+        str | None,
+        Meta(description="a run folder, a checkpoint in one, or a safetensors file (--init-from)."),
+    ] = None
+    keep_normalisation: Annotated[
+        bool,
+        Meta(
+            description="normalise images as the run that the weights are from, rather than by the "
+            "new training split; data.mean and data.normalise=false come first."
+        ),
+    ] = True
     freeze: Annotated[
         list[str],
         Meta(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from gpucnn.errors import ConfigError, check_range
@@ -22,11 +23,16 @@ from gpucnn.layers.base import MOST_CHANNELS
 from gpucnn.registry import Registry
 
 Layers: TypeAlias = list[Layer]
+_Block: TypeAlias = Callable[[int, int, int], tuple[Layers, int]]
+"""Makes a residual block and the ReLU after it, of channels, filters and a stride."""
 
 _MOST_LAYERS = 10_000
 _MOST_STAGES = 16
 """Enough to halve a side of 65,536 pixels to a single one."""
 _MOST_CONVOLUTIONS = 100
+
+RESNETS = ("resnet18", "resnet34", "resnet50")
+"""Models whose layers, in this order, are those of torchvision's and timm's of the same names."""
 
 models: Registry[Layers] = Registry("model", decode=decode_layer)
 
@@ -148,6 +154,49 @@ def resnet18(width: int = 64, small_images: bool = True, dropout: float = 0.0) -
     Raises:
         ConfigError: a number out of range.
     """
+    return _resnet(_basic_block, (2, 2, 2, 2), width, small_images, dropout)
+
+
+@models.register("resnet34")
+def resnet34(width: int = 64, small_images: bool = True, dropout: float = 0.0) -> Layers:
+    """Thirty-four layers: as resnet18, with 3, 4, 6 and 3 blocks in the stages.
+
+    Args:
+        width: output channels of the first stage; each of the others has twice as many as the one
+            before.
+        small_images: begin with a 3×3 convolution, as is usual for 32×32 images; otherwise with a
+            7×7 convolution of stride 2 and a pooling.
+        dropout: the probability with which the last layer's inputs are zeroed in training.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+    return _resnet(_basic_block, (3, 4, 6, 3), width, small_images, dropout)
+
+
+@models.register("resnet50")
+def resnet50(width: int = 64, small_images: bool = True, dropout: float = 0.0) -> Layers:
+    """Fifty layers in bottleneck blocks, 3, 4, 6 and 3 in the stages.
+
+    A block that halves the image does so in its 3×3 convolution, as torchvision and timm have it.
+
+    Args:
+        width: channels within the blocks of the first stage, whose output has four times as many;
+            each of the others has twice as many as the one before.
+        small_images: begin with a 3×3 convolution, as is usual for 32×32 images; otherwise with a
+            7×7 convolution of stride 2 and a pooling.
+        dropout: the probability with which the last layer's inputs are zeroed in training.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+    return _resnet(_bottleneck_block, (3, 4, 6, 3), width, small_images, dropout)
+
+
+def _resnet(
+    block: _Block, blocks: Sequence[int], width: int, small_images: bool, dropout: float
+) -> Layers:
+    """The layers of a ResNet with so many blocks in each stage."""
     check_range("width", width, 1, MOST_CHANNELS)
     if small_images:
         layers = _convolution(width)
@@ -158,9 +207,11 @@ def resnet18(width: int = 64, small_images: bool = True, dropout: float = 0.0) -
             ReLU(),
             MaxPool2d(3, stride=2, padding=1),
         ]
-    for stage in range(4):
-        for block in range(2):
-            layers += _residual_block(width << stage, 2 if stage and not block else 1)
+    channels = width
+    for stage, count in enumerate(blocks):
+        for index in range(count):
+            added, channels = block(channels, width << stage, 2 if stage and not index else 1)
+            layers += added
     return [
         *layers,
         GlobalAvgPool2d(),
@@ -174,8 +225,8 @@ def _convolution(filters: int) -> Layers:
     return [Conv2d(filters, 3, padding=1, bias=False), BatchNorm2d(), ReLU()]
 
 
-def _residual_block(filters: int, stride: int) -> Layers:
-    """Two 3×3 convolutions around a shortcut, projected where the size changes."""
+def _basic_block(channels: int, filters: int, stride: int) -> tuple[Layers, int]:
+    """Two 3×3 convolutions around a shortcut, and the channels of what they give."""
     body = [
         Conv2d(filters, 3, stride=stride, padding=1, bias=False),
         BatchNorm2d(),
@@ -183,5 +234,26 @@ def _residual_block(filters: int, stride: int) -> Layers:
         Conv2d(filters, 3, padding=1, bias=False),
         BatchNorm2d(),
     ]
+    return _around(body, channels, filters, stride), filters
+
+
+def _bottleneck_block(channels: int, filters: int, stride: int) -> tuple[Layers, int]:
+    """A 3×3 convolution between 1×1 ones that narrow and widen, around a shortcut; channels."""
+    body = [
+        Conv2d(filters, 1, bias=False),
+        BatchNorm2d(),
+        ReLU(),
+        Conv2d(filters, 3, stride=stride, padding=1, bias=False),
+        BatchNorm2d(),
+        ReLU(),
+        Conv2d(4 * filters, 1, bias=False),
+        BatchNorm2d(),
+    ]
+    return _around(body, channels, 4 * filters, stride), 4 * filters
+
+
+def _around(body: Layers, channels: int, filters: int, stride: int) -> Layers:
+    """A body and its shortcut, which is projected if the body changes the shape."""
     projection = [Conv2d(filters, 1, stride=stride, bias=False), BatchNorm2d()]
-    return [Residual(body, projection if stride > 1 else []), ReLU()]
+    changes = stride > 1 or channels != filters
+    return [Residual(body, projection if changes else []), ReLU()]

@@ -85,7 +85,9 @@ def test_defaults_are_written_out():
             "evaluation_batch_size": 500,
             "fuse": True, "watch": False,
         },
-        "finetune": {"freeze": [], "rates": {}},
+        "finetune": {
+            "init_from": None, "keep_normalisation": True, "freeze": [], "rates": {},
+        },
         "checkpoint": {"every_steps": None, "every_seconds": 300.0},
     }  # fmt: skip
 
@@ -211,6 +213,7 @@ def test_every_key_of_a_fixed_table_has_a_meaning():
         ("finetune.freeze=0.*", r"finetune\.freeze = '0\.\*': Expected `array`"),
         ("finetune.freeze=[1]", "finetune.freeze.*Expected `str`"),
         ("finetune.rates={'*' = 0}", "finetune.rates.*above|finetune.rates.*> 0"),
+        ("finetune.init_from=a\0b", "finetune.init_from"),
         ("data.mean=[0.5]", "data.mean and data.std: give both"),
         ("data.std=[0.5]", "data.mean and data.std: give both"),
         ("data.std=[0.0]", "data.std"),

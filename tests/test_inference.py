@@ -8,7 +8,8 @@ import pytest
 from gpucnn.config import Config
 from gpucnn.data import ArrayDataset
 from gpucnn.errors import CheckpointError, DataError, ShapeError
-from gpucnn.inference import TrainedModel, load, open_checkpoint
+from gpucnn.inference import TrainedModel, load
+from gpucnn.training.opened_checkpoint import open_checkpoint
 from gpucnn.training.trainer import Trainer
 
 LAYERS = [{"type": "flatten"}, {"type": "linear", "features": "classes"}]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gpucnn.errors import ConfigError, ShapeError
-from gpucnn.layers import Dropout, Network, Residual
+from gpucnn.layers import Context, Dropout, Network, Residual, declare_layers, named_parameters
 from gpucnn.models import models
 
 CLASSES = 10
@@ -85,6 +85,28 @@ def test_resnet18_has_the_count_that_is_known(exact):
     assert sum(layer.multiply_adds() for layer in network.body.walk()) == 1_814_073_344
 
 
+@pytest.mark.parametrize(("name", "count"), [("resnet34", 21_797_672), ("resnet50", 25_557_032)])
+def test_deeper_resnets_have_the_counts_that_are_known(name, count, exact):
+    """Of 1000 classes of 224×224×3 images, as published; no memory is needed for that."""
+    context = Context(exact, 0, 1000)
+    body = declare_layers(models.constructor(name)(small_images=False), (224, 224, 3), context)
+    assert sum(parameter.size for parameter in named_parameters(body).values()) == count
+
+
+def test_bottleneck_blocks(exact, rng):
+    """The first block widens without a stride, so it has a projection too."""
+    network = network_of("resnet50", (8, 8, 3), exact, width=2)
+    blocks = [layer for layer in network.body.layers if isinstance(layer, Residual)]
+    projected = [index for index, block in enumerate(blocks) if block.shortcut.layers]
+    assert projected == [0, 3, 7, 13]
+    assert blocks[3].body.layers[0].stride == (1, 1)
+    assert blocks[3].body.layers[3].stride == (2, 2)
+    network.train()
+    scores = network.forward(exact.asarray(rng.standard_normal((2, 8, 8, 3))))
+    network.backward(scores)
+    assert all(p.gradient.any() for p in network.parameters().values())
+
+
 def test_resnet18_on_small_images(exact, rng):
     network = network_of("resnet18", (8, 8, 3), exact, width=4)
     # 11,173,962 is known for width 64 and 32×32×3; by hand for width 4.
@@ -102,7 +124,7 @@ def test_resnet18_on_small_images(exact, rng):
     assert wide.parameter_count() == 11_173_962
 
 
-@pytest.mark.parametrize("name", ["lenet", "vgg", "resnet9", "resnet18"])
+@pytest.mark.parametrize("name", ["lenet", "vgg", "resnet9", "resnet18", "resnet34", "resnet50"])
 def test_dropout_is_there_only_where_it_is_asked_for(name):
     constructor = models.constructor(name)
     assert not any(isinstance(layer, Dropout) for layer in constructor())

@@ -53,7 +53,8 @@ def command(
       gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
     """
     from gpucnn.cli.result_tables import fullest_table
-    from gpucnn.inference import TrainedModel, open_checkpoint
+    from gpucnn.inference import TrainedModel
+    from gpucnn.training.opened_checkpoint import open_checkpoint
 
     opened = open_checkpoint(run, overrides, step, raw)
     model = TrainedModel(opened, backend)

@@ -44,6 +44,7 @@ _OPTIONS = {
     "gpu": "--backend cuda",
     "cuda": "--backend cuda",
     "cpu": "--backend numpy",
+    **dict.fromkeys(("pretrained", "weights", "init", "finetune"), "--init-from RUN|FILE"),
     "output": "--run-dir DIR",
     "output_dir": "--run-dir DIR",
     "out": "--run-dir DIR",

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpucnn.data.decoding import Fit
-    from gpucnn.inference import OpenedCheckpoint, TrainedModel
+    from gpucnn.inference import TrainedModel
+    from gpucnn.training.opened_checkpoint import OpenedCheckpoint
 
 _Best: TypeAlias = list[tuple[str, float]]
 """Classes and their probabilities, the most probable first."""
@@ -83,7 +84,8 @@ def command(
       gpucnn predict runs/cifar10_resnet9-1 photos/ --top 5 --json
     """
     from gpucnn.data.decoding import require_pillow
-    from gpucnn.inference import TrainedModel, open_checkpoint
+    from gpucnn.inference import TrainedModel
+    from gpucnn.training.opened_checkpoint import open_checkpoint
 
     opened = open_checkpoint(run, step=step, raw=raw)
     model = TrainedModel(opened, backend)

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", type=UserPath(), metavar="RUN", help="Continue a stopped run.")
 @click.option(
+    "--init-from",
+    type=UserPath(),
+    metavar="RUN|FILE",
+    help="Start from the weights of a run, of a checkpoint in one, or of a safetensors file, also "
+    "of torchvision's and timm's ResNets. What does not fit starts anew, as does the head if the "
+    "classes differ.",
+)
+@click.option(
     "--step",
     type=Integer(min=0),
     metavar="N",
@@ -61,6 +69,7 @@ def command(
     overrides: tuple[str, ...],
     data: Path | None,
     resume: Path | None,
+    init_from: Path | None,
     step: int | None,
     extend: int | None,
     run_dir: Path | None,
@@ -78,6 +87,7 @@ def command(
       gpucnn train configs/digits.toml
       gpucnn train --data photos
       gpucnn train configs/mnist.toml --set data.root=FOLDER --set training.epochs=1
+      gpucnn train configs/digits.toml --init-from runs/mnist-1 --set 'finetune.freeze=["0.*"]'
       gpucnn train --resume runs/mnist-1
       gpucnn train --resume runs/mnist-1 --extend 10
     """
@@ -94,6 +104,8 @@ def command(
             "--extend adds epochs to the end of a run, by the run's own config: leave out "
             + ("--step." if step is not None else "CONFIG.")
         )
+    if resume is not None and init_from is not None:
+        raise click.UsageError("--init-from is for a new run; --resume has its own weights.")
     if resume is not None and run_dir is not None:
         raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
     display = Display(quiet or as_json)
@@ -103,10 +115,10 @@ def command(
         elif resume is not None:
             trainer = _resumed(resume, config, overrides, step, backend, folder, display)
         elif data is not None:
-            trainer = _begun_on(data, overrides, run_dir, backend, folder, display)
+            trainer = _begun_on(data, overrides, init_from, run_dir, backend, folder, display)
         elif config is not None:
             loaded = load_config(config, overrides)
-            trainer = _begun(loaded, config.stem, run_dir, backend, folder, display)
+            trainer = _begun(loaded, config.stem, init_from, run_dir, backend, folder, display)
         else:
             raise click.UsageError("Give a CONFIG, --data PATH, or --resume RUN.")
         if folder is not None:
@@ -123,6 +135,7 @@ def command(
 def _begun_on(
     data: Path,
     overrides: tuple[str, ...],
+    init_from: Path | None,
     run_dir: Path | None,
     backend: str | None,
     folder: Path | None,
@@ -137,7 +150,7 @@ def _begun_on(
     for line in (*made.found, *made.chosen):
         display.line(line)
     config = Config(apply_overrides(parse_toml(made.text), overrides))
-    trainer = _begun(config, name_of(data), run_dir, backend, folder, display)
+    trainer = _begun(config, name_of(data), init_from, run_dir, backend, folder, display)
     assert trainer.run is not None
     trainer.run.write_first_config(made.text, overrides)
     file = shown(trainer.run.path / "config.toml")
@@ -148,6 +161,7 @@ def _begun_on(
 def _begun(
     config: Config,
     name: str,
+    init_from: Path | None,
     run_dir: Path | None,
     backend: str | None,
     folder: Path | None,
@@ -156,6 +170,8 @@ def _begun(
     from gpucnn.training.run_folder import RunFolder
     from gpucnn.training.trainer import Trainer
 
+    if init_from is not None:
+        config = config.starting_from(init_from)
     if run_dir is not None:
         RunFolder(run_dir).refuse_if_taken()  # before the data is read, which may take long
     trainer = Trainer(config, _with_kernels(backend, folder, display), display=display)
@@ -176,6 +192,8 @@ def _begun(
     display.line(
         f"{len(trainer.loader.dataset):,} images for training{held_out}, {test:,} for testing"
     )
+    if trainer.initial_weights is not None:
+        display.line(trainer.initial_weights.line)
     display.line(f"run folder {shown(trainer.run.path)}")
     warmup, epochs = trainer.schedule.warmup_epochs, config.training.epochs
     if warmup >= epochs:

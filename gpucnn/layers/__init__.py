@@ -1,7 +1,7 @@
 """Layers: eager and plain, each with a forward and a backward written out."""
 
 from gpucnn.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
-from gpucnn.layers.base import Context, Layer, Parameter, decode_layer, layers
+from gpucnn.layers.base import Buffer, Context, Layer, Parameter, decode_layer, layers
 from gpucnn.layers.containers import Residual, Sequential
 from gpucnn.layers.convolution import Conv2d
 from gpucnn.layers.dropout import Dropout
@@ -25,6 +25,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
     "BatchNormReLU2d",
+    "Buffer",
     "Context",
     "Conv2d",
     "Conv2dReLU",

@@ -91,11 +91,13 @@ class Checkpoint:
         arrays: by name, "network/...", "optimizer/...", and "ema/..." if averages are kept.
         progress: where the run was.
         path: of the seal, if it was read from disk.
+        sha256: of the file of arrays, in hexadecimal, if it was read from disk.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     progress: Progress
     path: Path | None = None
+    sha256: str = ""
 
     def group(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays whose names begin with ``name/``, without that."""
@@ -327,7 +329,8 @@ class CheckpointFolder:
             raise CheckpointError(
                 f"{shown(seal_path)} cannot be used: it holds step {progress.step}"
             )
-        return Checkpoint(_arrays(arrays_path, arrays), progress, seal_path)
+        content = _arrays(arrays_path, arrays)
+        return Checkpoint(content, progress, seal_path, arrays.sha256)
 
     def _path(self, step: int, suffix: str) -> Path:
         return self.folder / f"step-{step:08d}{suffix}"

@@ -66,6 +66,10 @@ class ModelCard:
             return Regression(self.target_names, self.target_normalisation)
         return Classification(self.classes, is_soft)
 
+    def has_outputs(self, names: Sequence[str]) -> bool:
+        """Whether these are the model's classes, or its targets, in the same order."""
+        return _as_stored(names) == _as_stored(self.classes or self.target_names)
+
     def check_data(self, dataset: Dataset) -> None:
         """Whether a data set has the model's image shape and classes, or numbers to predict.
 

@@ -42,6 +42,7 @@ class RunData:
         pair: the data set.
         continued: the card of the run that goes on. If it is of the same data, and the images are
             not in memory, its normalisation is taken over instead of decoding them all once more.
+        kept: the normalisation of the run that the weights are from; None for none.
 
     Attributes:
         classes: the classes' names, in the order of the scores; empty in a regression.
@@ -49,8 +50,8 @@ class RunData:
         loader: of the batches to train on.
         validation: the split held out for choosing the best checkpoint; None without one.
         test: the test split.
-        normalisation: of the inputs: as the config has it, or else mean and deviation of each
-            channel of the training split.
+        normalisation: of the inputs: as the config has it, or ``kept`` if the images have as many
+            channels, or else mean and deviation of each channel of the training split.
 
     Raises:
         ConfigError: a validation share, a batch size, a padding, a normalisation or a loss that
@@ -64,6 +65,7 @@ class RunData:
         backend: Backend,
         pair: DatasetPair,
         continued: ModelCard | None = None,
+        kept: Normalisation | None = None,
     ) -> None:
         self._config, self._backend, self._pair = config, backend, pair
         self._near = NearestImages(backend)
@@ -76,7 +78,7 @@ class RunData:
         if continued and train.on_demand and continued.data == self._fingerprint():
             self.normalisation = continued.normalisation
         else:
-            self.normalisation = _normalisation(config, train)
+            self.normalisation = _normalisation(config, train, kept)
         self.task = self._task(train)
         self.task.check_loss(config.build_loss(), config.tables["loss"]["name"])
         self.loader = BatchLoader(
@@ -168,7 +170,7 @@ class RunData:
         return SplitShape(dataset.image_shape, self.task, len(dataset), is_resident)
 
 
-def _normalisation(config: Config, train: Dataset) -> Normalisation:
+def _normalisation(config: Config, train: Dataset, kept: Normalisation | None) -> Normalisation:
     """Of the inputs, as ``RunData.normalisation`` says."""
     channels, mean, std = train.image_shape[2], config.data.mean, config.data.std
     if mean is not None and std is not None:
@@ -180,4 +182,6 @@ def _normalisation(config: Config, train: Dataset) -> Normalisation:
         return Normalisation(tuple(mean), tuple(std))
     if not config.data.normalise:
         return no_normalisation(channels)
+    if kept is not None and len(kept.mean) == channels:
+        return kept
     return channel_statistics(train)

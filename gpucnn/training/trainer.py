@@ -20,6 +20,7 @@ from gpucnn.training.display import Display, epoch_header, epoch_line, totals_te
 from gpucnn.training.ending import check_finished, early_end, has_stopped_early, is_complete
 from gpucnn.training.evaluation import evaluate
 from gpucnn.training.finite import require_finite_loss
+from gpucnn.training.initial_weights import Start, check_unchanged
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.model_card import ModelCard
 from gpucnn.training.preflight import check_batches, check_length
@@ -54,6 +55,7 @@ class Trainer:
         test: the test split.
         normalisation: mean and deviation of each channel of the training split.
         network, loss, optimizer, schedule: what the config describes.
+        initial_weights: what was loaded at the start; None if nothing was, or if a run is resumed.
         progress: where the run is.
         recorder: writes metrics and checkpoints.
         run: the run folder; None if nothing is kept.
@@ -64,7 +66,8 @@ class Trainer:
         DataError: files that are missing or damaged, or a split without images.
         ShapeError: a model that does not fit the images or the classes.
         BackendError: a backend that does not work here.
-        CheckpointError: the run folder cannot be made, or is not empty.
+        CheckpointError: the run folder cannot be made, or is not empty; or weights to start from
+            are missing, damaged, or of another model.
     """
 
     def __init__(
@@ -84,7 +87,9 @@ class Trainer:
             # With a quiet display, nothing says what "auto" has chosen either.
             backend = get_backend(backend, quiet=display is not None and display.quiet)
         self.backend = backend
-        self._data = RunData(config, self.backend, data or config.load_data(), continued)
+        start = Start(config, continued)
+        data = data or config.load_data()
+        self._data = RunData(config, self.backend, data, continued, start.normalisation)
         self.classes, self.loader = self._data.classes, self._data.loader
         self.task = self._data.task
         self.validation, self.test = self._data.validation, self._data.test
@@ -100,6 +105,7 @@ class Trainer:
             rate_factors=config.finetune.rate_factors,
         )
         self.network.train()
+        self.initial_weights = start.load_into(self.network, self.task.names)
         self.optimizer = config.build_optimizer()
         self.optimizer.attach(self.network)
         self.schedule, self.loss = config.build_schedule(), self._data.build_loss()
@@ -173,12 +179,14 @@ class Trainer:
         if data is not None:
             config = config.with_python_data()
         check_resumable(original, config)
+        config = config.starting_as(original)
         pair = config.load_data() if data is None else as_pair(data)
         has_begun = run.has_begun()
         card = run.card() if has_begun or run.has_card() else None
         if card is not None:
             card.check_data(pair.train)
-        trainer = cls(config, backend, data=pair, display=display, continued=card)
+        continued = card if has_begun or step is not None else None
+        trainer = cls(config, backend, data=pair, display=display, continued=continued)
         if card is not None:
             card.check_same_training(trainer._data.card())
         trainer.run = run
@@ -188,7 +196,8 @@ class Trainer:
         if has_begun or step is not None:
             trainer._restore(run.checkpoints.newest() if step is None else run.checkpoints.at(step))
         else:
-            run.complete_beginning(describe(trainer.backend), trainer._data.card())
+            check_unchanged(trainer.initial_weights, run)
+            run.complete_beginning(trainer._environment(), trainer._data.card())
         if step is not None:
             run.checkpoints.discard_after(step)
         return trainer
@@ -213,9 +222,14 @@ class Trainer:
 
     def _create(self, create: Callable[..., RunFolder]) -> RunFolder:
         self.prepare()
-        about = describe(self.backend), self._data.card()
+        about = self._environment(), self._data.card()
         with StopOnSignal() as stop, stop.postponed():  # then ``fit`` says how to go on
             return create(self.config, *about, self.display.line)
+
+    def _environment(self) -> dict[str, object]:
+        loaded = self.initial_weights
+        about = {} if loaded is None else {"initial_weights": loaded.as_json()}
+        return {**describe(self.backend), **about}
 
     def extend(self, epochs: int, schedule: Mapping[str, Any] | None = None) -> None:
         """Adds epochs to a finished run and to its config, for ``fit`` to train.

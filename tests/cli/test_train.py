@@ -136,3 +136,31 @@ def test_a_run_that_stops_early_ends_well_and_is_complete(cli, config, tmp_path)
     assert "stopped early after epoch 2 of 9" in answer.out
     again = cli("train", "--resume", run).succeeded()
     assert "was complete (stopped early after epoch 2 of 9" in again.out
+
+
+def test_a_run_that_starts_from_weights(cli, run, config, tmp_path):
+    new = ("train", config, "--backend", "numpy", "--set", "training.epochs=1", "--init-from")
+    frozen = ("--set", "finetune.freeze=['0.conv2d']", "--run-dir", tmp_path / "tuned")
+    shown = cli(*new, run, *frozen).succeeded().out
+    assert f"started from {run}: 2 of 2 layers loaded\n" in shown
+    assert f"started from {run}" in (tmp_path / "tuned" / "log.txt").read_text()
+    tuned = RunFolder.open(tmp_path / "tuned")
+    weights = [one.checkpoints.best().weights() for one in (RunFolder.open(run), tuned)]
+    assert (weights[0]["0.conv2d.weight"] == weights[1]["0.conv2d.weight"]).all()
+    assert not (weights[0]["4.linear.weight"] == weights[1]["4.linear.weight"]).all()
+    # Resumed with the config that it began with, which does not name the weights.
+    again = cli("train", config, "--set", "training.epochs=1", *frozen[:2], "--resume",
+                tmp_path / "tuned", "--backend", "numpy")  # fmt: skip
+    assert "was complete" in again.succeeded().out
+
+
+def test_weights_that_cannot_be_started_from(cli, run, config, tmp_path):
+    for arguments, said in (
+        (("train", "--resume", run, "--init-from", run), "--init-from is for a new run"),
+        (("train", config, "--init-from", tmp_path / "no"), "no is not there; to start from w"),
+        (("train", config, "--init-from", config), "is not a safetensors file, or is damaged"),
+    ):
+        answer = cli(*arguments, "--backend", "numpy")
+        assert answer.status == 2
+        assert said in answer.err
+    assert not (tmp_path / "runs").exists()

@@ -8,6 +8,7 @@ FUZZERS = {
     "cifar": ("fuzz.cifar", "CifarFuzzer"),
     "svhn": ("fuzz.svhn", "SvhnFuzzer"),
     "npz": ("fuzz.npz", "NpzFuzzer"),
+    "weights": ("fuzz.weights", "WeightsFuzzer"),
     "csv": ("fuzz.image_list", "ImageListFuzzer"),
     "packed": ("fuzz.packed", "PackedFuzzer"),
     "toml": ("fuzz.configs", "TomlFuzzer"),

@@ -14,8 +14,9 @@ from fuzz.harness import Fuzzer, attempt, remove_tree
 from fuzz.mutators import JSON_RAW, json_of, mutated_bytes, mutated_text, mutated_tree
 
 from gpucnn.config import Config
-from gpucnn.inference import TrainedModel, open_checkpoint
+from gpucnn.inference import TrainedModel
 from gpucnn.training.checkpoint import Checkpoint
+from gpucnn.training.opened_checkpoint import open_checkpoint
 from gpucnn.training.plots import draw_run, read_epochs, read_report
 from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.trainer import Trainer

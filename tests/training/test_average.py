@@ -8,7 +8,8 @@ import pytest
 
 from gpucnn.config import Config
 from gpucnn.errors import CheckpointError, ConfigError, NonFiniteError
-from gpucnn.inference import TrainedModel, load, open_checkpoint
+from gpucnn.inference import TrainedModel, load
+from gpucnn.training.opened_checkpoint import open_checkpoint
 from gpucnn.training.signals import Interrupted
 from gpucnn.training.trainer import Trainer
 

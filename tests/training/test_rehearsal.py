@@ -9,8 +9,9 @@ from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
 from gpucnn.errors import ConfigError
-from gpucnn.inference import TrainedModel, open_checkpoint
+from gpucnn.inference import TrainedModel
 from gpucnn.training.classification import Classification
+from gpucnn.training.opened_checkpoint import open_checkpoint
 from gpucnn.training.rehearsal import rehearse_without_data
 from gpucnn.training.trainer import Trainer
 
