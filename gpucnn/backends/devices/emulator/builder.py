@@ -64,7 +64,10 @@ _GNU = (
 # Fills uninitialised local variables. Compilers that do not know the option go without, and so does
 # fast mode, where some convolutions would take 1.4 times as long.
 POISONED_LOCALS = ("-ftrivial-auto-var-init=pattern",)
-_CHECKS = ("-fsanitize=thread", "-fsanitize=alignment")
+_CHECKS = (
+    "-fsanitize=thread",
+    "-fsanitize=alignment,bounds,shift,signed-integer-overflow,float-cast-overflow",
+)
 # Calls of these by a kernel go to runtime/allocation.cpp.
 _ALLOCATIONS = ("-Wl,--wrap=malloc,--wrap=_Znwm,--wrap=_Znam",)
 _SANITIZERS = (

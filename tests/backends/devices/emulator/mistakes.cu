@@ -438,6 +438,45 @@ __global__ void copies_to_what_was_not_given(const float* x, float* y) {
     }
 }
 
+__global__ void shifts_too_far(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = 1 << (static_cast<int>(x[0]) + 40);  // shifts_too_far
+    }
+}
+
+__global__ void adds_too_much(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        const int large = 2147483647 - static_cast<int>(x[0]);
+        y[0] = large + (static_cast<int>(x[0]) + 7);  // adds_too_much
+    }
+}
+
+__global__ void subtracts_too_much(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = -2147483647 - (static_cast<int>(x[0]) + 7);  // subtracts_too_much
+    }
+}
+
+__global__ void multiplies_too_much(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        const long long large = 9223372036854775807ll - static_cast<int>(x[0]);
+        y[0] = large * (static_cast<int>(x[0]) + 7);  // multiplies_too_much
+    }
+}
+
+__global__ void negates_too_much(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        y[0] = -(static_cast<int>(x[0]) - 2147483647 - 1);  // negates_too_much
+    }
+}
+
+__global__ void divides_too_much(const float* x, float* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 3) {
+        const int least = static_cast<int>(x[0]) - 2147483647 - 1;
+        y[0] = least / (static_cast<int>(x[0]) - 1);  // divides_too_much
+    }
+}
+
 __global__ void casts_what_does_not_fit(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         y[0] = static_cast<int>((x[0] + 1.0f) * 1e10f);  // casts_what_does_not_fit

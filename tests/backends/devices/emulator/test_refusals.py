@@ -37,7 +37,7 @@ CASES = [
     ("reads_a_row_out_of_bounds", CHECKED, PLACE, f"read of 4 bytes .*{nearest(1, 306)}"),
     ("reads_where_another_array_might_be", SANITIZE, PLACE, "out-of-bounds read of 4 bytes"),
     ("reads_far_out_of_bounds", CHECKED, PLACE, "in no array of this launch at"),
-    ("leaves_shared_memory", SANITIZE, PLACE, "global-buffer-overflow|out of bounds"),
+    ("leaves_shared_memory", CHECKED, PLACE, "global-buffer-overflow|out of bounds"),
     (
         "overruns_shared_memory",
         SANITIZE,
@@ -118,9 +118,15 @@ CASES = [
         PLACE,
         "byte 4 of dynamic shared memory, of which the launch gave 0 bytes",
     ),
-    ("casts_what_does_not_fit", SANITIZE, PLACE, "1e.10 is outside the range .* type 'int'"),
-    ("casts_a_negative_number", SANITIZE, PLACE, "-5 is outside the range .* type 'unsigned int'"),
-    ("casts_no_number", SANITIZE, PLACE, "nan is outside the range .* type 'int'"),
+    ("casts_what_does_not_fit", CHECKED, PLACE, "1e.10 is outside the range .* type 'int'"),
+    ("casts_a_negative_number", CHECKED, PLACE, "-5 is outside the range .* type 'unsigned int'"),
+    ("casts_no_number", CHECKED, PLACE, "nan is outside the range .* type 'int'"),
+    ("shifts_too_far", CHECKED, PLACE, "shift exponent 4[0-9] is too large for .*type 'int'"),
+    ("adds_too_much", CHECKED, PLACE, r"signed integer overflow: .* \+ .* in type 'int'"),
+    ("subtracts_too_much", CHECKED, PLACE, "signed integer overflow: .* - .* in type 'int'"),
+    ("multiplies_too_much", CHECKED, PLACE, r"overflow: .* \* .* in type 'long long int'"),
+    ("divides_too_much", CHECKED, PLACE, "division of -2147483648 by -1 cannot .* type 'int'"),
+    ("negates_too_much", CHECKED, PLACE, "negation of -2147483648 cannot .* type 'int'"),
     ("wrong_width", EVERY, ANYWHERE, "width of 12; it must be a power of two up to 32"),
 ]
 

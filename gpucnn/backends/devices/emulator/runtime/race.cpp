@@ -359,20 +359,6 @@ void check_access(const Call& call, const void* address, size_t size, Use use) {
 
 }  // namespace emulator
 
-#if !defined(__SANITIZE_ADDRESS__)
-// What -fsanitize=alignment calls at an access that is not aligned as its type needs; the data
-// begin with the place in the source, which the instruction tells as well.
-extern "C" void __ubsan_handle_type_mismatch_v1(const void*, uintptr_t address) {
-    char message[160];
-    snprintf(message, sizeof message, "misaligned access to address %p",
-             reinterpret_cast<void*>(address));
-    emulator::report(message);
-}
-extern "C" void __ubsan_handle_type_mismatch_v1_abort(const void* data, uintptr_t address) {
-    __ubsan_handle_type_mismatch_v1(data, address);
-}
-#endif
-
 // What -fsanitize=thread calls.
 #define ACCESS(name, size, alignment, use)                                                \
     extern "C" void name(const void* address) {                                           \
