@@ -2,7 +2,15 @@
 
 from gpucnn.data.augmentation import CHANGES, Augmentation, Draw
 from gpucnn.data.cifar import cifar10, cifar100
-from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, Subset, datasets, in_memory
+from gpucnn.data.dataset import (
+    ArrayDataset,
+    Dataset,
+    DatasetPair,
+    DataShape,
+    Subset,
+    datasets,
+    in_memory,
+)
 from gpucnn.data.decoding import load_image
 from gpucnn.data.digits import digits
 from gpucnn.data.folder_contents import images_below
@@ -14,7 +22,7 @@ from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.npz import npz
 from gpucnn.data.packed import packed
 from gpucnn.data.python_data import python
-from gpucnn.data.shape import DataShape, describe_images
+from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
 from gpucnn.data.statistics import (
     Normalisation,

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,6 +252,20 @@ class DatasetPair:
         if len(train.classes) < 2 and not train.target_names:
             what = f"one class, {listed(train.classes)}" if train.classes else "no classes"
             raise DataError(f"the data has {what}; training needs two classes or more")
+
+
+class DataShape(NamedTuple):
+    """What a model depends on.
+
+    Attributes:
+        image_shape: (H, W, C).
+        outputs: the number of classes, or of the numbers to predict.
+        is_regression: whether it is the latter.
+    """
+
+    image_shape: tuple[int, int, int]
+    outputs: int
+    is_regression: bool = False
 
 
 datasets: Registry[DatasetPair] = Registry("data set")

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, datasets
+from gpucnn.data.dataset import ArrayDataset, Dataset, DatasetPair, DataShape, datasets
 from gpucnn.data.decoding import (
     MAX_PIXELS,
     Chunk,
@@ -108,6 +108,7 @@ class ImageFilesDataset(Dataset):
         self.image_shape = decoder.decoding.image_shape
         self.classes = listing.classes
         self.labels = listing.labels
+        self.targets, self.target_names = listing.targets, listing.target_names
         self.listing = listing
         self._decoder = decoder
 
@@ -183,10 +184,8 @@ def load_on_demand(options: Mapping[str, Any]) -> DatasetPair:
     return datasets.create(options, "data")
 
 
-def first_image_shape(
-    scan: Callable[[], Listing], options: ImageOptions
-) -> tuple[tuple[int, int, int], int]:
-    """(H, W, C) and the number of classes, with one image decoded at most.
+def first_image_shape(scan: Callable[[], Listing], options: ImageOptions) -> DataShape:
+    """What a model for the images depends on, with one image decoded at most.
 
     Raises:
         ConfigError, DataError: as ``read_listings``.
@@ -195,7 +194,8 @@ def first_image_shape(
     require_pillow()
     listing = scan()
     H, W = options.sides or _first_size(listing, "skip", decoding)
-    return (H, W, decoding.image_shape[2]), len(listing.classes)
+    outputs = len(listing.classes or listing.target_names)
+    return DataShape((H, W, decoding.image_shape[2]), outputs, not listing.classes)
 
 
 def load_options(options: Mapping[str, Any]) -> LoadOptions:
@@ -247,7 +247,14 @@ def _in_memory(listing: Listing, decoder: ImageDecoder, on_damaged: OnDamaged) -
     images = np.empty((len(listing.files), *decoder.decoding.image_shape), np.uint8)
     intact = _decode_all(listing, decoder, on_damaged, images)
     count = len(intact.files)
-    return ArrayDataset(images[:count], intact.labels, intact.classes, intact.fingerprint)
+    return ArrayDataset(
+        images[:count],
+        intact.labels,
+        intact.classes,
+        intact.fingerprint,
+        intact.targets,
+        intact.target_names,
+    )
 
 
 def _decode_all(

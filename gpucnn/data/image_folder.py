@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from gpucnn.data.dataset import Dataset, DatasetPair, datasets
+from gpucnn.data.dataset import Dataset, DatasetPair, DataShape, datasets
 from gpucnn.data.decoding import MAX_PIXELS
 from gpucnn.data.folder_scan import scan, scan_test
 from gpucnn.data.image_files import ImageOptions, first_image_shape, read_listings
@@ -81,8 +81,8 @@ def image_folder_test(
 
 def image_folder_shape(
     root: str, test_share: float, split_seed: int, **image_options: Any
-) -> tuple[tuple[int, int, int], int]:
-    """(H, W, C) and the number of classes, with one image decoded at most.
+) -> DataShape:
+    """What a model for the data set depends on, with one image decoded at most.
 
     Raises:
         ConfigError, DataError: as ``image_folder``.

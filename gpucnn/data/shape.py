@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from gpucnn.data.dataset import datasets
+from gpucnn.data.dataset import DataShape, datasets
 from gpucnn.data.image_folder import image_folder_shape
 from gpucnn.data.image_list import image_list_shape
-
-
-class DataShape(NamedTuple):
-    """What a model depends on.
-
-    Attributes:
-        image_shape: (H, W, C).
-        outputs: the number of classes, or of the numbers to predict.
-        is_regression: whether it is the latter.
-    """
-
-    image_shape: tuple[int, int, int]
-    outputs: int
-    is_regression: bool = False
-
 
 _KNOWN = {
     "mnist": DataShape((28, 28, 1), 10),
@@ -32,7 +17,7 @@ _KNOWN = {
     "svhn": DataShape((32, 32, 3), 10),
 }
 
-_FROM_ONE_IMAGE: dict[str, Callable[..., tuple[tuple[int, int, int], int]]] = {
+_FROM_ONE_IMAGE: dict[str, Callable[..., DataShape]] = {
     "image_folder": image_folder_shape,
     "csv": image_list_shape,
 }
@@ -50,7 +35,7 @@ def describe_images(options: Mapping[str, Any]) -> DataShape:
     if options["name"] in _KNOWN:
         return _KNOWN[options["name"]]
     if options["name"] in _FROM_ONE_IMAGE:
-        return DataShape(*_FROM_ONE_IMAGE[options["name"]](**datasets.check(options, "data")))
+        return _FROM_ONE_IMAGE[options["name"]](**datasets.check(options, "data"))
     data = datasets.create(options, "data").train
     outputs = len(data.classes or data.target_names)
     return DataShape(data.image_shape, outputs, not data.classes)

@@ -159,6 +159,7 @@ DEFECTS = {
     "a short line": (SPLIT + "images/8.png\n", "line 6 has 1 columns; expected 3 or more"),
     "no class column": ("file,breed\nimages/0.png,pug", "line 1 has no column class; it has file"),
     "no class": (SPLIT + "images/8.png, ,train", "line 6 has no class"),
+    "numbers": ("file,age\nimages/0.png,3", r"name their columns in data\.targets"),
     "no file": (SPLIT + ",dog,train", "line 6 has no file"),
     "no split": (SPLIT + "images/8.png,dog,", 'line 6 has the split ""; known: train, test, val'),
     "another split": (SPLIT + "images/8.png,dog,fold1", 'has the split "fold1"'),
@@ -169,7 +170,7 @@ DEFECTS = {
     "a NUL": (SPLIT + "a\0b,dog,test", "line 6 "),
     "a file twice": (SPLIT + "./images/3.png,dog,train", "line 6 lists .*3.png, as line 1 does"),
     "a class that is too long": (
-        SPLIT + f"images/8.png,{'x' * 256},train", "a class of 256, which is too long"),
+        SPLIT + f"images/8.png,{'x' * 256},train", "a class of 256 characters: too long"),
     "a path that is too long": (SPLIT + f"{'x' * 4097},dog,train", "a file of 4,097 characters"),
     "one class": (SPLIT.replace("cat", "dog"), "has one class, dog; training needs two"),
     "no images to train on": (
@@ -181,6 +182,80 @@ DEFECTS = {
     "one image of each class": (
         "images/0.png,a\nimages/1.png,b", "has no test split, and no class has two images"),
 }  # fmt: skip
+
+
+NUMBERED = "file,age,split, Width \n" + "".join(
+    f"images/{number}.png,{number}.5,{'test' if number > 6 else 'train'},-1e-3\n"
+    for number in range(9)
+)
+
+
+def test_numbers_to_predict(place):
+    pair = image_list(_write(place, NUMBERED), targets=("Width", "age"))
+    assert (_numbers(pair.train), _numbers(pair.test)) == ([*range(7)], [7, 8])
+    for part in (pair.train, pair.test):
+        assert (part.classes, part.target_names) == ((), ("Width", "age"))
+        assert part.targets[:, 1].tolist() == [number + 0.5 for number in _numbers(part)]
+        assert (part.targets[:, 0] == np.float32(-1e-3)).all()
+        assert not part.labels.any()
+    table = {"name": "csv", "path": str(place / "list.csv"), "targets": ["age"]}
+    assert describe_images(table) == ((*SHAPE,), 1, True)
+    assert datasets.resolve(table, "data")["targets"] == ["age"]
+
+
+def test_numbers_of_files_that_are_decoded_on_demand_and_of_those_left_over(place, capsys):
+    (place / "images" / "2.png").write_bytes(b"damaged")
+    options = {"targets": ("age",), "on_damaged": "skip", "memory_limit_mb": 0, "workers": 0}
+    pair = image_list(_write(place, NUMBERED), **options)
+    assert pair.train.on_demand
+    assert pair.train.targets[:, 0].tolist() == [0.5, 1.5, 3.5, 4.5, 5.5, 6.5]
+    assert "skipped 1 of 7" in capsys.readouterr().err
+    changed = image_list(_write(place, NUMBERED.replace("4.5", "4.75")), **options)
+    assert changed.train.fingerprint() != pair.train.fingerprint()
+    assert changed.test.fingerprint() == pair.test.fingerprint()
+
+
+def test_numbers_without_a_split_are_split_by_the_seed(place, capsys):
+    text = "file,age\n" + "".join(f"images/{number}.png,{number}\n" for number in range(10))
+    splits = [
+        image_list(_write(place, text), test_share=0.3, split_seed=seed, targets=("age",))
+        for seed in (0, 0, 1)
+    ]
+    tested = [pair.test.targets[:, 0].tolist() for pair in splits]
+    assert tested[0] == tested[1] != tested[2]
+    assert tested[0] == _numbers(splits[0].test)
+    assert "3 of 10 images are split off" in capsys.readouterr().err
+
+
+WRONG_NUMBERS = {
+    "text": ("file,age\nimages/0.png,old", 'line 2 has "old" for age; a target is a finite number'),
+    "nothing": ("file,age\nimages/0.png,", 'line 2 has "" for age'),
+    "NaN": ("file,age\nimages/0.png,nan", 'line 2 has "nan" for age'),
+    "infinity": ("file,age\nimages/0.png,1\nimages/1.png,-inf", 'line 3 has "-inf" for age'),
+    "too large for FP32": ("file,age\nimages/0.png,1e39", 'line 2 has "1e39" for age'),
+    "digits in groups": ("file,age\nimages/0.png,1_000", 'line 2 has "1_000" for age'),
+    "no header": ("images/0.png,3", "line 1 has no column file; with data.targets the first line"),
+    "another column": ("file,height\nimages/0.png,3", "line 1 has no column age; .*file, height"),
+    "nothing to train on": (
+        "file,age,split\nimages/0.png,3,test",
+        "has no images to train on; add lines",
+    ),
+    "a short line": ("file,x,age\nimages/0.png,3", "line 2 has 2 columns; expected 3 or more"),
+    "one image": ("file,age\nimages/0.png,3", "there are no two images"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG_NUMBERS.values(), ids=WRONG_NUMBERS)
+def test_wrong_numbers_are_named_with_their_line(text, words, place):
+    with pytest.raises(DataError, match=words) as caught:
+        image_list(_write(place, text), targets=("age",))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("targets", [(), ("age", "age")])
+def test_targets_are_different_names(targets, place):
+    with pytest.raises(ConfigError, match="name one column or more, and none of them twice"):
+        image_list(_write(place, NUMBERED), targets=targets)
 
 
 @pytest.mark.parametrize(("text", "words"), DEFECTS.values(), ids=DEFECTS)

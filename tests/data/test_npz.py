@@ -112,8 +112,70 @@ def test_the_config_table_is_understood(file):
     assert describe_images(table) == ((5, 4, 3), 4, False)
 
 
+TARGETS = np.stack([LABELS * 1.5, -LABELS * 100.0], axis=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int16])
+def test_targets_are_numbers_to_predict(dtype, file):
+    arrays = {"images": IMAGES, "targets": TARGETS.astype(dtype), "target_names": ["x", "y"]}
+    np.savez(file, **arrays, test_images=IMAGES[:5], test_targets=TARGETS[:5].astype(dtype))
+    pair = npz(str(file))
+    for part, expected in ((pair.train, TARGETS), (pair.test, TARGETS[:5])):
+        assert (part.classes, part.target_names) == ((), ("x", "y"))
+        assert part.targets.dtype == np.float32
+        np.testing.assert_array_equal(part.targets, expected.astype(dtype).astype(np.float32))
+        assert not part.labels.any()
+    shape = describe_images({"name": "npz", "path": str(file)})
+    assert shape == ((5, 4, 3), 2, True)
+
+
+@pytest.mark.parametrize(("values", "names"), [
+    (TARGETS[:, 0], ("target",)), (TARGETS[:, :1], ("target",)),
+    (TARGETS, ("target_1", "target_2")),
+])  # fmt: skip
+def test_floats_of_keras_are_targets(values, names, file):
+    np.savez(file, **{**KERAS, "y_train": values, "y_test": values[:5]})
+    pair = npz(str(file))
+    assert pair.train.target_names == names
+    np.testing.assert_array_equal(pair.train.targets, values.reshape(20, -1).astype(np.float32))
+
+
+def test_targets_without_a_test_split_are_split_at_random_by_the_seed(file, capsys):
+    np.savez(file, images=IMAGES, targets=np.arange(20.0))
+    parts = [npz(str(file), test_share=0.25, split_seed=seed) for seed in (0, 0, 1)]
+    chosen = [pair.test.targets[:, 0].tolist() for pair in parts]
+    assert len(chosen[0]) == 5
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert sorted(chosen[0] + parts[0].train.targets[:, 0].tolist()) == list(range(20))
+    assert np.array_equal(_all(parts[0].test), IMAGES[parts[0].test.targets[:, 0].astype(int)])
+    assert "5 of 20 images are split off" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train")])
+def test_soft_labels(names, file):
+    soft = np.full((20, 4), 0.1)
+    soft[np.arange(20), LABELS] = 0.7
+    np.savez(file, **dict(zip(names, (IMAGES, soft), strict=True)), classes=list("abcd"))
+    pair = npz(str(file), test_share=0.4)
+    assert (pair.train.classes, pair.train.target_names) == (tuple("abcd"), ())
+    assert np.bincount(pair.train.labels).tolist() == [3, 3, 3, 3]
+    np.testing.assert_array_equal(pair.train.targets.argmax(axis=1), pair.train.labels)
+    assert pair.train.targets[0].max() == np.float32(0.7)
+    np.savez(file, **dict(zip(names, (IMAGES, soft), strict=True)))
+    assert npz(str(file)).train.classes == ("0", "1", "2", "3")
+
+
+def test_soft_labels_may_be_tested_on_plain_ones(file):
+    np.savez(file, **{**KERAS, "y_train": np.eye(4)[LABELS]})
+    pair = npz(str(file))
+    assert pair.train.classes == pair.test.classes == ("0", "1", "2", "3")
+    assert pair.train.targets.shape == (20, 4)
+    assert pair.test.targets is None
+
+
 ARRAYS = {
-    "other names": ({"a": IMAGES, "b": LABELS}, "has no arrays images and labels or x_train.*a, b"),
+    "other names": (
+        {"a": IMAGES, "b": LABELS}, "has no arrays images and labels or images.*or x_train.*a, b"),
     "no arrays": ({}, "it has none"),
     "no labels": ({"images": IMAGES}, "lacks the array labels"),
     "half a test": ({**KERAS, "y_test": None}, "lacks the array y_test"),
@@ -127,7 +189,28 @@ ARRAYS = {
     "rows": ({"images": IMAGES.reshape(20, -1), "labels": LABELS}, r"\(20, 60\).*reshape it"),
     "float labels": ({"images": IMAGES, "labels": LABELS / 1}, r"labels\.astype\(np\.int64\)"),
     "text labels": ({"images": IMAGES, "labels": LABELS.astype(str)}, r"np\.unique\(labels"),
-    "a column each": ({"images": IMAGES, "labels": np.eye(4)[LABELS]}, r"labels\.argmax\(axis=1\)"),
+    "a column each": (
+        {"images": IMAGES, "labels": np.eye(4, dtype=int)[LABELS]}, r"labels\.argmax\(axis=1\)"),
+    "shares of more than 1": (
+        {"images": IMAGES, "labels": np.eye(4)[LABELS] * 1.01},
+        "in labels, the soft label of image 0 .* the sum 1.01"),
+    "a share of NaN": (
+        {"images": IMAGES, "labels": np.where(np.eye(4)[LABELS] > 0, np.nan, 0.0)},
+        'in labels, the target "0" of image 0 is nan'),
+    "names of other columns": (
+        {"images": IMAGES, "labels": np.eye(4)[LABELS], "classes": list("abc")},
+        "3 names for 4 columns"),
+    "an infinite target": (
+        {"images": IMAGES, "targets": np.where(LABELS == 2, np.inf, 1.5)},
+        'in targets, the target "target" of image 2 is inf'),
+    "a target beyond FP32": (
+        {"images": IMAGES, "targets": LABELS * 1e300}, 'the target "target" of image 1 is inf'),
+    "targets of text": ({"images": IMAGES, "targets": LABELS.astype(str)}, "targets are numbers"),
+    "targets in 3-D": ({"images": IMAGES, "targets": LABELS[:, None, None]}, r"\(N, T\)"),
+    "other test targets": (
+        {**KERAS, "y_train": LABELS / 3, "y_test": np.ones((5, 2))}, "y_test has 2 columns, but"),
+    "classes to test on": (
+        {**KERAS, "y_train": np.ones((20, 2)), "y_test": LABELS[:5]}, "y_test has 1 columns, but"),
     "labels in 3-D": ({"images": IMAGES, "labels": LABELS[:, None, None]}, r"labels are \(N,\)"),
     "a label below 0": ({"images": IMAGES, "labels": LABELS - 1}, "has the label -1"),
     "a huge label": ({"images": IMAGES, "labels": LABELS + 2**40}, "without gaps"),

@@ -17,6 +17,9 @@ _HEADED = "file,class,split\n" + "".join(
     f"{number}.png,{'cat' if number % 3 else 'dog'},{('train', 'test')[number % 2]}\n"
     for number in range(8)
 )
+_NUMBERED = "file,age,split\n" + "".join(
+    f"{number}.png,{number / 4},{('train', 'test')[number % 2]}\n" for number in range(8)
+)
 _WORDS = (
     *(",", ",,", '"', '""', '","', "\n", "\r", "\r\n", ";", "\t", " ", "\\", "'", "#", "\ufeff"),
     *("file", "class", "split", "label", "train", "test", "val", "0.png", "fifo", "device", "link"),
@@ -44,7 +47,8 @@ class ImageListFuzzer(Fuzzer):
         """A list, whose images are read."""
         path = self.folder / f"list-{number}.csv"
         is_intact = number % 100 == 0
-        text, other = rng.sample((_PLAIN, _HEADED), 2)
+        text, other = rng.sample((_PLAIN, _HEADED, _NUMBERED), 2)
+        targets = ("age",) if text is _NUMBERED else None
         if not is_intact:
             text = mutated_text(rng, text, other, (*_WORDS, *NAMES))
         content = text.encode("utf-8", "surrogatepass")
@@ -54,18 +58,22 @@ class ImageListFuzzer(Fuzzer):
         if not is_intact and rng.random() < 0.02:
             os.truncate(path, rng.choice(INTEGERS) % 2**27)
         try:
-            self._check(rng, path, is_intact)
+            self._check(rng, path, is_intact, targets)
         finally:
             with suppress(OSError):
                 path.unlink()
 
-    def _check(self, rng: random.Random, path: Path, is_intact: bool) -> None:
+    def _check(
+        self, rng: random.Random, path: Path, is_intact: bool, targets: tuple[str, ...] | None
+    ) -> None:
+        options = {"size": 4, "colour": "grey", "workers": 0, "targets": targets}
         skip = rng.choice(("skip", "error"))
         pair = attempt(
-            lambda: image_list(str(path), size=4, colour="grey", workers=0, on_damaged=skip),
+            lambda: image_list(str(path), on_damaged=skip, **options),
             (path.name, ".png", *_WORDS[-14:]),
         )
         assert pair is not None or not is_intact, "an intact list was refused"
         for part in (pair.train, pair.test) if pair else ():
             assert part.images(np.arange(len(part))).shape == (len(part), 4, 4, 1)
-            assert set(part.labels.tolist()) <= set(range(len(part.classes)))
+            assert set(part.labels.tolist()) <= set(range(len(part.classes or ("age",))))
+            assert targets is None or np.isfinite(part.targets).all()

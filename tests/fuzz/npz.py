@@ -36,6 +36,8 @@ class NpzFuzzer(Fuzzer):
             {"images": images, "labels": labels, "classes": names},
             {"x_train": images, "y_train": labels[:, None], "x_test": images, "y_test": labels},
             {"train_images": images[..., 0], "train_labels": labels.astype(np.uint8)},
+            {"images": images, "targets": labels / 7, "target_names": names[:1]},
+            {"images": images, "labels": np.eye(3)[labels], "classes": names},
         )
 
     def run(self, rng: random.Random, number: int) -> None:
@@ -60,7 +62,9 @@ class NpzFuzzer(Fuzzer):
             assert images.dtype == np.uint8
             assert part.labels.dtype == np.int32
             assert part.labels.min() >= 0
-            assert part.labels.max() < len(part.classes)
+            assert part.labels.max() < len(part.classes or part.target_names)
+            if part.targets is not None:
+                assert np.isfinite(part.targets).all()
 
 
 def _archive(rng: random.Random, arrays: dict[str, np.ndarray], is_intact: bool) -> bytes:
