@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gpucnn import plugins
 from gpucnn.config_file import is_too_deep, read_config_file
 from gpucnn.config_tables import (
     MOST_EPOCHS,
@@ -21,6 +22,7 @@ from gpucnn.config_tables import (
     Cadence,
     CommonData,
     Finetune,
+    Plugins,
     Table,
     Top,
     Training,
@@ -59,12 +61,13 @@ _FIXED: dict[str, type[Table]] = {
     "training": Training,
     "finetune": Finetune,
     "checkpoint": Cadence,
+    "plugins": Plugins,
 }
 _KEYS = ("seed", "data", *_CHOSEN, *_FIXED, EXTENSIONS)
 
 _HARMLESS_KEYS = (
     *("data.root", "data.path", "data.workers", "data.memory_limit_mb", "checkpoint."),
-    "training.patience",
+    *("training.patience", "plugins.folder"),
     "finetune.init_from",  # what was loaded is in the checkpoints
 )
 """Keys (or beginnings of keys) that do not change the numbers of a run's steps, so may differ on a
@@ -83,12 +86,13 @@ class Config:
         seed: the seed of all randomness, from 0 to 2**64 - 1.
         data: the keys of ``[data]`` that every data set has.
         data_options: the rest of ``[data]``: the name of the data set, and its own options.
-        augment, training, finetune, checkpoint: the tables of these names.
+        augment, training, finetune, checkpoint, plugins: the tables of these names.
         extensions: the tables of this name.
 
     Raises:
         ConfigError: a key that does not exist, is missing, or has a value that cannot be; with
             the key and what is possible.
+        PluginError: a plugin that cannot be imported.
     """
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
@@ -99,6 +103,8 @@ class Config:
                 raise ConfigError(f"{key}: its tables and lists are nested too deeply")
             if key not in ("seed", EXTENSIONS) and not isinstance(value, Mapping):
                 raise ConfigError(f"{key} = {brief(value)}: this is a table, [{key}]")
+        self.plugins = read_table(tables.get("plugins", {}), "plugins", Plugins)
+        plugins.load(self.plugins.modules, _as_path(self.plugins.folder))
         self.seed: int = convert(tables.get("seed", Top().seed), key_types(Top)["seed"], "seed")
         given = dict(tables.get("data", {}))
         common = {key: given.pop(key) for key in CommonData.__struct_fields__ if key in given}
@@ -317,8 +323,50 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or says what cannot be.
+        PluginError: one of its plugins cannot be imported.
     """
-    return Config(read_tables(path, overrides))
+    path = Path(path)
+    tables = _import_plugins(read_config_file(path), path.parent.absolute())
+    return Config(apply_overrides(tables, overrides))
+
+
+def _import_plugins(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables with the folder of their plugins, which are loaded, and known from now on.
+
+    Args:
+        tables: of a file that the user has named.
+        folder: of that file.
+    """
+    given = tables.get("plugins")
+    if not isinstance(given, Mapping) or not given.get("modules"):
+        return tables
+    table = read_table(given, "plugins", Plugins)
+    if table.folder is not None:
+        folder = folder / user_path(table.folder)
+    plugins.load(table.modules, folder)
+    plugins.remember()
+    return {**tables, "plugins": {"modules": table.modules, "folder": str(folder)}}
+
+
+def with_plugins_allowed(tables: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a run, whose plugins may be imported from the folder that they have then.
+
+    Raises:
+        ConfigError: [plugins] is not such a table.
+        PluginError: a plugin is not there, or must be allowed first.
+    """
+    if not tables.get("plugins"):
+        return tables
+    table = read_table(tables["plugins"], "plugins", Plugins)
+    folder = plugins.folder_for_run(table.modules, _as_path(table.folder))
+    return {
+        **tables,
+        "plugins": {"modules": table.modules, "folder": None if folder is None else str(folder)},
+    }
+
+
+def _as_path(folder: str | None) -> Path | None:
+    return None if folder is None else Path(folder)
 
 
 def read_tables(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class Training(Table):
     ] = None
     min_delta: Annotated[
         float,
-        Meta(ge=0, le=1, description="for patience: smaller improvements do not count."),
+        Meta(ge=0, description="for patience: smaller improvements do not count."),
     ] = 0.0
     evaluation_batch_size: Annotated[
         _BatchSize, Meta(description="samples in a batch of an evaluation.")
@@ -163,6 +163,18 @@ class Training(Table):
             "in steps 1, 2, 4, 8, 16, 32 and every 50th; say what is wrong."
         ),
     ] = False
+
+
+class Plugins(Table):
+    """``[plugins]``: your own layers, losses, data sets and so on. See docs/plugins.md."""
+
+    modules: Annotated[
+        list[str],
+        Meta(description="names of Python modules, which are executed when the config is read."),
+    ] = []
+    folder: Annotated[
+        str | None, Meta(description="where they are; the folder of the config if left out.")
+    ] = None
 
 
 class Cadence(Table):

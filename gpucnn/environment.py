@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from gpucnn import plugins
 from gpucnn.backends.base import Backend
 from gpucnn.processor import available_cores, processor_name
 
@@ -37,6 +38,7 @@ def describe(backend: Backend) -> dict[str, object]:
         "device": backend.hardware(),
         "precision": backend.precision,
         "packages": packages(),
+        "plugins": plugins.described(),
         "git_commit": git_commit(),
         "command": sys.argv,
     }

@@ -77,6 +77,10 @@ class CheckpointError(GpucnnError):
     """A checkpoint or run folder that is missing, damaged, or of another model."""
 
 
+class PluginError(GpucnnError):
+    """A plugin that is missing, cannot be imported, or must be allowed first."""
+
+
 class BackendError(GpucnnError):
     """A backend that cannot work here, or cannot do what was asked of it."""
 

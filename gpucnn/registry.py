@@ -66,9 +66,19 @@ class Registry(Generic[T]):
         self._constructors: dict[str, Callable[..., T]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-        """A decorator that enters a class or function under ``name``."""
+        """A decorator that enters a class or function under ``name``.
+
+        Raises:
+            ConfigError: when it is applied, if another module has entered that name.
+        """
 
         def enter(constructor: Any) -> Any:
+            other = self._constructors.get(name)
+            if other is not None and other.__module__ != constructor.__module__:
+                raise ConfigError(
+                    f'there is a {self.kind} "{name}" already, in {other.__module__}; give yours '
+                    f"another name"
+                )
             self._constructors[name] = constructor
             return constructor
 

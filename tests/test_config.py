@@ -89,6 +89,7 @@ def test_defaults_are_written_out():
             "init_from": None, "keep_normalisation": True, "freeze": [], "rates": {},
         },
         "checkpoint": {"every_steps": None, "every_seconds": 300.0},
+        "plugins": {"modules": [], "folder": None},
     }  # fmt: skip
 
 

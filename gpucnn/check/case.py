@@ -62,7 +62,7 @@ class Case:
             if isinstance(value, np.ndarray)
         }
         arguments = {name: arrays.get(id(v), v) for name, v in self.arguments.items()}
-        returned = getattr(backend, self.kind.operation)(**arguments)
+        returned = self.kind.call(backend, **arguments)
         returned = () if returned is None else returned
         results = returned if isinstance(returned, tuple) else (returned,)
         # The last results may be left out.
@@ -87,7 +87,7 @@ class _Recorder(KernelBackend):
 def problem_of(kind: type[Problem], arguments: Arguments) -> Problem:
     """The problem that an operation makes from its arguments."""
     recorder = _Recorder(PlanningDevice())
-    getattr(recorder, kind.operation)(**arguments)
+    kind.call(recorder, **arguments)
     return recorder.problem
 
 

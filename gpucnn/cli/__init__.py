@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from gpucnn import plugins
 from gpucnn.cli.hints import INSTEAD, explain_option
 from gpucnn.cli.lazy_group import LazyGroup
 from gpucnn.cli.streams import give_up_stdout, prepare_streams, printable
@@ -84,6 +85,15 @@ def main() -> NoReturn:
         if isinstance(error, OSError):
             give_up_stdout()
         status = 1 if isinstance(error, NonFiniteError) else 2
+    except Exception as error:
+        place = plugins.place_of(error)
+        if not place:
+            raise
+        if debug:
+            traceback.print_exc()
+        text = "; ".join([plugins.explain(error, place), *_notes(error)])
+        click.echo(f"error: {printable(text)}", err=True)
+        status = 2
     exit_on_next_signal()
     sys.exit(status)
 

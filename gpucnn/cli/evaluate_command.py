@@ -11,6 +11,7 @@ from gpucnn.cli.output import (
     UserPath,
     backend_option,
     json_option,
+    plugins_option,
     print_json,
     raw_option,
     set_option,
@@ -29,6 +30,7 @@ from gpucnn.cli.output import (
 )
 @step_option
 @raw_option
+@plugins_option
 @set_option
 @json_option
 @backend_option

@@ -10,7 +10,14 @@ import click
 
 from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
-from gpucnn.cli.output import device_option, json_option, machine_option, print_json, table
+from gpucnn.cli.output import (
+    UserPath,
+    device_option,
+    json_option,
+    machine_option,
+    print_json,
+    table,
+)
 from gpucnn.errors import BackendError, did_you_mean
 from gpucnn.text import shown
 
@@ -37,8 +44,11 @@ _QUICK, _QUICK_SLOW = 3, 1
     "operations",
     multiple=True,
     metavar="NAME",
-    help="An operation, such as conv2d_forward. May be repeated. Default: all, or those that "
-    "launch a file of --kernels.",
+    help="An operation, such as conv2d_forward. May be repeated. Default: all, those that launch "
+    "a file of --kernels, or those of the plugins of --config.",
+)
+@click.option(
+    "--config", type=UserPath(), metavar="CONFIG", help="A config whose plugins have operations."
 )
 @kernels_option()
 @device_option
@@ -48,6 +58,7 @@ def command(
     quick: bool,
     modes: tuple[str, ...],
     operations: tuple[str, ...],
+    config: Path | None,
     folder: Path | None,
     device: int | None,
     machine: str | None,
@@ -68,7 +79,7 @@ def command(
     from gpucnn.backends import find_machine
     from gpucnn.check.checker import Checker
 
-    chosen = _operations(operations)
+    chosen = _operations(operations, config)
     if device is not None and "cuda" not in modes:
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
     if folder is not None:
@@ -101,10 +112,19 @@ def command(
     return 1 if wrong else 0
 
 
-def _operations(named: tuple[str, ...]) -> list[str]:
-    """The named operations, each once."""
+def _operations(named: tuple[str, ...], config: Path | None) -> list[str]:
+    """The named operations, each once; without any, those of a config's plugins."""
+    from gpucnn import plugins
     from gpucnn.operations import OPERATIONS
 
+    if config is not None:
+        from gpucnn.config import load_config
+
+        load_config(config)
+        added = plugins.operations(OPERATIONS)
+        if not added:
+            raise BackendError(f"the plugins of {shown(config)} have no operations to check")
+        named = named or tuple(added)
     for name in named:
         if name not in OPERATIONS:
             raise BackendError(f'there is no operation "{name}"; {did_you_mean(name, OPERATIONS)}')

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpucnn.cli.output import json_option, print_json, wrapped
+from gpucnn.cli.output import UserPath, json_option, print_json, wrapped
 from gpucnn.errors import did_you_mean, shortened
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ class _Kind(click.ParamType):  # type: ignore[type-arg]
 
 @click.command()
 @click.argument("kinds", nargs=-1, type=_Kind(), metavar="[KIND]...")
+@click.option(
+    "--config", type=UserPath(), metavar="CONFIG", help="Include what the plugins of CONFIG add."
+)
 @json_option
-def command(kinds: tuple[str, ...], as_json: bool) -> None:
+def command(kinds: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     """List what a config can have: its tables and keys, and what it can name, with all options.
 
     KIND is tables, models, layers, losses, optimizers, schedules, datasets or initialisers;
@@ -54,6 +58,10 @@ def command(kinds: tuple[str, ...], as_json: bool) -> None:
       gpucnn list
       gpucnn list layers optimizers
     """
+    if config is not None:
+        from gpucnn.config import load_config
+
+        load_config(config)
     catalogue = {kind: _entries(kind) for kind in kinds or _KINDS}
     if as_json:
         print_json(catalogue)

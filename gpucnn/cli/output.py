@@ -77,6 +77,25 @@ def step_option(function: _F) -> _F:
     )(function)
 
 
+def plugins_option(function: _F) -> _F:
+    """``--plugins``, for commands that open a run: it allows the folder, and is not passed on."""
+    return click.option(
+        "--plugins",
+        type=UserPath(exists=True, file_okay=False),
+        metavar="DIR",
+        expose_value=False,
+        callback=_allow_plugins,
+        help="The folder of the plugins that RUN needs, whose code is executed.",
+    )(function)
+
+
+def _allow_plugins(_context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        from gpucnn import plugins
+
+        plugins.allow(folder)
+
+
 def raw_option(function: _F) -> _F:
     """``--raw``, for commands that use a trained model."""
     return click.option(

@@ -17,6 +17,7 @@ from gpucnn.cli.output import (
     UserPath,
     backend_option,
     json_option,
+    plugins_option,
     raw_option,
     step_option,
 )
@@ -58,6 +59,7 @@ _MOST_BYTES = 1 << 26
                    "command stops there with status 2.")  # fmt: skip
 @step_option
 @raw_option
+@plugins_option
 @json_option
 @backend_option
 def command(

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
-from gpucnn.cli.output import Integer, UserPath, backend_option, json_option, print_json, set_option
+from gpucnn.cli.output import (
+    Integer,
+    UserPath,
+    backend_option,
+    json_option,
+    plugins_option,
+    print_json,
+    set_option,
+)
 from gpucnn.text import shown
 
 if TYPE_CHECKING:
@@ -62,6 +70,7 @@ if TYPE_CHECKING:
     "A folder of your own kernels: a file in it replaces our file of the same name. The run "
     "does not keep them."
 )
+@plugins_option
 @json_option
 @backend_option
 def command(
@@ -106,6 +115,9 @@ def command(
         )
     if resume is not None and init_from is not None:
         raise click.UsageError("--init-from is for a new run; --resume has its own weights.")
+    source = click.get_current_context().get_parameter_source("plugins")
+    if resume is None and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--plugins is for a run that exists; a CONFIG names its own.")
     if resume is not None and run_dir is not None:
         raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
     display = Display(quiet or as_json)

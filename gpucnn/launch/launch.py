@@ -70,7 +70,7 @@ class Launch:
     """One kernel's launch.
 
     Attributes:
-        file: of ``kernels/``.
+        file: of ``kernels/``; a plugin's, by its absolute path.
         kernel: the function.
         grid: blocks along x, y, z; none along one means that nothing is launched.
         arguments: in the order of the kernel's parameters.

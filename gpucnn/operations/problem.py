@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gpucnn.errors import ConfigError
 from gpucnn.operations.tracked import Tracked
 
 Shape: TypeAlias = tuple[int, ...]
@@ -122,6 +123,12 @@ class Problem(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "operation" in vars(cls):
+            other = OPERATIONS.get(cls.operation)
+            if other is not None and other.__module__ != cls.__module__:
+                raise ConfigError(
+                    f'there is an operation "{cls.operation}" already, in {other.__module__}; give '
+                    f"yours another name"
+                )
             OPERATIONS[cls.operation] = cls
 
     @classmethod
@@ -129,6 +136,15 @@ class Problem(ABC):
         """The problem with these fields; one that was made lately is not made again."""
         problem: Self = _known(cls, dtypes, *fields)
         return problem
+
+    @classmethod
+    def call(cls, backend: Any, **arguments: Any) -> Any:
+        """Carries out the operation on a backend, with arguments by name, and returns its results.
+
+        That is the backend's method of the operation's name. An operation that has no method
+        there, because it comes from a plugin, makes the problem here and passes it to ``run``.
+        """
+        return getattr(backend, cls.operation)(**arguments)
 
     @cached_property
     def operands(self) -> tuple[Operand | None, ...]:

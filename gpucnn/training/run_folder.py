@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from gpucnn.config import Config, apply_overrides
+from gpucnn.config import Config, apply_overrides, with_plugins_allowed
 from gpucnn.errors import CheckpointError, ConfigError
 from gpucnn.files import is_unfinished, open_for_writing, open_regular, remove_unfinished, sync
 from gpucnn.json_text import json_text, parse_json
@@ -280,10 +280,12 @@ class RunFolder:
         Raises:
             CheckpointError: config.json is missing or damaged.
             ConfigError: an override cannot be.
+            PluginError: it needs a plugin that is not there, or must be allowed first.
         """
         path = self.path / _CONFIG
         tables = unseal(path, _LARGEST_JSON, may_lack_seal=True).content
         try:
+            tables = with_plugins_allowed(tables)
             Config(tables)
         except ConfigError as error:
             raise CheckpointError(f"{shown(path)} is damaged: {error}") from None
@@ -313,6 +315,13 @@ class RunFolder:
 
     def _write_sealed(self, name: str, content: Mapping[str, object]) -> None:
         run_files.write(self.path / name, seal(content, self._run))
+
+    def plugins(self) -> dict[str, Any]:
+        """What environment.json says of the plugins that the run began with, by name."""
+        if not os.path.lexists(self.path / _ENVIRONMENT):
+            return {}
+        began_with = self.read_json(_ENVIRONMENT).get("plugins")
+        return began_with if isinstance(began_with, dict) else {}
 
     def write_json(self, name: str, content: object) -> None:
         """Writes a JSON file, atomically."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gpucnn import plugins
 from gpucnn.backends import get_backend
 from gpucnn.backends.base import Backend
 from gpucnn.config import Config, check_resumable
@@ -191,6 +192,8 @@ class Trainer:
             card.check_same_training(trainer._data.card())
         trainer.run = run
         run.clean()
+        for change in plugins.changes(run.plugins() if config.plugins.modules else {}):
+            display.line(change)
         if config.training.patience != original.training.patience:
             run.write_config(original.with_patience(config.training.patience))
         if has_begun or step is not None:

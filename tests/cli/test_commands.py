@@ -269,7 +269,8 @@ def test_list(cli):
     assert set(json.loads(cli("list", "losses", "--json").out)) == {"losses"}
     tables = {entry["name"]: entry["options"] for entry in answer["tables"]}
     fixed = {
-        "top", "[data]", "[augment]", "[training]", "[finetune]", "[checkpoint]", "[[extensions]]",
+        "top", "[data]", "[augment]", "[training]", "[finetune]", "[checkpoint]", "[plugins]",
+        "[[extensions]]",
     }  # fmt: skip
     assert set(tables) == fixed
     for entries in answer.values():

@@ -28,6 +28,7 @@ from gpucnn.optim import optimizers, schedules
 CONFIGS = Path(__file__).parents[2] / "configs"
 _TABLES = (
     "seed",
+    "plugins",
     "data",
     "augment",
     "model",

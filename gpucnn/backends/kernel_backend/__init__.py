@@ -156,9 +156,8 @@ class KernelBackend(Backend):
         Raises:
             BackendError: a file of ``kernels`` has no such kernel, or one with other parameters.
         """
-        own = self.kernels
-        folder = own if own is not None and (own / one.file).is_file() else KERNELS
-        source = KernelSource(one.file, one.constants, folder)
+        source = self._source(one)
+        folder = source.folder
         if folder != KERNELS and (reason := misfit(source, one.kernel, len(one.arguments))):
             raise BackendError(reason)
         module = self._modules.get(source)
@@ -170,6 +169,13 @@ class KernelBackend(Backend):
             raise BackendError(
                 f"{source.path} has no kernel {one.kernel}; it has {', '.join(module) or 'none'}"
             ) from None
+
+    def _source(self, one: Launch) -> KernelSource:
+        file, own = Path(one.file), self.kernels
+        if file.is_absolute():
+            return KernelSource(file.name, one.constants, file.parent)
+        folder = own if own is not None and (own / file).is_file() else KERNELS
+        return KernelSource(one.file, one.constants, folder)
 
     def _is_misaligned(self, array: Array) -> bool:
         return self.device.address(array) % _BOUNDARY != 0 and array.size > 0
