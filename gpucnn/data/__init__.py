@@ -21,6 +21,7 @@ from gpucnn.data.image_list import image_list
 from gpucnn.data.loader import Batch, BatchLoader
 from gpucnn.data.npz import npz
 from gpucnn.data.packed import packed
+from gpucnn.data.parquet import parquet
 from gpucnn.data.python_data import python
 from gpucnn.data.shape import describe_images
 from gpucnn.data.split import load_test_split, validation_split
@@ -66,6 +67,7 @@ __all__ = [
     "normalised_variance",
     "npz",
     "packed",
+    "parquet",
     "python",
     "svhn",
     "target_statistics",

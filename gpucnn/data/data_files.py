@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpucnn.errors import DataError
+from gpucnn.errors import DataError, GpucnnError, shortened
 from gpucnn.files import FileTooLargeError, NotRegularFileError, kind_of
 from gpucnn.paths import user_path
 from gpucnn.text import shown
@@ -79,6 +80,32 @@ def os_errors_explained(path: Path) -> Iterator[None]:
         raise DataError(f"{shown(error.filename)}: {error.strerror}; get the file again") from None
     except OSError as error:
         raise unreadable(error.filename or path, error) from None
+
+
+@contextmanager
+def parser_errors_explained(path: Path, kind: str) -> Iterator[None]:
+    """Turns whatever the parser of another package runs into within the block into one message.
+
+    Args:
+        path: of the file that it reads.
+        kind: what the file should be, such as "a MATLAB file".
+
+    Raises:
+        DataError: for any exception but an error of the system.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd headers
+            yield
+    except GpucnnError:
+        raise
+    except Exception as error:  # Parsers raise errors of nearly every type.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = shortened(f"{type(error).__name__}: {error}".removesuffix(": "))
+        raise DataError(
+            f"{shown(path)}: is not {kind}, or a damaged one ({reason}); get the file again"
+        ) from None
 
 
 def check_fits_memory(path: Path, size: int) -> None:

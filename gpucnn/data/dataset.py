@@ -141,9 +141,11 @@ class ArrayDataset(Dataset):
         return np.take(self._images, indices, axis=0)
 
     def _compute_fingerprint(self) -> str:
-        if self._source_fingerprint is not None:
-            return self._source_fingerprint()
-        return super()._compute_fingerprint()
+        if self._source_fingerprint is None:
+            return super()._compute_fingerprint()
+        fingerprint = self._source_fingerprint()
+        self._source_fingerprint = None  # which may refer to much
+        return fingerprint
 
 
 def _check_array(name: str, array: NDArray[Any], dtype: type, shape: str, ndim: int) -> None:

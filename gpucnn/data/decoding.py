@@ -6,7 +6,6 @@ Pillow is imported where it is used: only image folders and single images need i
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.data.image_formats import ImageFormat, identify
+from gpucnn.data.image_within import open_image_file
 from gpucnn.data.metadata import exif_orientation, without_metadata
 from gpucnn.data.pillow_state import quiet_pillow
 from gpucnn.data.sample_values import (
@@ -27,7 +27,7 @@ from gpucnn.data.sample_values import (
     loaded_as_bytes,
 )
 from gpucnn.errors import DataError, install_advice
-from gpucnn.files import NotRegularFileError, open_regular
+from gpucnn.files import NotRegularFileError
 from gpucnn.text import shown
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def open_image(
     """Decodes a whole image file; to be called within ``quiet_pillow``.
 
     Args:
-        path: of the file.
+        path: of the file, which may be in a container.
         mode: of the result, "L" or "RGB".
         max_pixels, value_range: as those of ``load_image``.
 
@@ -196,13 +196,13 @@ def open_image(
         DataError: as ``load_image``.
     """
     try:
-        file = open_regular(path)
+        file, size = open_image_file(path)
     except NotRegularFileError as error:
         raise DataError(f"{shown(path)}: {error.strerror}; remove or replace it") from None
     except OSError as error:
         raise _unreadable(path, error) from None
     with file:
-        _check_bytes(path, os.fstat(file.fileno()).st_size, max_pixels)
+        _check_bytes(path, size, max_pixels)
         known = identify(file, path)
         if known is None:
             raise DamagedImageError(

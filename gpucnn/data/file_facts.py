@@ -11,6 +11,7 @@ import numpy as np
 
 from gpucnn.data.decoding import OpenedImage, open_image
 from gpucnn.data.image_formats import FORMATS
+from gpucnn.data.image_within import ImageWithin
 from gpucnn.data.pillow_state import quiet_pillow
 from gpucnn.data.sample_values import ValueRange, boxes
 from gpucnn.errors import DataError
@@ -70,7 +71,8 @@ def _facts(path: str, opened: OpenedImage) -> FileFacts:
         size=size,
         mode=opened.mode,
         format=opened.format,
-        is_misnamed=PurePath(path).suffix.lower() not in _EXTENSIONS[opened.format],
+        is_misnamed=not isinstance(path, ImageWithin)
+        and PurePath(path).suffix.lower() not in _EXTENSIONS[opened.format],
         is_constant=all(low == high for low, high in image.getextrema()),  # type: ignore[misc]
         digest=digest.digest(),
     )

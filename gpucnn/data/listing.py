@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gpucnn.data.data_files import unreadable
 from gpucnn.data.folder_contents import portable_name
+from gpucnn.data.image_within import middle
 from gpucnn.data.stratified import split_off_test
-from gpucnn.files import open_regular
 
 _SAMPLE = 4096
 """Bytes of a file that count towards a fingerprint."""
@@ -26,7 +26,7 @@ class Listing:
 
     Attributes:
         source: the folder, or the file that lists them.
-        files: their paths, by class and then by name.
+        files: their paths, by class and then by name; of images in a container, their names there.
         labels: int32 (N,), the index of each file's class.
         classes: their names, in composed Unicode (NFC); empty in a regression.
         targets: float32 (N, T), the numbers of a regression.
@@ -80,18 +80,10 @@ class Listing:
             digest.update(self.targets.astype("<f4").tobytes())
         for path, label in zip(self.files, self.labels.tolist(), strict=True):
             name = portable_name(os.path.basename(path))  # noqa: PTH119 # a Path would take longer
-            size, sample = _sample(path)
+            try:
+                size, sample = middle(path, _SAMPLE)
+            except OSError as error:
+                raise unreadable(path, error) from None
             digest.update(f"\0{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
             digest.update(sample)
         return digest.hexdigest()
-
-
-def _sample(path: str) -> tuple[int, bytes]:
-    """A file's size and the bytes in its middle."""
-    try:
-        with open_regular(path) as file:
-            descriptor = file.fileno()
-            size = os.fstat(descriptor).st_size
-            return size, os.pread(descriptor, _SAMPLE, max(0, size - _SAMPLE) // 2)
-    except OSError as error:
-        raise unreadable(path, error) from None

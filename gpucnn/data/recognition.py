@@ -10,9 +10,11 @@ from gpucnn.errors import DataError
 from gpucnn.files import open_regular
 from gpucnn.text import shown
 
-_FILES = {".npz": "npz", ".csv": "csv"}
+_FILES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
 """Data sets that are one file, by its extension."""
+_PARQUET = ("*.parquet", "data/*.parquet")
 _FOLDERS = {
+    "svhn": ("train_32x32.mat",),
     "mnist": ("train-images*idx3-ubyte*",),
     "cifar10": ("data_batch_1*", "cifar-10-batches-*"),
     "cifar100": ("fine_label_names.txt", "cifar-100-binary", "cifar-100-python", "meta"),
@@ -56,6 +58,8 @@ def _recognise_folder(folder: Path) -> dict[str, str]:
         if any(path for pattern in patterns for path in folder.glob(pattern)):
             is_fashion = name == "mnist" and "fashion" in folder.absolute().name.lower()
             return {"name": "fashion_mnist" if is_fashion else name, "root": str(folder)}
+    if any(path for pattern in _PARQUET for path in folder.glob(pattern)):
+        return {"name": "parquet", "path": str(folder)}
     entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     files = [path for path in entries if path.suffix.lower() in _FILES and path.is_file()]
     if len(files) == 1 and not any(path.is_dir() for path in entries):

@@ -8,6 +8,7 @@ from typing import Any
 from gpucnn.data.dataset import DataShape, datasets
 from gpucnn.data.image_folder import image_folder_shape
 from gpucnn.data.image_list import image_list_shape
+from gpucnn.data.parquet import parquet_shape
 
 _KNOWN = {
     "mnist": DataShape((28, 28, 1), 10),
@@ -20,6 +21,7 @@ _KNOWN = {
 _FROM_ONE_IMAGE: dict[str, Callable[..., DataShape]] = {
     "image_folder": image_folder_shape,
     "csv": image_list_shape,
+    "parquet": parquet_shape,
 }
 
 

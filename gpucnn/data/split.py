@@ -13,6 +13,7 @@ from gpucnn.data.class_names import with_counts
 from gpucnn.data.dataset import Dataset, Subset, datasets
 from gpucnn.data.image_folder import image_folder_test
 from gpucnn.data.image_list import image_list_test
+from gpucnn.data.parquet import parquet_test
 from gpucnn.data.stratified import chosen_at_random
 from gpucnn.errors import ConfigError
 from gpucnn.text import warn_once
@@ -20,6 +21,7 @@ from gpucnn.text import warn_once
 _TEST_ALONE: dict[str, Callable[..., Dataset]] = {
     "image_folder": image_folder_test,
     "csv": image_list_test,
+    "parquet": parquet_test,
 }
 """What reads the test split without the other one."""
 

@@ -7,16 +7,18 @@ headers of both are checked, with the file's size, before scipy reads the rest.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.data.data_files import check_fits_memory, os_errors_explained
+from gpucnn.data.data_files import (
+    check_fits_memory,
+    os_errors_explained,
+    parser_errors_explained,
+)
 from gpucnn.data.dataset import ArrayDataset, DatasetPair, datasets
 from gpucnn.data.downloads import Download, RemoteFile, data_set_folder
 from gpucnn.errors import DataError, install_advice, shortened
@@ -32,6 +34,7 @@ _BEST_RATIO = 1032
 _BYTES_BESIDES = 64
 """Bytes an image, for its label, and for blocks that were not compressed."""
 _OTHER_BYTES = 1 << 20
+_KIND = "a MATLAB file"
 
 _Header: TypeAlias = tuple[str, tuple[int, ...], str]
 
@@ -88,11 +91,11 @@ def _check_file(path: Path) -> None:
 
 def _read(path: Path) -> ArrayDataset:
     with open_regular(path) as file:
-        with _damage_explained(path):
+        with parser_errors_explained(path, _KIND):
             headers = _headers(file)
         count = _image_count(path, os.fstat(file.fileno()).st_size, headers)
         file.seek(0)
-        with _damage_explained(path):
+        with parser_errors_explained(path, _KIND):
             content = _arrays(file)
     images, labels = content.get("X"), content.get("y")
     if not (
@@ -162,19 +165,3 @@ def _arrays(file: BinaryIO) -> Mapping[str, Any]:
     import scipy.io
 
     return cast(Mapping[str, Any], scipy.io.loadmat(file, variable_names=("X", "y")))
-
-
-@contextmanager
-def _damage_explained(path: Path) -> Iterator[None]:
-    """Turns whatever scipy's parser runs into within the block into one message."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about names that come twice, and odd headers
-            yield
-    except Exception as error:  # It raises errors of nearly every type.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = shortened(f"{type(error).__name__}: {error}".removesuffix(": "))
-        raise DataError(
-            f"{shown(path)}: is not a MATLAB file, or a damaged one ({reason}); get the file again"
-        ) from None

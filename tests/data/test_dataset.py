@@ -131,6 +131,6 @@ def test_digits_use_the_whole_range_of_bytes():
 
 def test_all_data_sets_are_registered():
     published = ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "svhn"]
-    own = ["csv", "image_folder", "npz", "packed", "python"]
+    own = ["csv", "image_folder", "npz", "packed", "parquet", "python"]
     assert sorted(datasets.names()) == sorted([*published, *own])
     assert len(datasets.create({"name": "digits"}, "data").test) == 355

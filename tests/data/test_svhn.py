@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpucnn.data import describe_images, svhn
+from gpucnn.data.dataset import DataShape
 from gpucnn.errors import DataError
 
 io = pytest.importorskip("scipy.io", reason="scipy is not installed")
@@ -32,7 +33,7 @@ def test_it_is_read(tmp_path):
     assert np.array_equal(pair.test.labels, LABELS[15:])
     assert pair.train.classes == tuple("0123456789")
     assert pair.train.labels.dtype == np.int32
-    assert describe_images({"name": "svhn", "root": "nowhere"}) == ((32, 32, 3), 10)
+    assert describe_images({"name": "svhn", "root": "nowhere"}) == DataShape((32, 32, 3), 10)
 
 
 def test_other_arrays_in_the_file_are_left_alone(tmp_path):

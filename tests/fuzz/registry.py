@@ -7,6 +7,7 @@ FUZZERS = {
     "idx": ("fuzz.idx", "IdxFuzzer"),
     "cifar": ("fuzz.cifar", "CifarFuzzer"),
     "svhn": ("fuzz.svhn", "SvhnFuzzer"),
+    "parquet": ("fuzz.parquet", "ParquetFuzzer"),
     "npz": ("fuzz.npz", "NpzFuzzer"),
     "weights": ("fuzz.weights", "WeightsFuzzer"),
     "csv": ("fuzz.image_list", "ImageListFuzzer"),

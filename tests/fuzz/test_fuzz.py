@@ -12,12 +12,22 @@ from fuzz.registry import FUZZERS
 from gpucnn.backends.devices.emulator.device import why_unavailable
 
 READ_IN_PYTHON = 10_000
+READ_BY_OTHERS = 1000
+"""By scipy or pyarrow, which take longer."""
 COMPILED = 100
 PARTS = 5
 SECONDS = 300.0
 """That a part may take; together they take minutes."""
 COUNTS = dict.fromkeys(FUZZERS, READ_IN_PYTHON) | {"compiler": COMPILED, "plots": COMPILED}
-NEEDS = {"plots": "matplotlib", "images": "PIL", "folders": "PIL", "csv": "PIL", "svhn": "scipy"}
+COUNTS |= dict.fromkeys(("svhn", "parquet"), READ_BY_OTHERS)
+NEEDS = {
+    "plots": "matplotlib",
+    "images": "PIL",
+    "folders": "PIL",
+    "csv": "PIL",
+    "svhn": "scipy",
+    "parquet": "pyarrow",
+}
 
 
 def ready(name):
