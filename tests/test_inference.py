@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gpucnn.backends import why_unavailable
 from gpucnn.config import Config
 from gpucnn.data import ArrayDataset
-from gpucnn.errors import CheckpointError, DataError, ShapeError
+from gpucnn.data.views import VIEWS
+from gpucnn.errors import CheckpointError, ConfigError, DataError, ShapeError
 from gpucnn.inference import TrainedModel, load
 from gpucnn.training.opened_checkpoint import open_checkpoint
 from gpucnn.training.trainer import Trainer
@@ -77,3 +79,39 @@ def test_a_model_that_does_not_take_its_images_is_named(tmp_path):
     other = replace(opened, config=Config(tables))
     with pytest.raises(CheckpointError, match=r"step-00000000\.json cannot be used: layer"):
         TrainedModel(other, "numpy")
+
+
+@pytest.mark.parametrize("tta", VIEWS)
+def test_probabilities_over_views_are_means(model, rng, tta):
+    """Of images that are moved by hand; so are those that an evaluation counts."""
+    images = rng.integers(0, 256, (600, 8, 8, 1), np.uint8)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    places = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)) if "shift" in tta else ((1, 1),)
+    moved = [padded[:, top : top + 8, left : left + 8] for top, left in places]
+    if "flip" in tta:
+        moved += [view[:, :, ::-1] for view in moved]
+    alone = [model.predict(np.ascontiguousarray(view)) for view in moved]
+    expected = np.mean(alone, axis=0, dtype=np.float64)
+    found = model.predict(images, tta=tta)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert abs(found - alone[0]).max() > 0.01
+    labels = rng.integers(0, 10, 600).astype(np.int32)
+    result = model.evaluate(ArrayDataset(images, labels, model.classes), tta=tta)
+    assert result.correct == (found.argmax(axis=1) == labels).sum()
+    losses = -np.log(expected[np.arange(600), labels])
+    assert result.loss == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_other_views_are_refused(model):
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    with pytest.raises(ConfigError, match='tta is "flips"; did you mean "flip"'):
+        model.predict(images, tta="flips")
+
+
+def test_the_kernels_average_alike(tmp_path, model, rng):
+    if why_unavailable("emulator"):
+        pytest.skip("no emulator")
+    images = rng.integers(0, 256, (5, 8, 8, 1), np.uint8)
+    kernels = load(tmp_path / "run", "emulator")
+    found = kernels.predict(images, tta="flip+shift")
+    np.testing.assert_allclose(found, model.predict(images, tta="flip+shift"), atol=1e-6)

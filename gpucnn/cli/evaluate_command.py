@@ -16,6 +16,7 @@ from gpucnn.cli.output import (
     raw_option,
     set_option,
     step_option,
+    tta_option,
 )
 
 
@@ -30,6 +31,7 @@ from gpucnn.cli.output import (
 )
 @step_option
 @raw_option
+@tta_option
 @plugins_option
 @set_option
 @json_option
@@ -39,6 +41,7 @@ def command(
     split: str,
     step: int | None,
     raw: bool,
+    tta: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
     backend: str | None,
@@ -52,6 +55,7 @@ def command(
     Example:
       gpucnn evaluate runs/digits-1
       gpucnn evaluate runs/mnist-1 --step 469
+      gpucnn evaluate runs/cifar10_resnet9-1 --tta flip+shift
       gpucnn evaluate runs/mnist-1/checkpoints/step-00000469.safetensors --json
     """
     from gpucnn.cli.result_tables import fullest_table
@@ -60,11 +64,12 @@ def command(
 
     opened = open_checkpoint(run, overrides, step, raw)
     model = TrainedModel(opened, backend)
-    result = model.evaluate(opened.config.load_split(split))
+    result = model.evaluate(opened.config.load_split(split), tta)
     if as_json:
         print_json(
             {
                 "split": split,
+                "tta": tta,
                 "step": opened.checkpoint.progress.step,
                 **result.as_json(model.task.names),
             }

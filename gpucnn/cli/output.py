@@ -105,6 +105,28 @@ def raw_option(function: _F) -> _F:
     )(function)
 
 
+def _checked_views(
+    _context: click.Context, _parameter: click.Parameter, name: str | None
+) -> str | None:
+    if name is not None:
+        from gpucnn.data.views import check_views
+
+        check_views(name)
+    return name
+
+
+def tta_option(function: _F) -> _F:
+    """``--tta``, for commands that use a trained model; None if it is not given."""
+    return click.option(
+        "--tta",
+        metavar="VIEWS",
+        callback=_checked_views,
+        help="Average over views of each image, for a little more accuracy: flip (and its mirror "
+        "image), shift (and shifted by a pixel in four directions), or flip+shift (all of these "
+        "and their mirror images). Mirror only what may be mirrored: not digits.",
+    )(function)
+
+
 def json_option(function: _F) -> _F:
     """``--json``."""
     return click.option(

@@ -20,6 +20,7 @@ from gpucnn.cli.output import (
     plugins_option,
     raw_option,
     step_option,
+    tta_option,
 )
 from gpucnn.errors import DataError
 from gpucnn.json_text import json_text
@@ -59,6 +60,7 @@ _MOST_BYTES = 1 << 26
                    "command stops there with status 2.")  # fmt: skip
 @step_option
 @raw_option
+@tta_option
 @plugins_option
 @json_option
 @backend_option
@@ -71,6 +73,7 @@ def command(
     on_damaged: str,
     step: int | None,
     raw: bool,
+    tta: str | None,
     as_json: bool,
     backend: str | None,
 ) -> int:
@@ -94,7 +97,8 @@ def command(
     require_pillow()
     classified, unread = 0, 0
     with _json_list() if as_json else _lines() as show:
-        for path, result in _results(model, _reader(opened, fit, invert), _found(images), top):
+        read = _reader(opened, fit, invert)
+        for path, result in _results(model, read, _found(images), top, tta):
             if not isinstance(result, DataError):
                 classified += 1
                 show(path, result)
@@ -145,6 +149,7 @@ def _results(
     read: Callable[[str], NDArray[np.uint8]],
     found: Iterable[tuple[str, DataError | None]],
     top: int,
+    tta: str | None,
 ) -> Iterator[tuple[str, _Best | DataError]]:
     """The most probable classes of each image, or why it could not be read, in their order."""
     image_bytes = math.prod(model.card.input_shape)
@@ -156,18 +161,21 @@ def _results(
         except DataError as error:
             chunk.append((path, error))
         if len(chunk) == chunk_size:
-            yield from _classified(model, chunk, top)
+            yield from _classified(model, chunk, top, tta)
             chunk = []
-    yield from _classified(model, chunk, top)
+    yield from _classified(model, chunk, top, tta)
 
 
 def _classified(
-    model: TrainedModel, chunk: list[tuple[str, NDArray[np.uint8] | DataError]], top: int
+    model: TrainedModel,
+    chunk: list[tuple[str, NDArray[np.uint8] | DataError]],
+    top: int,
+    tta: str | None,
 ) -> Iterator[tuple[str, _Best | DataError]]:
     import numpy as np
 
     pixels = [image for _, image in chunk if not isinstance(image, DataError)]
-    rows = iter(model.predict(np.stack(pixels)) if pixels else ())
+    rows = iter(model.predict(np.stack(pixels), tta) if pixels else ())
     for path, image in chunk:
         if isinstance(image, DataError):
             yield path, image

@@ -203,6 +203,13 @@ class Classification(Task):
         """Counts classes."""
         return _Counts(len(self.names))
 
+    def join(self, backend: Backend, outputs: Iterable[Array]) -> Array:
+        """Scores of the mean probabilities, which are their logarithms."""
+        probabilities = [backend.to_numpy(backend.softmax(each)) for each in outputs]
+        mean = np.mean(probabilities, axis=0, dtype=np.float64)
+        least = np.finfo(backend.dtype).tiny  # a class that is ruled out everywhere has 0
+        return backend.asarray(np.log(np.maximum(mean, least)))
+
     def answers(self, backend: Backend, outputs: Array) -> NDArray[Any]:
         """Probabilities, in the backend's dtype."""
         return backend.to_numpy(backend.softmax(outputs))

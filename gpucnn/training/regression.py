@@ -209,6 +209,11 @@ class Regression(Task):
         """Compares numbers in their units."""
         return _Numbers(self._normalisation)
 
+    def join(self, backend: Backend, outputs: Iterable[Array]) -> Array:
+        """The mean numbers."""
+        numbers = [backend.to_numpy(each) for each in outputs]
+        return backend.asarray(np.mean(numbers, axis=0, dtype=np.float64))
+
     def answers(self, backend: Backend, outputs: Array) -> NDArray[Any]:
         """The numbers in their units, in the backend's dtype."""
         return in_units(backend.to_numpy(outputs), self._normalisation).astype(backend.dtype)

@@ -11,7 +11,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.config import Config
 from gpucnn.data import Augmentation, Batch, no_normalisation
 from gpucnn.layers import Network, unfused
-from gpucnn.training.evaluation import evaluate
+from gpucnn.training.evaluation import evaluate, infer
 from gpucnn.training.input_pipeline import InputPipeline
 from gpucnn.training.step import TrainingStep
 from gpucnn.training.task import Task
@@ -64,19 +64,22 @@ def rehearse_training(config: Config, planner: Backend, split: SplitShape) -> No
                 step.take(batches, 0, 1.0)
 
 
-def rehearse_evaluation(config: Config, planner: Backend, split: SplitShape) -> None:
+def rehearse_evaluation(
+    config: Config, planner: Backend, split: SplitShape, tta: str | None = None
+) -> None:
     """Evaluates a batch of each size that a split has.
 
     Args:
         config: of the model.
         planner: a backend whose arrays have no contents.
         split: to evaluate.
+        tta: the views to average over, or None.
     """
     network = _network(config, planner, split.image_shape, split.task)
     pipeline = _pipeline(planner, split.image_shape, split.task)
     sizes = batch_sizes(split.samples, config.training.evaluation_batch_size)
     batches = (_batch(planner, split, size) for size in sizes)
-    evaluate(network, config.build_loss(), pipeline, split.task, batches)
+    evaluate(network, config.build_loss(), pipeline, split.task, batches, tta)
 
 
 def rehearse_prediction(
@@ -85,6 +88,7 @@ def rehearse_prediction(
     image_shape: tuple[int, int, int],
     task: Task,
     sizes: Iterable[int],
+    tta: str | None = None,
 ) -> None:
     """Predicts batches of these sizes.
 
@@ -94,13 +98,14 @@ def rehearse_prediction(
         image_shape: (H, W, C).
         task: what the model has learned.
         sizes: of the batches.
+        tta: the views to average over, or None.
     """
     network = _network(config, planner, image_shape, task)
     pipeline = _pipeline(planner, image_shape, task)
     network.infer()
     for size in sizes:
         batch = _batch(planner, SplitShape(image_shape, task, size), size)
-        task.answers(planner, network.forward(pipeline.inputs(batch)))
+        task.answers(planner, infer(network, pipeline, task, batch, tta))
 
 
 def rehearse_without_data(

@@ -147,6 +147,13 @@ class Task(ABC):
         """For an evaluation."""
 
     @abstractmethod
+    def join(self, backend: Backend, outputs: Iterable[Array]) -> Array:
+        """What a network's outputs for several views of the same images say together, as outputs.
+
+        Each is read back before the next one is asked for.
+        """
+
+    @abstractmethod
     def answers(self, backend: Backend, outputs: Array) -> NDArray[Any]:
         """What a network's outputs say, (n, number of names), on the host, for a user."""
 

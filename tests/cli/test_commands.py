@@ -97,6 +97,30 @@ def test_evaluate(cli, run):
     assert f"test accuracy {answer['accuracy']:.2%}" in shown
 
 
+def test_averages_over_views(cli, run, photos):
+    """Other figures than without, and of as many images."""
+    plain, averaged = (
+        json.loads(cli("evaluate", run, *views, "--json", "--backend", "numpy").succeeded().out)
+        for views in ((), ("--tta", "shift"))
+    )
+    assert (plain["tta"], averaged["tta"]) == (None, "shift")
+    assert plain["n"] == averaged["n"]
+    assert plain["loss"] != averaged["loss"]
+    assert averaged["accuracy"] > 0.5
+    plain, averaged = (
+        cli("predict", run, photos, *views, "--json", "--backend", "numpy").succeeded().out
+        for views in ((), ("--tta", "shift"))
+    )
+    assert plain != averaged
+    assert [each["image"] for each in json.loads(plain)] == [
+        each["image"] for each in json.loads(averaged)
+    ]
+    for command in (("evaluate", run), ("predict", run, photos)):
+        answer = cli(*command, "--tta", "mirror")
+        assert answer.status == 2
+        assert 'tta is "mirror"; known: flip, flip+shift, shift' in answer.err
+
+
 def test_predict_a_file_and_a_folder(cli, run, photos):
     answer = cli("predict", run, photos, "--json", "--top", "2", "--backend", "numpy").succeeded()
     results = json.loads(answer.out)
