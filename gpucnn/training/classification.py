@@ -14,7 +14,7 @@ from gpucnn.backends.base import Backend
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.errors import ConfigError
 from gpucnn.losses import Loss
-from gpucnn.training.task import Evaluation, Judge, Measure, Task
+from gpucnn.training.task import Evaluation, Judge, Measure, Places, Task
 
 _FIRST = 5
 """Of a sample's classes, by their scores, among which the true one counts as found."""
@@ -153,13 +153,13 @@ class Classification(Task):
     measure, judged_by = Measure("accuracy", "accuracy", _percent), "accuracy"
 
     def __init__(self, classes: Sequence[str], is_soft: bool = False) -> None:
-        self.names = tuple(classes)
+        self.names = classes
         self._is_soft = is_soft
 
     @classmethod
     def of_count(cls, classes: int) -> Classification:
         """With so many classes, which have no names."""
-        return cls(tuple(map(str, range(classes))))
+        return cls(Places(classes))
 
     def check_loss(self, loss: Loss, name: str) -> None:
         """Refuses a loss that is for numbers only."""

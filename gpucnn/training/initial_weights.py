@@ -200,7 +200,7 @@ class Start:
         if card and config.finetune.keep_normalisation:
             self.normalisation = card.normalisation
 
-    def load_into(self, network: Network, outputs: tuple[str, ...]) -> LoadedWeights | None:
+    def load_into(self, network: Network, outputs: Sequence[str]) -> LoadedWeights | None:
         """As ``load_weights``; None if there is nothing to load."""
         if self._weights is None:
             return None
@@ -278,7 +278,7 @@ def _open_file(path: Path) -> InitialWeights:
 
 
 def load_weights(
-    network: Network, weights: InitialWeights, config: Config, outputs: tuple[str, ...]
+    network: Network, weights: InitialWeights, config: Config, outputs: Sequence[str]
 ) -> LoadedWeights:
     """Sets those layers of a network that the weights fit.
 

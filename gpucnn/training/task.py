@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,30 @@ class Judge(ABC):
         """How good all of them are, given the sum of their losses."""
 
 
+class Places(Sequence[str]):
+    """The numbers from 0 as names, for outputs without names; none is made before it is used.
+
+    Args:
+        count: of the names; it may be far larger than memory.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._places = range(count)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        found = self._places[place]
+        return str(found) if isinstance(found, int) else [*map(str, found)]
+
+
 class Task(ABC):
     """What a network learns.
 
@@ -93,7 +117,7 @@ class Task(ABC):
 
     measure: ClassVar[Measure]
     judged_by: ClassVar[str]
-    names: tuple[str, ...]
+    names: Sequence[str]
     target_normalisation: Normalisation | None = None
 
     @property
