@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpucnn.cli.output import (
     Integer,
+    NewFile,
     UserPath,
     backend_option,
     json_option,
@@ -22,31 +22,38 @@ from gpucnn.cli.output import (
     step_option,
     tta_option,
 )
+from gpucnn.cli.prediction_output import answers_of, csv_table, json_list, lines
 from gpucnn.errors import DataError
-from gpucnn.json_text import json_text
-from gpucnn.text import shown
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gpucnn.cli.prediction_output import Answer, Show
     from gpucnn.data.decoding import Fit
     from gpucnn.inference import TrainedModel
     from gpucnn.training.opened_checkpoint import OpenedCheckpoint
 
-_Best: TypeAlias = list[tuple[str, float]]
-"""Classes and their probabilities, the most probable first."""
-
+_TOP = 3
+_STDOUT = Path("-")
 _MOST_IMAGES = 100
 _MOST_BYTES = 1 << 26
 """Limits of a chunk of images that is decoded and classified at once."""
 
 
+class _TableFile(NewFile):
+    """A csv file to write, or standard output."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        return _STDOUT if value == str(_STDOUT) else super().convert(value, param, ctx)
+
+
 @click.command()
 @click.argument("run", type=UserPath())
 @click.argument("images", nargs=-1, required=True, type=UserPath())
-@click.option("--top", default=3, show_default=True, type=Integer(min=1), metavar="K",
-              help="How many classes to show.")  # fmt: skip
+@click.option("--top", type=Integer(min=1), metavar="K",
+              help=f"How many classes to show. Default: {_TOP}, and with --csv 1.")  # fmt: skip
 @click.option("--fit", type=click.Choice(["crop", "stretch"]),
               help="How an image of another size is made to fit. Default: as in training, or crop "
                    "if the model was not trained on image files.")  # fmt: skip
@@ -63,11 +70,14 @@ _MOST_BYTES = 1 << 26
 @tta_option
 @plugins_option
 @json_option
+@click.option("--csv", "table", type=_TableFile((".csv",)), is_flag=False, flag_value=str(_STDOUT),
+              metavar="[FILE.csv]",
+              help="Print a table in csv and nothing else, or write it to FILE.csv.")  # fmt: skip
 @backend_option
 def command(
     run: Path,
     images: tuple[Path, ...],
-    top: int,
+    top: int | None,
     fit: Fit | None,
     invert: bool,
     on_damaged: str,
@@ -75,9 +85,10 @@ def command(
     raw: bool,
     tta: str | None,
     as_json: bool,
+    table: Path | None,
     backend: str | None,
 ) -> int:
-    """Classify IMAGES, files or folders of them, with the model of RUN.
+    """Classify IMAGES, files or folders of them, with the model of RUN, or predict their numbers.
 
     Folders are searched at any depth, and hidden files and folders in them are left out. Answers
     are printed one after another, in the order of the images. If no image can be read, the exit
@@ -87,18 +98,22 @@ def command(
     Example:
       gpucnn predict runs/mnist-1 seven.png
       gpucnn predict runs/cifar10_resnet9-1 photos/ --top 5 --json
+      gpucnn predict runs/ages-1 faces/ --csv ages.csv
     """
     from gpucnn.data.decoding import require_pillow
     from gpucnn.inference import TrainedModel
     from gpucnn.training.opened_checkpoint import open_checkpoint
 
+    if as_json and table is not None:
+        raise click.UsageError("--json and --csv exclude each other; give one of them.")
     opened = open_checkpoint(run, step=step, raw=raw)
     model = TrainedModel(opened, backend)
     require_pillow()
+    output = _output(model, top, as_json, table)
     classified, unread = 0, 0
-    with _json_list() if as_json else _lines() as show:
+    with output as show:
         read = _reader(opened, fit, invert)
-        for path, result in _results(model, read, _found(images), top, tta):
+        for path, result in _results(model, read, _found(images), tta):
             if not isinstance(result, DataError):
                 classified += 1
                 show(path, result)
@@ -114,6 +129,16 @@ def command(
     if unread:
         click.echo(f"{unread} of {classified + unread} images could not be read", err=True)
     return 1 if unread and on_damaged == "report" else 0
+
+
+def _output(
+    model: TrainedModel, top: int | None, as_json: bool, table: Path | None
+) -> AbstractContextManager[Show]:
+    """What shows the answers."""
+    if table is not None:
+        return csv_table(answers_of(model, top or 1), None if table == _STDOUT else table)
+    answers = answers_of(model, top or _TOP)
+    return json_list(answers) if as_json else lines(answers)
 
 
 def _found(paths: Iterable[Path]) -> Iterator[tuple[str, DataError | None]]:
@@ -148,10 +173,9 @@ def _results(
     model: TrainedModel,
     read: Callable[[str], NDArray[np.uint8]],
     found: Iterable[tuple[str, DataError | None]],
-    top: int,
     tta: str | None,
-) -> Iterator[tuple[str, _Best | DataError]]:
-    """The most probable classes of each image, or why it could not be read, in their order."""
+) -> Iterator[tuple[str, Answer | DataError]]:
+    """What the model says of each image, or why it could not be read, in their order."""
     image_bytes = math.prod(model.card.input_shape)
     chunk_size = max(1, min(_MOST_IMAGES, _MOST_BYTES // image_bytes))
     chunk: list[tuple[str, NDArray[np.uint8] | DataError]] = []
@@ -161,61 +185,17 @@ def _results(
         except DataError as error:
             chunk.append((path, error))
         if len(chunk) == chunk_size:
-            yield from _classified(model, chunk, top, tta)
+            yield from _classified(model, chunk, tta)
             chunk = []
-    yield from _classified(model, chunk, top, tta)
+    yield from _classified(model, chunk, tta)
 
 
 def _classified(
-    model: TrainedModel,
-    chunk: list[tuple[str, NDArray[np.uint8] | DataError]],
-    top: int,
-    tta: str | None,
-) -> Iterator[tuple[str, _Best | DataError]]:
+    model: TrainedModel, chunk: list[tuple[str, NDArray[np.uint8] | DataError]], tta: str | None
+) -> Iterator[tuple[str, Answer | DataError]]:
     import numpy as np
 
     pixels = [image for _, image in chunk if not isinstance(image, DataError)]
     rows = iter(model.predict(np.stack(pixels), tta) if pixels else ())
     for path, image in chunk:
-        if isinstance(image, DataError):
-            yield path, image
-            continue
-        row = next(rows)
-        order = np.argsort(-row, kind="stable")[:top]
-        yield path, [(model.classes[label], float(row[label])) for label in order]
-
-
-@contextmanager
-def _lines() -> Iterator[Callable[[str, _Best | DataError], None]]:
-    """What prints a line for each image that was classified."""
-
-    def show(path: str, result: _Best | DataError) -> None:
-        if not isinstance(result, DataError):
-            classes = "   ".join(f"{shown(name)} {probability:.2%}" for name, probability in result)
-            click.echo(f"{shown(path)}: {classes}")
-
-    yield show
-
-
-@contextmanager
-def _json_list() -> Iterator[Callable[[str, _Best | DataError], None]]:
-    """What prints an entry of a JSON list for each image; the list is complete in any event."""
-    is_empty = True
-
-    def show(path: str, result: _Best | DataError) -> None:
-        nonlocal is_empty
-        entry: dict[str, Any] = {"image": path}
-        if isinstance(result, DataError):
-            entry["error"] = str(result)
-        else:
-            entry["predictions"] = [
-                {"class": name, "probability": probability} for name, probability in result
-            ]
-        text = textwrap.indent(json_text(entry, indent=1), " ")
-        click.echo(f"{'[' if is_empty else ','}\n{text}", nl=False)
-        is_empty = False
-
-    try:
-        yield show
-    finally:
-        click.echo("[]" if is_empty else "\n]")
+        yield path, image if isinstance(image, DataError) else next(rows)

@@ -1,5 +1,7 @@
 """``predict`` answers for every image that can be read, and names the others."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -117,6 +119,55 @@ def test_json_names_the_damaged_file_in_its_place(cli, run):
         for entry in entries
     ]
     assert entries[3]["error"].startswith("photos/2b.png: ")
+
+
+@pytest.mark.usefixtures("place")
+def test_csv_is_a_table_of_the_best_classes(cli, run):
+    answer = cli("predict", run, "photos", "--csv", *BACKEND)
+    assert answer.status == 1
+    header, *rows = csv.reader(io.StringIO(answer.out))
+    assert header == ["file", "prediction", "probability"]
+    expected = json.loads(cli("predict", run, "photos", "--json", *BACKEND).out)
+    for row, entry in zip(rows, expected, strict=True):
+        assert row[0] == entry["image"]
+        if "error" in entry:
+            assert row[1:] == ["", ""]
+        else:
+            best = entry["predictions"][0]
+            assert row[1] == best["class"]
+            assert np.float32(row[2]) == np.float32(best["probability"])
+    assert "1 of 7 images could not be read" in answer.err
+
+
+def test_csv_in_a_file_with_more_classes_and_without_damaged_files(cli, run, place):
+    (place / 'a "b", c.png').write_bytes((place / GOOD[0]).read_bytes())
+    options = ("--top", 99, "--csv", "table.csv", "--on-damaged", "skip", *BACKEND)
+    answer = cli("predict", run, "photos", 'a "b", c.png', *options)
+    assert (answer.status, answer.out) == (0, "")
+    with (place / "table.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[:5] == ["file", "prediction", "probability", "prediction_2", "probability_2"]
+    assert [row[0] for row in rows] == [*GOOD, 'a "b", c.png']
+    for row in rows:
+        assert len(row) == len(header)
+        shares = [float(cell) for cell in row[2::2]]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--csv", GOOD[0]), "must end in .csv"),
+        (("--csv", "table.csv", "--json"), "--json and --csv exclude each other"),
+        (("--csv", "gone/table.csv"), "there is no folder gone"),
+    ],
+)
+def test_csv_is_refused_before_anything_is_written(options, words, cli, run, place):
+    answer = cli("predict", run, *GOOD, *BACKEND, *options)
+    assert (answer.status, answer.out) == (2, "")
+    assert words in answer.err
+    assert not (place / "table.csv").exists()
 
 
 @pytest.mark.parametrize("damaged", [[], ["photos/2b.png"]])
