@@ -77,6 +77,10 @@ def step_option(function: _F) -> _F:
     )(function)
 
 
+PLUGINS = "gpucnn.plugins"
+"""In ``meta`` of a command's context: the folder of ``--plugins``, or None."""
+
+
 def plugins_option(function: _F) -> _F:
     """``--plugins``, for commands that open a run: it allows the folder, and is not passed on."""
     return click.option(
@@ -89,7 +93,8 @@ def plugins_option(function: _F) -> _F:
     )(function)
 
 
-def _allow_plugins(_context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+def _allow_plugins(context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+    context.meta[PLUGINS] = folder
     if folder is not None:
         from gpucnn import plugins
 

@@ -10,6 +10,7 @@ import click
 
 from gpucnn.cli.kernels_folder import check_training, kernels_option, use_kernels
 from gpucnn.cli.output import (
+    PLUGINS,
     Integer,
     UserPath,
     backend_option,
@@ -115,8 +116,8 @@ def command(
         )
     if resume is not None and init_from is not None:
         raise click.UsageError("--init-from is for a new run; --resume has its own weights.")
-    source = click.get_current_context().get_parameter_source("plugins")
-    if resume is None and source is click.core.ParameterSource.COMMANDLINE:
+    plugins = click.get_current_context().meta[PLUGINS]
+    if resume is None and plugins is not None:
         raise click.UsageError("--plugins is for a run that exists; a CONFIG names its own.")
     if resume is not None and run_dir is not None:
         raise click.UsageError("--run-dir is for a new run; --resume continues in its own.")
@@ -133,8 +134,9 @@ def command(
             trainer = _begun(loaded, config.stem, init_from, run_dir, backend, folder, display)
         else:
             raise click.UsageError("Give a CONFIG, --data PATH, or --resume RUN.")
-        if folder is not None:
-            trainer.recorder.resume_options = f" --kernels {shlex.quote(shown(folder))}"
+        for option, given in (("--kernels", folder), ("--plugins", plugins)):
+            if given is not None:
+                trainer.recorder.resume_options += f" {option} {shlex.quote(shown(given))}"
         result = trainer.fit()
         assert trainer.run is not None
         if as_json:

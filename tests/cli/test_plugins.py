@@ -279,6 +279,14 @@ def test_a_folder_is_allowed_once(run, place, cli, tmp_path, fresh_process):
     assert cli("evaluate", run, *BACKEND).status == 2  # in another place
 
 
+def test_how_to_go_on_has_the_option(run, place, cli):
+    wrong = DOUBLE.replace("return self.backend.add(x, x)", "return x + undefined")
+    (place / "doubling.py").write_text(wrong)
+    answer = cli("train", "--resume", run, "--step", 0, "--plugins", place, *BACKEND)
+    assert answer.status == 2
+    assert answer.err.endswith(f"gpucnn train --resume {run} --plugins {place}\n")
+
+
 def test_a_run_knows_its_plugins(run, place):
     described = json.loads((run / "environment.json").read_text())["plugins"]
     path = place / "doubling.py"

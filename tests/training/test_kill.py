@@ -16,7 +16,7 @@ augment = {flip = true, crop_padding = 1}
 model = {name = "vgg", width = 8, stages = 2, dropout = 0.1}
 optimizer = {name = "adam", learning_rate = 0.005}
 schedule = {name = "one_cycle"}
-training = {epochs = 20, batch_size = 50}
+training = {epochs = 20, batch_size = 25, accumulate = 2, ema_decay = 0.99, patience = 20}
 checkpoint = {every_steps = 4}
 """
 

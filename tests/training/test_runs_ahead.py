@@ -39,8 +39,8 @@ def poison(trainer):
     """Makes the gradient of one step infinite; the loss stays finite."""
     loss, take = trainer.network.backward, []
 
-    def backward(dscores):
-        loss(dscores)
+    def backward(*arguments):
+        loss(*arguments)
         take.append(None)
         if trainer.progress.step == POISONED:
             trainer.network.parameters()["1.batch_norm2d.scale"].gradient[0] = np.inf
@@ -82,6 +82,30 @@ def test_nothing_is_changed_from_the_refused_step_on():
     for name, array in trainer.optimizer.state().items():
         np.testing.assert_array_equal(array, state[name])
     assert trainer.progress.step == POISONED
+
+
+def test_neither_averages_nor_the_batches_of_a_step_are_lost(monkeypatch):
+    """The averages stay as they were before the refused step, all batches of which are repeated."""
+    overrides = ("training.batch_size=100", "training.accumulate=2", "training.ema_decay=0.9")
+    trainer = Trainer(load(*overrides), Ahead())
+    poison(trainer)
+    for step, batches in enumerate(list(trainer._steps.left())[:SEEN]):
+        if step == POISONED:
+            averages = trainer._state._average.state()
+        trainer.train_step(*batches)
+    take, taken = trainer.loader.batch, []
+
+    def watched(epoch, index):
+        taken.append((epoch, index))
+        return take(epoch, index)
+
+    monkeypatch.setattr(trainer.loader, "batch", watched)
+    with pytest.raises(NonFiniteError, match=f"step {POISONED}: the gradient"):
+        trainer._steps.check()
+    assert taken == [(0, 2 * POISONED), (0, 2 * POISONED + 1)]
+    assert (trainer.progress.step, trainer.progress.batch) == (POISONED, POISONED)
+    for name, array in trainer._state._average.state().items():
+        np.testing.assert_array_equal(array, averages[name])
 
 
 def test_no_checkpoint_is_saved_behind_a_refused_step(tmp_path):
