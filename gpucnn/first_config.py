@@ -22,16 +22,19 @@ _Table: TypeAlias = dict[str, Any]
 
 _TINY_SIDE, _SMALL_SIDE, _MIDDLE_SIDE = 12, 40, 96
 """Sides below which images suit a small VGG, LeNet (if they are grey) and ResNet-9."""
+_LARGE_SIDE = 48
+"""Sides above which a small VGG has a stage more."""
 _LARGEST_SIDE, _LARGEST_SIDE_ON_GPU = 64, 128
 """To which larger image files are resized."""
 _LONG = 1.4
 """Images whose sides differ by more than this factor are stretched; others are cropped."""
 _ENOUGH_TO_VALIDATE, _ENOUGH_OF_A_CLASS = 2000, 50
 _VALIDATION = 0.1
-_STEPS = 48
+_STEPS = 32
 """Batches are as large as leaves at least so many steps in an epoch, from 16 to 128 images."""
 _SMALLEST_BATCH, _USUAL_BATCH = 16, 128
 _MOST_EPOCHS = 40
+_RATE_OF_ADAMW = 0.004
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class _Model:
     Attributes:
         table: [model].
         why: it was chosen.
-        rate: the highest learning rate of SGD for batches of 128.
+        rate: the highest learning rate, of SGD for batches of 128, or else of AdamW.
         passes: images that all epochs together should have.
         epochs: the least.
         smoothing: of labels.
@@ -86,7 +89,7 @@ def first_config(survey: Survey, name: str, is_gpu: bool) -> FirstConfig:
         "data": _data(survey, H, W),
         "augment": _augment(survey, min(H, W)),
         "model": (model.table, model.why),
-        **_loss(model),
+        **_loss(survey, model),
         **_training(survey, model),
     }
     found = _found(survey)
@@ -126,6 +129,8 @@ def _sides(survey: Survey, is_gpu: bool) -> tuple[int, int]:
     if not survey.are_files:
         return H, W
     largest = _LARGEST_SIDE_ON_GPU if is_gpu else _LARGEST_SIDE
+    if survey.target_names:
+        largest = _SMALL_SIDE
     if survey.has_one_size and max(H, W) <= largest:
         return H, W
     side = min(H, W)
@@ -159,6 +164,8 @@ def _data(survey: Survey, H: int, W: int) -> tuple[_Table, str]:
 def _augment(survey: Survey, side: int) -> tuple[_Table, str]:
     padding = max(1, side // (16 if survey.is_grey else 8))
     pixels = f"up to {padding} pixel{'s' if padding > 1 else ''}"
+    if survey.target_names:
+        return {}, "Images are neither moved nor mirrored: that might change their numbers."
     if survey.is_grey or not survey.is_photographic or _are_signs(survey):
         return {"crop_padding": padding}, (
             f"Images are moved by {pixels}, and not mirrored: that might change what they show."
@@ -172,27 +179,37 @@ def _are_signs(survey: Survey) -> bool:
     """Whether mirrored images may be of another class, by the classes' names, or of none."""
     names = [name.casefold() for name in survey.classes]
     sides = any("left" in name or "right" in name for name in names)
-    return sides or not names or all(len(name) < 3 or name.isdecimal() for name in names)
+    return sides or all(len(name) < 3 or name.isdecimal() for name in names)
 
 
 def _model(survey: Survey, side: int, is_gpu: bool) -> _Model:
+    is_little = _batch_size(survey) < _USUAL_BATCH
     if side < _TINY_SIDE:
-        stages = 1 + (side >= 8)
-        table = {"name": "vgg", "width": 48, "stages": stages}
-        return _Model(table, "A small VGG, for images of so few pixels.", 0.1, 60_000, 20)
-    if survey.is_grey and side <= _SMALL_SIDE:
+        table = {"name": "vgg", "width": 48, "stages": 1 + (side >= 8)}
+        rate = _RATE_OF_ADAMW if is_little else 0.1
+        return _Model(table, "A small VGG, for images of so few pixels.", rate, 60_000, 20)
+    if side <= _SMALL_SIDE and (survey.is_grey or survey.target_names):
         table = {"name": "lenet", "filters": [32, 64], "kernel": 5 if side >= 16 else 3}
-        return _Model(table, "LeNet, which is enough for small grey images.", 0.05, 240_000, 4, 0.0)
+        why = "LeNet, which is enough for small grey images."
+        if survey.target_names:
+            why = "LeNet, which knows where in an image something is."
+        return _Model(table, why, 0.001 if is_little else 0.05, 240_000, 4, 0.0)
     passes, width = (1_200_000, 64) if is_gpu else (400_000, 16)
     why = f"Its width, {width}, is for {'a GPU' if is_gpu else 'a CPU; on a GPU, take 64'}."
+    if side <= _MIDDLE_SIDE and is_little:
+        table = {"name": "vgg", "width": width, "stages": 3 + (side > _LARGE_SIDE)}
+        why = f"A small VGG, which gets on with few images better than a ResNet. {why}"
+        return _Model(table, why, _RATE_OF_ADAMW, passes, 8)
     if side <= _MIDDLE_SIDE:
         return _Model({"name": "resnet9", "width": width}, f"ResNet-9. {why}", 0.1, passes, 8)
     table = {"name": "resnet18", "width": width, "small_images": False}
     why = f"ResNet-18, which begins with strides, for larger images. {why}"
-    return _Model(table, why, 0.1, passes, 8)
+    return _Model(table, why, _RATE_OF_ADAMW if is_little else 0.1, passes, 8)
 
 
-def _loss(model: _Model) -> dict[str, tuple[_Table, str]]:
+def _loss(survey: Survey, model: _Model) -> dict[str, tuple[_Table, str]]:
+    if survey.target_names:
+        return {"loss": ({"name": "mean_squared_error"}, "Numbers are predicted.")}
     if not model.smoothing:
         return {}
     table = {"name": "softmax_cross_entropy", "label_smoothing": model.smoothing}
@@ -200,11 +217,8 @@ def _loss(model: _Model) -> dict[str, tuple[_Table, str]]:
 
 
 def _training(survey: Survey, model: _Model) -> dict[str, tuple[_Table, str]]:
-    images = survey.images
-    batch = _SMALLEST_BATCH
-    while 2 * batch * _STEPS <= images and batch < _USUAL_BATCH:
-        batch *= 2
-    epochs = min(_MOST_EPOCHS, max(model.epochs, round(model.passes / images)))
+    batch = _batch_size(survey)
+    epochs = min(_MOST_EPOCHS, max(model.epochs, round(model.passes / survey.images)))
     return {
         "optimizer": _optimizer(model, batch),
         "schedule": (
@@ -218,9 +232,16 @@ def _training(survey: Survey, model: _Model) -> dict[str, tuple[_Table, str]]:
     }
 
 
+def _batch_size(survey: Survey) -> int:
+    batch = _SMALLEST_BATCH
+    while 2 * batch * _STEPS <= survey.images and batch < _USUAL_BATCH:
+        batch *= 2
+    return batch
+
+
 def _optimizer(model: _Model, batch: int) -> tuple[_Table, str]:
     if batch < _USUAL_BATCH:
-        return {"name": "adamw", "learning_rate": 0.003, "weight_decay": 0.01}, (
+        return {"name": "adamw", "learning_rate": model.rate, "weight_decay": 0.01}, (
             "AdamW, which gets on with few images and small batches."
         )
     table = {"name": "sgd", "learning_rate": model.rate, "nesterov": True, "weight_decay": 5e-4}

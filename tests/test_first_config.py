@@ -103,7 +103,16 @@ def test_little_data_is_seen_more_often_and_all_of_it():
     assert few["training"] == {"epochs": 40, "batch_size": 16}
     assert many["training"] == {"epochs": 8, "batch_size": 128}
     assert (few["optimizer"]["name"], many["optimizer"]["name"]) == ("adamw", "sgd")
+    assert (few["model"]["name"], many["model"]["name"]) == ("vgg", "resnet9")
     assert "validation" not in few["data"]
+
+
+def test_numbers_to_predict():
+    tables = chosen((100, 120), classes=(), target_names=("x", "y"), images=1000)
+    assert tables["loss"] == {"name": "mean_squared_error"}
+    assert tables["augment"] == {}
+    assert tables["data"]["size"] == [40, 40]
+    assert tables["model"]["name"] == "lenet"
 
 
 def test_names_that_toml_must_escape():

@@ -308,16 +308,15 @@ def _finish(report: Report, splits: Sequence[_Split]) -> None:
 
 
 def _tiny_classes(report: Report) -> Iterator[Finding]:
-    for name in ("train", UNDIVIDED):
-        counts = report.counts.get(name)
+    for split, where in (("train", " to train on"), (UNDIVIDED, "")):
+        counts = report.counts.get(split)
         if counts is None or not counts.any():
             continue
-        least = max(_FEW_IMAGES, _SMALL_SHARE * float(np.median(counts)))
+        median = float(np.median(counts))
+        least = max(_FEW_IMAGES, _SMALL_SHARE * median)
         for label in np.flatnonzero((counts > 0) & (counts < least)).tolist():
-            text = (
-                f"the class {shown(report.classes[label])} has {counts[label]} images in {name}; "
-                f"the median of all classes is {np.median(counts):g}"
-            )
+            name, images = shown(report.classes[label]), f"image{'s' if counts[label] > 1 else ''}"
+            text = f"the class {name} has {counts[label]} {images}{where}; the median is {median:g}"
             yield Finding("tiny class", text)
 
 

@@ -16,6 +16,7 @@ _PARQUET = ("*.parquet", "data/*.parquet")
 _FOLDERS = {
     "svhn": ("train_32x32.mat",),
     "mnist": ("train-images*idx3-ubyte*",),
+    "svhn": ("train_32x32.mat",),
     "cifar10": ("data_batch_1*", "cifar-10-batches-*"),
     "cifar100": ("fine_label_names.txt", "cifar-100-binary", "cifar-100-python", "meta"),
 }

@@ -145,7 +145,7 @@ def test_tiny_classes_and_what_is_left_out(folder):
         f"val: is left out, for there is {folder}/test",
         "train: images that are in no class folder are left out (1)",
         "train: left out 1 file that is not an image (.txt 1)",
-        "the class emu has 1 images in train; the median of all classes is 12",
+        "the class emu has 1 image to train on; the median is 12",
     ]
 
 

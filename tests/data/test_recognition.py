@@ -11,6 +11,7 @@ from gpucnn.errors import DataError
     [
         ("mnist", ["train-images-idx3-ubyte.gz"]),
         ("mnist", ["train-images.idx3-ubyte"]),
+        ("svhn", ["train_32x32.mat", "test_32x32.mat"]),
         ("cifar10", ["data_batch_1.bin"]),
         ("cifar10", ["cifar-10-batches-py/data_batch_1"]),
         ("cifar100", ["train", "test", "meta"]),
