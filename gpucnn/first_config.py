@@ -24,7 +24,7 @@ _TINY_SIDE, _SMALL_SIDE, _MIDDLE_SIDE = 12, 40, 96
 """Sides below which images suit a small VGG, LeNet (if they are grey) and ResNet-9."""
 _LARGE_SIDE = 48
 """Sides above which a small VGG has a stage more."""
-_LARGEST_SIDE, _LARGEST_SIDE_ON_GPU = 64, 128
+_LARGEST_SIDE, _LARGEST_SIDE_ON_GPU = 48, 128
 """To which larger image files are resized."""
 _LONG = 1.4
 """Images whose sides differ by more than this factor are stretched; others are cropped."""

@@ -91,7 +91,7 @@ def test_files_of_several_sizes_become_one():
     tables = chosen([(40, 60), (50, 51), (47, 62)])
     assert (tables["data"]["size"], tables["data"]["fit"]) == ([44, 44], "crop")
     long = chosen([(400, 900), (400, 800)])
-    assert (long["data"]["size"], long["data"]["fit"]) == ([64, 64], "stretch")
+    assert (long["data"]["size"], long["data"]["fit"]) == ([48, 48], "stretch")
     assert chosen([(400, 300), (400, 310)], gpu=True)["data"]["size"] == [128, 128]
     arrays = chosen((200, 300), are_files=False, options=ARRAYS)
     assert arrays["data"].keys() == {"name", "path", "validation"}

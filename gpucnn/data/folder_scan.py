@@ -113,7 +113,7 @@ def _scan_classes(folder: Path) -> Listing:
             f"{shown(folder)}: {what}; make a folder for each class in it, and put the images of a "
             f"class into {shown(folder)}/CLASS"
         )
-    classes = _class_names(folder, class_folders)
+    classes = class_names(folder, class_folders)
     left_out = Counter(contents.left_out)
     files: list[str] = []
     labels: list[int] = []
@@ -130,8 +130,12 @@ def _scan_classes(folder: Path) -> Listing:
     return Listing(folder, tuple(files), np.array(labels, np.int32), classes)
 
 
-def _class_names(folder: Path, class_folders: list[str]) -> tuple[str, ...]:
-    """Their names in composed Unicode. They must differ as shown, for so a run stores them."""
+def class_names(folder: Path, class_folders: list[str]) -> tuple[str, ...]:
+    """The names of class folders, in composed Unicode.
+
+    Raises:
+        DataError: two of them do not differ as they are shown, and as a run stores them.
+    """
     seen: dict[str, str] = {}
     for path in class_folders:
         name = Path(path).name

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gpucnn.data.class_names import how_they_differ, look_alikes
-from gpucnn.data.data_files import data_folder
+from gpucnn.data.data_files import data_folder, os_errors_explained
 from gpucnn.data.folder_contents import (
     FOLDER,
     IMAGE,
@@ -24,6 +24,7 @@ from gpucnn.data.folder_contents import (
     unusable,
 )
 from gpucnn.data.folder_layout import TEST, TRAIN, folder_to_divide
+from gpucnn.data.folder_scan import class_names
 from gpucnn.data.listing import Listing
 from gpucnn.errors import DataError
 from gpucnn.text import shown
@@ -64,6 +65,9 @@ def scan_leniently(root: str) -> LenientScan:
             found.wrong.append(
                 ("class in one split", f"{shown(splits[name])}: lacks the class {shown(lacking)}")
             )
+    if UNDIVIDED in splits and max(map(len, by_class[UNDIVIDED].values()), default=0) < 2:
+        text = f"{shown(folder)}: no class has two images, so none can be split off to test on"
+        found.wrong.append(("too few images", text))
     if len(classes) < 2:
         found.wrong.append(("one class", f"{shown(folder)}: has fewer than two classes"))
     for one, other in look_alikes(classes, classes):
@@ -76,8 +80,9 @@ def scan_leniently(root: str) -> LenientScan:
 
 def _split_folders(folder: Path, found: LenientScan) -> dict[str, Path]:
     """The folders of class folders, by the names of the splits."""
-    train = [folder / name for name in TRAIN if (folder / name).is_dir()]
-    test = [folder / name for name in TEST if (folder / name).is_dir()]
+    with os_errors_explained(folder):
+        train = [folder / name for name in TRAIN if (folder / name).is_dir()]
+        test = [folder / name for name in TEST if (folder / name).is_dir()]
     for other in test[1:]:
         text = f"{shown(other)}: is left out, for there is {shown(test[0])}"
         found.odd.append(("left out", text))
@@ -92,6 +97,10 @@ def _scan_split(folder: Path, found: LenientScan) -> dict[str, list[str]]:
     images: dict[str, list[str]] = {}
     left_out = Counter(contents.left_out)
     stray = 0
+    try:
+        class_names(folder, [path for path, kind in contents.kinds.items() if kind == FOLDER])
+    except DataError as error:
+        found.wrong.append(("similar classes", str(error)))
     for path in contents.paths:
         kind = contents.kind(path)
         if kind == FOLDER:

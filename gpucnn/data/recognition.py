@@ -14,7 +14,6 @@ _FILES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
 """Data sets that are one file, by its extension."""
 _PARQUET = ("*.parquet", "data/*.parquet")
 _FOLDERS = {
-    "svhn": ("train_32x32.mat",),
     "mnist": ("train-images*idx3-ubyte*",),
     "svhn": ("train_32x32.mat",),
     "cifar10": ("data_batch_1*", "cifar-10-batches-*"),

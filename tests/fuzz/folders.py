@@ -9,14 +9,16 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from fuzz.harness import Fuzzer, attempt, remove_tree, without_privileges
+from fuzz.harness import Fuzzer, attempt, check_message, remove_tree, without_privileges
 from fuzz.mutators import NAMES
 from PIL import Image
 
 from gpucnn import cli
 from gpucnn.config import Config
 from gpucnn.data import image_folder
+from gpucnn.data.data_check import check_data
 from gpucnn.data.folder_scan import scan, scan_test
+from gpucnn.json_text import json_text
 from gpucnn.training.trainer import Trainer
 
 _FILES = (
@@ -100,11 +102,26 @@ class FolderFuzzer(Fuzzer):
         finally:
             remove_tree(root)
 
+    def _check(self, root: Path, is_usable: bool) -> None:
+        """What training refuses, the check lists; and what it takes, nothing but damaged files."""
+        options = {"name": "image_folder", "root": str(root), "workers": 0}
+        report = attempt(lambda: check_data(options), (root.name,))
+        if report is None:
+            assert not is_usable, "training takes what cannot be checked"
+            return
+        kinds = {one.kind for one in report.damaged}
+        assert not is_usable or kinds <= {"damaged", "empty class"}, f"training takes {kinds}"
+        assert is_usable or kinds, "training refuses what was found to be good"
+        for one in (*report.damaged, *report.odd):
+            check_message(one.text, ("",))
+        json_text(report.as_json())
+
     def _scan(self, rng: random.Random, root: Path) -> None:
         found = attempt(lambda: scan(str(root), *SPLIT), (root.name,))
         if rng.random() < 0.2:
             again = attempt(lambda: scan(str(root), *SPLIT), (root.name,))
             assert str(found) == str(again), "a second scan found something else"
+        self._check(root, is_usable=found is not None)
         if found:
             assert set(found[0].labels.tolist()) == set(range(len(found[0].classes)))
             assert not set(found[0].files) & set(found[1].files), "trained and tested on a file"
