@@ -69,9 +69,15 @@ def drawn_tables(rng: random.Random) -> dict:
     tables["seed"] = rng.randrange(2**64)
     tables["data"] |= {"validation": 0.1, "normalise": False}
     tables["training"] = {"epochs": 2, "batch_size": 32, "clip_norm": 1.0, "fuse": False}
-    tables["augment"] = {"flip": True, "crop_padding": 2}
+    tables["augment"] = {"flip": True, "crop_padding": 2, **_augmented(rng)}
     tables["checkpoint"] = {"every_steps": 10, "every_seconds": 5.5}
     return tables
+
+
+def _augmented(rng: random.Random) -> dict:
+    """Some of the other changes of images, within their ranges."""
+    amounts = ("rotation", "brightness", "contrast", "saturation", "mixup", "cutmix")
+    return {name: rng.random() for name in amounts if rng.random() < 0.3}
 
 
 def _drawn(rng: random.Random, registry, key: str, depth: int = 0) -> dict:
