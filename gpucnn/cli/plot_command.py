@@ -17,6 +17,8 @@ from gpucnn.text import shown
 def command(run: Path, output: Path | None) -> None:
     """Draw RUN's loss and accuracy by epoch, and its confusion matrix if it came to its end.
 
+    Of a regression: R² instead of accuracy, and predicted numbers over true ones.
+
     Needs the extra [plot]: pip install -e ".[plot]" in a checkout.
 
     \b

@@ -1,4 +1,4 @@
-"""Pictures of a run: its learning curves and its confusion matrix. They need matplotlib."""
+"""Pictures of a run: its learning curves and what its report says. They need matplotlib."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ import numpy as np
 from gpucnn.errors import CheckpointError, brief
 from gpucnn.plotting import import_pyplot
 from gpucnn.text import shown
+from gpucnn.training.classification import Classification
+from gpucnn.training.regression import Regression
+from gpucnn.training.regression_plots import RegressionReport
 from gpucnn.training.run_folder import RunFolder
+from gpucnn.training.task import Measure
 
 _MOST_NUMBERED = 20
 """Classes of a matrix in which the counts can be read."""
@@ -33,12 +37,15 @@ _LARGEST_LOSS = 1e100
 _LINEAR = 1e4
 """The ratio of losses from which their axis is logarithmic."""
 
+_MEASURES = (Classification.measure, Regression.measure)
+"""What the rows of a run may have next to the loss."""
+
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Report(msgspec.Struct):
-    """The parts of a run's report.json that are drawn.
+    """The parts of a classification's report.json that are drawn.
 
     Attributes:
         accuracy: the share of the test split that was right.
@@ -52,9 +59,33 @@ class Report(msgspec.Struct):
     class_accuracy: dict[str, _Share | None]
     confusion: list[list[_Count]]
 
+    def why_damaged(self) -> str | None:
+        """What does not belong together; None if all does."""
+        sides = {len(self.confusion), *map(len, self.confusion)}
+        if sides != {len(self.class_accuracy)} or not self.confusion:
+            return "its confusion matrix is not of its classes"
+        if sum(map(sum, self.confusion)) != self.n:
+            return f"its confusion matrix does not add up to n = {self.n}"
+        return None
+
+    @property
+    def inches(self) -> float:
+        """The side of the matrix with the names beside it."""
+        return _side(list(self.class_accuracy))
+
+    def draw(self, figure: Any) -> None:
+        """Draws the confusion matrix.
+
+        Args:
+            figure: matplotlib's, empty.
+        """
+        draw_confusion(figure.subplots(), self)
+
 
 def draw_run(run: RunFolder, path: Path) -> None:
-    """Draws loss and accuracy by epoch and, if the run has ended, the confusion matrix.
+    """Draws loss and accuracy, or R², by epoch and, if the run has ended, what its report says.
+
+    That is the confusion matrix or, of a regression, predicted numbers over true ones.
 
     Args:
         run: that has ended an epoch.
@@ -66,17 +97,17 @@ def draw_run(run: RunFolder, path: Path) -> None:
     """
     pyplot = import_pyplot()
     epochs, report = read_epochs(run), read_report(run)
-    side = 0.0 if report is None else _side(list(report.class_accuracy))
+    side = 0.0 if report is None else report.inches
     is_tall = side > 7  # then the curves are one above the other
     width, height = (5.0 if is_tall else 10.0), max(4.6, side)
     figure = pyplot.figure(figsize=(width + side, height), layout="constrained")
     curves = figure
     if report is not None:
-        curves, matrix = figure.subfigures(1, 2, width_ratios=[width, side])
-        draw_confusion(matrix.subplots(), report)
-    loss, accuracy = curves.subplots(2, 1) if is_tall else curves.subplots(1, 2)
+        curves, picture = figure.subfigures(1, 2, width_ratios=[width, side])
+        report.draw(picture)
+    loss, other = curves.subplots(2, 1) if is_tall else curves.subplots(1, 2)
     draw_curves(loss, epochs, "loss")
-    draw_curves(accuracy, epochs, "accuracy")
+    draw_curves(other, epochs, _measure(epochs[0]).key)
     figure.suptitle(shown(run.path.resolve().name)).set_parse_math(False)
     with warnings.catch_warnings():
         # Of scripts that the font lacks: a box is drawn in their place.
@@ -105,8 +136,8 @@ def read_epochs(run: RunFolder) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl at the ends of epochs, checked.
 
     Returns:
-        Each with "epoch", and loss and accuracy of "train" and of the other split, which may be
-        None if they were not finite.
+        Each with "epoch", and loss and accuracy, or R², of "train" and of the other split, which
+        may be None if they were not finite.
 
     Raises:
         CheckpointError: no epoch has ended, or a line is damaged; with its number.
@@ -133,8 +164,9 @@ def _why_damaged(row: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) ->
         if before:
             return f"epoch is {brief(epoch)}, which cannot follow epoch {last}"
         return f"epoch is {brief(epoch)}, not a positive whole number"
-    split = _split(before[0] if before else row)
-    for key in ("train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy"):
+    first = before[0] if before else row
+    split, measure = _split(first), _measure(first).key
+    for key in ("train_loss", f"train_{measure}", f"{split}_loss", f"{split}_{measure}"):
         if key not in row:
             return f"{key} is missing"
         value = row[key]
@@ -144,6 +176,8 @@ def _why_damaged(row: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) ->
             return f"{key} is {brief(value)}, not a number"
         if key.endswith("accuracy") and not 0 <= value <= 1:
             return f"{key} is {brief(value)}, not from 0 to 1"
+        if key.endswith("r2") and not value <= 1:
+            return f"{key} is {brief(value)}, not 1 at most"
     return None
 
 
@@ -152,20 +186,25 @@ def _split(row: Mapping[str, Any]) -> str:
     return "validation" if "validation_loss" in row else "test"
 
 
-def read_report(run: RunFolder) -> Report | None:
+def _measure(row: Mapping[str, Any]) -> Measure:
+    """What was recorded next to the loss; the accuracy if the row is damaged."""
+    return next((each for each in _MEASURES if f"train_{each.key}" in row), _MEASURES[0])
+
+
+def read_report(run: RunFolder) -> Report | RegressionReport | None:
     """The run's report, None before its end; CheckpointError if it is damaged."""
     path = run.path / "report.json"
     if not path.exists():
         return None
+    content = run.read_json(path.name)
+    is_regression = "predicted" in content
+    kind: type[Report | RegressionReport] = RegressionReport if is_regression else Report
     try:
-        report = msgspec.convert(run.read_json(path.name), Report)
+        report = msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise _damaged(path, str(error)) from None
-    sides = {len(report.confusion), *map(len, report.confusion)}
-    if sides != {len(report.class_accuracy)} or not report.confusion:
-        raise _damaged(path, "its confusion matrix is not of its classes")
-    if sum(map(sum, report.confusion)) != report.n:
-        raise _damaged(path, f"its confusion matrix does not add up to n = {report.n}")
+    if reason := report.why_damaged():
+        raise _damaged(path, reason)
     return report
 
 
@@ -176,7 +215,7 @@ def _damaged(path: Path, reason: str) -> CheckpointError:
 
 
 def draw_curves(axes: Any, epochs: Sequence[Mapping[str, Any]], quantity: str) -> None:
-    """Draws "loss", or "accuracy" in %, of training and of the split that was evaluated.
+    """Draws "loss", "r2", or "accuracy" in %, of training and of the split that was evaluated.
 
     Args:
         axes: matplotlib's.
@@ -195,7 +234,8 @@ def draw_curves(axes: Any, epochs: Sequence[Mapping[str, Any]], quantity: str) -
         drawn += [value for value in values if not math.isnan(value)]
     if drawn and 0 < min(drawn) * _LINEAR < max(drawn) and quantity == "loss":
         axes.set_yscale("log")
-    axes.set(xlabel="epoch", ylabel=f"{quantity}{unit}", title=f"{quantity.capitalize()} by epoch")
+    name = next((each.title for each in _MEASURES if each.key == quantity), quantity)
+    axes.set(xlabel="epoch", ylabel=f"{name}{unit}", title=f"{name.capitalize()} by epoch")
     margin = max(0.5, 0.03 * (numbers[-1] - numbers[0]))
     axes.set_xlim(numbers[0] - margin, numbers[-1] + margin)
     locator = MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)

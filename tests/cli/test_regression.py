@@ -103,6 +103,13 @@ def test_predict_returns_numbers(cli, trained):
     assert f"radius {expected[0][0]:.4g}"[:-1] in lines[0]
 
 
+def test_plot_draws_predictions(cli, trained):
+    pytest.importorskip("matplotlib")
+    answer = cli("plot", "run", "--output", "curves.png")
+    assert answer.status == 0
+    assert trained[1].joinpath("curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_other_commands_know_the_numbers(cli, place):
     layers = json.loads(cli("summary", "discs.toml", "--json").out)["layers"]
     assert layers[-1]["output_shape"] == [2]

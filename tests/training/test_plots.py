@@ -217,3 +217,53 @@ def test_a_class_without_images(run):
     confusion = {"confusion": [[8, 0], [0, 0]], "class_accuracy": {"cat": 1.0, "dog": None}}
     (run.path / "report.json").write_text(json.dumps({**REPORT, **confusion}))
     assert read_report(run).class_accuracy["dog"] is None
+
+
+REGRESSION = {
+    "r2": 0.5, "rmse": 2.0, "loss": 1.0, "n": 3,
+    "targets": {"x": {"r2": 0.5, "rmse": 1.5}, "$y$": {"r2": None, "rmse": 2.5}},
+    "true": [[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]],
+    "predicted": [[1.5, 4.0], [2.5, 6.0], [2.0, 5.5]],
+}  # fmt: skip
+
+
+def test_a_regression_has_r2_and_predictions(run):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    rows = [{key.replace("accuracy", "r2"): value for key, value in row.items()} for row in EPOCHS]
+    rows[0]["train_r2"] = -3.5
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run.path / "report.json").write_text(json.dumps(REGRESSION))
+    draw_run(run, run.path / "curves.png")
+    assert (run.path / "curves.png").stat().st_size > 10_000
+    figure = pyplot.figure()
+    read_report(run).draw(figure)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "x\nR² 0.5000, RMSE 1.5", "$y$\nR² -, RMSE 2.5"
+    ]  # fmt: skip
+    dots, line = figure.axes[0].get_lines()
+    assert dots.get_xydata().tolist() == [[1, 1.5], [2, 2.5], [3, 2]]
+    assert line.get_xydata().tolist() == [[1, 1], [3, 3]]
+    pyplot.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"true": [[1.0, 5.0]]}, "not as many"),
+        ({"true": [], "predicted": []}, "not as many"),
+        ({"true": [[1.0], [2.0], [3.0]]}, "not of its targets"),
+        ({"targets": {"x": {"r2": 1.5, "rmse": 1.0}}}, "Expected"),
+        ({"predicted": "none"}, "Expected"),
+    ],
+)
+def test_a_damaged_report_of_a_regression_is_named(run, change, words):
+    (run.path / "report.json").write_text(json.dumps({**REGRESSION, **change}))
+    with pytest.raises(CheckpointError, match=rf"report\.json is damaged: .*{words}"):
+        read_report(run)
+
+
+def test_an_impossible_r2_is_named(run):
+    row = {key.replace("accuracy", "r2"): value for key, value in EPOCHS[0].items()}
+    (run.path / "metrics.jsonl").write_text(json.dumps({**row, "train_r2": 1.5}) + "\n")
+    with pytest.raises(CheckpointError, match=r"line 1: train_r2 is 1\.5, not 1 at most"):
+        read_epochs(run)
