@@ -3,11 +3,11 @@
 config.json        the resolved config; once it is complete, the run has begun
 config.toml        if the config was made for the data: as it was made, with comments
 environment.json   versions, device, commit
-model.json         input shape, classes, normalisation, what the training split was
+model.json         input shape, classes or targets, normalisation, what the training split was
 metrics.jsonl      lines at the ends of epochs, and lines between
 log.txt            what the run printed
 checkpoints/       see ``checkpoint``
-report.json        at the end: accuracy by class and the confusion matrix
+report.json        at the end: accuracy by class and the confusion matrix; of a regression, R²
 lock               held by the process that trains here
 
 config.json, model.json and the checkpoints are sealed (``seal``).
