@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tarfile
 import time
 import zlib
 from collections.abc import Callable, Generator
@@ -37,7 +36,6 @@ _SLOWEST = 1 << 12
 _PIECE = 1 << 16
 _MOST_UNPACKED = 1 << 28
 """Bytes of a file in an archive."""
-_DAMAGED_ARCHIVE = (tarfile.TarError, EOFError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -239,6 +237,8 @@ def _keep_unpacked(file: RemoteFile, archive: Path, folder: Path) -> None:
         _FailedError: it lacks one, or is damaged.
         OSError: a file cannot be written.
     """
+    import tarfile  # slow to import, and seldom needed
+
     unpacked = archive.parent / file.unpacked
     unpacked.mkdir()
     wanted = {f"{file.unpacked}/{name}": unpacked / name for name in file.members}
@@ -249,7 +249,7 @@ def _keep_unpacked(file: RemoteFile, archive: Path, folder: Path) -> None:
                 content = tar.extractfile(member) if path else None
                 if path and content:
                     _write_member(content, path)
-    except _DAMAGED_ARCHIVE as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise _FailedError(f"{file.name} cannot be unpacked ({shortened(str(error))})") from None
     if wanted:
         raise _FailedError(f"{file.name} has no {', '.join(sorted(wanted))}")
@@ -267,7 +267,7 @@ def _write_member(content: IO[bytes], path: Path) -> None:
         while piece := content.read(1 << 20):
             written += len(piece)
             if written > _MOST_UNPACKED:
-                raise tarfile.TarError(f"{path.name} is larger than {byte_text(_MOST_UNPACKED)}")
+                raise _FailedError(f"{path.name} is larger than {byte_text(_MOST_UNPACKED)}")
             out.write(piece)
         out.flush()
         fsync(out.fileno(), path)
