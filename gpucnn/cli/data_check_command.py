@@ -28,10 +28,10 @@ def command(source: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Read all data and list what is damaged or odd, with a table by class.
 
     The data is that of a config, a data set by name, or what lies at a path: a folder of images, an
-    npz or csv file, the folder of a published data set. Damaged is what training refuses: files
-    that cannot be decoded, classes that are empty or in one split only. Odd are sizes, colour modes
-    and extensions that differ, tiny classes, images of one colour, and images that occur twice. Two
-    images are the same if all their pixels are, whatever the files are.
+    npz, csv, parquet or packed file, the folder of a published data set. Damaged is what training
+    refuses: files that cannot be decoded, classes that are empty or in one split only. Odd are
+    sizes, colour modes and extensions that differ, tiny classes, images of one colour, and images
+    that occur twice. Two images are the same if all their pixels are, whatever the files are.
 
     The exit status is 0 if nothing is damaged, and 1 if something is.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def command(data: Path, out: Path | None, backend: str | None) -> None:
     """Look at DATA and write a config that trains on it.
 
-    DATA is a folder of images, with a folder for each class, an npz or csv file, or the folder of a
+    DATA is a folder of images, an npz, csv, parquet or packed file, or the folder of a
     published data set. The config has comments that say why it is as it is. A file that exists is
     not overwritten.
 

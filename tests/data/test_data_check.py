@@ -179,6 +179,20 @@ def test_a_csv_file(folder):
     assert kinds in (["same content twice"], ["same content in two splits"])
 
 
+def test_images_within_parquet_have_no_extension(tmp_path, folder):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    paths = sorted((folder / "train").glob("*/*.png"))
+    images = [{"bytes": path.read_bytes(), "path": None} for path in paths]
+    images[3]["bytes"] = images[3]["bytes"][:80]
+    labels = [path.parent.name for path in paths]
+    parquet.write_table(pa.table({"image": images, "label": labels}), tmp_path / "a.parquet")
+    report = check_data({"name": "parquet", "path": str(tmp_path / "a.parquet")})
+    assert [one.text.partition(":")[0] for one in report.damaged] == [
+        f"{tmp_path / 'a.parquet'}, row 3"
+    ]
+    assert {one.kind for one in report.odd} <= {"tiny class"}
+
+
 def test_arrays(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 5, 4, 1), np.uint8)
