@@ -61,10 +61,10 @@ class TorchTraining:
                 "the comparison has neither a validation split nor clipping; leave "
                 "data.validation, training.clip_norm and training.clip_value out of the config"
             )
-        if training.accumulate > 1:
+        if training.accumulate > 1 or training.ema_decay is not None:
             raise ConfigError(
-                f"training.accumulate = {training.accumulate}: in the comparison a step has one "
-                f"batch; set training.accumulate = 1"
+                "in the comparison a step has one batch, and no average of weights is kept; leave "
+                "training.accumulate and training.ema_decay out of the config"
             )
         augmentation = config.build_augmentation()
         if not augmentation.moves_only:

@@ -112,8 +112,16 @@ def test_each_run_is_told_when_it_is_done(monkeypatch):
         next(runs)
 
 
-def test_what_has_no_counterpart_is_refused():
-    config = load("training.clip_norm=1.0")
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.clip_norm=1.0", "clipping"),
+        ("training.accumulate=2", "one batch"),
+        ("training.ema_decay=0.9", "no average"),
+    ],
+)
+def test_what_has_no_counterpart_is_refused(override, message):
+    config = load(override)
     backend = get_backend("numpy")
-    with pytest.raises(ConfigError, match="clipping"):
+    with pytest.raises(ConfigError, match=message):
         TorchTraining(config, config.load_data(), backend, TorchDevice(backend))
