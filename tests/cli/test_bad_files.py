@@ -124,7 +124,7 @@ def test_root_not_given_or_of_a_wrong_type(cli, place, snapshot, monkeypatch, tm
     before = snapshot(place)
     refused(cli(*train("image_folder")), "data.root", "needs it")
     monkeypatch.setenv("GPUCNN_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody answers
     answer = cli(*train("mnist"))
     assert answer.status == 2
     announced, error = answer.err.splitlines()

@@ -70,7 +70,7 @@ def whole(handler, content):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     monkeypatch.setenv("GPUCNN_DATA_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -204,7 +204,7 @@ def test_a_server_that_misbehaves_is_one_message(behave, words, server, one, tmp
 
 def test_without_a_network_it_fails_at_once_and_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("GPUCNN_DATA_DIR", str(tmp_path))
-    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     begin = time.monotonic()
     with pytest.raises(DataError) as caught:
