@@ -10,7 +10,7 @@ from gpucnn.errors import GpucnnError
 from gpucnn.gradcheck import _Directions, check_network
 from gpucnn.layers import Conv2d, Flatten, LeakyReLU, Linear, Network, layers
 from gpucnn.layers.activation import Activation
-from gpucnn.losses import MeanSquaredError, SoftmaxCrossEntropy
+from gpucnn.losses import Huber, MeanSquaredError, SoftmaxCrossEntropy
 
 ROOT = Path(__file__).parents[1]
 BOUND = 1e-6
@@ -82,6 +82,13 @@ def test_losses(loss):
     checks = check(build([]), loss)
     assert checks["loss"].error <= BOUND
     assert checks["loss"].kind == type(loss).__name__
+    assert checks["model"].error <= BOUND
+
+
+@pytest.mark.parametrize("loss", [MeanSquaredError(), Huber(0.5), Huber()])
+def test_losses_of_numbers(loss):
+    checks = check(build([]), loss, has_classes=False)
+    assert checks["loss"].error <= BOUND
     assert checks["model"].error <= BOUND
 
 

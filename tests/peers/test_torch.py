@@ -17,7 +17,7 @@ from gpucnn.backends import get_backend
 from gpucnn.bench.torch_peer import to_torch, torch_layer, torch_loss, torch_optimizer
 from gpucnn.errors import ConfigError
 from gpucnn.layers.activation import Activation
-from gpucnn.losses import Loss, SoftmaxCrossEntropy
+from gpucnn.losses import Huber, Loss, MeanSquaredError, SoftmaxCrossEntropy
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -161,6 +161,28 @@ def test_class_weights(be, rng, smoothing):
     (theirs.sum() / 8).backward()
     target = be.asarray(loss.target(labels, None, is_training=True))
     agree(loss.forward(be, be.asarray(scores), target), theirs)
+    agree(loss.backward(be, 8), leaf.grad)
+
+
+@pytest.mark.parametrize("loss", [MeanSquaredError(), Huber(), Huber(0.3)])
+def test_losses_of_numbers(be, rng, loss):
+    x, y = (2 * rng.standard_normal((2, 8, 5))).astype(np.float32)
+    leaf = tensor(x).requires_grad_()
+    theirs = torch_loss(loss)(leaf, tensor(y))
+    theirs.backward()
+    losses = np.asarray(loss.forward(be, be.asarray(x), be.asarray(y)))
+    agree(losses.mean(dtype=np.float64), theirs)
+    agree(loss.backward(be, 8), leaf.grad)
+
+
+def test_squared_error_of_labels(be, rng):
+    scores, labels = rng.standard_normal((8, 5)).astype(np.float32), np.arange(8) % 5
+    leaf = tensor(scores).requires_grad_()
+    theirs = torch_loss(MeanSquaredError())(leaf, torch.tensor(labels))
+    theirs.backward()
+    loss, target = MeanSquaredError(), be.asarray(labels.astype(np.int32))
+    losses = np.asarray(loss.forward(be, be.asarray(scores), target))
+    agree(losses.mean(dtype=np.float64), theirs)
     agree(loss.backward(be, 8), leaf.grad)
 
 
