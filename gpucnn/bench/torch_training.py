@@ -72,8 +72,6 @@ class TorchTraining:
                 "the comparison mirrors and shifts images and changes nothing else; leave the "
                 "other keys of [augment] out of the config"
             )
-        if not data.train.classes:
-            raise ConfigError("the comparison is of accuracies; it takes data with classes")
         self.config, self.device, self._torch = config, torch, torch.torch
         if config.finetune != Finetune():
             raise ConfigError("the comparison starts from nothing; leave [finetune] out")

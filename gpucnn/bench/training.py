@@ -12,6 +12,7 @@ from gpucnn.bench.torch_device import TorchDevice
 from gpucnn.bench.torch_training import TorchTraining
 from gpucnn.config import Config
 from gpucnn.data import BatchLoader, DatasetPair, in_memory
+from gpucnn.errors import ConfigError
 from gpucnn.training.trainer import Trainer
 
 
@@ -52,6 +53,8 @@ def compare_training(
             what PyTorch cannot do is known before anything is timed.
     """
     data = config.load_data()
+    if not data.train.classes:
+        raise ConfigError("accuracies are compared, so the data must have classes, not numbers")
     data = DatasetPair(in_memory(data.train), in_memory(data.test))
     torch = TorchDevice(backend) if against_torch else None
     if torch is not None:

@@ -109,6 +109,8 @@ def command(
     opened = open_checkpoint(run, step=step, raw=raw)
     model = TrainedModel(opened, backend)
     require_pillow()
+    if top is not None and not model.classes:
+        raise click.UsageError("--top is for classes, and the model of this run predicts numbers.")
     output = _output(model, top, as_json, table)
     classified, unread = 0, 0
     with output as show:

@@ -103,6 +103,20 @@ def test_predict_returns_numbers(cli, trained):
     assert f"radius {expected[0][0]:.4g}"[:-1] in lines[0]
 
 
+@pytest.mark.usefixtures("trained")
+def test_there_are_no_best_numbers(cli, place):
+    (place / "a.png").write_bytes(b"")
+    answer = cli("predict", "run", "a.png", "--top", 2, *BACKEND)
+    assert (answer.status, answer.out) == (2, "")
+    assert "--top is for classes, and the model of this run predicts numbers" in answer.err
+
+
+def test_accuracies_are_not_compared(cli, place):
+    answer = cli("bench", "train", str(place / "discs.toml"), *BACKEND)
+    assert answer.status == 2
+    assert "the data must have classes, not numbers" in answer.err
+
+
 def test_plot_draws_predictions(cli, trained):
     pytest.importorskip("matplotlib")
     answer = cli("plot", "run", "--output", "curves.png")
