@@ -15,6 +15,7 @@ _WEIGHTS = (
 
 INSTEAD = {
     **dict.fromkeys(("export", "convert", "save", "onnx"), _WEIGHTS),
+    **dict.fromkeys(("init", "create"), 'for a config for your data, use "gpucnn new FOLDER"'),
     "resume": 'a stopped run is continued by "gpucnn train --resume RUN"',
     "fit": 'to train a model, use "gpucnn train"',
     "test": 'to evaluate a trained model, use "gpucnn evaluate"',

@@ -10,6 +10,7 @@ optimizer = {name = "sgd", learning_rate = 0.1}
 
 HINTS = {
     ("export", "runs/x"): "RUN/checkpoints/*.safetensors",
+    ("init", "photos"): 'use "gpucnn new FOLDER"',
     ("resume", "runs/x"): "gpucnn train --resume RUN",
     ("test", "runs/x"): 'use "gpucnn evaluate"',
     ("classify", "x.png"): 'use "gpucnn predict"',

@@ -93,6 +93,29 @@ def test_classes_that_training_refuses(folder):
     ]
 
 
+def test_classes_of_one_image_each_cannot_be_divided(folder):
+    shutil.rmtree(folder / "test")
+    for path in folder.glob("train/*/*.png"):
+        if path.stem != "00":
+            path.unlink()
+    (finding,) = check(folder).damaged
+    assert finding.text.endswith("no class has two images, so none can be split off to test on")
+
+
+def test_classes_that_are_hard_to_tell_apart(folder):
+    for split in ("train", "test"):
+        shutil.copytree(folder / split / "cat", folder / split / "Cat")
+    report = check(folder)
+    assert report.damaged == []
+    assert [one.text for one in report.odd if one.kind == "similar classes"] == [
+        'the classes "Cat" and "cat" differ only in upper and lower case'
+    ]
+    for name in ("café", "cafe\u0301"):  # composed or not, these are the same to a run
+        shutil.copytree(folder / "train" / "cat", folder / "train" / name)
+    kinds = [one.kind for one in check(folder).damaged]
+    assert kinds == ["similar classes", "class in one split"]
+
+
 def test_content_that_is_there_twice_whatever_its_format(folder):
     """A palette, another format and other metadata do not hide that the pixels are the same."""
     train, test = folder / "train", folder / "test"
