@@ -27,7 +27,7 @@ HINTS = {
     ("train", "c.toml", "--output-dir", "x"): "use --run-dir DIR",
     ("bench", "step", "c.toml", "--width", "8"): "--set model.width=8",
     ("train", "resnet50"): "known: sequential, lenet, vgg, resnet9, resnet18",
-    ("train", "c.toml", "--set", "model.name=resnet50"): 'did you mean "resnet',
+    ("train", "c.toml", "--set", "model.name=resnet90"): 'did you mean "resnet',
     ("train", "c"): 'did you mean "c.toml"?',
     ("train", "C.toml"): 'did you mean "c.toml"?',
     ("convert", "x"): "RUN/checkpoints/*.safetensors",
