@@ -15,7 +15,9 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from gpucnn.errors import PluginError, brief
@@ -44,6 +46,14 @@ class Plugin:
         """Whether a file belongs to the plugin."""
         path = Path(filename)
         return path == self.path or (_is_package(self.path) and self.path.parent in path.parents)
+
+
+class _SourceLoader(SourceFileLoader):
+    """Executes the file that the checksum is of, whatever there is in ``__pycache__``."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled anew."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 _loaded: dict[str, Plugin] = {}
@@ -92,7 +102,7 @@ def remember() -> None:
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for plugin in _loaded.values():
-            (folder / _key(plugin.path)).touch()
+            (folder / _key(plugin.path, plugin.sha256)).touch()
 
 
 def folder_for_run(names: Sequence[str], folder: Path | None) -> Path | None:
@@ -200,12 +210,12 @@ def _import(name: str, path: Path) -> None:
     folder = path.parents[1] if _is_package(path) else path.parent
     if str(folder) not in sys.path:
         sys.path.append(str(folder))  # for what the plugin imports; ours and Python's come first
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{shown(path)} is not a Python module")
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "its loader is given"
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:  # whatever the user's code raises
         del sys.modules[name]
         place = _place(error, [plugin]) or shown(path)
@@ -239,9 +249,9 @@ def _known_folder() -> Path | None:
 
 def _is_known(path: Path) -> bool:
     folder = _known_folder()
-    return folder is not None and (folder / _key(path)).is_file()
+    return folder is not None and (folder / _key(path, _checksum(path))).is_file()
 
 
-def _key(path: Path) -> str:
+def _key(path: Path, sha256: str) -> str:
     """Of a file in its place."""
-    return hashlib.sha256(f"{path}\n{_checksum(path)}".encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(f"{path}\n{sha256}".encode(errors="surrogateescape")).hexdigest()

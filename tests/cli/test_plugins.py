@@ -1,8 +1,11 @@
 """``[plugins]``: modules of the user's, what they may add, and when they are executed."""
 
 import json
+import py_compile
 import shutil
 import sys
+from importlib.util import cache_from_source
+from py_compile import PycInvalidationMode
 
 import pytest
 
@@ -126,6 +129,15 @@ def test_a_package_is_found_too(place):
 def checksum(place):
     load_config(place / "run.toml")
     return plugins.described()["doubling"]["sha256"]
+
+
+def test_what_is_executed_is_the_file(place, tmp_path):
+    """And not a compiled one, which no one reads and no checksum covers."""
+    other = tmp_path / "hidden.py"
+    other.write_text("raise SystemExit")
+    compiled = cache_from_source(place / "doubling.py")
+    py_compile.compile(other, compiled, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    assert checksum(place) == plugins._checksum(place / "doubling.py")
 
 
 def test_an_installed_module_is_found(place, tmp_path, monkeypatch):
@@ -261,6 +273,17 @@ def test_a_run_does_not_execute_what_was_not_run_before(command, change, run, pl
     assert "which you have not run from a config, or not as it is now" in answer.err
     assert not list(tmp_path.rglob("*.ran"))
     assert "doubling" not in sys.modules
+
+
+def test_only_what_was_executed_is_known(place, fresh_process):
+    """A file that changes after its import, and before another config is read, is not."""
+    load_config(place / "run.toml")
+    with (place / "doubling.py").open("a") as file:
+        file.write("# changed")
+    load_config(place / "run.toml")
+    fresh_process()
+    with pytest.raises(PluginError, match="have not run"):
+        plugins.folder_for_run(["doubling"], place)
 
 
 def test_a_folder_is_allowed_once(run, place, cli, tmp_path, fresh_process):
