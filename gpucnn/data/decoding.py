@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gpucnn.data.image_formats import ImageFormat, identify
 from gpucnn.data.image_within import open_image_file
-from gpucnn.data.metadata import exif_orientation, without_metadata
+from gpucnn.data.metadata import without_metadata
 from gpucnn.data.pillow_state import quiet_pillow
 from gpucnn.data.sample_values import (
     NotFiniteError,
@@ -26,6 +26,7 @@ from gpucnn.data.sample_values import (
     boxes,
     loaded_as_bytes,
 )
+from gpucnn.data.tiff_directory import exif_orientation
 from gpucnn.errors import DataError, install_advice
 from gpucnn.files import NotRegularFileError
 from gpucnn.text import shown

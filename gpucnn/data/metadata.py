@@ -13,7 +13,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+
+from gpucnn.data.tiff_directory import exif_orientation, first_directory, orientation_in
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -24,7 +26,6 @@ _MOST_EXIF = 1 << 20
 _BUFFER = 1 << 16
 _HEAD = 1 << 12
 _MOST_BOX = 1 << 20
-_MOST_ENTRIES = 4096
 
 _Piece: TypeAlias = bytes | range
 """A part of a view: bytes that replace others, or where in the file it lies."""
@@ -59,12 +60,6 @@ def without_metadata(format_name: str, file: BinaryIO) -> View:
     view = hide(file)
     view.stream.seek(0)
     return view
-
-
-def exif_orientation(block: bytes) -> int:
-    """The orientation in an EXIF block, from 1 to 8; 1 if it is missing or makes no sense."""
-    directory = _directory(io.BytesIO(block.removeprefix(b"Exif\0\0")))
-    return _orientation(directory)
 
 
 class _Pieces(io.RawIOBase):
@@ -264,79 +259,12 @@ _TIFF_TAGS = frozenset(
 )
 """The fields of a TIFF directory that pixels depend on."""
 _WHITE_IS_ZERO = 0
-_PHOTOMETRIC, _ORIENTATION = 262, 274
-
-
-@dataclass(frozen=True)
-class _Directory:
-    """The first directory of a TIFF file, or of an EXIF block, which is laid out as one.
-
-    Attributes:
-        order: of the bytes.
-        start: where the directory lies.
-        field: bytes of a count and of a place in the file: 4, or 8 in BigTIFF.
-        entries: each is a tag, a type, a count, and a value or the place of values.
-    """
-
-    order: Literal["little", "big"]
-    start: int
-    field: int
-    entries: tuple[bytes, ...]
-
-    @property
-    def count_size(self) -> int:
-        return 2 if self.field == 4 else 8
-
-    def integer(self, data: bytes) -> int:
-        return int.from_bytes(data, self.order)
-
-    def tag(self, entry: bytes) -> int:
-        return self.integer(entry[:2])
-
-    def value(self, tag: int) -> int | None:
-        """The value of a tag that has one whole number; None if it is missing or another thing."""
-        place = 4 + self.field
-        for entry in self.entries:
-            size = {1: 1, 3: 2, 4: 4}.get(self.integer(entry[2:4]))
-            if self.tag(entry) == tag and size and self.integer(entry[4:place]) == 1:
-                return self.integer(entry[place : place + size])
-        return None
-
-
-def _directory(file: BinaryIO) -> _Directory | None:
-    """The first directory; None if it is not all there."""
-    file.seek(0)
-    head = file.read(16)
-    if head[:2] not in (b"II", b"MM"):
-        return None
-    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
-    version = int.from_bytes(head[2:4], order)
-    if version not in (42, 43):
-        return None
-    field = 4 if version == 42 else 8
-    entry_size = 4 + 2 * field
-    start = int.from_bytes(head[field : 2 * field], order)
-    if start >= 1 << 62:
-        return None
-    file.seek(start)
-    count = int.from_bytes(file.read(2 if field == 4 else 8), order)
-    if not 0 < count <= _MOST_ENTRIES:
-        return None
-    data = file.read(count * entry_size)
-    if len(data) != count * entry_size:
-        return None
-    entries = tuple(data[i : i + entry_size] for i in range(0, len(data), entry_size))
-    return _Directory(order, start, field, entries)
-
-
-def _orientation(directory: _Directory | None) -> int:
-    value = directory.value(_ORIENTATION) if directory else None
-    return value if value is not None and 1 <= value <= 8 else 1
+_PHOTOMETRIC = 262
 
 
 def _tiff(file: BinaryIO) -> View:
     """With the first directory alone, and in it only the fields that pixels depend on."""
-    directory = _directory(file)
+    directory = first_directory(file)
     if directory is None:
         return View(file)
     kept = [entry for entry in directory.entries if directory.tag(entry) in _TIFF_TAGS]
@@ -347,7 +275,7 @@ def _tiff(file: BinaryIO) -> View:
     size = max(end, file.seek(0, os.SEEK_END))
     view = _view(file, [range(0, directory.start), patch, range(end, size)])
     white_is_zero = directory.value(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    return View(view.stream, _orientation(directory), white_is_zero=white_is_zero)
+    return View(view.stream, orientation_in(directory), white_is_zero=white_is_zero)
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
