@@ -250,7 +250,8 @@ class Finetune(Table):
         list[str],
         Meta(
             description="parameters that stay as they are, by patterns of their names, or of names "
-            'of layers (gpucnn summary): ["0.*", "4.residual"].'
+            'of layers (gpucnn summary): ["0.*", "4.residual"]; all but one layer: '
+            '["*", "!13.linear"].'
         ),
     ] = []
     rates: Annotated[

@@ -38,24 +38,28 @@ def set_rate_factors(parameters: Mapping[str, Parameter], factors: Mapping[str, 
 
     A pattern has the wildcards of file names (``*``, ``?``, ``[…]``); ``*`` matches dots too. It
     matches a parameter if it matches the whole name, or the name of a layer that the parameter
-    belongs to. If several do, the last one counts.
+    belongs to. If several do, the last one counts. With "!" before it, it takes back what froze a
+    parameter: ``{"*": 0, "!13.linear": 0}`` freezes all but one layer.
 
     Args:
         parameters: of a network, by name.
-        factors: by pattern; 0 freezes.
+        factors: by pattern; 0 freezes, or with "!" does not.
 
     Raises:
         ConfigError: a pattern that matches nothing, or nothing that learns is left.
     """
+    unfrozen = dict.fromkeys(parameters, 1.0)
     for pattern, factor in factors.items():
-        matched = [name for name in parameters if _matches(name, pattern)]
+        bare = pattern.removeprefix("!")
+        matched = [name for name in parameters if _matches(name, bare)]
         if not matched:
             raise ConfigError(
                 f'the pattern "{shortened(pattern)}" matches no parameter of the model; they are: '
                 f"{_listed(list(parameters))}"
             )
         for name in matched:
-            parameters[name].rate_factor = factor
+            unfrozen[name] = factor or unfrozen[name]
+            parameters[name].rate_factor = factor if bare == pattern else unfrozen[name]
     if factors and not any(parameter.learns for parameter in parameters.values()):
         raise ConfigError("all parameters of the model are frozen, so nothing would learn")
 

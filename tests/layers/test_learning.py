@@ -129,11 +129,12 @@ def test_frozen_normalisation_uses_its_running_statistics(backend, rng):
 
 
 def count_operations(network, monkeypatch, x, dscores):
-    """How often the backward pass calls each of the operations that compute gradients."""
+    """How often the backward pass calls each of the operations that it needs."""
     counts, backend = Counter(), network.backend
     network.forward(x)
     for name in dir(type(backend)):
-        if name.endswith(("_grad", "_gradients", "channel_sum", "matmul")) and name[0] != "_":
+        ends = ("_grad", "_gradients", "channel_sum", "matmul", "batch_norm_inference")
+        if name.endswith(ends) and name[0] != "_":
             call = getattr(backend, name)
 
             def counted(*args, _name=name, _call=call, **options):
@@ -162,7 +163,7 @@ def test_backward_skips_a_frozen_branch(exact, rng, monkeypatch):
     counts = count_operations(network, monkeypatch, x, dscores)
     assert counts["conv2d_filter_grad"] == 1
     assert counts["conv2d_input_grad"] == 2  # of the layers after it: 9.conv2d, 7.residual
-    assert "batch_norm_gradients" not in counts
+    assert not {"batch_norm_gradients", "batch_norm_inference"} & counts.keys()
 
 
 @pytest.mark.parametrize(
@@ -191,6 +192,14 @@ def test_the_last_pattern_counts():
     assert [p.learns for p in parameters.values()] == [True, False]
 
 
+def test_a_pattern_can_take_back_what_is_frozen():
+    """Then the rate is what it would have been."""
+    names = ("0.a.x", "1.b.x", "1.b.y", "2.c.x")
+    parameters = {name: nn.Parameter((3,), 0.0, decay=False) for name in names}
+    set_rate_factors(parameters, {"1.b": 0.5, "*": 0.0, "!1.b": 0.0, "*.y": 0.0, "!2.c.x": 0.0})
+    assert [p.rate_factor for p in parameters.values()] == [0.0, 0.5, 0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("patterns", "message"),
     [
@@ -200,6 +209,7 @@ def test_the_last_pattern_counts():
         (["[1-"], "matches no"),
         (["a\x1b[31m" * 100], r'"a\\x1b\[31m'),
         (["*.running_mean"], "matches no"),
+        (["*", "!linear"], r'pattern "!linear" matches no'),
         (["*"], "all parameters of the model are frozen"),
     ],
 )  # fmt: skip
