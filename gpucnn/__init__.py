@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpucnn import layers, losses, models, optim
+    from gpucnn import layers, losses, models, optim, plugins
     from gpucnn.backends import get_backend
     from gpucnn.config import Config, load_config
     from gpucnn.data.python_data import dataset
@@ -30,7 +30,7 @@ _HOMES = {
     "load": "gpucnn.inference",
     "load_config": "gpucnn.config",
 }
-_MODULES = ("layers", "losses", "models", "optim")
+_MODULES = ("layers", "losses", "models", "optim", "plugins")
 
 __all__ = [
     "Config",
@@ -45,6 +45,7 @@ __all__ = [
     "losses",
     "models",
     "optim",
+    "plugins",
 ]
 
 
