@@ -54,7 +54,7 @@ class Trainer:
         loader: of the batches to train on; ``loader.dataset`` is the training split.
         validation: the split held out for choosing the best checkpoint; None without one.
         test: the test split.
-        normalisation: mean and deviation of each channel of the training split.
+        normalisation: of the inputs, as ``RunData`` has it.
         network, loss, optimizer, schedule: what the config describes.
         initial_weights: what was loaded at the start; None if nothing was, or if a run is resumed.
         progress: where the run is.

@@ -13,7 +13,8 @@ from safetensors.numpy import save
 from gpucnn.backends import get_backend
 from gpucnn.config import Config
 from gpucnn.layers import Network
-from gpucnn.training.initial_weights import load_weights, open_weights, pytorch_names
+from gpucnn.training.initial_weights import load_weights, pytorch_names
+from gpucnn.training.weight_files import open_weights
 
 _DTYPES = ("F32", "F16", "BF16", "F64", "F8_E4M3", "I8", "I32", "I64", "U8", "U16", "BOOL", "C64")
 _CLASSES = ("a", "b", "c")

@@ -6,7 +6,8 @@ import pytest
 from gpucnn.backends import get_backend
 from gpucnn.config import Config
 from gpucnn.layers import Network
-from gpucnn.training.initial_weights import load_weights, open_weights
+from gpucnn.training.initial_weights import load_weights
+from gpucnn.training.weight_files import open_weights
 
 torch = pytest.importorskip("torch")
 from peers.torch_resnet import randomise, resnet  # noqa: E402
