@@ -15,9 +15,13 @@ _MOST_DRAWN = 9
 _SIDE = 3.3
 """Inches of a picture."""
 
+_LARGEST = 1e100
+"""Of a number: no network in FP32 comes near, and matplotlib can draw it."""
+
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 _R2: TypeAlias = Annotated[float, msgspec.Meta(le=1)]
-_Error: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+_Error: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)]
+_Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 
 
 class TargetFigures(msgspec.Struct):
@@ -38,8 +42,8 @@ class RegressionReport(msgspec.Struct):
 
     n: _Count
     targets: dict[str, TargetFigures]
-    true: list[list[float]]
-    predicted: list[list[float]]
+    true: list[list[_Number]]
+    predicted: list[list[_Number]]
 
     def why_damaged(self) -> str | None:
         """What does not belong together; None if all does."""

@@ -22,6 +22,17 @@ from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.trainer import Trainer
 
 _SEALED = ("config.json", "model.json", "checkpoints/step-00000006.json")
+_EPOCH = {"train_loss": 0.5, "train_r2": 0.5, "test_loss": 0.6, "test_r2": -0.1, "test_rmse": 9.0}
+_FIGURES = {"r2": 0.5, "rmse": 3.0}
+_REGRESSION = {
+    "metrics.jsonl": "".join(f"{json.dumps({'epoch': n, **_EPOCH})}\n" for n in (1, 2)).encode(),
+    "report.json": json.dumps({
+        "r2": 0.5, "rmse": 3.0, "loss": 0.5, "n": 3, "targets": {"x": _FIGURES, "y": _FIGURES},
+        "true": [[1.0, 2.0], [3.0, -4.0], [5.0, 6.0]],
+        "predicted": [[1.5, 2.0], [3.5, -3.0], [4.0, 7.0]],
+    }).encode(),
+}  # fmt: skip
+"""What a regression writes, and a picture is made of."""
 _WORDS = (
     *("{", "}", "[", "]", ",", ":", '"', "null", "true", "NaN", "1e999", "-", "\\", "\n", "\x00"),
     *("step", "epoch", "sha256", "format", "run", "accuracy", "train_loss", "\ud800", "\U0001f600"),
@@ -227,12 +238,17 @@ class PlotFuzzer(RunFolderFuzzer):
     def run(self, rng: random.Random, number: int) -> None:
         """Either file, damaged; the picture is drawn if it can be."""
         name = rng.choice(("metrics.jsonl", "report.json"))
-        path = self._run / name
-        path.write_bytes(self._odd_json(rng, name, self._contents[name]))
+        if rng.random() < 0.5:
+            for each, content in _REGRESSION.items():
+                (self._run / each).write_bytes(content)
+            content = _REGRESSION[name]
+        else:
+            content = self._contents[name]
+        (self._run / name).write_bytes(self._odd_json(rng, name, content))
         picture = self.folder / "picture.png"
         try:
             run = RunFolder.open(self._run, _ignore)
             attempt(lambda: draw_run(run, picture), (self._run.name,))
         finally:
             picture.unlink(missing_ok=True)
-            self._restore({name: None})
+            self._restore(dict.fromkeys(_REGRESSION))

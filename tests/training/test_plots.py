@@ -254,6 +254,7 @@ def test_a_regression_has_r2_and_predictions(run):
         ({"true": [[1.0], [2.0], [3.0]]}, "not of its targets"),
         ({"targets": {"x": {"r2": 1.5, "rmse": 1.0}}}, "Expected"),
         ({"predicted": "none"}, "Expected"),
+        ({"predicted": [[1.0, 2.0], [3.0, 4.0], [1e101, 6.0]]}, "Expected"),
     ],
 )
 def test_a_damaged_report_of_a_regression_is_named(run, change, words):
