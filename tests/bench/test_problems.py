@@ -43,6 +43,7 @@ NOT_TIMED = {
     "to_numpy": "a copy to the host",
     "free_memory": "reports a size",
     "hardware": "describes the device",
+    "is_idle": "asks the device",
     "synchronise": "waits",
     "compile_ahead": "compiles",
     "run": "carries out any problem",
