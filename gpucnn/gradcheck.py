@@ -112,13 +112,13 @@ def check_network(
     network.train()
     network.begin_step(1)
     draw, outputs = _Directions(seed), network.output_shape[0]
+    for layer in network.plain_layers():
+        yield _check_layer(layer, draw, bound, batch, per_layer)
     target: NDArray[Any] = (
         np.array([draw.integer(outputs) for _ in range(batch)], np.int32)
         if has_classes
         else draw.normal((batch, outputs))
     )
-    for layer in network.plain_layers():
-        yield _check_layer(layer, draw, bound, batch, per_layer)
     yield _check_loss(network, loss, target, draw, bound, per_layer)
     yield _check_model(network, loss, target, draw, bound, per_parameter)
 

@@ -147,7 +147,7 @@ class SoftmaxCrossEntropy(Loss):
                 scores, target, self.label_smoothing
             )
         else:
-            losses, self._probabilities = backend.soft_target_cross_entropy_forward(scores, target)
+            losses, self._probabilities = backend.soft_cross_entropy_forward(scores, target)
         return losses
 
     def backward(self, backend: Backend, global_batch: int) -> Array:
@@ -157,7 +157,7 @@ class SoftmaxCrossEntropy(Loss):
             return backend.softmax_cross_entropy_input_grad(
                 probabilities, self._target, self.label_smoothing, scale
             )
-        return backend.soft_target_cross_entropy_input_grad(probabilities, self._target, scale)
+        return backend.soft_cross_entropy_input_grad(probabilities, self._target, scale)
 
 
 @losses.register("mean_squared_error")

@@ -89,7 +89,7 @@ __global__ void softmax_cross_entropy_input_grad(
     }
 }
 
-__global__ void soft_target_cross_entropy_forward(
+__global__ void soft_cross_entropy_forward(
     const float* logits, const float* targets, float* losses, float* probabilities) {
     __shared__ float scratch[ROW_THREADS / WARP];
     const long long row = static_cast<long long>(blockIdx.x) * K;
@@ -109,7 +109,7 @@ __global__ void soft_target_cross_entropy_forward(
     }
 }
 
-__global__ void soft_target_cross_entropy_input_grad(
+__global__ void soft_cross_entropy_input_grad(
     const float* probabilities, const float* targets, float scale, float* dlogits) {
     __shared__ float scratch[ROW_THREADS / WARP];
     const long long row = static_cast<long long>(blockIdx.x) * K;

@@ -18,7 +18,7 @@ from gpucnn.plotting import import_pyplot
 
 _FAMILIES = tuple(kind.__module__.rpartition(".")[2] for kind in Backend.__bases__)
 """Of operations: the files of ``backends/interface/``."""
-_MARKERS = "osD^vPX*<>"
+_MARKERS = "osD^vPX*<>phd8"
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 """Where a label may stand beside its point; the best first."""
 _FEW = 1e3
@@ -90,7 +90,7 @@ def _family(one: Measurement) -> str:
 
 
 def _colour(family: str) -> str:
-    """One of matplotlib's ten."""
+    """One of matplotlib's ten, which begin again after the last; the markers do not."""
     return f"C{_FAMILIES.index(family)}"
 
 

@@ -84,8 +84,8 @@ def command(
     click.echo(table(header, [row for check in checks for row in _rows(check)], left=(0, 4)))
     verdict = "within" if passed else "OVER"
     click.echo(
-        f'\nworst relative error: {worst.error:.1e} in "{worst.name}", {verdict} the bound of '
-        f"{bound:.0e}"
+        f"\nworst relative error: {worst.error:.1e}, {verdict} the bound of {bound:.0e}, in\n"
+        f'"{worst.name}"'
     )
     return 0 if passed else 1
 

@@ -47,17 +47,17 @@ def _cross_entropy_input_grad(
     return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
 
 
-@plans(soft_targets.SoftTargetCrossEntropyForward)
-def _soft_target_cross_entropy(
-    problem: soft_targets.SoftTargetCrossEntropyForward, _machine: Machine, _choice: Choice
+@plans(soft_targets.SoftCrossEntropyForward)
+def _soft_cross_entropy(
+    problem: soft_targets.SoftCrossEntropyForward, _machine: Machine, _choice: Choice
 ) -> tuple[Launch, ...]:
     arguments = ("logits", "targets", "losses", "probabilities")
     return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)
 
 
-@plans(soft_targets.SoftTargetCrossEntropyInputGrad)
-def _soft_target_cross_entropy_input_grad(
-    problem: soft_targets.SoftTargetCrossEntropyInputGrad, _machine: Machine, _choice: Choice
+@plans(soft_targets.SoftCrossEntropyInputGrad)
+def _soft_cross_entropy_input_grad(
+    problem: soft_targets.SoftCrossEntropyInputGrad, _machine: Machine, _choice: Choice
 ) -> tuple[Launch, ...]:
     arguments = ("probabilities", "targets", number("scale"), "dlogits")
     return (_rows(_CROSS_ENTROPY, problem.operation, problem, arguments),)

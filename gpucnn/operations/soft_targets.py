@@ -41,10 +41,10 @@ def _draw_targets(rng: Generator, number: int, N: int, K: int) -> NDArray[np.flo
     return targets
 
 
-class SoftTargetCrossEntropyForward(Scored):
+class SoftCrossEntropyForward(Scored):
     """−Σ_k t_k · log p_k over the k with t_k ≠ 0, with p = softmax(logits)."""
 
-    operation = "soft_target_cross_entropy_forward"
+    operation = "soft_cross_entropy_forward"
     takes, gives = ("logits", "targets"), ("losses", "probabilities")
     flops_each = 7  # A softmax, a difference, and a multiply-add.
 
@@ -77,10 +77,10 @@ class SoftTargetCrossEntropyForward(Scored):
         return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
 
-class SoftTargetCrossEntropyInputGrad(Scored):
+class SoftCrossEntropyInputGrad(Scored):
     """dlogits = scale · (p_k · Σ_j t_j − t_k)."""
 
-    operation = "soft_target_cross_entropy_input_grad"
+    operation = "soft_cross_entropy_input_grad"
     takes, gives, numbers = ("probabilities", "targets"), ("dlogits",), ("scale",)
     flops_each = 4
 

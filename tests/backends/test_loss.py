@@ -88,13 +88,13 @@ def test_targets_of_labels_are_the_loss_of_labels(backend, rng, smoothing):
     targets[np.arange(9), labels] += 1 - smoothing
     logits, there = backend.asarray(scores), backend.asarray(labels)
     soft = backend.asarray(targets * weights[:, None])
-    losses, p = backend.soft_target_cross_entropy_forward(logits, soft)
+    losses, p = backend.soft_cross_entropy_forward(logits, soft)
     wanted, same_p = backend.softmax_cross_entropy_forward(logits, there, smoothing)
     np.testing.assert_array_equal(backend.to_numpy(p), backend.to_numpy(same_p))
     few = 64 * np.finfo(backend.dtype).eps
     wanted = backend.to_numpy(wanted) * weights
     assert_close(backend.to_numpy(losses), wanted, few * wanted)
-    gradient = backend.to_numpy(backend.soft_target_cross_entropy_input_grad(p, soft, 0.5))
+    gradient = backend.to_numpy(backend.soft_cross_entropy_input_grad(p, soft, 0.5))
     wanted = backend.softmax_cross_entropy_input_grad(p, there, smoothing, 0.5)
     wanted = backend.to_numpy(wanted) * weights[:, None]
     assert_close(gradient, wanted, few * weights[:, None])
@@ -103,7 +103,7 @@ def test_targets_of_labels_are_the_loss_of_labels(backend, rng, smoothing):
 def test_a_class_without_a_target_may_be_ruled_out(backend):
     logits = backend.asarray(np.array([[-INF, 0.0, 0.0], [0.0, -INF, 0.0]]))
     targets = backend.asarray(np.array([[0.0, 0.5, 0.25], [0.5, 0.5, 0.0]]))
-    losses, _ = backend.soft_target_cross_entropy_forward(logits, targets)
+    losses, _ = backend.soft_cross_entropy_forward(logits, targets)
     losses = backend.to_numpy(losses)
     assert abs(losses[0] - 0.75 * np.log(2)) < 16 * np.finfo(backend.dtype).eps
     assert losses[1] == INF
@@ -146,8 +146,8 @@ def test_arguments_stay_as_they_are(backend, rng):
     backend.softmax(there)
     backend.softmax_cross_entropy_forward(there, labels_there, 0.1)
     backend.softmax_cross_entropy_input_grad(there, labels_there, 0.1, 1.0)
-    backend.soft_target_cross_entropy_forward(there, there)
-    backend.soft_target_cross_entropy_input_grad(there, there, 1.0)
+    backend.soft_cross_entropy_forward(there, there)
+    backend.soft_cross_entropy_input_grad(there, there, 1.0)
     backend.mean_squared_error_forward(there, labels_there)
     backend.mean_squared_error_input_grad(there, labels_there, 1.0)
     np.testing.assert_array_equal(backend.to_numpy(there), scores)
@@ -181,8 +181,8 @@ def test_refuses(backend):
         with pytest.raises(ShapeError, match=f"label_smoothing is {smoothing}"):
             backend.softmax_cross_entropy_input_grad(scores, labels, smoothing, 1.0)
     for call in (
-        backend.soft_target_cross_entropy_forward,
-        lambda scores, targets: backend.soft_target_cross_entropy_input_grad(scores, targets, 1.0),
+        backend.soft_cross_entropy_forward,
+        lambda scores, targets: backend.soft_cross_entropy_input_grad(scores, targets, 1.0),
     ):
         with pytest.raises(ShapeError, match=f"targets is {other.dtype}"):
             call(scores, other)

@@ -22,7 +22,7 @@ def parameters(function):
 
 
 COMMON = public_methods(Backend)
-OF_DEVICES = {"synchronise", "compile_ahead", "free_memory", "hardware"}
+OF_DEVICES = {"synchronise", "is_idle", "compile_ahead", "free_memory", "hardware"}
 OF_KERNELS = {"held_to", "dry_run"}
 """What only a backend that launches kernels can do."""
 

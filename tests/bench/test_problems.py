@@ -54,7 +54,7 @@ FIRST_ALONE = {
     "max_pool2d_forward": "PyTorch counts winners otherwise",
     "batch_norm_forward": "PyTorch returns no statistics",
     "softmax_cross_entropy_forward": "PyTorch returns no probabilities",
-    "soft_target_cross_entropy_forward": "PyTorch returns no probabilities",
+    "soft_cross_entropy_forward": "PyTorch returns no probabilities",
 }
 """Where only the first result is compared."""
 
@@ -302,8 +302,8 @@ def test_operations_and_bytes_of_losses():
     assert figures([*scored, guard.GuardStep((2,))]) == {
         "softmax_cross_entropy_forward": (60, 4 * (10 + 2 + 2 + 10)),
         "softmax_cross_entropy_input_grad": (20, 4 * (10 + 2 + 10)),
-        "soft_target_cross_entropy_forward": (70, 4 * (10 + 10 + 2 + 10)),
-        "soft_target_cross_entropy_input_grad": (40, 4 * (10 + 10 + 10)),
+        "soft_cross_entropy_forward": (70, 4 * (10 + 10 + 2 + 10)),
+        "soft_cross_entropy_input_grad": (40, 4 * (10 + 10 + 10)),
         "softmax": (50, 4 * 20),
         "mean_squared_error_forward": (30, 4 * (10 + 2 + 2)),
         "mean_squared_error_input_grad": (20, 4 * (10 + 2 + 10)),

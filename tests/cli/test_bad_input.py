@@ -250,10 +250,10 @@ ARGUMENTS = {
     "results that no one may write": (
         ("bench", "kernels", "--json", "/proc/results"), "/proc/results cannot be written"),
     "bench of no file": (("bench", "step", "none.toml"), "there is no such config file"),
-    "no config": (("train",), "Give a CONFIG, or --resume RUN"),
+    "no config": (("train",), "Give a CONFIG, --data PATH, or --resume RUN"),
     "unknown command": (("trian",), 'No such command "trian"; did you mean "train"?'),
     "unknown command of bench": (("bench", "kernel"), 'did you mean "kernels"?'),
-    "command like no other": (("xyz",), "known: bench, doctor, evaluate, gradcheck"),
+    "command like no other": (("xyz",), "known: bench, data, doctor, evaluate, gradcheck"),
     "the beginning of an operation": (
         ("bench", "kernels", "--backend", "numpy", "--operation", "relu"), 'mean "relu_forward"?'),
     "misspelt problem": (
@@ -326,6 +326,7 @@ def test_config_file(name, cli, place):
 
 WITH_BACKEND = {
     "train": ("train", "good.toml"),
+    "new": ("new", "."),
     "evaluate": ("evaluate", "run"),
     "predict": ("predict", "run", "run/one.png"),
     "bench step": ("bench", "step", "good.toml"),

@@ -49,9 +49,7 @@ class LossOperations(ArrayOperations):
         numbers = {"label_smoothing": label_smoothing, "scale": scale}
         return self.run(problem, probabilities, labels, None, **numbers)[0]
 
-    def soft_target_cross_entropy_forward(
-        self, logits: Array, targets: Array
-    ) -> tuple[Array, Array]:
+    def soft_cross_entropy_forward(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """−Σ_k t_k · log p_k over the k with t_k ≠ 0, with p = softmax(logits).
 
         Args:
@@ -62,16 +60,16 @@ class LossOperations(ArrayOperations):
             losses (N,) and probabilities (N, K), which the gradient needs.
         """
         shape = self._shape("logits", logits)
-        problem = soft_targets.SoftTargetCrossEntropyForward.of(self.dtypes, shape)
+        problem = soft_targets.SoftCrossEntropyForward.of(self.dtypes, shape)
         losses, probabilities = self.run(problem, logits, targets, None, None)
         return losses, probabilities
 
-    def soft_target_cross_entropy_input_grad(
+    def soft_cross_entropy_input_grad(
         self, probabilities: Array, targets: Array, scale: float
     ) -> Array:
         """dlogits = scale · (p_k · Σ_j t_j − t_k), (N, K)."""
         shape = self._shape("probabilities", probabilities)
-        problem = soft_targets.SoftTargetCrossEntropyInputGrad.of(self.dtypes, shape)
+        problem = soft_targets.SoftCrossEntropyInputGrad.of(self.dtypes, shape)
         return self.run(problem, probabilities, targets, None, scale=scale)[0]
 
     def softmax(self, logits: Array) -> Array:

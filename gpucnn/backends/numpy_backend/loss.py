@@ -56,8 +56,8 @@ def _softmax_cross_entropy_input_grad(
     dlogits *= scale
 
 
-@implements(soft_targets.SoftTargetCrossEntropyForward)
-def _soft_target_cross_entropy_forward(
+@implements(soft_targets.SoftCrossEntropyForward)
+def _soft_cross_entropy_forward(
     _: NumpyArrays,
     _problem: Problem,
     logits: NDArray[Any],
@@ -75,8 +75,8 @@ def _soft_target_cross_entropy_forward(
     np.sum(terms, axis=1, out=losses)
 
 
-@implements(soft_targets.SoftTargetCrossEntropyInputGrad)
-def _soft_target_cross_entropy_input_grad(
+@implements(soft_targets.SoftCrossEntropyInputGrad)
+def _soft_cross_entropy_input_grad(
     _: NumpyArrays,
     _problem: Problem,
     probabilities: NDArray[Any],
