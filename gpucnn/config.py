@@ -355,9 +355,10 @@ def with_plugins_allowed(tables: dict[str, Any]) -> dict[str, Any]:
         ConfigError: [plugins] is not such a table.
         PluginError: a plugin is not there, or must be allowed first.
     """
-    if not tables.get("plugins"):
-        return tables
-    table = read_table(tables["plugins"], "plugins", Plugins)
+    given = tables.get("plugins")
+    if not isinstance(given, Mapping) or not given:
+        return tables  # ``Config`` says if it is no table
+    table = read_table(given, "plugins", Plugins)
     folder = plugins.folder_for_run(table.modules, _as_path(table.folder))
     return {
         **tables,

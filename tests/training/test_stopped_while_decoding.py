@@ -54,12 +54,22 @@ def final(run):
     return newest.name, newest.read_bytes(), (run / "report.json").read_bytes()
 
 
+def wait_for_checkpoint(process, run):
+    """Returns when the first one is there."""
+    while not list(run.glob("checkpoints/step-*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(place):
+    """What the run ends with, and how many seconds it takes after its first checkpoint."""
     process = train(place, "config.toml", "--run-dir", "whole", "--quiet")
+    wait_for_checkpoint(process, place / "whole")
+    begin = time.monotonic()
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    return final(place / "whole")
+    return final(place / "whole"), time.monotonic() - begin
 
 
 def members(session):
@@ -75,16 +85,14 @@ def members(session):
     return found
 
 
-def stop_and_resume(place, number, wait, uninterrupted):
-    """Signals the group so many seconds after the first checkpoint, and resumes."""
-    run = place / "run"
+def stop_and_resume(place, number, share, uninterrupted):
+    """Signals the group when such a share of the time after the first checkpoint is over."""
+    run, (end, seconds) = place / "run", uninterrupted
     shutil.rmtree(run, ignore_errors=True)
     process = train(place, "config.toml", "--run-dir", "run", start_new_session=True)
-    while not list(run.glob("checkpoints/step-*.json")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for_checkpoint(process, run)
     before = {path.name for path in run.glob("checkpoints/*.json")}
-    time.sleep(wait)
+    time.sleep(share * seconds)
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number, errors
@@ -95,15 +103,15 @@ def stop_and_resume(place, number, wait, uninterrupted):
     again = train(place, "--resume", "run", "--quiet")
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert final(run) == uninterrupted
+    assert final(run) == end
 
 
 def test_stopped_once(place, uninterrupted):
-    stop_and_resume(place, signal.SIGTERM, 0.5, uninterrupted)
+    stop_and_resume(place, signal.SIGTERM, 0.2, uninterrupted)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM] * 18 + [signal.SIGHUP, signal.SIGINT])
 def test_stopped_at_any_instant(number, place, uninterrupted, request):
     place_in_list = request.node.callspec.indices["number"]
-    stop_and_resume(place, number, 0.2 + 0.1 * place_in_list, uninterrupted)
+    stop_and_resume(place, number, 0.05 + 0.025 * place_in_list, uninterrupted)
