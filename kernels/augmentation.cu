@@ -33,7 +33,7 @@ constexpr int IMAGE = H * W * C;
 constexpr int FRACTION = 16;
 constexpr int ONE = 1 << FRACTION;
 constexpr int HALF = ONE / 2;
-// Places between two pixels are told apart in so many steps, of so many bits.
+// Interpolation knows STEPS positions from one pixel to the next, in POSITION bits.
 constexpr int POSITION = 8;
 constexpr int STEPS = 1 << POSITION;
 

@@ -144,7 +144,7 @@ def json_list(answers: Answers) -> Iterator[Show]:
 
 @contextmanager
 def csv_table(answers: Answers, target: Path | None) -> Iterator[Show]:
-    """What writes a row for each image: its file and its answer, of which an unread one has none.
+    """Returns a function that writes a row for each image; an unreadable file has no answer.
 
     Args:
         answers: what they mean.

@@ -58,14 +58,14 @@ class Augmentation:
     Args:
         flip: mirror every other image, on average, left to right.
         alternating_flip: mirror each image in every other epoch, beginning at random.
-        crop_padding: pad by so many reflected pixels on each side, then crop anywhere.
+        crop_padding: pad by this many reflected pixels on each side, then crop anywhere.
         translate: shift by up to this share of the height and of the width, by whole pixels.
         random_resized_crop: the smallest share of the area to crop, anywhere, and to enlarge to
             the whole size; 1 for no such crops.
         crop_aspect: the largest ratio of the sides of such a crop, in shares of the image's sides;
             the smallest is its inverse.
-        rotation: rotate by up to so many degrees, either way.
-        cutout: cover a square with sides of so many pixels by the mean colour.
+        rotation: rotate by up to this many degrees in either direction.
+        cutout: fill a square, whose side is this many pixels, with the mean colour.
         brightness: multiply pixels by 1 ± up to this.
         contrast: multiply the distance of pixels from 128 by 1 ± up to this.
         saturation: multiply the distance of pixels from grey by 1 ± up to this; for images with

@@ -28,8 +28,8 @@ class Dataset(ABC):
         classes: the name of each label; empty in a regression.
         labels: int32 (N,), each the index of a class; all 0 in a regression.
         targets: float32 (N, T), what is to be predicted: in a regression the numbers, in their own
-            units; otherwise, if labels are soft, the share of each class, of which the label is the
-            largest. None if labels are all there is.
+            units; with soft labels, the share of each class, the largest of which is that of the
+            label. None if there are only labels.
         target_names: the name of each number, in a regression; otherwise empty.
         on_demand: whether ``images`` reads and decodes files, so that batches are best requested
             ahead of time.

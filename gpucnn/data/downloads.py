@@ -46,7 +46,7 @@ class RemoteFile:
         name: of the file.
         md5: its checksum, hexadecimal, as published.
         size: in bytes.
-        also_as: other files or folders, any of which makes the download unnecessary.
+        also_as: other files or folders; if one of them exists, nothing is downloaded.
         unpacked: of an archive, the folder in it that is kept; empty if it is none.
         members: the files in that folder that are kept.
     """

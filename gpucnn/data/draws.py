@@ -43,13 +43,13 @@ class Sample:
     image_shape: tuple[int, int, int]
 
     def words(self, stream: random.Stream, each: int = 1) -> NDArray[np.uint32]:
-        """So many words for each sample, (n, each)."""
+        """Random words, ``each`` of them for every sample, (n, each)."""
         positions = each * self.indices.astype(np.int64)[:, None] + np.arange(each)
         flat = random.words_at(self.seed, stream, self.epoch, positions.reshape(-1))
         return flat.reshape(-1, each)
 
     def uniform(self, stream: random.Stream, each: int) -> Floats:
-        """So many numbers in [0, 1) for each sample, (each, n)."""
+        """Random numbers in [0, 1), ``each`` of them for every sample, (each, n)."""
         return np.asarray(random.to_uniform(self.words(stream, each)).T, np.float64)
 
 

@@ -157,7 +157,7 @@ def read_listings(scan: Callable[[], Sequence[Listing]], options: ImageOptions) 
 
 
 def load_undecoded(options: Mapping[str, Any]) -> DatasetPair:
-    """A data set of which no image file is decoded. If it has such files, their size is not known.
+    """A data set, without decoding its image files, whose sizes are therefore not known.
 
     Args:
         options: its name and its options, as in [data] of a config.

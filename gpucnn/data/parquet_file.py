@@ -104,9 +104,9 @@ class ParquetFile:
         return ImageWithin.of(f"{self.path}, row {row}", container, place, len(content))
 
     def _contents(self, is_wanted: NDArray[np.bool_]) -> Iterator[list[bytes | None]]:
-        """The images of some rows after another; None for rows that are not wanted.
+        """The images of all rows, some rows at a time; None for rows that are not wanted.
 
-        Groups of rows of which none is wanted are not read.
+        A row group is read only if one of its rows is wanted.
         """
         import pyarrow.parquet
 

@@ -30,9 +30,9 @@ def validation_split(dataset: Dataset, fraction: float, seed: int) -> tuple[Data
     """Splits a data set at random into one to train on and one to validate on.
 
     Of each class with n images, round(fraction·n) are for validation, so that both parts have
-    the proportions of the whole; without classes, in a regression, so many of all. Images keep
-    their order. The same seed gives the same split. A warning names the classes that validation
-    has no image of.
+    the proportions of the whole. In a regression, which has no classes, n is the number of all
+    images. Images keep their order. The same seed gives the same split. A warning names the
+    classes of which validation has no image.
 
     Args:
         dataset: the training data.

@@ -49,9 +49,9 @@ def split_off_test(
 ) -> NDArray[np.bool_]:
     """Which images to test on, for data that has no test split of its own.
 
-    Of each class with n images these are round(share·n), but at least one and at most n - 1;
-    without classes, in a regression, so many of all. A line on stderr says how many, and a warning
-    names the classes that have one image alone, which is trained on.
+    Of each class with n images these are round(share·n), but at least one and at most n - 1. In a
+    regression, which has no classes, n is the number of all images. A line on stderr says how many
+    there are, and a warning names the classes that have only one image, which is trained on.
 
     Args:
         labels: int32 (N,).

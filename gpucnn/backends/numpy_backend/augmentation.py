@@ -20,7 +20,7 @@ from gpucnn.operations.images import TakeImages
 _HALF = ONE // 2
 _POSITION = 8
 _STEPS = 1 << _POSITION
-"""Places between two pixels are told apart in so many steps, of so many bits."""
+"""Interpolation knows this many positions from one pixel to the next, in _POSITION bits."""
 
 
 @implements(TakeImages)
