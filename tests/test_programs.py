@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import members, session_of
 
 from gpucnn.programs import Program, Programs, run_program
 
@@ -23,21 +24,6 @@ import sys
 from gpucnn.programs import run_program
 run_program(["/bin/sh", "-c", sys.argv[1], sys.argv[2]])
 """
-
-
-def session_of(number):
-    """The session of a process, from /proc/N/stat; None if there is none."""
-    try:
-        text = Path(f"/proc/{number}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, _, _, session = text.rpartition(")")[2].split()[:4]
-    return None if state == "Z" else int(session)
-
-
-def members(session):
-    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-    return [number for number in numbers if session_of(number) == session]
 
 
 def open_files():

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import is_running
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "on_gpu.py"
 
@@ -123,10 +124,7 @@ def started(tmp_path):
 
 def wait_until_gone(number):
     end = time.monotonic() + 10
-    while Path(f"/proc/{number}").exists():
-        stat = Path(f"/proc/{number}/stat")
-        if stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            return
+    while is_running(number):
         assert time.monotonic() < end
         time.sleep(0.02)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import is_running
 
 import gpucnn
 from gpucnn import text
@@ -52,14 +53,6 @@ def _numbers(decoder, files):
 
 def _processes(decoder):
     return [worker._process for worker in decoder._pool._workers]
-
-
-def _is_alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def _wait_until(condition, seconds=20):
@@ -247,7 +240,7 @@ def test_a_script_needs_no_main_guard_and_ends_without_a_word(files, tmp_path):
     script.write_text(USE)
     done = _python(script, *files)
     assert (done.returncode, done.stderr) == (0, "")
-    assert not any(_is_alive(int(pid)) for pid in done.stdout.split())
+    assert not any(is_running(int(pid)) for pid in done.stdout.split())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -256,10 +249,10 @@ def test_no_worker_outlives_its_parent(files, number):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
         workers = [int(pid) for pid in parent.stdout.readline().split()]
-        assert all(_is_alive(pid) for pid in workers)
+        assert all(is_running(pid) for pid in workers)
         parent.send_signal(number)
         parent.wait()
-        _wait_until(lambda: not any(_is_alive(pid) for pid in workers), seconds=5)
+        _wait_until(lambda: not any(is_running(pid) for pid in workers), seconds=5)
 
 
 # The import path ----------------------------------------------------------------------------------

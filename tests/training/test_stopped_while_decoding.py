@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import members
 
 CONFIG = """
 seed = 2
@@ -70,19 +71,6 @@ def uninterrupted(place):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return final(place / "whole"), time.monotonic() - begin
-
-
-def members(session):
-    """The processes of a session that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(path.parent.name)
-    return found
 
 
 def stop_and_resume(place, number, share, uninterrupted):

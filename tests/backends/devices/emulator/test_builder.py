@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from processes import is_running
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.cache import Cache
@@ -156,14 +156,6 @@ def user(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def is_running(number):
-    try:
-        text = Path(f"/proc/{number}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return text.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
