@@ -113,7 +113,7 @@ def _driver(nvrtc: Finding) -> Finding:
 
 
 def _compiler() -> Finding:
-    from gpucnn.backends.devices.emulator.compiler import compiler
+    from gpucnn.emulator.compiler import compiler
 
     try:
         return Finding("C++ compiler", True, compiler().name)

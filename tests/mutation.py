@@ -19,13 +19,13 @@ from pathlib import Path
 from mutants import Mutant
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.emulator.builder import MODES as BUILDS
-from gpucnn.backends.devices.emulator.builder import Builder
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.check.cases import draw
 from gpucnn.check.checker import Checker, run
 from gpucnn.check.expected import expect
+from gpucnn.emulator.builder import MODES as BUILDS
+from gpucnn.emulator.builder import Builder
 from gpucnn.errors import BackendError
 from gpucnn.operations import OPERATIONS
 

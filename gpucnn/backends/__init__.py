@@ -53,7 +53,7 @@ def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = 
             raise BackendError("the numpy backend has no GPUs to choose from; use --backend cuda")
         return NumpyBackend(precision)
     if name == "emulator":
-        from gpucnn.backends.devices.emulator.device import EmulatorDevice
+        from gpucnn.backends.devices.emulator_device import EmulatorDevice
         from gpucnn.backends.kernel_backend import KernelBackend
 
         mode, machine = _mode_and_machine(place)
@@ -77,9 +77,9 @@ def why_unavailable(name: str, device: int = 0) -> str:
         BackendError: an unknown name.
     """
     if name == "emulator":
-        from gpucnn.backends.devices.emulator import device as emulator
+        from gpucnn.backends.devices import emulator_device
 
-        return emulator.why_unavailable()
+        return emulator_device.why_unavailable()
     if name == "cuda":
         from gpucnn.backends.devices.cuda import availability
 

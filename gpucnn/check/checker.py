@@ -166,7 +166,7 @@ def _devices(mode: str, ordinal: int, machine: Machine) -> tuple[Device, ...]:
         from gpucnn.backends.devices.cuda.device import CudaDevice
 
         return (CudaDevice(ordinal),)
-    from gpucnn.backends.devices.emulator.device import EmulatorDevice
+    from gpucnn.backends.devices.emulator_device import EmulatorDevice
 
     first = EmulatorDevice(mode, time_limit=TIME_LIMIT, machine=machine)
     if mode != "fast":

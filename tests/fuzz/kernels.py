@@ -8,10 +8,10 @@ from fuzz.harness import MIB, Fuzzer, attempt, remove_tree
 from fuzz.mutators import NAMES, mutated_bytes, mutated_text
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.emulator.builder import MODES, Builder
-from gpucnn.backends.devices.emulator.symbols import identifier_of
-from gpucnn.backends.devices.emulator.translation import has_macros, translation_unit
 from gpucnn.backends.devices.source import KERNELS, KernelSource, check_own_kernels
+from gpucnn.emulator.builder import MODES, Builder
+from gpucnn.emulator.symbols import identifier_of
+from gpucnn.emulator.translation import has_macros, translation_unit
 
 _SMALL = (
     """// y = a x + y

@@ -9,7 +9,7 @@ import pytest
 from fuzz.harness import run_apart
 from fuzz.registry import FUZZERS
 
-from gpucnn.backends.devices.emulator.device import why_unavailable
+from gpucnn.backends.devices.emulator_device import why_unavailable
 
 READ_IN_PYTHON = 10_000
 READ_BY_OTHERS = 1000

@@ -4,7 +4,7 @@ import pytest
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.cuda.device import CudaDevice
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
+from gpucnn.backends.devices.emulator_device import EmulatorDevice
 from gpucnn.bench.ceilings import multiply_add
 from gpucnn.check.cases import draw
 from gpucnn.check.checker import Checker, run

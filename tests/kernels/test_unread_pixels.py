@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends import why_unavailable
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
+from gpucnn.backends.devices.emulator_device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.launch.variants import Variant
 

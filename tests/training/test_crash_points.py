@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpucnn.backends.devices.emulator.compiler import compiler
+from gpucnn.emulator.compiler import compiler
 from gpucnn.errors import BackendError
 
 HERE = Path(__file__).parent

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from gpucnn.backends.devices.conditions import Conditions
-from gpucnn.backends.devices.emulator.translation import translation_unit
 from gpucnn.backends.devices.inclusion import Inclusion, Piece
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.translation import translation_unit
 from gpucnn.errors import BackendError
 
 MACROS = {"ARCH": "900", "YES": "1"}

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from gpucnn.backends.devices.emulator.translation import translation_unit
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.translation import translation_unit
 from gpucnn.errors import GpucnnError
 
 SPECIAL = {

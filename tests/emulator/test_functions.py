@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin
-from gpucnn.backends.devices.emulator.device import why_unavailable
+from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.devices.cache import Cache, default_folder
 from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
-from gpucnn.backends.devices.emulator.arguments import address_of
-from gpucnn.backends.devices.emulator.builder import MODES, Builder
-from gpucnn.backends.devices.emulator.compiler import compiler
-from gpucnn.backends.devices.emulator.library import Library, LoadedKernel, Runtime
-from gpucnn.backends.devices.emulator.sanitizer import SanitizerRunner
-from gpucnn.backends.devices.emulator.symbols import check_nm
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
+from gpucnn.emulator.arguments import address_of
+from gpucnn.emulator.builder import MODES, Builder
+from gpucnn.emulator.compiler import compiler
+from gpucnn.emulator.library import Library, LoadedKernel, Runtime
+from gpucnn.emulator.sanitizer import SanitizerRunner
+from gpucnn.emulator.symbols import check_nm
 from gpucnn.errors import BackendError
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.processor import available_cores

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from gpucnn.backends.devices.emulator import compiler, symbols
-from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
-from gpucnn.backends.devices.emulator.translation import EMULATOR
+from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.doctor import examine
+from gpucnn.emulator import compiler, symbols
+from gpucnn.emulator.translation import EMULATOR
 from gpucnn.errors import BackendError
 
 needs_compiler = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -20,7 +20,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
+from gpucnn.backends.devices.emulator_device import EmulatorDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 

@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gpucnn.backends.devices.emulator.elf import dynamic_names
-from gpucnn.backends.devices.emulator.translation import INCLUDE
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.devices.source_text import read_text
+from gpucnn.emulator.elf import dynamic_names
+from gpucnn.emulator.translation import INCLUDE
 from gpucnn.errors import BackendError
 
-_OWN_HEADERS = f"/{'/'.join(INCLUDE.parts[-4:])}/"
+_OWN_HEADERS = f"/{'/'.join(INCLUDE.parts[-3:])}/"
 """In the path of each of the emulator's headers, whichever installation compiled what is cached."""
 _LINE_DIRECTIVE = re.compile(r'^[ \t]*#[ \t]*(?:line[ \t]+)?\d+[ \t]+"([^"\n]+)"', re.MULTILINE)
 

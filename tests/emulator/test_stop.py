@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from gpucnn.backends.devices.emulator.compiler import compiler
-from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
+from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.compiler import compiler
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -74,7 +74,7 @@ PROGRAM = """
 import os, signal, sys, threading
 from pathlib import Path
 import numpy as np
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
+from gpucnn.backends.devices.emulator_device import EmulatorDevice
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 

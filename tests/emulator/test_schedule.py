@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.emulator import builder
-from gpucnn.backends.devices.emulator.compiler import Compiler
-from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
+from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator import builder
+from gpucnn.emulator.compiler import Compiler
 from gpucnn.errors import BackendError
 
 needs_compiler = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gpucnn.backends.devices.emulator import builder, compiler
-from gpucnn.backends.devices.emulator.device import why_unavailable
+from gpucnn.backends.devices.emulator_device import why_unavailable
+from gpucnn.emulator import builder, compiler
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 

@@ -13,15 +13,15 @@ from functools import cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cache import Cache, cache_key
-from gpucnn.backends.devices.emulator.compiler import compiler, knows, native_option, processor
-from gpucnn.backends.devices.emulator.symbols import identifier_of, undefined_names
-from gpucnn.backends.devices.emulator.translation import (
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.compiler import compiler, knows, native_option, processor
+from gpucnn.emulator.symbols import identifier_of, undefined_names
+from gpucnn.emulator.translation import (
     INCLUDE,
     has_macros,
     translation_unit,
     without_prefixes,
 )
-from gpucnn.backends.devices.source import KernelSource
 from gpucnn.errors import BackendError
 from gpucnn.operations.geometry import ceil_divide
 from gpucnn.processor import available_cores, thread_on_each_core
@@ -30,13 +30,12 @@ from gpucnn.progress import progress
 from gpucnn.scratch import remove_abandoned_folders, scratch_folder
 
 _RUNTIME = Path(__file__).parent / "runtime"
-_DEVICES = Path(__file__).parent.parent
+_HERE = Path(__file__).parent
+_DEVICES = _HERE.parent / "backends" / "devices"
 _READERS = [
-    _DEVICES / name
-    for name in (
-        "conditions.py", "inclusion.py", "source.py", "source_text.py", "emulator/translation.py",
-    )
-]  # fmt: skip
+    _HERE / "translation.py",
+    *(_DEVICES / f"{name}.py" for name in ("conditions", "inclusion", "source", "source_text")),
+]
 """What decides what is made of a file, and which kernels it is found to have."""
 
 _COMPILING_EMULATOR = "compiling the emulator, once"

@@ -4,7 +4,7 @@ import pytest
 
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.cuda.nvrtc import compute_capability
-from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
+from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 
 MODES = ("fast", "race", "sanitize")

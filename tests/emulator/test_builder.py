@@ -13,9 +13,9 @@ from processes import is_running
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.emulator import builder
-from gpucnn.backends.devices.emulator.builder import MODES, Builder
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator import builder
+from gpucnn.emulator.builder import MODES, Builder
 from gpucnn.scratch import PREFIX
 
 if reason := why_unavailable("emulator"):
@@ -124,7 +124,7 @@ case "$*" in
 esac
 """
 
-USER = "from gpucnn.backends.devices.emulator.device import EmulatorDevice; EmulatorDevice()"
+USER = "from gpucnn.backends.devices.emulator_device import EmulatorDevice; EmulatorDevice()"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpucnn.backends.devices.emulator.device import why_unavailable
+from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from gpucnn.backends.devices.emulator.device import why_unavailable
-from gpucnn.backends.devices.emulator.elf import dynamic_names
+from gpucnn.backends.devices.emulator_device import why_unavailable
+from gpucnn.emulator.elf import dynamic_names
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin
-from gpucnn.backends.devices.emulator.device import EmulatorDevice, why_unavailable
-from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
+from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -396,7 +396,7 @@ def test_workers_are_at_least_one():
 
 
 def test_the_emulators_headers_are_passed_over_wherever_they_lay_when_it_was_compiled():
-    own = "/another/gpucnn/backends/devices/emulator/include/ptx/instruction.cuh"
+    own = "/another/gpucnn/emulator/include/ptx/instruction.cuh"
     lines = [
         SourceLine(own, "207"),
         SourceLine("/another/kernels/include/ptx/store.cuh", "11"),

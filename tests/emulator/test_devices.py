@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from gpucnn.backends import CHOICES, MODES, get_backend
-from gpucnn.backends.devices.emulator.builder import MODES as BUILDS
-from gpucnn.backends.devices.emulator.device import why_unavailable
+from gpucnn.backends.devices.emulator_device import why_unavailable
+from gpucnn.emulator.builder import MODES as BUILDS
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable(
 TWO_DEVICES = """
 import os
 import numpy as np
-from gpucnn.backends.devices.emulator.device import EmulatorDevice
+from gpucnn.backends.devices.emulator_device import EmulatorDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 for mode, folder in (("fast", None), ("fast", None), ("race", None), ("fast", "other")):
     if folder:

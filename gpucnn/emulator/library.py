@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.arguments import ArgumentPacker, Parameter, address_of
-from gpucnn.backends.devices.emulator.symbols import (
+from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.arguments import ArgumentPacker, Parameter, address_of
+from gpucnn.emulator.symbols import (
     Variable,
     line_of_kernel,
     moved_variables,
@@ -24,8 +25,7 @@ from gpucnn.backends.devices.emulator.symbols import (
     static_variables,
     thread_local_variables,
 )
-from gpucnn.backends.devices.emulator.translation import symbol_prefix
-from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.backends.devices.emulator.library import LoadedKernel, argument_names, place_of
-from gpucnn.backends.devices.emulator.symbols import SourceLine, line_of_kernel
-from gpucnn.backends.devices.emulator.translation import symbol_prefix
+from gpucnn.emulator.library import LoadedKernel, argument_names, place_of
+from gpucnn.emulator.symbols import SourceLine, line_of_kernel
+from gpucnn.emulator.translation import symbol_prefix
 from gpucnn.errors import BackendError
 from gpucnn.programs import run_program
 from gpucnn.scratch import scratch_folder, scratch_folder_of

@@ -1,1 +1,0 @@
-"""CUDA on the host: kernels as C++, threads as fibers, and what a GPU would not tell reported."""

@@ -1,0 +1,43 @@
+"""``RawKernel``, as CuPy has it, on the emulator."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpucnn.backends.devices.emulator_device import EmulatorDevice
+from gpucnn.backends.devices.source import KernelSource
+
+
+class RawKernel:
+    """A kernel, compiled when it is first called."""
+
+    def __init__(
+        self,
+        code: str,
+        name: str,
+        options: Sequence[str] = (),
+        *,
+        mode: str = "race",
+        seed: int = 0,
+    ) -> None:
+        self._code, self._name, self._options = code, name, options
+        self._device = EmulatorDevice(mode, seed)
+
+    def __call__(
+        self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0
+    ) -> None:
+        """Runs it."""
+        folder = Path(tempfile.mkdtemp())
+        (folder / "kernel.cu").write_text(self._code)
+        kernel = self._device.compile(KernelSource("kernel.cu", (), folder))[self._name]
+        sizes = [(*numbers, 1, 1, 1)[:3] for numbers in (grid, block)]
+        values = [
+            np.int64(a) if isinstance(a, int) else np.float64(a) if isinstance(a, float) else a
+            for a in args
+        ]
+        self._device.launch(kernel, sizes[0], sizes[1], shared_mem, values)
