@@ -38,7 +38,8 @@ struct Call {
     const char* name;
     const char* file;
     int line;
-    // Of its own, for there may be others on the line.
+    // Tells the calls of a line apart. Of a macro's call a number of its own, which no other has in
+    // the module; of a function's the column, negative.
     int number;
 };
 

@@ -4,6 +4,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <new>
 
 namespace emulator {
@@ -34,7 +35,8 @@ BlockRunner::BlockRunner() : main_(context_of_this_thread()) {}
 namespace {
 
 bool same(const Call& a, const Call& b) {
-    return a.number == b.number;
+    return a.number == b.number && a.line == b.line &&
+           (a.file == b.file || strcmp(a.file, b.file) == 0);
 }
 
 // Takes a random element out of a list.
