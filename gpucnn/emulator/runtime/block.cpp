@@ -247,23 +247,27 @@ void BlockRunner::warp_collective(
 }
 
 // The group that waits at this call with this mask, to which the lane now belongs.
+//
+// Groups of other calls or masks may wait for this lane, too: it reaches them after this one. But if
+// this one then needs a lane that waits there, neither can be completed.
 Group& BlockRunner::join_group(Warp& warp, const Call& call, unsigned mask, unsigned lane) {
+    Group* joined = nullptr;
     for (unsigned i = 0; i < warp.groups; ++i) {
         Group& group = warp.group[i];
-        if ((group.mask & mask) == 0) {
-            continue;
-        }
-        if (group.mask != mask || !same(*group.call, call)) {
+        if (group.mask == mask && same(*group.call, call)) {
+            joined = &group;
+        } else if ((group.mask >> lane & 1) != 0 && (group.arrived & mask) != 0) {
             emulator::fail(call, "%s with mask 0x%08x, but lane %d waits at %s with mask 0x%08x "
-                           "at %s:%d", call.name, mask, __builtin_ctz(group.arrived),
+                           "at %s:%d", call.name, mask, __builtin_ctz(group.arrived & mask),
                            group.call->name, group.mask, group.call->file, group.call->line);
         }
-        group.arrived |= 1u << lane;
-        return group;
     }
-    Group& group = warp.group[warp.groups++];
-    group = {&call, mask, 1u << lane};
-    return group;
+    if (joined == nullptr) {
+        joined = &warp.group[warp.groups++];
+        *joined = {&call, mask, 0};
+    }
+    joined->arrived |= 1u << lane;
+    return *joined;
 }
 
 // All lanes of the group are there: `first` is the number of lane 0's thread.

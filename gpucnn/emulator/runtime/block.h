@@ -61,7 +61,7 @@ struct Warp {
     unsigned exited = 0;
     // Lanes that exist: the last warp of a block may have fewer than 32.
     unsigned lanes = 0;
-    // Groups have no lane in common, so there are never more.
+    // A lane waits in one group, so there are never more.
     unsigned groups = 0;
     Group group[WARP];
 };
