@@ -16,6 +16,7 @@ import numpy as np
 from gpucnn.backends.devices.device import Argument, Grid
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.emulator.arguments import ArgumentPacker, Parameter, address_of
+from gpucnn.emulator.errors import FAILURE_KINDS, EmulatorError
 from gpucnn.emulator.symbols import (
     Variable,
     line_of_kernel,
@@ -24,9 +25,9 @@ from gpucnn.emulator.symbols import (
     source_lines,
     static_variables,
     thread_local_variables,
+    variable_name,
 )
 from gpucnn.emulator.translation import symbol_prefix
-from gpucnn.errors import BackendError
 
 
 class _Parameter(ctypes.Structure):
@@ -43,10 +44,12 @@ class _KernelEntry(ctypes.Structure):
 
 _REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4x")
 """The runtime's LaunchRequest (runtime/launch.h)."""
-_VARIABLE = struct.Struct("@qQ")
+_VARIABLE = struct.Struct("@qQP")
 """The runtime's SharedVariable."""
 _REGION = struct.Struct("@QQQP")
 """The runtime's Region."""
+_AT, _OTHER = "\1", "\2"
+"""Where the runtime's messages are to name lines (runtime/block.h)."""
 _INTERRUPTED = 2
 """What the runtime's launch returns when the user has ended it."""
 
@@ -63,6 +66,7 @@ class _SourcePlace(ctypes.Structure):
 class _LaunchFailure(ctypes.Structure):
     _fields_ = (
         ("message", ctypes.c_char * 2048),
+        ("kind", ctypes.c_uint32),
         ("at", _SourcePlace),
         ("other", _SourcePlace),
     )
@@ -118,9 +122,20 @@ class LoadedKernel:
         return ctypes.create_string_buffer(self.name.encode())
 
     @cached_property
+    def variable_names(self) -> tuple[bytes, ...]:
+        """What messages call the shared variables."""
+        return tuple(
+            f"{variable_name(v.name)} (shared memory, {v.bytes} bytes)".encode()
+            for v in self.shared_variables
+        )
+
+    @cached_property
     def variables_in_memory(self) -> ctypes.Array[ctypes.c_char]:
         """The shared variables, for the runtime."""
-        content = b"".join(_VARIABLE.pack(v.offset, v.bytes) for v in self.shared_variables)
+        content = b"".join(
+            _VARIABLE.pack(v.offset, v.bytes, _address(name))
+            for v, name in zip(self.shared_variables, self.variable_names, strict=True)
+        )
         return ctypes.create_string_buffer(content, len(content))
 
 
@@ -132,7 +147,7 @@ class Library:
         try:
             self._library = ctypes.CDLL(str(path))
         except OSError as error:
-            raise BackendError(f"compiled kernels cannot be loaded: {error}") from error
+            raise EmulatorError(f"compiled kernels cannot be loaded: {error}") from error
         self._variables = thread_local_variables(path)
 
     def kernel(self, source: KernelSource, function: str) -> LoadedKernel:
@@ -178,7 +193,7 @@ class Runtime:
         checked: bool,
         time_limit: float,
     ) -> None:
-        """Runs a kernel; BackendError for whatever the emulator refuses."""
+        """Runs a kernel; an EmulatorError for whatever the emulator refuses."""
         slots = kernel.packed(arguments)
         names = argument_names(arguments) if checked else []
         regions = _regions(arguments, names)
@@ -205,7 +220,7 @@ class Runtime:
         if status == _INTERRUPTED:
             raise KeyboardInterrupt
         if status:
-            raise BackendError(_described(kernel, failure))
+            raise FAILURE_KINDS[failure.kind](_described(kernel, failure))
 
 
 def _interrupts() -> int:
@@ -242,11 +257,25 @@ def _address(content: bytes) -> int | None:
 
 
 def _described(kernel: LoadedKernel, failure: _LaunchFailure) -> str:
-    message = str(failure.message, errors="replace")
-    for words, place in ((" at", failure.at), ("; the other at", failure.other)):
+    lines = []
+    for place in (failure.at, failure.other):
         stated = f"{place.file.decode()}:{place.line}" if place.file else ""
-        if line := place_of(kernel, place.frames[: place.count], stated):
-            message += f"{words} {line}"
+        lines.append(place_of(kernel, place.frames[: place.count], stated))
+    return with_lines(str(failure.message, errors="replace"), *lines)
+
+
+def with_lines(message: str, line: str, other: str = "") -> str:
+    """A message of the runtime with its lines.
+
+    Args:
+        message: as the runtime has written it.
+        line: where it happened; empty if that is not known.
+        other: the line of the access that it is at odds with, or empty.
+    """
+    if _AT not in message:
+        message += _AT
+    for mark, place in ((_AT, line), (_OTHER, other)):
+        message = message.replace(mark, f" at {place}" if place else "")
     return message
 
 

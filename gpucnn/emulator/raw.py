@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gpucnn.backends.devices.emulator_device import EmulatorDevice
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.errors import EmulatorError
+from gpucnn.errors import BackendError
 
 
 class RawKernel:
@@ -25,6 +26,9 @@ class RawKernel:
         mode: str = "race",
         seed: int = 0,
     ) -> None:
+        # Not at the top: it imports this package.
+        from gpucnn.backends.devices.emulator_device import EmulatorDevice
+
         self._code, self._name, self._options = code, name, options
         self._device = EmulatorDevice(mode, seed)
 
@@ -35,9 +39,14 @@ class RawKernel:
         folder = Path(tempfile.mkdtemp())
         (folder / "kernel.cu").write_text(self._code)
         kernel = self._device.compile(KernelSource("kernel.cu", (), folder))[self._name]
-        sizes = [(*numbers, 1, 1, 1)[:3] for numbers in (grid, block)]
+        sizes = [(x, y, z) for x, y, z in ((*numbers, 1, 1)[:3] for numbers in (grid, block))]
         values = [
             np.int64(a) if isinstance(a, int) else np.float64(a) if isinstance(a, float) else a
             for a in args
         ]
-        self._device.launch(kernel, sizes[0], sizes[1], shared_mem, values)
+        try:
+            self._device.launch(kernel, sizes[0], sizes[1], shared_mem, values)
+        except BackendError as error:
+            if isinstance(error.__cause__, EmulatorError):
+                raise error.__cause__ from None
+            raise

@@ -19,10 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.backends.devices.device import Argument, Grid
-from gpucnn.emulator.library import LoadedKernel, argument_names, place_of
+from gpucnn.emulator.errors import (
+    FAILURE_KINDS,
+    EmulatorError,
+    MisalignedError,
+    OutOfBoundsError,
+    StackOverflowError,
+    UndefinedBehaviourError,
+)
+from gpucnn.emulator.library import LoadedKernel, argument_names, place_of, with_lines
 from gpucnn.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.emulator.translation import symbol_prefix
-from gpucnn.errors import BackendError
 from gpucnn.programs import run_program
 from gpucnn.scratch import scratch_folder, scratch_folder_of
 
@@ -32,12 +39,23 @@ _ENVIRONMENT = {
     "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
 }
 _WHERE = re.compile(r"^emulator: (kernel .*)$", re.MULTILINE)
-_EMULATOR = re.compile(r"^at (?P<stated>\S+)(?P<frames>( \d+)*)$", re.MULTILINE)
+_EMULATOR = re.compile(r"^at (?P<stated>\S+)(?P<frames>( \d+)*)\nkind (?P<kind>\d+)$", re.MULTILINE)
 _UNDEFINED = re.compile(r"^(?P<file>.+?):(?P<line>\d+):\d+: runtime error: (?P<what>.*)$", re.M)
 _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
 # Accesses outside every variable. The sanitizer can only say what else the memory was, so the
 # emulator's own words are better.
 _STRAY = ("heap-buffer-overflow", "heap-use-after-free", "use-after-poison", "SEGV")
+_KINDS_OF_UNDEFINED: tuple[tuple[re.Pattern[str], type[EmulatorError]], ...] = (
+    (re.compile("misaligned address"), MisalignedError),
+    (re.compile("out of bounds|null pointer|insufficient space"), OutOfBoundsError),
+    (re.compile(""), UndefinedBehaviourError),
+)
+"""Which class an undefined operation is, by what the sanitizer says of it; the first that fits."""
+_KINDS_OF_ACCESS: dict[str, type[EmulatorError]] = {
+    "stack-overflow": StackOverflowError,
+    "FPE": UndefinedBehaviourError,
+}
+"""What the address sanitizer finds that is no access out of bounds."""
 _ACCESS = re.compile(r"^emulator: (?P<what>out-of-bounds .*)$", re.MULTILINE)
 _GLOBAL = re.compile(
     r"is located (?P<away>\d+) bytes (?:to the )?(?P<side>left|right|before|after) (?:of )?"
@@ -71,7 +89,7 @@ class SanitizerRunner:
         seed: int,
         time_limit: float,
     ) -> None:
-        """Runs a kernel; BackendError for whatever a sanitizer or the emulator finds."""
+        """Runs a kernel; an EmulatorError for whatever a sanitizer or the emulator finds."""
         kernel.packed(arguments)
         buffers = _buffers(arguments)
         with scratch_folder() as folder:
@@ -85,7 +103,7 @@ class SanitizerRunner:
                 f"shared_bytes {shared_bytes}",
                 f"seed {seed % 2**64}",
                 f"time_limit {time_limit}",
-                *(f"shared {v.offset} {v.bytes}" for v in kernel.shared_variables),
+                *_variable_lines(kernel),
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
                 *_argument_lines(arguments, buffers),
             ]
@@ -95,7 +113,7 @@ class SanitizerRunner:
             done = run_program(command, os.environ | _ENVIRONMENT)
             sys.stderr.write(done.out)  # What the kernel has printed.
             if done.status:
-                raise BackendError(_described(kernel, done.status, done.errors))
+                raise _error(kernel, done.status, done.errors)
             written = np.fromfile(result, np.uint8)
         start = 0
         for buffer in buffers:
@@ -127,6 +145,11 @@ def _memory(address: int, count: int) -> NDArray[np.uint8]:
     return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
 
 
+def _variable_lines(kernel: LoadedKernel) -> Iterator[str]:
+    for variable, name in zip(kernel.shared_variables, kernel.variable_names, strict=True):
+        yield f"shared {variable.offset} {variable.bytes} {name.decode()}"
+
+
 def _argument_lines(
     arguments: Sequence[Argument], buffers: Sequence[NDArray[np.uint8]]
 ) -> Iterator[str]:
@@ -150,7 +173,7 @@ def _place_in(buffers: Sequence[NDArray[np.uint8]], array: NDArray[Any]) -> str:
     raise AssertionError("an array that is in no buffer")
 
 
-def _described(kernel: LoadedKernel, status: int, report: str) -> str:
+def _error(kernel: LoadedKernel, status: int, report: str) -> EmulatorError:
     """What a user needs of a sanitizer's report: what happened, to which thread, and where."""
     if status == _REFUSED:
         return _refused(kernel, report)
@@ -158,17 +181,24 @@ def _described(kernel: LoadedKernel, status: int, report: str) -> str:
     thread = where[1] if where else str(kernel)
     if undefined := _UNDEFINED.search(report):
         first = SourceLine(undefined["file"], undefined["line"])
-        return f"{thread}: {undefined['what']}{_at(kernel, [first, *_stack(report)])}"
+        line = line_of_kernel([first, *_stack(report)], kernel.source)
+        what = undefined["what"]
+        kind = next(kind for pattern, kind in _KINDS_OF_UNDEFINED if pattern.search(what))
+        return kind(with_lines(f"{thread}: {what}", line))
     if address := _ADDRESS.search(report):
-        return f"{thread}: {_access(address['what'], report)}{_at(kernel, _stack(report))}"
-    return f"{thread}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+        line = line_of_kernel(_stack(report), kernel.source)
+        kind = _KINDS_OF_ACCESS.get(address["what"], OutOfBoundsError)
+        return kind(with_lines(f"{thread}: {_access(address['what'], report)}", line))
+    return EmulatorError(
+        f"{thread}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+    )
 
 
 def _access(kind: str, report: str) -> str:
     """What the address sanitizer has found, in the emulator's words if it has any."""
     size, access = _SIZE.search(report), _ACCESS.search(report)
     if access and (near := _near_variable(report)):
-        return f"{access['what'].partition(' at 0x')[0]}, {near}"
+        return f"{access['what'].partition(':')[0]}: {near}"
     if access and kind in _STRAY:
         return access["what"]
     return f"{kind}{f', {size[1].lower()}' if size else ''}"
@@ -189,14 +219,14 @@ def _near_variable(report: str) -> str:
     return f"{away} bytes {where} {near['name']}, a variable of {size} bytes"
 
 
-def _refused(kernel: LoadedKernel, report: str) -> str:
+def _refused(kernel: LoadedKernel, report: str) -> EmulatorError:
     """The emulator's own message, with its place."""
     place = _EMULATOR.search(report)
     if place is None:
-        return report.strip()
+        return EmulatorError(report.strip())
     frames = [int(frame) for frame in place["frames"].split()]
     line = place_of(kernel, frames, place["stated"].removeprefix("-"))
-    return report[: place.start()].strip() + (f" at {line}" if line else "")
+    return FAILURE_KINDS[int(place["kind"])](with_lines(report[: place.start()].strip(), line))
 
 
 def _stack(report: str) -> list[SourceLine]:
@@ -204,8 +234,3 @@ def _stack(report: str) -> list[SourceLine]:
     stack = _STACK.search(report)
     frames = _FRAME.finditer(stack[0]) if stack else ()
     return [SourceLine(frame["file"], frame["line"]) for frame in frames]
-
-
-def _at(kernel: LoadedKernel, lines: Sequence[SourceLine]) -> str:
-    line = line_of_kernel(lines, kernel.source)
-    return f" at {line}" if line else ""

@@ -60,6 +60,15 @@ def identifier_of(name: str) -> str:
     return "::".join(list(_identifiers(name))[1:]) or name
 
 
+def variable_name(mangled: str) -> str:
+    """The identifier of a variable, of the compiler's name for it."""
+    for match in re.finditer(r"E(\d+)(?=[A-Za-z_])", mangled):  # Of a function: "...E4tile", "_0".
+        begin, end = match.end(), match.end() + int(match[1])
+        if re.fullmatch(r"(_\d*_?)?", mangled[end:]):
+            return mangled[begin:end]
+    return identifier_of(mangled)
+
+
 @cache
 def _supplied(runtime: Path) -> frozenset[str]:
     return frozenset(symbol.name for symbol in dynamic_names(runtime) if symbol.defined)

@@ -236,7 +236,7 @@ __global__ void reads_what_another_copies(const float* x, float* y) {
 
 __global__ void copy_without_a_barrier(const float* x, float* y) {
     __shared__ __align__(16) float tile[64];
-    copy_async<4>(&tile[threadIdx.x], x + threadIdx.x);
+    copy_async<4>(&tile[threadIdx.x], x + threadIdx.x);  // copy_without_a_barrier
     wait_for_all_copies();
     y[blockIdx.x * 64 + threadIdx.x] = tile[63 - threadIdx.x];  // copy_without_a_barrier
 }

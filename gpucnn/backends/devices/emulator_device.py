@@ -19,6 +19,7 @@ from gpucnn.backends.interface.arrays import Array
 from gpucnn.emulator.arguments import address_of
 from gpucnn.emulator.builder import MODES, Builder
 from gpucnn.emulator.compiler import compiler
+from gpucnn.emulator.errors import EmulatorError
 from gpucnn.emulator.library import Library, LoadedKernel, Runtime
 from gpucnn.emulator.sanitizer import SanitizerRunner
 from gpucnn.emulator.symbols import check_nm
@@ -112,7 +113,10 @@ class EmulatorDevice(Device):
         wanted = [source for source in sources if _version(source) not in self._modules]
         built = self._builder.libraries(wanted)
         paths = self._loaded.libraries(wanted)
-        libraries = {path: Library(path) for path in set(paths.values())}
+        try:
+            libraries = {path: Library(path) for path in set(paths.values())}
+        except EmulatorError as error:
+            raise BackendError(str(error)) from error
         for source, path in paths.items():
             kernels = [libraries[path].kernel(source, name) for name in source.functions()]
             self._check_static_shared_memory(kernels)
@@ -150,6 +154,19 @@ class EmulatorDevice(Device):
             raise TypeError(f"{kernel!r} is not a kernel of the emulator")
         self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
+        try:
+            self._run(kernel, grid, block, shared_bytes, arguments)
+        except EmulatorError as error:
+            raise BackendError(str(error)) from error
+
+    def _run(
+        self,
+        kernel: LoadedKernel,
+        grid: Grid,
+        block: Grid,
+        shared_bytes: int,
+        arguments: Sequence[Argument],
+    ) -> None:
         if self._sanitizer:
             self._sanitizer.launch(
                 kernel, grid, block, shared_bytes, arguments, self.seed, self.time_limit or 0.0

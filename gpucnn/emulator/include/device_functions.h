@@ -34,7 +34,9 @@ EMULATOR_STORE(__stwt)
 
 inline void __nanosleep(unsigned) {}
 
-#define __trap() ::emulator::fail(EMULATOR_CALL("__trap"), "__trap has ended the kernel")
+#define __trap()                                                                       \
+    ::emulator::fail(EMULATOR_CALL("__trap"), ::emulator::FailureKind::ASSERTION_FAILED, \
+                     "__trap has ended the kernel")
 
 namespace emulator {
 

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "failure_kind.h"
+
 struct uint3 {
     unsigned x, y, z;
 };
@@ -57,7 +59,10 @@ void warp_collective(
 // This thread's lane of its warp, 0 to 31.
 unsigned lane();
 
-// Ends the launch with an error at the running thread's place.
+// Ends the launch with an error at the running thread's place. Without a kind, it is a collective that
+// cannot complete.
+[[noreturn]] void fail(const Call& call, FailureKind kind, const char* format, ...)
+    __attribute__((format(printf, 3, 4)));
 [[noreturn]] void fail(const Call& call, const char* format, ...)
     __attribute__((format(printf, 2, 3)));
 

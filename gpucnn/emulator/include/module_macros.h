@@ -15,14 +15,16 @@
 
 // As on the device, whatever <cassert> has made of it.
 #undef assert
-#define assert(...)                                                        \
-    ((__VA_ARGS__) ? static_cast<void>(0)                                  \
-                   : ::emulator::fail(EMULATOR_CALL("assert"),             \
+#define assert(...)                                                                 \
+    ((__VA_ARGS__) ? static_cast<void>(0)                                           \
+                   : ::emulator::fail(EMULATOR_CALL("assert"),                      \
+                                      ::emulator::FailureKind::ASSERTION_FAILED,    \
                                       "assertion failed: %s", #__VA_ARGS__))
 
 // What is assumed and not so has no meaning on the device.
 #undef __builtin_assume
-#define __builtin_assume(condition)                                               \
-    ((condition) ? static_cast<void>(0)                                           \
-                 : ::emulator::fail(EMULATOR_CALL("__builtin_assume"),            \
+#define __builtin_assume(condition)                                                 \
+    ((condition) ? static_cast<void>(0)                                             \
+                 : ::emulator::fail(EMULATOR_CALL("__builtin_assume"),              \
+                                    ::emulator::FailureKind::UNDEFINED_BEHAVIOUR,   \
                                     "what is assumed is not so: %s", #condition))

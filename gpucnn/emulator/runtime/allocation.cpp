@@ -13,7 +13,8 @@ void refuse_in_kernel(const char* function) {
     BlockRunner* runner = known_runner();
     if (runner != nullptr && runner->running()) {
         const Call call = {function, nullptr, 0, 0};
-        fail(call, "%s: race mode cannot follow what a kernel allocates; pass it an array", function);
+        fail(call, FailureKind::UNSUPPORTED,
+             "%s: race mode cannot follow what a kernel allocates; pass it an array", function);
     }
 }
 

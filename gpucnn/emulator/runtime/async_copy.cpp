@@ -68,10 +68,11 @@ void async_copy(
     const Call& call, void* to, const void* from, size_t bytes, size_t source_bytes) {
     const void* const instruction = __builtin_return_address(0);
     if (source_bytes > bytes) {
-        fail(call, "%s of %zu bytes from %zu", call.name, bytes, source_bytes);
+        fail(call, FailureKind::OUT_OF_BOUNDS, "%s of %zu bytes from %zu", call.name, bytes,
+             source_bytes);
     }
     if (reinterpret_cast<uintptr_t>(from) % bytes != 0) {
-        fail(call, "misaligned read of %zu bytes at %p by %s", bytes, from, call.name);
+        fail_misaligned(call, bytes, from, Use::READ);
     }
     check_shared(call, to, bytes);
     check_aligned(call, instruction, to, bytes, Use::WRITE);

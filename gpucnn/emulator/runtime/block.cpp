@@ -65,6 +65,10 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
         fibers_.clear();
         short_of_memory_ = false;
     }
+    if (!failed_ && postponed_failure() != nullptr) {
+        failure = *postponed_failure();
+        failed_ = true;
+    }
     return !failed_;
 }
 
@@ -122,7 +126,7 @@ void BlockRunner::fiber_main() {
     } catch (const std::bad_alloc&) {
         runner.short_of_memory_ = true;
     }
-    runner.fail(NO_MEMORY);
+    runner.fail(FailureKind::LAUNCH, NO_MEMORY);
 }
 
 // Runs threads to their ends on one fiber, as long as there are any that have not begun: only a
@@ -220,6 +224,9 @@ void BlockRunner::complete_block_collective() {
     ready_.insert(ready_.end(), in_block_collective_.begin(), in_block_collective_.end());
     in_block_collective_.clear();
     ++interval_;
+    if (postponed_failure() != nullptr) {
+        leave();
+    }
 }
 
 void BlockRunner::warp_collective(
@@ -331,16 +338,46 @@ void BlockRunner::report_stuck() {
     emulator::fail(call, "threads wait at %s with masks that never come together", call.name);
 }
 
-void BlockRunner::fail(const char* message, const Call* call) {
+void BlockRunner::describe(FailureKind kind, const char* message, const Call* call) {
     const uint3 thread = place.thread;
     const uint3 block = place.block;
     snprintf(failure.message, sizeof failure.message,
              "kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s", kernel_->name, block.x,
              block.y, block.z, thread.x, thread.y, thread.z, message);
+    locate(kind, call);
+}
+
+void BlockRunner::fail(FailureKind kind, const char* message, const Call* call) {
+    describe(kind, message, call);
+    leave();
+}
+
+void BlockRunner::fail_race(const char* message, bool in_block) {
+    const uint3 block = place.block;
+    if (in_block) {
+        snprintf(failure.message, sizeof failure.message, "kernel %s, block (%u, %u, %u): %s",
+                 kernel_->name, block.x, block.y, block.z, message);
+    } else {
+        snprintf(failure.message, sizeof failure.message, "kernel %s: %s", kernel_->name, message);
+    }
+    locate(FailureKind::RACE, nullptr);
+    leave();
+}
+
+// Where the running thread is.
+void BlockRunner::locate(FailureKind kind, const Call* call) {
+    failure.kind = kind;
     failure.at = running_place(entry());
     if (call != nullptr) {
         failure.at.file = call->file;
         failure.at.line = call->line;
+    }
+}
+
+void BlockRunner::leave() {
+    const LaunchFailure* postponed = postponed_failure();
+    if (postponed != nullptr && failure.kind != FailureKind::RACE) {
+        failure = *postponed;
     }
     failed_ = true;
     Context lost;
@@ -369,13 +406,27 @@ unsigned lane() {
     return this_runner().current() % WARP;
 }
 
-void fail(const Call& call, const char* format, ...) {
+namespace {
+
+[[noreturn]] void fail_with(
+    const Call& call, FailureKind kind, const char* format, va_list arguments) {
     char message[1536];
+    vsnprintf(message, sizeof message, format, arguments);
+    this_runner().fail(kind, message, &call);
+}
+
+}  // namespace
+
+void fail(const Call& call, FailureKind kind, const char* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    this_runner().fail(message, &call);
+    fail_with(call, kind, format, arguments);
+}
+
+void fail(const Call& call, const char* format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fail_with(call, FailureKind::DIVERGENCE, format, arguments);
 }
 
 }  // namespace emulator

@@ -73,9 +73,15 @@ struct Kernel {
     const uint64_t* slots;
 };
 
+// In a message: where the line of the failing access belongs, and that of the other one. Only Python
+// finds lines, and puts " at FILE:LINE" there; without AT it does so at the end.
+#define EMULATOR_AT "\1"
+#define EMULATOR_OTHER "\2"
+
 // Why a launch failed.
 struct LaunchFailure {
     char message[2048];
+    FailureKind kind;
     // What failed, and what it is at odds with.
     SourcePlace at;
     SourcePlace other;
@@ -94,7 +100,13 @@ public:
         const Call& call, unsigned mask, void* operands, CombineLanes combine);
     // Leaves the block for good; the message is prefixed with the running thread, `failure.at` is
     // where it is.
-    [[noreturn]] void fail(const char* message, const Call* call = nullptr);
+    [[noreturn]] void fail(FailureKind kind, const char* message, const Call* call = nullptr);
+    // The same for a race, whose message names the threads, and the blocks too if they are two.
+    [[noreturn]] void fail_race(const char* message, bool in_block);
+    // Only describes it in `failure`.
+    void describe(FailureKind kind, const char* message, const Call* call = nullptr);
+    // Leaves the block for good because of `failure`.
+    [[noreturn]] void leave();
 
     unsigned current() const { return current_; }
     unsigned count() const { return static_cast<unsigned>(threads_.size()); }
@@ -123,6 +135,7 @@ private:
     void resume(unsigned number);
     Fiber& free_fiber();
     void go_to_stuck();
+    void locate(FailureKind kind, const Call* call);
     [[noreturn]] void report_stuck();
 
     const Kernel* kernel_ = nullptr;
@@ -152,6 +165,10 @@ private:
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
 void order_lanes(unsigned first, uint32_t lanes);
+
+// Race mode: a read of unwritten memory that is to fail the block unless a race turns out to be its
+// cause; null for none.
+const LaunchFailure* postponed_failure();
 
 // The runner of this thread of the host, made at the first call.
 BlockRunner& this_runner();

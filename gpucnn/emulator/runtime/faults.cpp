@@ -75,9 +75,12 @@ void handle(int signal, siginfo_t* information, void* context) {
         return;
     }
     char message[256] = "access";
+    FailureKind kind = FailureKind::OUT_OF_BOUNDS;
     if (signal == SIGFPE) {
+        kind = FailureKind::UNDEFINED_BEHAVIOUR;
         snprintf(message, sizeof message, "division by zero");
     } else if (runner->is_stack_full(information->si_addr)) {
+        kind = FailureKind::STACK_OVERFLOW;
         snprintf(message, sizeof message, "the thread's stack of %zu KiB is full",
                  STACK_BYTES / 1024);
     } else if (!is_beyond_dynamic(information->si_addr, message + 6, sizeof message - 6)) {
@@ -85,7 +88,7 @@ void handle(int signal, siginfo_t* information, void* context) {
                  "access to address %p, which is out of bounds or not aligned as its type needs",
                  information->si_addr);
     }
-    runner->fail(message);
+    runner->fail(kind, message);
 }
 
 }  // namespace

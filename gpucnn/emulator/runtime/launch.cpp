@@ -64,7 +64,7 @@ public:
             use_signal_stack();
             run_blocks();
         } catch (const std::bad_alloc&) {
-            fail(NO_MEMORY);
+            fail(FailureKind::LAUNCH, NO_MEMORY);
         }
         end_watched_work();
     }
@@ -93,7 +93,7 @@ private:
             const uint64_t end = first + chunk_ < blocks_ ? first + chunk_ : blocks_;
             for (uint64_t i = first; i < end && !failed_.load(); ++i) {
                 if (stop_requested() != Stop::NONE) {
-                    return fail(reason_to_stop());
+                    return fail(FailureKind::TIME_LIMIT, reason_to_stop());
                 }
                 const uint64_t number = order_.at(i);
                 const uint3 index = {
@@ -103,7 +103,7 @@ private:
                 for (const Region& region : shared) {
                     memset(region.begin, POISON, region.bytes);
                 }
-                begin_block_checks(shared, size.x * size.y * size.z);
+                begin_block_checks(shared, index, size.x * size.y * size.z);
                 if (!runner.run(kernel, grid, size, index, request_.seed + 1 + number)) {
                     fail(runner.failure);
                 }
@@ -117,8 +117,9 @@ private:
         }
     }
     // Outside of any block.
-    void fail(const char* message) {
+    void fail(FailureKind kind, const char* message) {
         if (!failed_.exchange(true)) {
+            failure_->kind = kind;
             snprintf(failure_->message, sizeof failure_->message, "kernel %s: %s",
                      request_.kernel, message);
         }
@@ -221,6 +222,7 @@ int emulator_launch(const LaunchRequest* request, emulator::LaunchFailure* failu
     try {
         status = launch(*request, failure);
     } catch (const std::bad_alloc&) {
+        failure->kind = FailureKind::LAUNCH;
         snprintf(failure->message, sizeof failure->message, "kernel %s: %s", request->kernel,
                  NO_MEMORY);
     }

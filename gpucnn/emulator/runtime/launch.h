@@ -15,15 +15,17 @@ extern "C" {
 struct Region {
     char* begin;
     uint64_t bytes;
+    // Messages count elements of this size; 0 if they are to count nothing.
     uint64_t element_bytes;
-    // For messages.
     const char* name;
 };
 
-// A variable of static shared memory: its distance from the module's anchor.
+// A variable of static shared memory: its distance from the module's anchor, and its name for
+// messages.
 struct SharedVariable {
     int64_t offset;
     uint64_t bytes;
+    const char* name;
 };
 
 struct LaunchRequest {
@@ -82,6 +84,7 @@ void check_bytes(
     const Call& call, const void* instruction, const void* address, size_t size, Use use);
 void check_aligned(
     const Call& call, const void* instruction, const void* address, size_t size, Use use);
+[[noreturn]] void fail_misaligned(const Call& call, size_t size, const void* address, Use use);
 
 // Race mode: a copy to these bytes is under way, or it is done.
 void mark_pending(const void* address, size_t size, bool pending);
@@ -98,6 +101,6 @@ const void* interrupted_instruction(void* context);
 
 // Race mode: before a launch and before each of its blocks.
 void begin_launch_checks(const LaunchRequest& request);
-void begin_block_checks(const std::vector<Region>& shared, unsigned threads);
+void begin_block_checks(const std::vector<Region>& shared, uint3 index, unsigned threads);
 
 }  // namespace emulator

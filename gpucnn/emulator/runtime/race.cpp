@@ -33,12 +33,20 @@ struct Checks {
     // The module itself: its constants may be read, its variables are the last of `arrays`.
     uintptr_t module_begin = 0;
     size_t module_bytes = 0;
+    // Blocks that have begun, the last of which is running, and their indices.
     uint32_t block = 0;
+    std::vector<uint3> blocks;
     // Begun with each launch and each block, and never the same again.
     uint32_t epoch = 0;
     bool on = false;
+    // A read of what is not written, and how many more accesses the block may make until it fails. A
+    // missing barrier is often the cause: then a write follows, and is reported as a race.
+    LaunchFailure unwritten;
+    unsigned accesses_left = 0;
 };
 Checks checks;
+
+constexpr unsigned POSTPONED_ACCESSES = 1 << 20;
 
 struct Extent {
     uintptr_t inside, begin, end, variables, variables_end;
@@ -66,12 +74,16 @@ int find_module(dl_phdr_info* module, size_t, void* data) {
     return 1;
 }
 
-[[noreturn]] void report(const char* message, const Access* other = nullptr) {
+void note_other(const Access& access) {
     BlockRunner& runner = this_runner();
-    if (other != nullptr) {
-        runner.failure.other = place_of_return(runner.entry(), other->instruction);
-    }
-    runner.fail(message);
+    runner.failure.other = place_of_return(runner.entry(), access.instruction);
+}
+
+template <typename... Values>
+[[noreturn]] void report(FailureKind kind, const char* format, const Values&... values) {
+    char message[768];
+    snprintf(message, sizeof message, format, values...);
+    this_runner().fail(kind, message);
 }
 
 bool is_in_order(const Access& earlier, const Access& later) {
@@ -90,43 +102,73 @@ bool at_odds(const Access& earlier, const Access& later) {
            !is_in_order(earlier, later);
 }
 
-// Who made an access, as the running thread sees it.
+bool is_several(const Access& access) {
+    return access.warp == SEVERAL_WARPS || (access.lanes & (access.lanes - 1)) != 0;
+}
+
+// Who made an access. If several did, and the last of them was the running thread, it is another.
 struct Maker {
     explicit Maker(const Access& access) {
-        if (access.block != checks.block) {
-            snprintf(text, sizeof text, "another block");
-            return;
-        }
-        if (access.warp == SEVERAL_WARPS || (access.lanes & (access.lanes - 1)) != 0) {
-            snprintf(text, sizeof text, "several threads");
-            return;
-        }
         const BlockRunner& runner = this_runner();
-        const unsigned thread =
-            access.warp * WARP + static_cast<unsigned>(__builtin_ctz(access.lanes));
+        const bool own_block = access.block == checks.block;
+        unsigned thread = access.thread;
+        if (own_block && thread == runner.current() && is_several(access)) {
+            const uint32_t others = access.lanes & ~(1u << thread % WARP);
+            if (access.warp == SEVERAL_WARPS || others == 0) {
+                snprintf(text, sizeof text, "another thread");
+                return;
+            }
+            thread = access.warp * WARP + static_cast<unsigned>(__builtin_ctz(others));
+        }
         const uint3 index = runner.index(thread);
-        if (thread == runner.current()) {
-            snprintf(text, sizeof text, "this thread");
-        } else {
-            snprintf(text, sizeof text, "thread (%u, %u, %u)", index.x, index.y, index.z);
+        const int length = snprintf(text, sizeof text, "thread (%u, %u, %u)", index.x, index.y,
+                                    index.z);
+        if (!own_block) {
+            const uint3 block = checks.blocks[access.block - 1];
+            snprintf(text + length, sizeof text - static_cast<size_t>(length),
+                     " of block (%u, %u, %u)", block.x, block.y, block.z);
         }
     }
-    char text[96];
+    char text[128];
+};
+
+const char* kind_of(const Access& access, const char* kind) {
+    return access.atomic ? "atomic operation" : kind;
+}
+
+// What is known of the element at an address.
+struct Subject {
+    const Memory& memory;
+    Word& word;
+    uintptr_t address;
 };
 
 [[noreturn]] void report_race(
-    const Access& earlier, const char* this_kind, const char* kind, bool shared) {
-    char message[256];
-    snprintf(message, sizeof message, "data race in %s: this %s and the %s by %s, unordered",
-             shared ? "shared memory" : "global memory", this_kind, kind, Maker(earlier).text);
-    report(message, &earlier);
+    const Subject& subject, const Access& access, const char* access_kind, const Access& earlier,
+    const char* earlier_kind) {
+    const bool in_block = earlier.block == checks.block;
+    const uint3 thread = place.thread, block = place.block;
+    char own_block[64] = "";
+    if (!in_block) {
+        snprintf(own_block, sizeof own_block, " of block (%u, %u, %u)", block.x, block.y, block.z);
+    }
+    char message[768];
+    snprintf(message, sizeof message,
+             "%s" EMULATOR_AT " by thread (%u, %u, %u)%s races with %s" EMULATOR_OTHER
+             " by %s, both of %s",
+             kind_of(access, access_kind), thread.x, thread.y, thread.z, own_block,
+             kind_of(earlier, earlier_kind), Maker(earlier).text,
+             Element(subject.memory.region, subject.address).text);
+    note_other(earlier);
+    this_runner().fail_race(message, in_block);
 }
 
 Access record(Use use, const void* instruction) {
     const BlockRunner& runner = this_runner();
     const unsigned thread = runner.current();
     return {instruction, checks.block, runner.interval(), checks.clocks.now(thread),
-            1u << thread % WARP, static_cast<uint16_t>(thread / WARP), use == Use::ATOMIC};
+            1u << thread % WARP, static_cast<uint16_t>(thread / WARP),
+            static_cast<uint16_t>(thread), use == Use::ATOMIC};
 }
 
 // An access together with earlier ones that it need not come after.
@@ -144,20 +186,30 @@ Access joined(const Access& earlier, const Access& access) {
     return both;
 }
 
-void refuse_pending(const Memory& memory, const Word& word, const char* kind) {
-    if (memory.shared && word.pending) {
-        char message[256];
-        snprintf(message, sizeof message,
-                 "%s of shared memory whose asynchronous copy, begun by %s, has not been waited "
-                 "for", kind, Maker(word.write).text);
-        report(message, &word.write);
+void refuse_pending(const Subject& subject, const char* kind) {
+    if (subject.memory.shared && subject.word.pending) {
+        const Access& copy = subject.word.write;
+        note_other(copy);
+        report(FailureKind::RACE,
+               "%s" EMULATOR_AT " of %s, whose asynchronous copy, begun by %s" EMULATOR_OTHER
+               ", has not been waited for",
+               kind, Element(subject.memory.region, subject.address).text,
+               copy.thread == this_runner().current() ? "this thread" : Maker(copy).text);
     }
 }
 
-void refuse_unwritten(const Memory& memory, const Word& word) {
-    if (memory.shared && !word.written) {
-        report("read of shared memory that this block has not written");
+void refuse_unwritten(const Subject& subject) {
+    if (!subject.memory.shared || subject.word.written || checks.accesses_left != 0) {
+        return;
     }
+    char message[512];
+    snprintf(message, sizeof message,
+             "read" EMULATOR_AT " of %s, which this block has not written",
+             Element(subject.memory.region, subject.address).text);
+    BlockRunner& runner = this_runner();
+    runner.describe(FailureKind::UNINITIALISED, message);
+    checks.unwritten = runner.failure;
+    checks.accesses_left = POSTPONED_ACCESSES;
 }
 
 // Accesses of another block are kept: what this block does itself cannot put them in order.
@@ -167,31 +219,33 @@ void keep(Access& last, Access& earlier, const Access& access) {
     }
 }
 
-void read_word(const Memory& memory, Word& word, const Access& access) {
-    refuse_pending(memory, word, "read");
-    refuse_unwritten(memory, word);
+void read_word(const Subject& subject, const Access& access) {
+    Word& word = subject.word;
+    refuse_pending(subject, "read");
+    refuse_unwritten(subject);
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(*write, "read", "write", memory.shared);
+            report_race(subject, access, "read", *write, "write");
         }
     }
     keep(word.read, word.earlier_read, access);
     word.read = joined(word.read, access);
 }
 
-void write_word(const Memory& memory, Word& word, const Access& access) {
-    refuse_pending(memory, word, "write");
+void write_word(const Subject& subject, const Access& access) {
+    Word& word = subject.word;
+    refuse_pending(subject, "write");
     if (access.atomic) {
-        refuse_unwritten(memory, word);
+        refuse_unwritten(subject);
     }
     for (const Access* read : {&word.read, &word.earlier_read}) {
         if (at_odds(*read, access)) {
-            report_race(*read, "write", "read", memory.shared);
+            report_race(subject, access, "write", *read, "read");
         }
     }
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(*write, "write", "write", memory.shared);
+            report_race(subject, access, "write", *write, "write");
         }
     }
     keep(word.write, word.earlier_write, access);
@@ -204,8 +258,10 @@ void refuse_copied(const Memory& memory, uintptr_t address, size_t size) {
     const AsyncCopy* copy =
         memory.shared ? nullptr : this_runner().copies.reader_of(address, size);
     if (copy != nullptr) {
-        const Access reader = record(Use::READ, copy->instruction);
-        report("write of memory that an asynchronous copy under way reads", &reader);
+        note_other(record(Use::READ, copy->instruction));
+        report(FailureKind::RACE,
+               "write" EMULATOR_AT " of %s, which an asynchronous copy that was begun" EMULATOR_OTHER
+               " may still read", Element(memory.region, address).text);
     }
 }
 
@@ -232,6 +288,13 @@ bool is_own(uintptr_t address, bool write) {
     return !write && (is_place || address - checks.module_begin < checks.module_bytes);
 }
 
+[[noreturn]] void report_misaligned(
+    const char* name, size_t size, size_t alignment, const void* pointer) {
+    report(FailureKind::MISALIGNED,
+           "misaligned %s of %zu bytes" EMULATOR_AT ": the address of %s is no multiple of %zu", name,
+           size, Location(pointer).text, alignment);
+}
+
 // `instruction` is where the access returns to.
 void check(const void* pointer, size_t size, size_t alignment, Use use, const void* instruction) {
     if (!this_runner().running() || size == 0) {
@@ -245,20 +308,21 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
         return;
     }
     if (address % alignment != 0) {
-        char message[160];
-        snprintf(message, sizeof message, "misaligned %s of %zu bytes at %p",
-                 name, size, pointer);
-        report(message);
+        report_misaligned(name, size, alignment, pointer);
     }
     if (memory == nullptr || !memory->holds(address + size - 1)) {
-        report(StrayAccess(name, size, pointer).text);
+        report(FailureKind::OUT_OF_BOUNDS, "%s", StrayAccess(name, size, pointer).text);
+    }
+    if (checks.accesses_left != 0 && --checks.accesses_left == 0) {
+        checks.accesses_left = 1;
+        this_runner().leave();
     }
     const Access access = record(use, instruction);
     if (use != Use::READ) {
         refuse_copied(*memory, address, size);
     }
-    memory->each_word(address, size, [&](Word& word) {
-        (use == Use::READ ? read_word : write_word)(*memory, word, access);
+    memory->each_word(address, size, [&](Word& word, uintptr_t at) {
+        (use == Use::READ ? read_word : write_word)({*memory, word, at}, access);
     });
 }
 
@@ -272,23 +336,25 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.arrays.resize(request.region_count + 1);
     checks.shared.clear();
     for (uint64_t i = 0; i < request.region_count; ++i) {
-        checks.arrays[i].reset(request.regions[i].begin, request.regions[i].bytes,
+        checks.arrays[i].reset(request.regions[i],
                                std::min<size_t>(request.regions[i].element_bytes, MOST_GRANULE));
     }
     Extent extent = {reinterpret_cast<uintptr_t>(request.entry), 0, 0, 0, 0};
     dl_iterate_phdr(find_module, &extent);
     checks.module_begin = extent.begin;
     checks.module_bytes = extent.end - extent.begin;
-    checks.arrays.back().reset(reinterpret_cast<const void*>(extent.variables),
-                               extent.variables_end - extent.variables, MOST_GRANULE);
+    const Region variables = {reinterpret_cast<char*>(extent.variables),
+                              extent.variables_end - extent.variables, 0, "a __device__ variable"};
+    checks.arrays.back().reset(variables, MOST_GRANULE);
     ++checks.epoch;
     for (Memory& memory : checks.arrays) {
         memory.begin(checks.epoch);
     }
     checks.block = 0;
+    checks.blocks.clear();
 }
 
-void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
+void begin_block_checks(const std::vector<Region>& shared, uint3 index, unsigned threads) {
     if (!checks.on) {
         return;
     }
@@ -296,7 +362,7 @@ void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
         checks.shared.resize(shared.size());
         for (size_t i = 0; i < shared.size(); ++i) {
             checks.shared[i].shared = true;
-            checks.shared[i].reset(shared[i].begin, shared[i].bytes, MOST_GRANULE);
+            checks.shared[i].reset(shared[i], MOST_GRANULE);
         }
     }
     ++checks.epoch;
@@ -304,7 +370,13 @@ void begin_block_checks(const std::vector<Region>& shared, unsigned threads) {
         memory.begin(checks.epoch);
     }
     checks.clocks.reset(threads);
+    checks.accesses_left = 0;
     ++checks.block;
+    checks.blocks.push_back(index);
+}
+
+const LaunchFailure* postponed_failure() {
+    return checks.on && checks.accesses_left != 0 ? &checks.unwritten : nullptr;
 }
 
 void order_lanes(unsigned first, uint32_t lanes) {
@@ -319,7 +391,7 @@ void mark_pending(const void* address, size_t size, bool pending) {
     }
     const auto begin = reinterpret_cast<uintptr_t>(address);
     if (Memory* memory = find_memory(begin)) {
-        memory->each_word(begin, size, [=](Word& word) { word.pending = pending; });
+        memory->each_word(begin, size, [=](Word& word, uintptr_t) { word.pending = pending; });
     }
 }
 
@@ -330,7 +402,7 @@ void check_bytes(const Call& call, const void*, const void* address, size_t size
     void* const begin = const_cast<void*>(address);
     if (__asan_region_is_poisoned(begin, size) != nullptr) {
         const StrayAccess access(use == Use::READ ? "read" : "write", size, address);
-        fail(call, "%s, by %s", access.text, call.name);
+        fail(call, FailureKind::OUT_OF_BOUNDS, "%s, by %s", access.text, call.name);
     }
 }
 
@@ -345,10 +417,16 @@ void check_bytes(
 
 #endif
 
+void fail_misaligned(const Call& call, size_t size, const void* address, Use use) {
+    fail(call, FailureKind::MISALIGNED,
+         "misaligned %s of %zu bytes" EMULATOR_AT " by %s: the address of %s is no multiple of %zu",
+         use == Use::READ ? "read" : "write", size, call.name, Location(address).text, size);
+}
+
 void check_aligned(
     const Call& call, const void* instruction, const void* address, size_t size, Use use) {
     if (reinterpret_cast<uintptr_t>(address) % size != 0) {
-        fail(call, "misaligned access of %zu bytes at %p by %s", size, address, call.name);
+        fail_misaligned(call, size, address, use);
     }
     check_bytes(call, instruction, address, size, use);
 }

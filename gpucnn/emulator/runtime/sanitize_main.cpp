@@ -5,14 +5,14 @@
 //     library PATH            kernel NAME             symbols PREFIX
 //     grid X Y Z              block X Y Z             shared_bytes COUNT      seed NUMBER
 //     time_limit SECONDS
-//     shared OFFSET BYTES     a variable of static shared memory
+//     shared OFFSET BYTES NAME    a variable of static shared memory
 //     buffer BYTES            in order; each gets memory of exactly that size
 //     pointer BUFFER OFFSET BYTES ELEMENT_BYTES NAME      an array, which lies in a buffer
 //     value NUMBER            another argument, of up to 8 bytes
 //
 // The result is the bytes of all buffers after the launch. Exit status 1: the emulator refused
-// something, and says on stderr what, and in a line "at FILE:LINE INSTRUCTION ..." where; any other
-// is a sanitizer's.
+// something, and says on stderr what, in a line "at FILE:LINE INSTRUCTION ..." where, and in a line
+// "kind NUMBER" of which FailureKind it is; any other is a sanitizer's.
 #include <dlfcn.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -43,7 +43,12 @@ struct Job {
     uint32_t grid[3], block[3];
     uint64_t shared_bytes = 0, seed = 0;
     double time_limit = 0;
-    std::vector<SharedVariable> shared;
+    struct Variable {
+        int64_t offset;
+        uint64_t bytes;
+        std::string name;
+    };
+    std::vector<Variable> shared;
     std::vector<Buffer> buffers;
     struct Array {
         size_t buffer, offset, bytes, element_bytes;
@@ -80,8 +85,9 @@ Job read_job(const char* path) {
         } else if (word == "time_limit") {
             fields >> job.time_limit;
         } else if (word == "shared") {
-            SharedVariable variable = {};
+            Job::Variable variable = {};
             fields >> variable.offset >> variable.bytes;
+            std::getline(fields >> std::ws, variable.name);
             job.shared.push_back(variable);
         } else if (word == "buffer") {
             size_t bytes = 0;
@@ -187,10 +193,14 @@ int main(int, char** arguments) {
         __asan_poison_memory_region(
             dynamic + job.shared_bytes, emulator::DYNAMIC_SHARED_BYTES - job.shared_bytes);
     }
+    std::vector<SharedVariable> variables;
+    for (const Job::Variable& variable : job.shared) {
+        variables.push_back({variable.offset, variable.bytes, variable.name.c_str()});
+    }
     kernel_name = job.kernel.c_str();
     __sanitizer_set_death_callback(say_what_and_where);
     const LaunchRequest request = {
-        kernel_name, entry->call, shared, job.shared.data(), job.shared.size(), values.data(),
+        kernel_name, entry->call, shared, variables.data(), variables.size(), values.data(),
         arrays.data(), arrays.size(),
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0}};
@@ -198,6 +208,7 @@ int main(int, char** arguments) {
     if (emulator_launch(&request, &failure) != 0) {
         fprintf(stderr, "%s\nat ", failure.message);
         say_place(failure.at);
+        fprintf(stderr, "kind %u\n", static_cast<unsigned>(failure.kind));
         return 1;
     }
     std::ofstream result(arguments[2], std::ios::binary);

@@ -11,19 +11,20 @@
 #include <utility>
 #include <vector>
 
-#include "block.h"
+#include "launch.h"
 
 namespace emulator {
 
 // One access, or several that nothing puts in order. All zeros: there was none.
 struct Access {
-    // Where it returns to.
+    // Where it returns to; of several, the last.
     const void* instruction;
     uint32_t block;     // Counted from 1 over a launch.
     uint32_t interval;  // Barriers that the block had passed.
     uint32_t clock;     // Of the lanes; the latest of several.
     uint32_t lanes;     // A bit for each.
     uint16_t warp;      // Or SEVERAL_WARPS.
+    uint16_t thread;    // Of the block; of several, the last.
     bool atomic;
 };
 constexpr uint16_t SEVERAL_WARPS = 0xffff;
@@ -90,13 +91,15 @@ constexpr size_t MOST_GRANULE = 4;
 class Memory {
 public:
     bool shared = false;
+    Region region = {};
 
-    // `granule` is how many bytes an element has, 1, 2 or 4.
-    void reset(const void* first, size_t count, size_t granule) {
-        begin_ = reinterpret_cast<uintptr_t>(first);
-        bytes_ = count;
+    // `granule` is how many bytes are told apart as one element, 1, 2 or 4.
+    void reset(const Region& whole, size_t granule) {
+        region = whole;
+        begin_ = reinterpret_cast<uintptr_t>(whole.begin);
+        bytes_ = whole.bytes;
         granule_ = granule;
-        words_.reset((begin_ % granule_ + count + granule_ - 1) / granule_);
+        words_.reset((begin_ % granule_ + bytes_ + granule_ - 1) / granule_);
     }
     // All that was known is forgotten.
     void begin(uint32_t now) {
@@ -105,7 +108,7 @@ public:
     }
     bool holds(uintptr_t address) const { return address - begin_ < bytes_; }
 
-    // Calls visit(word) for all that is known of these bytes.
+    // Calls visit(word, address) for all that is known of these bytes.
     template <typename Visit>
     void each_word(uintptr_t address, size_t size, Visit visit) {
         const uintptr_t end = address + size;
@@ -121,10 +124,10 @@ public:
                 word.bytes = parts_.emplace_back().split(word);
             }
             if (word.bytes == nullptr) {
-                visit(word);
+                visit(word, address);
             } else {
                 for (uintptr_t i = offset; i < offset + (next - address); ++i) {
-                    visit(word.bytes[i]);
+                    visit(word.bytes[i], address - offset + i);
                 }
             }
             address = next;

@@ -31,7 +31,7 @@ const std::vector<Region>& shared_regions(const LaunchRequest& request) {
     auto* anchor = static_cast<char*>(request.shared->anchor());
     for (uint64_t i = 0; i < request.variable_count; ++i) {
         const SharedVariable& variable = request.variables[i];
-        regions.push_back({anchor + variable.offset, variable.bytes, 1, "a shared variable"});
+        regions.push_back({anchor + variable.offset, variable.bytes, 1, variable.name});
     }
     auto* dynamic = static_cast<char*>(request.shared->dynamic());
     if (dynamic != nullptr && request.shared_bytes > 0) {
@@ -60,7 +60,7 @@ void check_shared(const Call& call, const void* address, size_t size) {
     }
     char where[160] = ", where the block has no shared memory";
     is_beyond_dynamic(address, where, sizeof where);
-    fail(call, "%s at %p%s", call.name, address, where);
+    fail(call, FailureKind::OUT_OF_BOUNDS, "%s at %p%s", call.name, address, where);
 }
 
 namespace {

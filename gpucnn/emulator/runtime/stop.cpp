@@ -136,7 +136,7 @@ void on_interrupt(int signal, siginfo_t* information, void* context) {
 }
 
 [[noreturn]] void leave(BlockRunner& runner) {
-    runner.fail(reason_to_stop());
+    runner.fail(FailureKind::TIME_LIMIT, reason_to_stop());
 }
 
 void give_interrupts_back() {

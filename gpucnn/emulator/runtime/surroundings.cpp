@@ -30,18 +30,57 @@ struct Nearest {
     }
 };
 
-// The first element outside of a region that an access of these bytes has.
-int64_t element_outside(const Region& region, uintptr_t address) {
+// The number of the element of a region that an address is, or would be if there were more.
+int64_t element_of(const Region& region, uintptr_t address) {
     const auto size = static_cast<int64_t>(region.element_bytes);
     const auto offset = static_cast<int64_t>(address - reinterpret_cast<uintptr_t>(region.begin));
     if (offset < 0) {
         return -((-offset + size - 1) / size);
     }
-    const int64_t count = static_cast<int64_t>(region.bytes) / size;
-    return offset / size < count ? count : offset / size;
+    return offset / size;
+}
+
+// The same of an access, which may begin inside.
+uintptr_t outside(const Region& region, uintptr_t address, size_t size) {
+    const auto begin = reinterpret_cast<uintptr_t>(region.begin);
+    const bool inside = address - begin < region.bytes;
+    return inside && address + size > begin + region.bytes ? begin + region.bytes : address;
 }
 
 }  // namespace
+
+Element::Element(const Region& region, uintptr_t address, size_t size) {
+    if (region.element_bytes == 0) {
+        snprintf(text, sizeof text, "%s", region.name);
+    } else {
+        const int64_t number = element_of(region, outside(region, address, size));
+        snprintf(text, sizeof text, "%s %lld of %s",
+                 region.element_bytes == 1 ? "byte" : "element", static_cast<long long>(number),
+                 region.name);
+    }
+}
+
+Location::Location(const void* pointer) {
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    const auto look_at = [&](const Region& region) {
+        const bool inside = address - reinterpret_cast<uintptr_t>(region.begin) < region.bytes;
+        if (inside) {
+            snprintf(text, sizeof text, "%s", Element(region, address).text);
+        }
+        return inside;
+    };
+    for (uint64_t i = 0; known_launch != nullptr && i < known_launch->region_count; ++i) {
+        if (look_at(known_launch->regions[i])) {
+            return;
+        }
+    }
+    for (const Region& region : known_shared_regions()) {
+        if (look_at(region)) {
+            return;
+        }
+    }
+    snprintf(text, sizeof text, "what lies at %p", pointer);
+}
 
 void surround(const LaunchRequest* request) {
     known_launch = request;
@@ -49,9 +88,8 @@ void surround(const LaunchRequest* request) {
 
 StrayAccess::StrayAccess(const char* kind, size_t size, const void* pointer) {
     const int length =
-        size == 0
-            ? snprintf(text, sizeof text, "out-of-bounds access at %p", pointer)
-            : snprintf(text, sizeof text, "out-of-bounds %s of %zu bytes at %p", kind, size, pointer);
+        size == 0 ? snprintf(text, sizeof text, "out-of-bounds access" EMULATOR_AT)
+                  : snprintf(text, sizeof text, "out-of-bounds %s of %zu bytes" EMULATOR_AT, kind, size);
     char* const rest = text + length;
     const size_t room = sizeof text - static_cast<size_t>(length);
     if (known_launch == nullptr || is_beyond_dynamic(pointer, rest, room)) {
@@ -66,14 +104,10 @@ StrayAccess::StrayAccess(const char* kind, size_t size, const void* pointer) {
         nearest.look_at(region, address, size);
     }
     if (nearest.region == nullptr) {
-        snprintf(rest, room, ", in no array of this launch");
-        return;
+        snprintf(rest, room, ": address %p is in no array of this launch", pointer);
+    } else {
+        snprintf(rest, room, ": %s", Element(*nearest.region, address, size).text);
     }
-    const Region& region = *nearest.region;
-    snprintf(rest, room,
-             ", in no array of this launch; the nearest is %s, which has no %s %lld",
-             region.name, region.element_bytes == 1 ? "byte" : "element",
-             static_cast<long long>(element_outside(region, address)));
 }
 
 bool is_beyond_dynamic(const void* address, char* text, size_t text_bytes) {

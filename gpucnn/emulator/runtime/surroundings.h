@@ -11,11 +11,23 @@ namespace emulator {
 // The launch whose arrays are known; null for none.
 void surround(const LaunchRequest* request);
 
-// An access out of bounds in words: its address, and which array of the launch is how far away. The
-// size may be 0 if it is not known.
+// Which element of a region an address is, in words.
+struct Element {
+    Element(const Region& region, uintptr_t address, size_t size = 1);
+    char text[256];
+};
+
+// Where an address is, in words: which element of which array of the launch, or its number.
+struct Location {
+    explicit Location(const void* address);
+    char text[256];
+};
+
+// An access out of bounds in words: which element of the nearest array it would be. The size may be 0
+// if it is not known.
 struct StrayAccess {
     StrayAccess(const char* kind, size_t size, const void* address);
-    char text[320];
+    char text[384];
 };
 
 // How many bytes of dynamic shared memory the launch gave, if the address lies behind them.

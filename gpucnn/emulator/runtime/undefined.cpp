@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "block.h"
+#include "surroundings.h"
 
 namespace emulator {
 
@@ -25,6 +26,13 @@ struct Described {
     const char* file;
     uint32_t line, column;
     const Type* types[2];
+};
+
+struct Misaligned {
+    const char* file;
+    uint32_t line, column;
+    const Type* type;
+    unsigned char log_alignment, kind;
 };
 
 unsigned bits_of(const Type& type) {
@@ -55,10 +63,15 @@ struct Number {
 };
 
 template <typename... Values>
-[[noreturn]] void report(const char* format, const Values&... values) {
+[[noreturn]] void report_as(FailureKind kind, const char* format, const Values&... values) {
     char message[512];
     snprintf(message, sizeof message, format, values...);
-    this_runner().fail(message);
+    this_runner().fail(kind, message);
+}
+
+template <typename... Values>
+[[noreturn]] void report(const char* format, const Values&... values) {
+    report_as(FailureKind::UNDEFINED_BEHAVIOUR, format, values...);
 }
 
 [[noreturn]] void report_overflow(
@@ -77,13 +90,16 @@ template <typename... Values>
     extern "C" void __ubsan_handle_##name parameters { __VA_ARGS__; }     \
     extern "C" void __ubsan_handle_##name##_abort parameters { __VA_ARGS__; }
 
-using emulator::Described, emulator::Number, emulator::report, emulator::report_overflow;
+using emulator::Described, emulator::FailureKind, emulator::Location, emulator::Misaligned,
+    emulator::Number, emulator::report, emulator::report_as, emulator::report_overflow;
 
-HANDLER(type_mismatch_v1, (const void*, uintptr_t address),
-        report("misaligned access to address %p", reinterpret_cast<void*>(address)))
+HANDLER(type_mismatch_v1, (const Misaligned& data, uintptr_t address),
+        report_as(FailureKind::MISALIGNED,
+                  "misaligned access" EMULATOR_AT ": the address of %s is no multiple of %u",
+                  Location(reinterpret_cast<void*>(address)).text, 1u << data.log_alignment))
 HANDLER(out_of_bounds, (const Described& data, uintptr_t index),
-        report("index %s out of bounds for type %s", Number(*data.types[1], index).text,
-               data.types[0]->name))
+        report_as(FailureKind::OUT_OF_BOUNDS, "index %s out of bounds for type %s",
+                  Number(*data.types[1], index).text, data.types[0]->name))
 HANDLER(shift_out_of_bounds, (const Described& data, uintptr_t, uintptr_t right),
         report("shift exponent %s is too large for type %s, or negative",
                Number(*data.types[1], right).text, data.types[0]->name))
