@@ -13,6 +13,7 @@
 #include "math_functions.h"
 #include "memory_functions.h"
 #include "module.h"
+#include "refusals.h"
 #include "scalar_functions.h"
 #include "short_float.h"
 #include "vector_types.h"
