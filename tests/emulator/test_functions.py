@@ -20,12 +20,14 @@ TYPES = """
 int: abs(i) abs(s) abs(b) min(i,i) min(b,b) min(s,s) ilogb(f) ilogb(d) isnan(f) isnan(d) isinf(f)
     isinf(d) isfinite(f) isfinite(d) signbit(f) signbit(d) __float2int_rn(f) __double2int_rz(d)
     __double2hiint(d) __double2loint(d) __float_as_int(f) __popc(u) __popcll(ull) __clz(i)
+    __hadd(i,i) __rhadd(i,i)
     __clzll(ll) __ffs(i) __ffsll(ll) __mulhi(i,i) __mul24(i,i) __dp4a(i,i,i) __reduce_add_sync(u,i)
     __reduce_min_sync(u,i) __reduce_max_sync(u,i) __shfl_sync(u,b,i) __shfl_sync(u,s,i)
     __shfl_up_sync(u,s,u) __shfl_sync(u,i,i) __any_sync(u,i) __all_sync(u,i) atomicAdd(&i,u)
     atomicAdd_block(&i,i) atomicAdd_system(&i,i) __half2int_rn(h) printf("")
 unsigned: min(i,u) min(u,i) max(i,u) umin(u,u) __float2uint_rd(f) __double2uint_ru(d) __brev(u)
     __byte_perm(u,u,u) __funnelshift_l(u,u,u) __funnelshift_r(u,u,u) __funnelshift_lc(u,u,u)
+    __uhadd(u,u) __urhadd(u,u) __sad(i,i,u) __usad(u,u,u)
     __funnelshift_rc(u,u,u) __umulhi(u,u) __umul24(u,u) __dp4a(u,u,u) __match_any_sync(u,i)
     __match_any_sync(u,f) __match_any_sync(u,ull) __match_all_sync(u,i,&i) __reduce_add_sync(u,u)
     __reduce_and_sync(u,u) __reduce_or_sync(u,i) __reduce_xor_sync(u,u) __ballot_sync(u,i)
@@ -195,6 +197,12 @@ WORDS = {
     "__dp4a((int)x, (int)0x80017f02u, 7)": lambda x: (
         (sum(signed(x >> 8 * i & 255, 8) * b for i, b in enumerate((2, 127, 1, -128))) + 7) % 2**32
     ),
+    "__hadd((int)x, -77777)": lambda x: (signed(x, 32) - 77777 >> 1) % 2**32,
+    "__rhadd((int)x, -77777)": lambda x: (signed(x, 32) - 77776 >> 1) % 2**32,
+    "__uhadd(x, 0xffabcdefu)": lambda x: x + 0xFFABCDEF >> 1,
+    "__urhadd(x, 0xffabcdefu)": lambda x: x + 0xFFABCDF0 >> 1,
+    "__sad((int)x, -77777, 9u)": lambda x: (abs(signed(x, 32) + 77777) + 9) % 2**32,
+    "__usad(x, 0x89abcdefu, 9u)": lambda x: (abs(x - 0x89ABCDEF) + 9) % 2**32,
     "min(x, -1)": lambda x: x,
     "abs((int)(x >> 1) - 99)": lambda x: abs((x >> 1) - 99),
 }

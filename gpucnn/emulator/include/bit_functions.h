@@ -81,6 +81,22 @@ inline int __mul24(int a, int b) {
     return static_cast<int>(static_cast<unsigned>(low(a)) * static_cast<unsigned>(low(b)));
 }
 
+// The mean of two numbers, rounded down or up, without overflow.
+inline int __hadd(int a, int b) { return static_cast<int>((int64_t{a} + b) >> 1); }
+inline int __rhadd(int a, int b) { return static_cast<int>((int64_t{a} + b + 1) >> 1); }
+inline unsigned __uhadd(unsigned a, unsigned b) {
+    return static_cast<unsigned>((uint64_t{a} + b) >> 1);
+}
+inline unsigned __urhadd(unsigned a, unsigned b) {
+    return static_cast<unsigned>((uint64_t{a} + b + 1) >> 1);
+}
+// |a - b| + c, which wraps around.
+inline unsigned __usad(unsigned a, unsigned b, unsigned c) { return (a < b ? b - a : a - b) + c; }
+inline unsigned __sad(int a, int b, unsigned c) {
+    const int64_t difference = int64_t{a} - b;
+    return static_cast<unsigned>(difference < 0 ? -difference : difference) + c;
+}
+
 namespace emulator {
 
 // c and the products of four bytes each.

@@ -468,6 +468,11 @@ extern "C" void __tsan_read_range(const void* address, size_t size) {
 extern "C" void __tsan_write_range(const void* address, size_t size) {
     emulator::check(address, size, 1, emulator::Use::WRITE, __builtin_return_address(0));
 }
+// A constructor sets the pointer to its class's virtual functions.
+extern "C" void __tsan_vptr_update(void** address, void*) {
+    emulator::check(address, sizeof(void*), sizeof(void*), emulator::Use::WRITE,
+                    __builtin_return_address(0));
+}
 extern "C" void __tsan_func_entry(const void*) {}
 extern "C" void __tsan_func_exit() {}
 extern "C" void __tsan_init() {}
