@@ -29,6 +29,7 @@ _COMMANDS = (
     "data",
     "bench",
     "kernels",
+    "emulate",
     "doctor",
     "list",
 )

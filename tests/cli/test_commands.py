@@ -21,6 +21,7 @@ COMMANDS = (
     "data",
     "bench",
     "kernels",
+    "emulate",
     "doctor",
     "list",
 )

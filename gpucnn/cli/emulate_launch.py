@@ -1,0 +1,163 @@
+"""The launch that ``gpucnn emulate`` makes: which kernel, of which file, in which grid."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpucnn.cli.emulate_arguments import GivenArgument, Value
+from gpucnn.errors import BackendError, did_you_mean, shortened
+from gpucnn.text import shown
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"", re.DOTALL)
+_KERNEL = re.compile(
+    r"\b__global__\b(?:\s|\b(?:void|static|inline|__\w+__)\b|\([^()]*(?:\([^()]*\)[^()]*)*\))*"
+    r"\b(?P<name>[A-Za-z_]\w*)\s*\("
+)
+
+
+class KernelFaultError(Exception):
+    """What the emulator reports of a kernel.
+
+    Args:
+        message: its sentence.
+        seed: with which it was found.
+    """
+
+    def __init__(self, message: str, seed: int) -> None:
+        super().__init__(message)
+        self.seed = seed
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel of a file, and how it is launched.
+
+    Attributes:
+        file: the source.
+        kernel: its name, such as ``scale<float>`` of a template.
+        grid: blocks, one to three numbers.
+        block: threads of a block, one to three numbers.
+        shared_bytes: of dynamic shared memory.
+        mode: "fast", "race" or "sanitize".
+        options: of the compiler.
+        time_limit: seconds; None for no limit.
+    """
+
+    file: Path
+    kernel: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    shared_bytes: int
+    mode: str
+    options: tuple[str, ...]
+    time_limit: float | None
+
+    def run(self, given: Sequence[GivenArgument], seed: int) -> list[Value]:
+        """Runs the kernel once, on copies of the arguments.
+
+        Returns:
+            The arguments, as the kernel has left them.
+
+        Raises:
+            KernelFaultError: the kernel did what the emulator reports.
+            BackendError: it cannot be compiled or launched.
+        """
+        from gpucnn.emulator import RawKernel
+        from gpucnn.emulator.errors import (
+            CompilationError,
+            EmulatorError,
+            LaunchError,
+            UnsupportedError,
+        )
+
+        values = [argument.copy() for argument in given]
+        kernel = RawKernel(self._code(), self.kernel, self.options, mode=self.mode, seed=seed)
+        try:
+            kernel(self.grid, self.block, values, shared_mem=self.shared_bytes)
+        except (CompilationError, LaunchError, UnsupportedError) as error:
+            raise BackendError(str(error)) from error
+        except EmulatorError as error:
+            raise KernelFaultError(str(error), seed) from error
+        return values
+
+    def _code(self) -> str:
+        """The file's text, under the file's name, which messages then have."""
+        name = self.file.name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'#line 1 "{name}"\n{_text(self.file)}'
+
+    def as_json(self) -> dict[str, Any]:
+        """What is launched, for a report."""
+        return {
+            "file": str(self.file),
+            "kernel": self.kernel,
+            "grid": list(self.grid),
+            "block": list(self.block),
+            "shared_bytes": self.shared_bytes,
+            "mode": self.mode,
+            "options": list(self.options),
+        }
+
+    def __str__(self) -> str:
+        """One line on what is launched."""
+        blocks, threads = math.prod(self.grid), math.prod(self.block)
+        shared = f", {self.shared_bytes} bytes of shared memory" if self.shared_bytes else ""
+        return (
+            f"{shown(self.file.name)}: {shown(self.kernel)}, "
+            f"grid {_sizes(self.grid)} and block {_sizes(self.block)}: "
+            f"{blocks:,} {'block' if blocks == 1 else 'blocks'} of {threads:,} "
+            f"{'thread' if threads == 1 else 'threads'}{shared}, {self.mode} mode"
+        )
+
+
+def _sizes(numbers: Sequence[int]) -> str:
+    return f"({', '.join(map(str, numbers))})"
+
+
+def declared_kernels(code: str) -> list[str]:
+    """The names that follow ``__global__`` in a source, each once.
+
+    They are for defaults and hints: a macro may declare others.
+    """
+    text = _COMMENT.sub(" ", code)
+    return list(dict.fromkeys(match["name"] for match in _KERNEL.finditer(text)))
+
+
+def chosen_kernel(name: str | None, file: Path) -> str:
+    """The name that was given, or that of the file's only kernel.
+
+    Raises:
+        BackendError: none was given, and the file has none or several.
+    """
+    declared = declared_kernels(_text(file))
+    if name is not None:
+        if declared and re.fullmatch(r"\w+", name) and name not in declared:
+            hint = did_you_mean(name, declared)
+            raise BackendError(f'{shown(file)} has no kernel "{shortened(name)}"; {hint}')
+        return name
+    if len(declared) == 1:
+        return declared[0]
+    if not declared:
+        raise BackendError(f"{shown(file)} has no kernel: no function is declared __global__")
+    raise BackendError(
+        f"{shown(file)} has {len(declared)} kernels; choose one by --kernel: {', '.join(declared)}"
+    )
+
+
+def covering_grid(given: Sequence[GivenArgument], block: Sequence[int]) -> tuple[int, ...]:
+    """As many blocks as give each element of the largest array a thread of its own."""
+    sizes = [one.value.size for one in given if isinstance(one.value, np.ndarray)]
+    return (max(1, math.ceil(max(sizes, default=1) / math.prod(block))),)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise BackendError(f"{shown(file)} is not text in UTF-8: {error}") from error
