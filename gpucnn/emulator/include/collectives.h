@@ -116,12 +116,12 @@ EMULATOR_UNCHECKED inline void combine_ballot(void** lanes) {
 
 inline unsigned ballot(const Call& call, unsigned mask, bool predicate) {
     Vote vote = {predicate, 0};
-    warp_collective(call, mask, &vote, combine_ballot);
+    warp_collective(call, mask, &vote, combine_ballot, Left::PASSED_OVER);
     return vote.result;
 }
 
 inline void sync_warp(const Call& call, unsigned mask = 0xffffffffu) {
-    warp_collective(call, mask);
+    warp_collective(call, mask, nullptr, nullptr, Left::PASSED_OVER);
 }
 
 // Which lane a lane of a segment of `width` lanes reads; its own where that lies outside.
@@ -152,6 +152,7 @@ struct Exchange {
     T value;
     T result;
     unsigned source;
+    bool is_missing;
 };
 
 // A lane that takes no part gives no defined value: all bits set, which is NaN.
@@ -163,12 +164,25 @@ EMULATOR_UNCHECKED void combine_exchange(void** lanes) {
         }
         auto* own = static_cast<Exchange<T>*>(lanes[lane]);
         const void* other = lanes[own->source];
-        if (other == nullptr) {
+        own->is_missing = other == nullptr;
+        if (own->is_missing) {
             __builtin_memset(static_cast<void*>(&own->result), 0xff, sizeof(T));
         } else {
             own->result = static_cast<const Exchange<T>*>(other)->value;
         }
     }
+}
+
+// The value of another lane, which may have left the kernel only if it is not in the mask.
+template <typename T>
+T exchange(const Call& call, unsigned mask, const T& value, unsigned source) {
+    Exchange<T> exchange = {value, value, source, false};
+    warp_collective(call, mask, &exchange, combine_exchange<T>, Left::PASSED_OVER);
+    if (exchange.is_missing && (mask >> source & 1u) != 0 && has_left(source)) {
+        fail(call, "%s: lane %u reads lane %u, which has left the kernel", call.name, lane(),
+             source);
+    }
+    return exchange.result;
 }
 
 // What lanes can exchange: numbers, of which small ones are an int's; other headers add to it.
@@ -197,10 +211,9 @@ Exchanged<Given> shuffle(
     if (width == 0 || width > LANES || (width & (width - 1)) != 0) {
         fail(call, "%s with a width of %u; it must be a power of two up to 32", call.name, width);
     }
-    Exchange<T> exchange = {value, value, Direction::source(lane(), argument, width)};
-    check_source<Direction>(call, mask, exchange.source);
-    warp_collective(call, mask, &exchange, combine_exchange<T>);
-    return exchange.result;
+    const unsigned source = Direction::source(lane(), argument, width);
+    check_source<Direction>(call, mask, source);
+    return exchange<T>(call, mask, value, source);
 }
 
 // What a lane gives to all, and what it is told.
@@ -215,35 +228,47 @@ bool same_bits(T a, T b) {
     return __builtin_memcmp(&a, &b, sizeof(T)) == 0;
 }
 
+// Which lanes take part, and which of them have the same value as this one.
+struct Matches {
+    unsigned present;
+    unsigned equal;
+};
+
 template <typename T>
 EMULATOR_UNCHECKED void combine_match(void** lanes) {
-    using Lane = Contribution<T, unsigned>;
+    using Lane = Contribution<T, Matches>;
     for (unsigned lane = 0; lane < LANES; ++lane) {
         if (lanes[lane] == nullptr) {
             continue;
         }
         auto* own = static_cast<Lane*>(lanes[lane]);
-        own->result = 0;
+        own->result = {0, 0};
         for (unsigned i = 0; i < LANES; ++i) {
-            const auto* other = static_cast<const Lane*>(lanes[i]);
-            if (other != nullptr && same_bits(own->value, other->value)) {
-                own->result |= 1u << i;
+            if (const auto* other = static_cast<const Lane*>(lanes[i])) {
+                own->result.present |= 1u << i;
+                own->result.equal |= same_bits(own->value, other->value) ? 1u << i : 0u;
             }
         }
     }
 }
 
 template <typename T>
-unsigned match_any(const Call& call, unsigned mask, T value) {
+Matches match(const Call& call, unsigned mask, T value) {
     static_assert(std::is_arithmetic_v<T>, "numbers are compared");
-    Contribution<Exchanged<T>, unsigned> lane = {value, 0};
-    warp_collective(call, mask, &lane, combine_match<Exchanged<T>>);
+    Contribution<Exchanged<T>, Matches> lane = {value, {0, 0}};
+    warp_collective(call, mask, &lane, combine_match<Exchanged<T>>, Left::PASSED_OVER);
     return lane.result;
 }
 
 template <typename T>
+unsigned match_any(const Call& call, unsigned mask, T value) {
+    return match(call, mask, value).equal;
+}
+
+template <typename T>
 unsigned match_all(const Call& call, unsigned mask, T value, int* all) {
-    *all = match_any(call, mask, value) == mask;
+    const Matches matches = match(call, mask, value);
+    *all = matches.equal == matches.present;
     return *all ? mask : 0;
 }
 
@@ -296,7 +321,7 @@ template <typename Operation, typename T>
 T reduce(const Call& call, unsigned mask, T value) {
     static_assert(std::is_same_v<T, int> || std::is_same_v<T, unsigned>, "of int and unsigned");
     Contribution<T, T> lane = {value, value};
-    warp_collective(call, mask, &lane, combine_reduction<Operation, T>);
+    warp_collective(call, mask, &lane, combine_reduction<Operation, T>, Left::PASSED_OVER);
     return lane.result;
 }
 

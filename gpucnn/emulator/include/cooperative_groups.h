@@ -102,7 +102,7 @@ protected:
         if (is_block()) {
             emulator::block_collective(call);
         } else {
-            emulator::warp_collective(call, mask_);
+            emulator::sync_warp(call, mask_);
         }
     }
 
@@ -168,7 +168,7 @@ public:
         return emulator::ballot(call_at("any", where), mask(), predicate != 0) != 0;
     }
     int all(int predicate, Where where = Where::current()) const {
-        return emulator::ballot(call_at("all", where), mask(), predicate == 0) == 0;
+        return emulator::ballot(call_at("all", where), mask(), predicate != 0) == mask();
     }
     // Bit i of a result stands for the thread of rank i.
     unsigned ballot(int predicate, Where where = Where::current()) const {
@@ -188,10 +188,8 @@ public:
     T exchange(const char* name, const Where& where, const T& value, unsigned argument) const {
         static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 32,
                       "a group exchanges values of up to 32 bytes that can be copied byte by byte");
-        const unsigned source = Direction::source(rank(), argument, lanes());
-        Exchange<T> exchange = {value, value, lane_of(source)};
-        warp_collective(call_at(name, where), mask(), &exchange, combine_exchange<T>);
-        return exchange.result;
+        const unsigned source = lane_of(Direction::source(rank(), argument, lanes()));
+        return emulator::exchange<T>(call_at(name, where), mask(), value, source);
     }
 
 protected:

@@ -51,13 +51,19 @@ using Combine = void (*)(void** operands, unsigned count);
 void block_collective(const Call& call, void* operands = nullptr, Combine combine = nullptr);
 
 // Waits for the lanes of `mask` at this call, all with the same mask. `combine` sees 32 operands,
-// null for lanes outside the mask. Without one it is a barrier, which orders accesses of memory.
+// null for lanes that take no part. Without one it is a barrier, which orders accesses of memory.
+// Lanes of the mask that have left the kernel are an error, or take no part.
 using CombineLanes = void (*)(void** lanes);
+enum class Left { REFUSED, PASSED_OVER };
 void warp_collective(
-    const Call& call, unsigned mask, void* operands = nullptr, CombineLanes combine = nullptr);
+    const Call& call, unsigned mask, void* operands = nullptr, CombineLanes combine = nullptr,
+    Left left = Left::REFUSED);
 
 // This thread's lane of its warp, 0 to 31.
 unsigned lane();
+
+// Whether a lane of its warp has left the kernel.
+bool has_left(unsigned lane);
 
 // Ends the launch with an error at the running thread's place. Without a kind, it is a collective that
 // cannot complete.

@@ -138,15 +138,22 @@ void BlockRunner::run_threads() {
             threads_[number].fiber = fiber_;
             resume(number);
             kernel_->entry(kernel_->slots);
-            threads_[current_].state = State::EXITED;
-            warps_[current_ / WARP].exited |= 1u << current_ % WARP;
-            ++exited_;
-            complete_block_collective();
+            exit_thread();
             continue;
         }
         free_.push_back(fiber_);
         go_on();
     }
+}
+
+// The running thread has left the kernel: others may have waited for nobody else.
+void BlockRunner::exit_thread() {
+    threads_[current_].state = State::EXITED;
+    Warp& warp = warps_[current_ / WARP];
+    warp.exited |= 1u << current_ % WARP;
+    ++exited_;
+    complete_groups(warp);
+    complete_block_collective();
 }
 
 void BlockRunner::resume(unsigned number) {
@@ -230,7 +237,7 @@ void BlockRunner::complete_block_collective() {
 }
 
 void BlockRunner::warp_collective(
-    const Call& call, unsigned mask, void* operands, CombineLanes combine) {
+    const Call& call, unsigned mask, void* operands, CombineLanes combine, Left left) {
     obey_stop();
     Warp& warp = warps_[current_ / WARP];
     const unsigned lane = current_ % WARP;
@@ -238,7 +245,7 @@ void BlockRunner::warp_collective(
         emulator::fail(call, "%s with mask 0x%08x, which does not name the calling lane %u",
                        call.name, mask, lane);
     }
-    if ((mask & warp.exited) != 0) {
+    if (left == Left::REFUSED && (mask & warp.exited) != 0) {
         emulator::fail(call, "%s with mask 0x%08x names lane %d, which has left the kernel",
                        call.name, mask, __builtin_ctz(mask & warp.exited));
     }
@@ -246,46 +253,55 @@ void BlockRunner::warp_collective(
     thread.call = &call;
     thread.operands = operands;
     thread.state = State::IN_WARP_COLLECTIVE;
-    Group& group = join_group(warp, call, mask, lane);
-    if (group.arrived == (mask & warp.lanes)) {
-        complete(warp, group, current_ - lane, combine);
-    }
+    join_group(warp, {&call, mask, 1u << lane, combine, left});
+    complete_groups(warp);
     go_on();
 }
 
-// The group that waits at this call with this mask, to which the lane now belongs.
+// Adds a lane to the group that waits at this call with this mask.
 //
 // Groups of other calls or masks may wait for this lane, too: it reaches them after this one. But if
 // this one then needs a lane that waits there, neither can be completed.
-Group& BlockRunner::join_group(Warp& warp, const Call& call, unsigned mask, unsigned lane) {
+void BlockRunner::join_group(Warp& warp, const Group& lane) {
     Group* joined = nullptr;
     for (unsigned i = 0; i < warp.groups; ++i) {
         Group& group = warp.group[i];
-        if (group.mask == mask && same(*group.call, call)) {
+        if (group.mask == lane.mask && same(*group.call, *lane.call)) {
             joined = &group;
-        } else if ((group.mask >> lane & 1) != 0 && (group.arrived & mask) != 0) {
-            emulator::fail(call, "%s with mask 0x%08x, but lane %d waits at %s with mask 0x%08x "
-                           "at %s:%d", call.name, mask, __builtin_ctz(group.arrived & mask),
-                           group.call->name, group.mask, group.call->file, group.call->line);
+        } else if ((group.mask & lane.arrived) != 0 && (group.arrived & lane.mask) != 0) {
+            emulator::fail(*lane.call, "%s with mask 0x%08x, but lane %d waits at %s with mask "
+                           "0x%08x at %s:%d", lane.call->name, lane.mask,
+                           __builtin_ctz(group.arrived & lane.mask), group.call->name, group.mask,
+                           group.call->file, group.call->line);
         }
     }
     if (joined == nullptr) {
-        joined = &warp.group[warp.groups++];
-        *joined = {&call, mask, 0};
+        warp.group[warp.groups++] = lane;
+    } else {
+        joined->arrived |= lane.arrived;
     }
-    joined->arrived |= 1u << lane;
-    return *joined;
 }
 
-// All lanes of the group are there: `first` is the number of lane 0's thread.
-void BlockRunner::complete(Warp& warp, Group& group, unsigned first, CombineLanes combine) {
+// Lets the lanes go on that wait for nobody any more.
+void BlockRunner::complete_groups(Warp& warp) {
+    for (unsigned i = warp.groups; i-- > 0;) {
+        Group& group = warp.group[i];
+        const unsigned passed_over = group.left == Left::PASSED_OVER ? warp.exited : 0;
+        if (group.arrived == (group.mask & warp.lanes & ~passed_over)) {
+            complete(warp, group);
+        }
+    }
+}
+
+void BlockRunner::complete(Warp& warp, Group& group) {
+    const unsigned first = current_ / WARP * WARP;
     void* lanes[WARP] = {};
     for (unsigned left = group.arrived; left != 0; left &= left - 1) {
         const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
         lanes[lane] = threads_[first + lane].operands;
     }
-    if (combine != nullptr) {
-        combine(lanes);
+    if (group.combine != nullptr) {
+        group.combine(lanes);
     } else {
         order_lanes(first, group.arrived);
     }
@@ -398,8 +414,13 @@ void block_collective(const Call& call, void* operands, Combine combine) {
     this_runner().block_collective(call, operands, combine);
 }
 
-void warp_collective(const Call& call, unsigned mask, void* operands, CombineLanes combine) {
-    this_runner().warp_collective(call, mask, operands, combine);
+void warp_collective(
+    const Call& call, unsigned mask, void* operands, CombineLanes combine, Left left) {
+    this_runner().warp_collective(call, mask, operands, combine, left);
+}
+
+bool has_left(unsigned lane) {
+    return this_runner().has_left(lane);
 }
 
 unsigned lane() {

@@ -55,6 +55,8 @@ struct Group {
     const Call* call;
     unsigned mask;
     unsigned arrived;
+    CombineLanes combine;
+    Left left;
 };
 
 struct Warp {
@@ -97,7 +99,8 @@ public:
 
     void block_collective(const Call& call, void* operands, Combine combine);
     void warp_collective(
-        const Call& call, unsigned mask, void* operands, CombineLanes combine);
+        const Call& call, unsigned mask, void* operands, CombineLanes combine, Left left);
+    bool has_left(unsigned lane) const { return (warps_[current_ / WARP].exited >> lane & 1) != 0; }
     // Leaves the block for good; the message is prefixed with the running thread, `failure.at` is
     // where it is.
     [[noreturn]] void fail(FailureKind kind, const char* message, const Call* call = nullptr);
@@ -124,11 +127,13 @@ public:
     Shuffle& shuffle() { return shuffle_; }
 
 private:
-    Group& join_group(Warp& warp, const Call& call, unsigned mask, unsigned lane);
-    void complete(Warp& warp, Group& group, unsigned first, CombineLanes combine);
+    void join_group(Warp& warp, const Group& lane);
+    void complete_groups(Warp& warp);
+    void complete(Warp& warp, Group& group);
 
     static void fiber_main();
     void run_threads();
+    void exit_thread();
     void go_on();
     void complete_block_collective();
     void prepare(unsigned count);
