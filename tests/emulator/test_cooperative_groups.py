@@ -8,6 +8,12 @@ import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.emulator import RawKernel
+from gpucnn.emulator.errors import (
+    DivergenceError,
+    EmulatorError,
+    RaceError,
+    UndefinedBehaviourError,
+)
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -182,39 +188,83 @@ def test_tiles_and_blocks_put_accesses_in_order(rng, mode):
 WRONG = SOURCES.joinpath("cooperative_group_mistakes.cu").read_text(encoding="utf-8")
 LINES = WRONG.split("\n")
 EVERY, RACE, CHECKED = ("fast", "race", "sanitize"), ("race",), ("race", "sanitize")
-RACES = "data race in shared memory"
+RACES = r"by thread .* races with .* by thread .* of slots \(shared memory"
 MISTAKES = [
-    ("lacks_a_tile_barrier", RACE, RACES),
-    ("synchronises_tiles_too_small", RACE, RACES),
-    ("lacks_a_block_barrier", RACE, RACES),
-    ("some_lanes_skip", EVERY, "thread .* has left the kernel|which has left the kernel"),
-    ("skip_a_barrier", EVERY, "thread_block::sync|thread_block_tile::sync"),
-    ("on_two_lines", EVERY, "shfl with mask 0xffffffff, but lane .* waits at shfl with mask"),
-    ("on_one_line", EVERY, "shfl with mask 0xffffffff, but lane .* waits at shfl with mask"),
-    ("through_a_group", EVERY, "thread_group::sync with mask 0x0*ffff0*, but lane .* waits at"),
-    ("with_a_warp", EVERY, "thread_block_tile::sync.*__syncwarp|__syncwarp.*thread_block_tile"),
-    ("reads_outside_the_tile", EVERY, "shfl_xor reads rank [89] of a tile of 8|rank 1. of a tile"),
+    ("lacks_a_tile_barrier", RACE, RaceError, RACES),
+    ("synchronises_tiles_too_small", RACE, RaceError, RACES),
+    ("lacks_a_block_barrier", RACE, RaceError, RACES),
+    (
+        "some_lanes_skip",
+        EVERY,
+        DivergenceError,
+        "thread .* has left the kernel|which has left the kernel",
+    ),
+    ("skip_a_barrier", EVERY, DivergenceError, "thread_block::sync|thread_block_tile::sync"),
+    (
+        "on_two_lines",
+        EVERY,
+        DivergenceError,
+        "shfl with mask 0xffffffff, but lane .* waits at shfl with mask",
+    ),
+    (
+        "on_one_line",
+        EVERY,
+        DivergenceError,
+        "shfl with mask 0xffffffff, but lane .* waits at shfl with mask",
+    ),
+    (
+        "through_a_group",
+        EVERY,
+        DivergenceError,
+        "thread_group::sync with mask 0x0*ffff0*, but lane .* waits at",
+    ),
+    (
+        "with_a_warp",
+        EVERY,
+        DivergenceError,
+        "thread_block_tile::sync.*__syncwarp|__syncwarp.*thread_block_tile",
+    ),
+    (
+        "reads_outside_the_tile",
+        EVERY,
+        DivergenceError,
+        "shfl_xor reads rank [89] of a tile of 8|rank 1. of a tile",
+    ),
     (
         "does_not_divide",
         EVERY,
+        DivergenceError,
         "tiled_partition<32> of a block of 48 threads, which is no multiple of 32",
     ),
-    ("no_power_of_two", EVERY, "tiled_partition with 12 threads; a tile has 1, 2, 4, 8, 16 or 32"),
-    ("larger_than_its_parent", EVERY, "tiled_partition of a group of 4 threads into tiles of 8"),
-    ("overflows", CHECKED, "signed integer overflow"),
+    (
+        "no_power_of_two",
+        EVERY,
+        DivergenceError,
+        "tiled_partition with 12 threads; a tile has 1, 2, 4, 8, 16 or 32",
+    ),
+    (
+        "larger_than_its_parent",
+        EVERY,
+        DivergenceError,
+        "tiled_partition of a group of 4 threads into tiles of 8",
+    ),
+    ("overflows", CHECKED, UndefinedBehaviourError, "signed integer overflow"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("kernel", "mode", "words"),
-    [(name, mode, words) for name, modes, words in MISTAKES for mode in modes],
+    ("kernel", "mode", "error", "words"),
+    [(name, mode, *expected) for name, modes, *expected in MISTAKES for mode in modes],
+    ids=[f"{name}-{mode}" for name, modes, *_ in MISTAKES for mode in modes],
 )
-def test_a_mistake_is_reported_by_line(kernel, mode, words):
+def test_a_mistake_is_reported_by_line(kernel, mode, error, words):
     threads = 48 if kernel == "does_not_divide" else 64
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(error) as caught:
         run(kernel, mode, (1,), (threads,), (np.zeros(64, np.int32),), code=WRONG)
     message = str(caught.value)
-    assert re.search(rf"kernel {kernel}, block \(0, 0, 0\), thread \(\d+, 0, 0\)", message), message
+    assert re.search(rf"kernel {kernel}, block \(0, 0, 0\).* thread \(\d+, 0, 0\)", message), (
+        message
+    )
     assert re.search(words, message), message
     marked = {i for i, line in enumerate(LINES, 1) if line.endswith(f"// {kernel}")}
     named = {int(line) for line in re.findall(r"\.cu:(\d+)", message)}
@@ -247,5 +297,5 @@ def test_what_is_refused_is_named(statement, words):
         'extern "C" __global__ void k(int* y) { const auto b = cg::this_thread_block(); '
         f"{statement} }}"
     )
-    with pytest.raises(BackendError, match=words):
+    with pytest.raises((BackendError, EmulatorError), match=words):
         run("k", "fast", (1,), (64,), (np.zeros(1, np.int32),), code=code)

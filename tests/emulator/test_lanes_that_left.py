@@ -8,7 +8,7 @@ import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.emulator import RawKernel
-from gpucnn.errors import BackendError
+from gpucnn.emulator.errors import DivergenceError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
@@ -126,7 +126,7 @@ def test_tiles_of_which_lanes_have_left(rng, mode):
     ],
 )
 def test_a_lane_that_is_needed(mode, kernel, words):
-    with pytest.raises(BackendError, match=words) as caught:
+    with pytest.raises(DivergenceError, match=words) as caught:
         run(kernel, mode, np.zeros(32, np.int32), np.zeros(32, np.int32), 5)
     marked = {i for i, line in enumerate(CODE.split("\n"), 1) if line.endswith(f"// {kernel}")}
     named = {int(line) for line in re.findall(r"\.cu:(\d+)", str(caught.value))}

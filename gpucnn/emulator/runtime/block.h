@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -167,6 +168,12 @@ private:
     bool stuck_ = false;
     bool short_of_memory_ = false;
 };
+
+// Whether two calls are the same place in the source.
+inline bool same(const Call& a, const Call& b) {
+    return a.number == b.number && a.line == b.line &&
+           (a.file == b.file || strcmp(a.file, b.file) == 0);
+}
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
 void order_lanes(unsigned first, uint32_t lanes);
