@@ -1,5 +1,6 @@
 // A mistake in each kernel, in the lines that end with the kernel's name.
 #include <cooperative_groups.h>
+#include <cooperative_groups/memcpy_async.h>
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
 namespace cg = cooperative_groups;
@@ -109,4 +110,12 @@ KERNEL larger_than_its_parent(int* y) {
 KERNEL overflows(int* y) {
     const auto tile = cg::tiled_partition<32>(cg::this_thread_block());
     y[threadIdx.x] = cg::reduce(tile, 1 << 30, cg::plus<int>());  // overflows
+}
+
+KERNEL waits_for_no_copy(int* y) {
+    __shared__ __align__(16) int slots[64];
+    const auto block = cg::this_thread_block();
+    cg::memcpy_async(block, slots, y, sizeof slots);  // waits_for_no_copy
+    block.sync();
+    y[threadIdx.x] = slots[threadIdx.x];  // waits_for_no_copy
 }

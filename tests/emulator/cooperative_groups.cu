@@ -1,6 +1,7 @@
 // Cooperative groups, used as they should be; test_cooperative_groups.py knows what each kernel gives.
 // CUDA's own headers compile this file, too.
 #include <cooperative_groups.h>
+#include <cooperative_groups/memcpy_async.h>
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
 namespace cg = cooperative_groups;
@@ -197,4 +198,32 @@ KERNEL neighbours(const int* x, int* y) {
     slots[i] = 2 * x[i];
     block.sync();
     y[i] += slots[39 - i];
+}
+
+// The block copies rows by turns into two buffers; the last row is read as bytes from an odd place.
+KERNEL copies(const float* x, int rows, float* y) {
+    __shared__ __align__(16) float stages[2][64];
+    __shared__ char bytes[70];
+    const auto block = cg::this_thread_block();
+    const auto tile = cg::tiled_partition<32>(block);
+    float sum = 0.0f;
+    cg::memcpy_async(block, stages[0], x, sizeof stages[0]);
+    for (int row = 0; row < rows; ++row) {
+        if (row + 1 < rows) {
+            cg::memcpy_async(block, stages[(row + 1) % 2], 64, x + (row + 1) * 64, 100);
+            cg::wait_prior<1>(block);
+        } else {
+            cg::wait(block);
+        }
+        sum += stages[row % 2][63 - block.thread_rank()];
+        block.sync();
+    }
+    const char* from = reinterpret_cast<const char*>(x) + 5;
+    if (tile.meta_group_rank() == 1) {
+        cg::memcpy_async(tile, bytes + 1, from, 67);
+        cg::wait(tile);
+        const int i = tile.thread_rank();
+        y[64 + i] = bytes[1 + i] + 256 * bytes[1 + 66 - i];
+    }
+    y[block.thread_rank()] = sum;
 }

@@ -185,6 +185,15 @@ def test_tiles_and_blocks_put_accesses_in_order(rng, mode):
         assert y[i] == expected + (2 * x[39 - i] if i < 40 else 0)
 
 
+@MODES
+def test_copies_in_stages(rng, mode):
+    x, y = rng.integers(-8, 8, (5, 64)).astype(np.float32), np.zeros(96, np.float32)
+    run("copies", mode, (1,), (64,), (x, np.int32(5), y))
+    np.testing.assert_array_equal(y[:64], x.sum(axis=0)[::-1])
+    content = x.view(np.int8).reshape(-1)[5:].astype(np.int32)
+    assert y[64:].tolist() == [content[i] + 256 * content[66 - i] for i in range(32)]
+
+
 WRONG = SOURCES.joinpath("cooperative_group_mistakes.cu").read_text(encoding="utf-8")
 LINES = WRONG.split("\n")
 EVERY, RACE, CHECKED = ("fast", "race", "sanitize"), ("race",), ("race", "sanitize")
@@ -248,6 +257,7 @@ MISTAKES = [
         DivergenceError,
         "tiled_partition of a group of 4 threads into tiles of 8",
     ),
+    ("waits_for_no_copy", RACE, RaceError, "asynchronous copy"),
     ("overflows", CHECKED, UndefinedBehaviourError, "signed integer overflow"),
 ]
 
