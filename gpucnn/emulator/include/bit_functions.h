@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "scalar_functions.h"
+#include "vector_types.h"
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
@@ -97,6 +98,23 @@ inline unsigned __sad(int a, int b, unsigned c) {
     return static_cast<unsigned>(difference < 0 ? -difference : difference) + c;
 }
 
+// The position of the set bit that is `offset` set bits from `base`, upwards or downwards; counting
+// begins with 1. An offset of 0 asks whether the bit at `base` is set. All bits set for none.
+inline unsigned __fns(unsigned mask, unsigned base, int offset) {
+    int missing = offset < 0 ? -offset : offset > 0 ? offset : 1;
+    const int step = offset < 0 ? -1 : 1;
+    for (int bit = static_cast<int>(base); bit >= 0 && bit < 32; bit += step) {
+        missing -= static_cast<int>(mask >> bit & 1u);
+        if (missing == 0) {
+            return static_cast<unsigned>(bit);
+        }
+        if (offset == 0) {
+            break;
+        }
+    }
+    return ~0u;
+}
+
 namespace emulator {
 
 // c and the products of four bytes each.
@@ -104,6 +122,17 @@ template <typename Byte>
 inline unsigned dot_of_bytes(unsigned a, unsigned b, unsigned c) {
     for (int i = 0; i < 4; ++i) {
         const int product = static_cast<Byte>(a >> (8 * i)) * static_cast<Byte>(b >> (8 * i));
+        c += static_cast<unsigned>(product);
+    }
+    return c;
+}
+
+// c and the products of the two halves of a with the two lower or upper bytes of b.
+template <typename Half, typename Byte>
+inline unsigned dot_of_halves(unsigned a, unsigned b, unsigned c, int first_byte) {
+    for (int i = 0; i < 2; ++i) {
+        const int product =
+            static_cast<Half>(a >> (16 * i)) * static_cast<Byte>(b >> (8 * (first_byte + i)));
         c += static_cast<unsigned>(product);
     }
     return c;
@@ -117,3 +146,27 @@ inline int __dp4a(int a, int b, int c) {
 inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
     return emulator::dot_of_bytes<uint8_t>(a, b, c);
 }
+inline int __dp4a(char4 a, char4 b, int c) {
+    return __dp4a(emulator::bit_cast<int>(a), emulator::bit_cast<int>(b), c);
+}
+inline unsigned __dp4a(uchar4 a, uchar4 b, unsigned c) {
+    return __dp4a(emulator::bit_cast<unsigned>(a), emulator::bit_cast<unsigned>(b), c);
+}
+
+#define EMULATOR_DP2A(name, first_byte)                                                     \
+    inline int name(int a, int b, int c) {                                                  \
+        return static_cast<int>(                                                            \
+            emulator::dot_of_halves<int16_t, int8_t>(a, b, c, first_byte));                 \
+    }                                                                                       \
+    inline unsigned name(unsigned a, unsigned b, unsigned c) {                              \
+        return emulator::dot_of_halves<uint16_t, uint8_t>(a, b, c, first_byte);             \
+    }                                                                                       \
+    inline int name(short2 a, char4 b, int c) {                                             \
+        return name(emulator::bit_cast<int>(a), emulator::bit_cast<int>(b), c);             \
+    }                                                                                       \
+    inline unsigned name(ushort2 a, uchar4 b, unsigned c) {                                 \
+        return name(emulator::bit_cast<unsigned>(a), emulator::bit_cast<unsigned>(b), c);   \
+    }
+EMULATOR_DP2A(__dp2a_lo, 0)
+EMULATOR_DP2A(__dp2a_hi, 2)
+#undef EMULATOR_DP2A

@@ -14,8 +14,11 @@
 #include "memory_functions.h"
 #include "module.h"
 #include "refusals.h"
+#include "rounded_arithmetic.h"
 #include "scalar_functions.h"
 #include "short_float.h"
+#include "simd_functions.h"
+#include "special_functions.h"
 #include "vector_types.h"
 
 #include "ptx/instruction.cuh"

@@ -36,4 +36,12 @@ using ::emulator::device::exp, ::emulator::device::exp2, ::emulator::device::exp
       ::emulator::device::__cosf, ::emulator::device::__tanf, ::emulator::device::__sincosf,
       ::emulator::device::__powf, ::emulator::device::__fdividef, ::emulator::device::fdividef,
       ::emulator::device::__saturatef, ::emulator::device::clock, ::emulator::device::clock64,
-      ::emulator::device::printf;
+      ::emulator::device::printf, ::emulator::device::erfinv, ::emulator::device::erfinvf,
+      ::emulator::device::erfcinv, ::emulator::device::erfcinvf, ::emulator::device::normcdfinv,
+      ::emulator::device::normcdfinvf, ::emulator::device::erfcx, ::emulator::device::erfcxf,
+      ::emulator::device::cyl_bessel_i0, ::emulator::device::cyl_bessel_i0f,
+      ::emulator::device::cyl_bessel_i1, ::emulator::device::cyl_bessel_i1f, ::emulator::device::jn,
+      ::emulator::device::yn, ::emulator::device::norm, ::emulator::device::normf,
+      ::emulator::device::rnorm, ::emulator::device::rnormf, ::emulator::device::rnorm3d,
+      ::emulator::device::rnorm3df, ::emulator::device::rnorm4d, ::emulator::device::rnorm4df,
+      ::emulator::device::__tanhf;

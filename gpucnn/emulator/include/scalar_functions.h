@@ -1,25 +1,7 @@
-// Arithmetic that is rounded as its name says, and the bits of numbers.
+// The bits of numbers.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
-
-// Operations that are never joined into others, and those that are rounded once.
-inline float __fadd_rn(float a, float b) { return a + b; }
-inline float __fsub_rn(float a, float b) { return a - b; }
-inline float __fmul_rn(float a, float b) { return a * b; }
-inline float __fdiv_rn(float a, float b) { return a / b; }
-inline float __fsqrt_rn(float a) { return ::sqrtf(a); }
-inline float __frcp_rn(float a) { return 1.0f / a; }
-inline float __frsqrt_rn(float a) { return static_cast<float>(1.0 / ::sqrt(a)); }
-inline float __fmaf_rn(float a, float b, float c) { return ::fmaf(a, b, c); }
-inline double __dadd_rn(double a, double b) { return a + b; }
-inline double __dsub_rn(double a, double b) { return a - b; }
-inline double __dmul_rn(double a, double b) { return a * b; }
-inline double __ddiv_rn(double a, double b) { return a / b; }
-inline double __dsqrt_rn(double a) { return ::sqrt(a); }
-inline double __drcp_rn(double a) { return 1.0 / a; }
-inline double __fma_rn(double a, double b, double c) { return ::fma(a, b, c); }
 
 namespace emulator {
 

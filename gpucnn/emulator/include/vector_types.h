@@ -1,6 +1,8 @@
 // float4 and its like: as on the device, aligned to their size where that is 4, 8 or 16 bytes.
 #pragma once
 
+#include "interface.h"
+
 #define EMULATOR_VECTORS(T, name)                                             \
     struct name##1 {                                                          \
         T x;                                                                  \
