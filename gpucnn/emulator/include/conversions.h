@@ -28,7 +28,7 @@ inline To to_integer(From x) {
     constexpr int bits = 8 * sizeof(To) - is_signed;
     constexpr To most = static_cast<To>(~0ull >> (64 - bits)), least = static_cast<To>(~most);
     if (x != x) {
-        const bool zero = sizeof(From) == 4 && sizeof(To) == 4;
+        const bool zero = sizeof(From) <= 4 && sizeof(To) <= 4;
         return zero ? To{0} : static_cast<To>(1ull << (8 * sizeof(To) - 1));
     }
     const double result = whole<rounding>(x);
