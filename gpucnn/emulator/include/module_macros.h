@@ -13,13 +13,8 @@
 #undef __noinline__
 #define __noinline__
 
-// As on the device, whatever <cassert> has made of it.
-#undef assert
-#define assert(...)                                                                 \
-    ((__VA_ARGS__) ? static_cast<void>(0)                                           \
-                   : ::emulator::fail(EMULATOR_CALL("assert"),                      \
-                                      ::emulator::FailureKind::ASSERTION_FAILED,    \
-                                      "assertion failed: %s", #__VA_ARGS__))
+// As on the device, whatever a header of the host has made of it.
+#include "assert.h"
 
 // What is assumed and not so has no meaning on the device.
 #undef __builtin_assume
