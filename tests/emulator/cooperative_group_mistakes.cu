@@ -119,3 +119,10 @@ KERNEL waits_for_no_copy(int* y) {
     block.sync();
     y[threadIdx.x] = slots[threadIdx.x];  // waits_for_no_copy
 }
+
+KERNEL reads_outside_the_group(int* y) {
+    if (threadIdx.x % 2) {
+        const auto group = cg::coalesced_threads();
+        y[threadIdx.x] = group.shfl(1, 16);  // reads_outside_the_group
+    }
+}

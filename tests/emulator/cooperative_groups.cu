@@ -227,3 +227,57 @@ KERNEL copies(const float* x, int rows, float* y) {
     }
     y[block.thread_rank()] = sum;
 }
+
+__device__ int next_place(int* count) {
+    const auto group = cg::coalesced_threads();
+    int first = 0;
+    if (group.thread_rank() == 0) {
+        first = atomicAdd(count, group.size());
+    }
+    return group.shfl(first, 0) + group.thread_rank();
+}
+
+// Keeps the positive numbers, in any order: y[0] is how many.
+KERNEL filter(const int* x, int* y, int n) {
+    const int i = cg::this_grid().thread_rank();
+    if (i < n && x[i] > 0) {
+        y[1 + next_place(y)] = x[i];
+    }
+}
+
+// What the third lanes of a warp find together, though some take longer to come.
+KERNEL thirds(const int* x, int* y) {
+    const auto block = cg::this_thread_block();
+    const int i = block.thread_rank();
+    if (i % 3 == 0) {
+        cg::tiled_partition<1>(block).sync();
+        const cg::coalesced_group group = cg::coalesced_threads();
+        const auto part = cg::tiled_partition(group, 4);
+        group.sync();
+        y += 8 * i;
+        y[0] = group.thread_rank();
+        y[1] = group.size();
+        y[2] = cg::reduce(group, x[i], cg::plus<int>());
+        y[3] = group.ballot(x[i] > 0);
+        y[4] = cg::exclusive_scan(group, x[i]);
+        y[5] = part.size() + 10 * part.meta_group_rank() + 100 * part.meta_group_size();
+        y[6] = group.shfl_down(x[i], 2);
+        y[7] = cg::reduce(part, x[i], cg::greater<int>());
+    }
+}
+
+KERNEL labels(const int* x, int* y) {
+    const auto tile = cg::tiled_partition<16>(cg::this_thread_block());
+    const int i = cg::this_thread_block().thread_rank();
+    const auto same = cg::labeled_partition(tile, x[i]);
+    const auto half = cg::binary_partition(tile, x[i] > 2);
+    y += 8 * i;
+    y[0] = same.thread_rank();
+    y[1] = same.size();
+    y[2] = same.meta_group_rank();
+    y[3] = same.meta_group_size();
+    y[4] = cg::reduce(same, i, cg::plus<int>());
+    y[5] = half.size();
+    y[6] = half.meta_group_rank() + 10 * half.meta_group_size();
+    y[7] = half.shfl(i, half.size() - 1);
+}

@@ -194,6 +194,60 @@ def test_copies_in_stages(rng, mode):
     assert y[64:].tolist() == [content[i] + 256 * content[66 - i] for i in range(32)]
 
 
+@MODES
+def test_threads_that_come_together_count_once(rng, mode):
+    x, y = rng.integers(-5, 5, 100).astype(np.int32), np.zeros(129, np.int32)
+    run("filter", mode, (2,), (64,), (x, y, np.int32(100)))
+    kept = sorted(x[x > 0].tolist())
+    assert y[0] == len(kept)
+    assert sorted(y[1 : 1 + len(kept)].tolist()) == kept
+
+
+@MODES
+def test_coalesced_threads_are_all_that_come(rng, mode):
+    x, y = rng.integers(-5, 5, 64).astype(np.int32), np.zeros((64, 8), np.int32)
+    run("thirds", mode, (1,), (64,), (x, y))
+    for warp in (0, 1):
+        lanes = [i for i in range(32 * warp, 32 * warp + 32) if i % 3 == 0]
+        own = x[lanes].tolist()
+        for rank, i in enumerate(lanes):
+            part = own[rank // 4 * 4 : rank // 4 * 4 + 4]
+            assert y[i].tolist() == [
+                rank,
+                len(lanes),
+                sum(own),
+                sum(1 << k for k, value in enumerate(own) if value > 0),
+                sum(own[:rank]),
+                len(part) + 10 * (rank // 4) + 100 * 3,
+                own[rank + 2] if rank + 2 < len(own) else own[rank],
+                max(part),
+            ]
+    assert not y[1::3].any()
+
+
+@MODES
+def test_partitions_by_label(rng, mode):
+    x, y = rng.integers(0, 5, 64).astype(np.int32), np.zeros((64, 8), np.int32)
+    x[48:] = 4
+    run("labels", mode, (1,), (64,), (x, y))
+    for i, row in enumerate(y.tolist()):
+        tile = range(i // 16 * 16, i // 16 * 16 + 16)
+        same = [k for k in tile if x[k] == x[i]]
+        leaders = sorted({min(k for k in tile if x[k] == label) for label in x[list(tile)]})
+        half = [k for k in tile if (x[k] > 2) == (x[i] > 2)]
+        halves = 1 if len(half) == 16 else 2
+        assert row == [
+            same.index(i),
+            len(same),
+            leaders.index(same[0]),
+            len(leaders),
+            sum(same),
+            len(half),
+            10 * halves + (int(x[i] > 2) if halves == 2 else 0),
+            half[-1],
+        ]
+
+
 WRONG = SOURCES.joinpath("cooperative_group_mistakes.cu").read_text(encoding="utf-8")
 LINES = WRONG.split("\n")
 EVERY, RACE, CHECKED = ("fast", "race", "sanitize"), ("race",), ("race", "sanitize")
@@ -289,15 +343,14 @@ def test_a_mistake_is_reported_by_line(kernel, mode, error, words):
     [
         ("cg::this_grid().sync();", r"grid_group::sync\(\): all blocks would have to run at once"),
         ("cg::sync(cg::this_grid());", r"grid_group::sync\(\): all blocks would have to run"),
-        ("auto g = cg::coalesced_threads();", r"coalesced_threads\(\) is the threads that happen"),
-        ("cg::coalesced_group g = cg::coalesced_threads();", r"coalesced_threads\(\) is the"),
         ("auto c = cg::this_cluster();", r"this_cluster\(\): the emulator has no clusters"),
         ("auto t = cg::tiled_partition<64>(b);", "a tile has 1, 2, 4, 8, 16 or 32 threads"),
         ("auto t = cg::tiled_partition<8>(cg::tiled_partition<8>(b));", "a tile is smaller than"),
         (
             "y[0] = cg::reduce(cg::tiled_partition<8>(b), 1, cg::plus<float>());",
-            "reduce: the function returns another type than the value's",
+            "function of a reduction or scan returns another type than the value's",
         ),
+        ("y[0] = cg::reduce(b, 1, cg::plus<int>());", "only a tile or a coalesced group can be"),
         ("cg::tiled_partition<8>(b).shfl(Large(), 0);", "exchanges values of up to 32 bytes"),
     ],
 )

@@ -11,7 +11,7 @@
 //
 // Ranks follow CUDA: threads are counted along x, then y, then z, and a tile is consecutive threads.
 // Refused by name is what the emulator cannot do: a grid's barrier, for which all blocks would have
-// to run at once, tiles of several warps, clusters, and coalesced_threads().
+// to run at once, tiles of several warps, and clusters.
 #pragma once
 
 #include <source_location>
@@ -63,6 +63,25 @@ constexpr bool is_tile_size(unsigned size) {
     return size != 0 && size <= LANES && (size & (size - 1)) == 0;
 }
 
+// Of groups of so many lanes each that the lanes of a mask are divided into, the one of a rank.
+inline unsigned part_of(unsigned mask, unsigned rank, unsigned size) {
+    const unsigned first = rank / size * size;
+    unsigned part = 0;
+    for (unsigned i = 0; mask != 0; mask &= mask - 1, ++i) {
+        if (i >= first && i < first + size) {
+            part |= mask & -mask;
+        }
+    }
+    return part;
+}
+
+inline void check_tile_size(const Where& where, unsigned size) {
+    if (!is_tile_size(size)) {
+        fail(call_at("tiled_partition", where),
+             "tiled_partition with %u threads; a tile has 1, 2, 4, 8, 16 or 32", size);
+    }
+}
+
 }  // namespace emulator
 
 namespace cooperative_groups {
@@ -89,7 +108,6 @@ protected:
     explicit thread_group(unsigned mask) : mask_(mask) {}
 
     bool is_block() const { return mask_ == 0; }
-    unsigned mask() const { return mask_; }
     // Of a group of lanes.
     unsigned lanes() const { return static_cast<unsigned>(__builtin_popcount(mask_)); }
     unsigned rank() const {
@@ -106,7 +124,6 @@ protected:
         }
     }
 
-private:
     unsigned mask_;
 };
 
@@ -183,7 +200,8 @@ public:
         return by_rank(emulator::match_all(call_at("match_all", where), mask(), value, &all));
     }
 
-    // For all of the above, and for sums.
+    // For the functions of groups.
+    unsigned mask() const { return mask_; }
     template <typename Direction, typename T>
     T exchange(const char* name, const Where& where, const T& value, unsigned argument) const {
         static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 32,
@@ -290,16 +308,14 @@ thread_block_tile<Size, ParentT> tiled_partition(
 // In CUDA too, the size is known only here, and the last of these tiles may be incomplete.
 inline thread_group tiled_partition(
     const thread_group& parent, unsigned size, Where where = Where::current()) {
-    if (!emulator::is_tile_size(size)) {
-        emulator::fail(emulator::call_at("tiled_partition", where),
-                       "tiled_partition with %u threads; a tile has 1, 2, 4, 8, 16 or 32", size);
-    }
+    emulator::check_tile_size(where, size);
     if (size > parent.size()) {
         emulator::fail(emulator::call_at("tiled_partition", where),
                        "tiled_partition of a group of %llu threads into tiles of %u",
                        parent.size(), size);
     }
-    return thread_group(emulator::lanes_of_tile(size));
+    return thread_group(parent.is_block() ? emulator::lanes_of_tile(size)
+                                          : emulator::part_of(parent.mask_, parent.rank(), size));
 }
 
 // A group of its own.
@@ -367,15 +383,6 @@ inline grid_group this_grid() {
     return {};
 }
 
-class coalesced_group : public emulator::GroupOfLanes {};
-
-template <typename T = int>
-coalesced_group coalesced_threads() {
-    static_assert(sizeof(T) == 0,
-                  "coalesced_threads() is the threads that happen to run together, which no program "
-                  "can rely on; partition the block into tiles");
-}
-
 class cluster_group {};
 
 template <typename T = int>
@@ -384,3 +391,5 @@ cluster_group this_cluster() {
 }
 
 }  // namespace cooperative_groups
+
+#include "cooperative_groups/coalesced_group.h"

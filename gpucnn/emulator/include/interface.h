@@ -62,6 +62,9 @@ void warp_collective(
 // This thread's lane of its warp, 0 to 31.
 unsigned lane();
 
+// The lanes of its warp that are at this call when nothing else in the block can go on.
+unsigned converge(const Call& call);
+
 // Whether a lane of its warp has left the kernel.
 bool has_left(unsigned lane);
 

@@ -98,6 +98,7 @@ void BlockRunner::prepare(unsigned count) {
     }
     copies.reset(count);
     exited_ = 0;
+    converging_ = 0;
     interval_ = 0;
 }
 
@@ -159,6 +160,9 @@ void BlockRunner::resume(unsigned number) {
 // Gives the host's thread to another thread of the block; returns when this one may go on.
 void BlockRunner::go_on() {
     Fiber* from = fiber_;
+    if (ready_.empty() && unstarted_.empty()) {
+        end_convergence();
+    }
     const auto choices = static_cast<unsigned>(ready_.size() + unstarted_.size());
     if (choices == 0) {
         if (exited_ < count()) {

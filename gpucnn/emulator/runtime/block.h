@@ -41,6 +41,7 @@ enum class State : uint8_t {
     RUNNING,
     IN_BLOCK_COLLECTIVE,
     IN_WARP_COLLECTIVE,
+    CONVERGING,
     EXITED,
 };
 
@@ -101,6 +102,7 @@ public:
     void block_collective(const Call& call, void* operands, Combine combine);
     void warp_collective(
         const Call& call, unsigned mask, void* operands, CombineLanes combine, Left left);
+    unsigned converge(const Call& call);
     bool has_left(unsigned lane) const { return (warps_[current_ / WARP].exited >> lane & 1) != 0; }
     // Leaves the block for good; the message is prefixed with the running thread, `failure.at` is
     // where it is.
@@ -131,6 +133,7 @@ private:
     void join_group(Warp& warp, const Group& lane);
     void complete_groups(Warp& warp);
     void complete(Warp& warp, Group& group);
+    void end_convergence();
 
     static void fiber_main();
     void run_threads();
@@ -162,6 +165,7 @@ private:
     Shuffle shuffle_;
     unsigned current_ = 0;
     unsigned exited_ = 0;
+    unsigned converging_ = 0;
     uint32_t interval_ = 0;
     bool running_ = false;
     bool failed_ = false;

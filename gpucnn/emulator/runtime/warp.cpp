@@ -85,9 +85,49 @@ void BlockRunner::complete(Warp& warp, Group& group) {
     group = warp.group[--warp.groups];
 }
 
+unsigned BlockRunner::converge(const Call& call) {
+    obey_stop();
+    unsigned lanes = 0;
+    Thread& thread = threads_[current_];
+    thread.call = &call;
+    thread.operands = &lanes;
+    thread.state = State::CONVERGING;
+    ++converging_;
+    go_on();
+    return lanes;
+}
+
+// No thread can go on but those that converge, so no more will join them.
+void BlockRunner::end_convergence() {
+    for (unsigned i = 0; converging_ > 0; ++i) {
+        if (threads_[i].state != State::CONVERGING) {
+            continue;
+        }
+        const unsigned first = i / WARP * WARP;
+        unsigned lanes = 0;
+        for (unsigned j = i; j < count() && j < first + WARP; ++j) {
+            if (threads_[j].state == State::CONVERGING &&
+                same(*threads_[j].call, *threads_[i].call)) {
+                lanes |= 1u << (j - first);
+            }
+        }
+        for (unsigned left = lanes; left != 0; left &= left - 1) {
+            const unsigned number = first + static_cast<unsigned>(__builtin_ctz(left));
+            *static_cast<unsigned*>(threads_[number].operands) = lanes;
+            threads_[number].state = State::READY;
+            ready_.push_back(number);
+            --converging_;
+        }
+    }
+}
+
 void warp_collective(
     const Call& call, unsigned mask, void* operands, CombineLanes combine, Left left) {
     this_runner().warp_collective(call, mask, operands, combine, left);
+}
+
+unsigned converge(const Call& call) {
+    return this_runner().converge(call);
 }
 
 bool has_left(unsigned lane) {
