@@ -6,7 +6,6 @@
 namespace cg = cooperative_groups;
 
 #define KERNEL extern "C" __global__ void
-#define TWICE(call) (threadIdx.x % 4 == 0 ? (call) : 0) + (threadIdx.x % 4 != 0 ? (call) : 0)
 
 KERNEL lacks_a_tile_barrier(int* y) {
     __shared__ int slots[64];
