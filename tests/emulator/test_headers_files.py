@@ -1,5 +1,6 @@
 """Headers that kernels include: what is there, what is refused by name, and CuPy's own."""
 
+import math
 import subprocess
 import sys
 from types import ModuleType
@@ -61,6 +62,50 @@ def test_headers_that_are_there(mode):
     inputs = {"a": ("int", np.array([3], np.int32))}
     found = evaluate(expressions, inputs, ("int", np.int32), mode, FORWARDED + EMPTY)
     assert found[:, 0].tolist() == list(expressions.values())
+
+
+CONSTANTS = {
+    "CUDART_PI_F": math.pi, "CUDART_PIO2": math.pi / 2, "CUDART_3PIO4": 0.75 * math.pi,
+    "CUDART_2_OVER_PI": 2 / math.pi, "CUDART_LNPI": math.log(math.pi),
+    "CUDART_SQRT_2PI": math.sqrt(2 * math.pi), "CUDART_SQRT_PIO2": math.sqrt(math.pi / 2),
+    "CUDART_L2E": 1 / math.log(2), "CUDART_L2T": math.log2(10), "CUDART_LG2": math.log10(2),
+    "CUDART_LNT_F": math.log(10), "CUDART_TWOTHIRD": 2 / 3, "CUDART_MIN_DENORM_F": 2.0**-149,
+    "CUDART_TWO_TO_M1022": 2.0**-1022, "CUDART_INF": np.inf, "CUDART_NAN_F": np.nan,
+}  # fmt: skip
+
+
+def test_constants():
+    inputs = {"a": ("int", np.zeros(1, np.int32))}
+    found = evaluate(CONSTANTS, inputs, ("double", np.float64), "fast", ["math_constants.h"])
+    for name, got in zip(CONSTANTS, found[:, 0], strict=True):
+        bound = np.finfo(np.float32 if name.endswith("_F") else np.float64).eps
+        np.testing.assert_allclose(got, CONSTANTS[name], bound, err_msg=name)
+
+
+ATOMICS = """
+extern "C" __global__ void k(const long long* x, long long* y, float* last, float* seen) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    atomicMax(y, x[i]);
+    atomicMin(y + 1, x[i]);
+    seen[i] = atomicExch(last, i + 0.5f);
+}
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_atomic_operations_of_long_long_and_float(rng, mode):
+    """What is exchanged is seen by one thread each, or is left at the end."""
+    x = rng.integers(-(2**63), 2**63, 64)
+    y, last, seen = np.zeros(2, np.int64), np.full(1, -1, np.float32), np.zeros(64, np.float32)
+    RawKernel(ATOMICS, "k", mode=mode)((2,), (32,), (x, y, last, seen))
+    assert y.tolist() == [max(0, x.max()), min(0, x.min())]
+    assert sorted([*seen, *last]) == [-1, *(np.arange(64) + 0.5)]
+
+
+def test_atomic_sums_of_halves_are_refused():
+    text = '#include <cuda_fp16.h>\nextern "C" __global__ void k(half* x) { atomicAdd(x, x[1]); }'
+    with pytest.raises(BackendError, match="their sum depends on the order"):
+        RawKernel(text, "k")((1,), (1,), (np.zeros(2, np.float16),))
 
 
 def test_refused_headers_say_why():

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "interface.h"
+#include "scalar_functions.h"
 
 namespace emulator {
 
@@ -30,6 +31,36 @@ EMULATOR_ATOMIC(decrement, unsigned)
 
 #undef EMULATOR_ATOMIC
 #undef EMULATOR_ATOMICS
+
+inline float atomic_exchange(const Call& call, float* address, float value) {
+    const int bits = bit_cast<int>(value);
+    return bit_cast<float>(atomic_exchange(call, reinterpret_cast<int*>(address), bits));
+}
+
+// Stores one of the present value and another, again until no other thread has changed the value in
+// between. Returns what was there. `Bits` is an integer type of the same size.
+template <typename Bits, typename T, typename Choice>
+T atomic_choice(const Call& call, T* address, T value, Choice choose) {
+    auto* bits = reinterpret_cast<Bits*>(address);
+    Bits seen = atomic_compare_exchange(call, bits, Bits{0}, Bits{0});  // Reads it.
+    for (;;) {
+        const Bits chosen = bit_cast<Bits>(choose(value, bit_cast<T>(seen)));
+        const Bits before = atomic_compare_exchange(call, bits, seen, chosen);
+        if (before == seen) {
+            return bit_cast<T>(before);
+        }
+        seen = before;
+    }
+}
+
+inline long long atomic_max(const Call& call, long long* address, long long value) {
+    return atomic_choice<unsigned long long>(
+        call, address, value, [](long long a, long long b) { return a < b ? b : a; });
+}
+inline long long atomic_min(const Call& call, long long* address, long long value) {
+    return atomic_choice<unsigned long long>(
+        call, address, value, [](long long a, long long b) { return b < a ? b : a; });
+}
 
 // Of what is no integer.
 template <typename T>
