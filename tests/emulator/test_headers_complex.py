@@ -38,7 +38,7 @@ ARITHMETIC = {
     "complex<T>(abs(a), arg(a))": lambda a: np.abs(a) + 1j * np.angle(a),
     "complex<T>(norm(a))": lambda a: np.abs(a) ** 2,
     "thrust::polar(r, real(a))": lambda a, r: r * np.exp(1j * a.real),
-    "complex<T>(T(a == a), T(a != b))": lambda a: np.full(a.shape, 1 + 1j),
+    "complex<T>(T(a == a), T(a != b))": lambda a, b: 1 + 1j * (a != b),
     "complex<T>(T(a == real(a)), T(real(a) != a))": lambda a: np.full(a.shape, 1j),
     "complex<T>(T(a < b), T(a >= b))": lambda a, b: np.where(a < b, 1, 1j),
     "min(a, b) + max(a, b)": lambda a, b: a + b,
@@ -80,6 +80,7 @@ def operands(rng, dtype, size=64):
     """Complex numbers of every direction, of magnitudes around 1."""
     magnitude, angle = np.exp(rng.uniform(-1, 1, (2, size))), rng.uniform(-3, 3, (2, size))
     a, b = (magnitude * np.exp(1j * angle)).astype(dtype)
+    b.real[:8], b[8] = a.real[:8], a[8]  # for comparisons
     return a, b, rng.uniform(0.5, 2, size).astype(a.real.dtype)
 
 

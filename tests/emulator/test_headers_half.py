@@ -82,6 +82,17 @@ def drawn(rng, short, size):
     return rng.permutation(bits).astype(np.uint16)
 
 
+def ties(rng, short, size):
+    """Pairs of bits whose product is halfway between two numbers of the type."""
+    one, pairs = 1 << short.mantissa, []
+    while len(pairs) < size:
+        x, y = (int(n) for n in rng.integers(one, 2 * one, 2))
+        cut = (x * y).bit_length() - short.mantissa - 1
+        if x * y % (1 << cut) == 1 << (cut - 1):
+            pairs.append([short.rounded(Fraction(n, one)) for n in (x, y)])
+    return np.array(pairs, np.uint16).T
+
+
 # Of a, b and c, from their fractions.
 EXACT = {
     "a + b": lambda a, b: a + b,
@@ -130,6 +141,9 @@ def test_arithmetic_is_rounded_once(rng, word, mode):
     # Products close to the negative of what is added, where two roundings would show.
     close = [short.rounded(-short.value(x) * short.value(y)) for x, y in zip(a, b, strict=True)]
     c[::4] = np.where(np.array(close[::4]) & 0x7FFF < short.infinite, close[::4], c[::4])
+    # The least number decides where a tie is rounded to.
+    a[1:200:4], b[1:200:4] = ties(rng, short, 50)
+    c[1:200:4] = rng.choice(np.array([1, 0x8001], np.uint16), 50)
     found = bits_of(EXACT | QUOTIENTS, short, {"a": a, "b": b, "c": c}, mode)
     for expression, got in zip(EXACT | QUOTIENTS, found.tolist(), strict=True):
         for x, y, z, bits in zip(a, b, c, got, strict=True):
