@@ -13,16 +13,17 @@ from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.emulator import RawKernel
 from gpucnn.emulator.compiler import compiler
 from gpucnn.emulator.cupy_headers import cupy_include_folder
-from gpucnn.emulator.errors import AssertionFailedError
+from gpucnn.emulator.errors import AssertionFailedError, CompilationError
 from gpucnn.emulator.translation import INCLUDE
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
+REFUSALS = (BackendError, CompilationError)
 FORWARDED = sorted(
     str(path.relative_to(INCLUDE))
     for path in (INCLUDE / "cuda" / "std").iterdir()
-    if path.name not in ("atomic", "barrier", "namespace.h")
+    if path.name not in ("atomic", "barrier", "latch", "semaphore", "namespace.h")
 )
 EMPTY = ["cuda.h", "cuda_runtime.h", "cuda_runtime_api.h", "device_launch_parameters.h"]
 EMPTY += ["vector_types.h", "vector_functions.h", "builtin_types.h", "math_constants.h"]
@@ -35,6 +36,8 @@ REFUSED = {
     "cuda/pipeline": "does not support CUDA's pipelines",
     "cuda_pipeline.h": "does not support CUDA's pipelines",
     "cuda/barrier": "does not support cuda::barrier",
+    "cuda/latch": "does not support cuda::latch",
+    "cuda/std/semaphore": "does not support cuda::latch and cuda::counting_semaphore",
     "cuda/atomic": "does not support cuda::atomic",
     "cuda/std/atomic": "does not support cuda::atomic",
     "cuda_fp8.h": "does not support 8-bit floating point",
@@ -104,7 +107,7 @@ def test_atomic_operations_of_long_long_and_float(rng, mode):
 
 def test_atomic_sums_of_halves_are_refused():
     text = '#include <cuda_fp16.h>\nextern "C" __global__ void k(half* x) { atomicAdd(x, x[1]); }'
-    with pytest.raises(BackendError, match="their sum depends on the order"):
+    with pytest.raises(REFUSALS, match="their sum depends on the order"):
         RawKernel(text, "k")((1,), (1,), (np.zeros(2, np.float16),))
 
 
@@ -117,7 +120,7 @@ def test_refused_headers_say_why():
 
 def test_a_kernel_with_a_refused_header_is_refused():
     kernel = RawKernel('#include <mma.h>\nextern "C" __global__ void k(int* x) { x[0] = 1; }', "k")
-    with pytest.raises(BackendError, match="does not support nvcuda::wmma"):
+    with pytest.raises(REFUSALS, match="does not support nvcuda::wmma"):
         kernel((1,), (1,), (np.zeros(1, np.int32),))
 
 
@@ -130,6 +133,7 @@ def test_assert_is_the_emulators(header):
     assert '"y"' in preprocessed(again).stdout or header.startswith("cuda/")
 
 
+@pytest.mark.filterwarnings("ignore:<cassert>")  # which NVRTC does not have
 @pytest.mark.parametrize("mode", MODES)
 def test_a_failed_assertion_is_reported_with_its_line(mode):
     text = """#include <cassert>
