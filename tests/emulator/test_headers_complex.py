@@ -116,6 +116,7 @@ CONFIG = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.nvrtc
 @pytest.mark.skipif(cupy_include_folder() is None, reason="CuPy is not installed")
 def test_cupys_header_has_the_same_interface(tmp_path):
