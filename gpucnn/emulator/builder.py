@@ -67,8 +67,13 @@ _CHECKS = (
     "-fsanitize=thread",
     "-fsanitize=alignment,bounds,shift,signed-integer-overflow,float-cast-overflow",
 )
-# Calls of these by a kernel go to runtime/allocation.cpp.
-_ALLOCATIONS = ("-Wl,--wrap=malloc,--wrap=_Znwm,--wrap=_Znam",)
+# Calls of these by a kernel go to runtime/stand_ins.cpp; of the first, to shared_arena.cpp.
+_STAND_INS = tuple(
+    f"-Wl,--wrap={function}"
+    for function in (
+        "__tls_get_addr", "malloc", "_Znwm", "_Znam", "abort", "exit", "_exit", "__stack_chk_fail",
+    )
+)  # fmt: skip
 _SANITIZERS = (
     "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=all",
@@ -120,7 +125,7 @@ class Mode:
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("fast", ("-O3",)),
+        Mode("fast", ("-O3", "-fstack-protector-strong")),
         Mode("race", ("-O1", *_CHECKS)),
         Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
     )
@@ -140,9 +145,7 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    return cache_key(
-        *_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _ALLOCATIONS)), *parts
-    )
+    return cache_key(*_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _STAND_INS)), *parts)
 
 
 class Builder:
@@ -291,8 +294,8 @@ class Builder:
             _run([*options, "-c", str(unit), "-o", str(compiled)], described, folder, programs)
             # Not linked with the sanitizers, whose functions the runtime supplies.
             linking = [option for option in options if option not in _CHECKS]
-            if self.mode.checked:
-                linking += _ALLOCATIONS
+            if not self.mode.sanitized:
+                linking += _STAND_INS
             linked = folder / "module.so"
             linking += [str(compiled), "-shared", "-o", str(linked)]
             _run(linking, described, folder, programs)

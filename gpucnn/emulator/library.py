@@ -42,11 +42,11 @@ class _KernelEntry(ctypes.Structure):
     )
 
 
-_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4x")
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQ")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _VARIABLE = struct.Struct("@qQP")
 """The runtime's SharedVariable."""
-_REGION = struct.Struct("@QQQP")
+_REGION = struct.Struct("@QQQPQ")
 """The runtime's Region."""
 _AT, _OTHER = "\1", "\2"
 """Where the runtime's messages are to name lines (runtime/block.h)."""
@@ -192,10 +192,14 @@ class Runtime:
         workers: int,
         checked: bool,
         time_limit: float,
+        guarded_bytes: int,
     ) -> None:
-        """Runs a kernel; an EmulatorError for whatever the emulator refuses."""
+        """Runs a kernel; an EmulatorError for whatever the emulator refuses.
+
+        Arrays of at most ``guarded_bytes`` are copied into memory of their own for the launch.
+        """
         slots = kernel.packed(arguments)
-        names = argument_names(arguments) if checked else []
+        names = argument_names(arguments) if checked or guarded_bytes else []
         regions = _regions(arguments, names)
         request = _REQUEST.pack(
             ctypes.addressof(kernel.name_in_memory),
@@ -214,6 +218,8 @@ class Runtime:
             checked,
             time_limit,
             _interrupts(),
+            len(slots),
+            guarded_bytes,
         )
         failure = _LaunchFailure()
         status = self._launch(request, failure)
@@ -243,11 +249,15 @@ def argument_names(arguments: Sequence[Argument]) -> list[bytes]:
 
 
 def _regions(arguments: Sequence[Argument], names: Sequence[bytes]) -> bytes:
-    """Address, size, size of an element and name of each array that has a name."""
-    arrays = (argument for argument in arguments if isinstance(argument, np.ndarray))
+    """Address, size, size of an element, name and place of each array that has a name."""
+    arrays = (
+        (8 * number, argument)
+        for number, argument in enumerate(arguments)
+        if isinstance(argument, np.ndarray)
+    )
     return b"".join(
-        _REGION.pack(address_of(array), array.nbytes, array.itemsize, _address(name))
-        for name, array in zip(names, arrays, strict=False)
+        _REGION.pack(address_of(array), array.nbytes, array.itemsize, _address(name), place)
+        for name, (place, array) in zip(names, arrays, strict=False)
     )
 
 

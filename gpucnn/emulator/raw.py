@@ -13,6 +13,9 @@ from gpucnn.backends.devices.source import KernelSource
 from gpucnn.emulator.errors import EmulatorError
 from gpucnn.errors import BackendError
 
+_GUARDED_BYTES = 2**16
+"""Arrays of at most so many bytes lie between gaps in fast mode, too; copying more takes long."""
+
 
 class RawKernel:
     """A kernel, compiled when it is first called."""
@@ -30,7 +33,7 @@ class RawKernel:
         from gpucnn.backends.devices.emulator_device import EmulatorDevice
 
         self._code, self._name, self._options = code, name, options
-        self._device = EmulatorDevice(mode, seed)
+        self._device = EmulatorDevice(mode, seed, guarded_bytes=_GUARDED_BYTES)
 
     def __call__(
         self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0

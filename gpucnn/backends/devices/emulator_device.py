@@ -44,6 +44,9 @@ class EmulatorDevice(Device):
         time_limit: seconds after which a launch is ended with an error that names the line it had
             reached; None for no limit.
         machine: the GPU whose launches it runs.
+        guarded_bytes: arrays of at most so many bytes are copied into memory of their own for a
+            launch in fast mode, so that an index out of bounds cannot damage other memory. In race
+            mode all arrays are.
 
     Raises:
         BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
@@ -58,6 +61,7 @@ class EmulatorDevice(Device):
         workers: int | None = None,
         time_limit: float | None = None,
         machine: Machine = EMULATED,
+        guarded_bytes: int = 0,
     ) -> None:
         if mode not in MODES:
             raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
@@ -67,6 +71,7 @@ class EmulatorDevice(Device):
         self.mode = MODES[mode]
         self.seed = seed
         self.time_limit = time_limit
+        self.guarded_bytes = guarded_bytes
         self.machine = machine
         self.workers = 1 if self.mode.checked else workers or available_cores()
         kept = _cache(default_folder())
@@ -175,6 +180,7 @@ class EmulatorDevice(Device):
             self._runtime.launch(
                 kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
                 self.mode.checked, self.time_limit or 0.0,
+                2**64 - 1 if self.mode.checked else self.guarded_bytes,
             )  # fmt: skip
 
     def _check_launch(

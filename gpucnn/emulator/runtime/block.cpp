@@ -304,11 +304,14 @@ void BlockRunner::fail_race(const char* message, bool in_block) {
 // Where the running thread is.
 void BlockRunner::locate(FailureKind kind, const Call* call) {
     failure.kind = kind;
-    failure.at = running_place(entry());
+    failure.at = {};
     if (call != nullptr) {
         failure.at.file = call->file;
         failure.at.line = call->line;
     }
+    locating_ = true;
+    add_frames(failure.at, entry());
+    locating_ = false;
 }
 
 void BlockRunner::leave() {
@@ -317,6 +320,7 @@ void BlockRunner::leave() {
         failure = *postponed;
     }
     failed_ = true;
+    locating_ = false;
     Context lost;
     fiber_ = nullptr;
     switch_context(lost, main_);

@@ -123,6 +123,8 @@ public:
     // Whether an address lies where the running thread's stack would go on if it were larger.
     bool is_stack_full(const void* address) const;
     bool running() const { return running_; }
+    // Whether it is looking for the place of a failure, on a stack that may be damaged.
+    bool is_locating() const { return locating_; }
     const void* entry() const { return reinterpret_cast<const void*>(kernel_->entry); }
 
     LaunchFailure failure;
@@ -169,6 +171,7 @@ private:
     uint32_t interval_ = 0;
     bool running_ = false;
     bool failed_ = false;
+    bool locating_ = false;
     bool stuck_ = false;
     bool short_of_memory_ = false;
 };

@@ -1,5 +1,7 @@
 #include "launch.h"
 
+#include "guarded_arrays.h"
+#include "shared_arena.h"
 #include "surroundings.h"
 
 #include <algorithm>
@@ -77,10 +79,18 @@ public:
     bool open() const { return next_.load() < blocks_ && !failed_.load(); }
     bool failed() const { return failed_.load(); }
 
+    // After the launch.
+    void fail_stray_write(const char* array) {
+        char message[512];
+        snprintf(message, sizeof message, "out-of-bounds write beside %s%s", array, SEARCH_ADVICE);
+        fail(FailureKind::OUT_OF_BOUNDS, message);
+    }
+
 private:
     void run_blocks() {
         const std::vector<Region>& shared = shared_regions(request_);
         const DynamicGuard guard(request_);
+        const SharedMargins margins(request_, shared);
         BlockRunner& runner = this_runner();
         const Kernel kernel = {request_.kernel, request_.entry, request_.slots};
         const dim3 grid(request_.grid[0], request_.grid[1], request_.grid[2]);
@@ -106,6 +116,8 @@ private:
                 begin_block_checks(shared, index, size.x * size.y * size.z);
                 if (!runner.run(kernel, grid, size, index, request_.seed + 1 + number)) {
                     fail(runner.failure);
+                } else if (const char* variable = margins.damaged()) {
+                    return fail_stray_write(index, variable);
                 }
             }
         }
@@ -115,6 +127,15 @@ private:
         if (!failed_.exchange(true)) {
             *failure_ = failure;
         }
+    }
+    // After a block.
+    void fail_stray_write(uint3 block, const char* variable) {
+        LaunchFailure failure = {};
+        failure.kind = FailureKind::OUT_OF_BOUNDS;
+        snprintf(failure.message, sizeof failure.message,
+                 "kernel %s, block (%u, %u, %u): out-of-bounds write beside %s%s", request_.kernel,
+                 block.x, block.y, block.z, variable, SEARCH_ADVICE);
+        fail(failure);
     }
     // Outside of any block.
     void fail(FailureKind kind, const char* message) {
@@ -194,11 +215,16 @@ private:
 
 namespace {
 
-int launch(const LaunchRequest& request, emulator::LaunchFailure* failure) {
+int launch(const LaunchRequest& given, emulator::LaunchFailure* failure) {
     using namespace emulator;
     // Never destroyed: its threads sleep until the process ends.
     static auto* const helpers = new Helpers;
+    const GuardedArrays arrays(given);
+    const LaunchRequest& request = arrays.request();
     begin_launch_checks(request);
+    if (!request.checked) {
+        suspect(request.kernel);
+    }
     surround(&request);
     Work work(request, failure);
     const unsigned workers = std::min(request.workers, most_workers());
@@ -207,6 +233,10 @@ int launch(const LaunchRequest& request, emulator::LaunchFailure* failure) {
     } else {
         work.run();
     }
+    if (const char* array = arrays.damaged()) {
+        work.fail_stray_write(array);
+    }
+    surround(nullptr);
     return !work.failed() ? 0 : stop_requested() == Stop::INTERRUPT ? 2 : 1;
 }
 
@@ -227,6 +257,5 @@ int emulator_launch(const LaunchRequest* request, emulator::LaunchFailure* failu
                  NO_MEMORY);
     }
     end_watch();
-    surround(nullptr);
     return status;
 }

@@ -18,6 +18,8 @@ struct Region {
     // Messages count elements of this size; 0 if they are to count nothing.
     uint64_t element_bytes;
     const char* name;
+    // Of an argument: where its address lies among the arguments, in bytes.
+    uint64_t place = 0;
 };
 
 // A variable of static shared memory: its distance from the module's anchor, and its name for
@@ -35,8 +37,8 @@ struct LaunchRequest {
     const SharedVariable* variables;
     uint64_t variable_count;
     const uint64_t* slots;
-    // The arrays among the arguments, which race mode holds accesses against, and which messages
-    // tell; in fast mode none.
+    // The arrays among the arguments, with which race mode compares accesses, and which messages
+    // name; in fast mode only if they are guarded.
     const Region* regions;
     uint64_t region_count;
     uint32_t grid[3];
@@ -47,6 +49,10 @@ struct LaunchRequest {
     // Whether the module was compiled for race mode.
     uint32_t checked;
     emulator::StopRequest stop;
+    // Of all arguments.
+    uint64_t argument_bytes;
+    // Arrays of at most so many bytes are copied into memory of their own for the launch; 0 for none.
+    uint64_t guarded_bytes;
 };
 
 // 0; 1 with `failure` filled in; or 2 if the user has interrupted it.
@@ -55,6 +61,9 @@ int emulator_launch(const LaunchRequest* request, emulator::LaunchFailure* failu
 }  // extern "C"
 
 namespace emulator {
+
+// What a message says if nothing is known of the thread and the line.
+constexpr char SEARCH_ADVICE[] = "; run it in race mode, which reports the thread and the line";
 
 // What shared memory is filled with: NaN as a float, −1 as an int.
 constexpr int POISON = 0xff;
@@ -89,15 +98,20 @@ void check_aligned(
 // Race mode: a copy to these bytes is under way, or it is done.
 void mark_pending(const void* address, size_t size, bool pending);
 
-// Makes faults of the processor (SIGSEGV, SIGBUS, SIGFPE) failures of the running launch. Each
+// Makes faults of the processor (SIGSEGV, SIGBUS, SIGFPE, SIGILL) failures of the running launch. Each
 // thread of the host needs a stack for signals, since a fault may be that of a full stack.
 void catch_faults();
 void use_signal_stack();
+// The kernel that messages name if the process ends.
+void suspect(const char* kernel);
 // What a fault could not access, for the address sanitizer's reports; null for none.
 const void* faulting_address();
 
 // The instruction at which a signal's handler has interrupted the thread.
 const void* interrupted_instruction(void* context);
+
+// Whether the running launch is one of race mode.
+bool are_accesses_checked();
 
 // Race mode: before a launch and before each of its blocks.
 void begin_launch_checks(const LaunchRequest& request);

@@ -21,7 +21,7 @@ void add(SourcePlace& place, const void* base, uintptr_t instruction) {
 }
 
 struct Walk {
-    SourcePlace place;
+    SourcePlace& place;
     const void* base;
 };
 
@@ -36,10 +36,9 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* data) {
 
 }  // namespace
 
-SourcePlace running_place(const void* entry) {
-    Walk walk = {{}, base_of(entry)};
+void add_frames(SourcePlace& place, const void* entry) {
+    Walk walk = {place, base_of(entry)};
     _Unwind_Backtrace(visit, &walk);
-    return walk.place;
 }
 
 SourcePlace place_of_return(const void* entry, const void* instruction) {

@@ -15,8 +15,8 @@ struct SourcePlace {
     const char* file = nullptr;
 };
 
-// Where the running thread is; frames of the kernel's own module alone.
-SourcePlace running_place(const void* entry);
+// Adds the frames of the running thread; those of the kernel's own module alone.
+void add_frames(SourcePlace& place, const void* entry);
 
 // Of one instruction, where a call returns to.
 SourcePlace place_of_return(const void* entry, const void* instruction);

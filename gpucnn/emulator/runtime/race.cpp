@@ -354,6 +354,10 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.blocks.clear();
 }
 
+bool are_accesses_checked() {
+    return checks.on;
+}
+
 void begin_block_checks(const std::vector<Region>& shared, uint3 index, unsigned threads) {
     if (!checks.on) {
         return;

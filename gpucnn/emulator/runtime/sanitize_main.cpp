@@ -21,21 +21,36 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <memory>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "../include/entry.h"
+#include "guarded_arrays.h"
 #include "launch.h"
 #include "surroundings.h"
 
 namespace {
 
+// Memory of an array, between gaps. Beside the array itself lie bytes that the sanitizer refuses, because
+// of those, unlike the gaps, it tells how many were read or written.
 struct Buffer {
+    Buffer(size_t number, size_t size) : bytes(size) {
+        emulator::ReservedMemory& reserved = emulator::array_memory(number);
+        if (!reserved.grow(size + 2 * REFUSED_BYTES + ALIGNMENT)) {
+            fprintf(stderr, "no memory for an array of %zu bytes\n", size);
+            exit(2);
+        }
+        const auto last = reinterpret_cast<uintptr_t>(reserved.end()) - REFUSED_BYTES - size;
+        memory = reinterpret_cast<char*>(last / ALIGNMENT * ALIGNMENT);
+        __asan_poison_memory_region(reserved.begin(), memory - reserved.begin());
+        __asan_poison_memory_region(memory + size, reserved.end() - memory - size);
+    }
+
+    static constexpr size_t ALIGNMENT = 64, REFUSED_BYTES = 2048;
     size_t bytes;
-    std::unique_ptr<char[]> memory;
+    char* memory;
 };
 
 struct Job {
@@ -92,7 +107,7 @@ Job read_job(const char* path) {
         } else if (word == "buffer") {
             size_t bytes = 0;
             fields >> bytes;
-            job.buffers.push_back({bytes, std::unique_ptr<char[]>(new char[bytes])});
+            job.buffers.emplace_back(job.buffers.size(), bytes);
         } else if (word == "pointer") {
             Job::Array array;
             fields >> array.buffer >> array.offset >> array.bytes >> array.element_bytes;
@@ -105,7 +120,7 @@ Job read_job(const char* path) {
         }
     }
     for (Buffer& buffer : job.buffers) {
-        file.read(buffer.memory.get(), static_cast<std::streamsize>(buffer.bytes));
+        file.read(buffer.memory, static_cast<std::streamsize>(buffer.bytes));
     }
     return job;
 }
@@ -181,7 +196,7 @@ int main(int, char** arguments) {
     for (const Job::Argument& argument : job.arguments) {
         if (argument.array) {
             const Job::Array& array = *argument.array;
-            char* const begin = job.buffers[array.buffer].memory.get() + array.offset;
+            char* const begin = job.buffers[array.buffer].memory + array.offset;
             arrays.push_back({begin, array.bytes, array.element_bytes, array.name.c_str()});
             values.push_back(reinterpret_cast<uint64_t>(begin));
         } else {
@@ -203,7 +218,8 @@ int main(int, char** arguments) {
         kernel_name, entry->call, shared, variables.data(), variables.size(), values.data(),
         arrays.data(), arrays.size(),
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
-        job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0}};
+        job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0},
+        0, 0};
     emulator::LaunchFailure failure = {};
     if (emulator_launch(&request, &failure) != 0) {
         fprintf(stderr, "%s\nat ", failure.message);
@@ -213,7 +229,7 @@ int main(int, char** arguments) {
     }
     std::ofstream result(arguments[2], std::ios::binary);
     for (const Buffer& buffer : job.buffers) {
-        result.write(buffer.memory.get(), static_cast<std::streamsize>(buffer.bytes));
+        result.write(buffer.memory, static_cast<std::streamsize>(buffer.bytes));
     }
     return result.good() ? 0 : 2;
 }

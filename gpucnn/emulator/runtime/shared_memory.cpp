@@ -1,5 +1,5 @@
-// Where a module's shared memory lies: in its thread-local storage, a copy for each thread of the
-// host, each of which runs one block at a time.
+// What a launch's shared memory is: variables in the module's thread-local storage, a copy for each
+// thread of the host, each of which runs one block at a time.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "launch.h"
+#include "shared_arena.h"
 #include "surroundings.h"
 
 namespace emulator {
@@ -28,6 +29,7 @@ const std::vector<Region>& known_shared_regions() {
 const std::vector<Region>& shared_regions(const LaunchRequest& request) {
     std::vector<Region>& regions = regions_of_thread();
     regions.clear();
+    use_shared_arena(reinterpret_cast<const void*>(request.entry));
     auto* anchor = static_cast<char*>(request.shared->anchor());
     for (uint64_t i = 0; i < request.variable_count; ++i) {
         const SharedVariable& variable = request.variables[i];

@@ -1,5 +1,8 @@
 #include "surroundings.h"
 
+#include "guarded_arrays.h"
+#include "shared_arena.h"
+
 #include <cstdio>
 
 namespace emulator {
@@ -15,12 +18,25 @@ struct Nearest {
     const Region* region = nullptr;
     int64_t distance = 0;
 
-    void look_at(const Region& other, uintptr_t address, size_t size) {
+    Nearest(uintptr_t address, size_t size) {
+        // In a gap that was made beside an array, the array is meant, however far away it is.
+        const bool is_arrays_gap = is_near_guarded_array(address);
+        for (uint64_t i = 0; known_launch != nullptr && i < known_launch->region_count; ++i) {
+            look_at(known_launch->regions[i], address, size, is_arrays_gap);
+        }
+        const bool is_shared_gap = is_near_shared_arena(address);
+        for (const Region& region : known_shared_regions()) {
+            look_at(region, address, size, is_shared_gap);
+        }
+    }
+
+private:
+    void look_at(const Region& other, uintptr_t address, size_t size, bool is_gap) {
         const auto begin = reinterpret_cast<uintptr_t>(other.begin);
         const auto before = static_cast<int64_t>(begin - address - size);
         const auto behind = static_cast<int64_t>(address - begin - other.bytes);
         const int64_t away = before > behind ? before : behind;
-        if (away > NEAR && away > static_cast<int64_t>(other.bytes)) {
+        if (!is_gap && away > NEAR && away > static_cast<int64_t>(other.bytes)) {
             return;
         }
         if (region == nullptr || away < distance) {
@@ -96,18 +112,21 @@ StrayAccess::StrayAccess(const char* kind, size_t size, const void* pointer) {
         return;
     }
     const auto address = reinterpret_cast<uintptr_t>(pointer);
-    Nearest nearest;
-    for (uint64_t i = 0; i < known_launch->region_count; ++i) {
-        nearest.look_at(known_launch->regions[i], address, size);
-    }
-    for (const Region& region : known_shared_regions()) {
-        nearest.look_at(region, address, size);
-    }
+    const Nearest nearest(address, size);
     if (nearest.region == nullptr) {
         snprintf(rest, room, ": address %p is in no array of this launch", pointer);
     } else {
         snprintf(rest, room, ": %s", Element(*nearest.region, address, size).text);
     }
+}
+
+bool is_beside_array(const void* pointer, char* text, size_t text_bytes) {
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    const Nearest nearest(address, 1);
+    if (nearest.region != nullptr) {
+        snprintf(text, text_bytes, ": %s", Element(*nearest.region, address).text);
+    }
+    return nearest.region != nullptr;
 }
 
 bool is_beyond_dynamic(const void* address, char* text, size_t text_bytes) {

@@ -30,6 +30,9 @@ struct StrayAccess {
     char text[384];
 };
 
+// Which array is the nearest, if any is near.
+bool is_beside_array(const void* address, char* text, size_t text_bytes);
+
 // How many bytes of dynamic shared memory the launch gave, if the address lies behind them.
 bool is_beyond_dynamic(const void* address, char* text, size_t text_bytes);
 
