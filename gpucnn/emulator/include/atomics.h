@@ -1,11 +1,13 @@
-// Atomic operations on integers. They are functions of the runtime, where no access of theirs is
-// taken for a race with another atomic operation.
+// Atomic operations. They are functions of the runtime, where no access of theirs is taken for a race
+// with another atomic operation.
+//
+// The sum of floats depends on the order of the additions, which is that of the threads: another one
+// with each seed, as it is with each launch on a GPU. So a module must ask for it, by a macro.
 #pragma once
 
 #include <type_traits>
 
 #include "interface.h"
-#include "scalar_functions.h"
 
 namespace emulator {
 
@@ -25,6 +27,13 @@ EMULATOR_ATOMICS(unsigned)
 EMULATOR_ATOMICS(unsigned long long)
 EMULATOR_ATOMIC(subtract, int)
 EMULATOR_ATOMIC(subtract, unsigned)
+EMULATOR_ATOMIC(max, long long)
+EMULATOR_ATOMIC(min, long long)
+EMULATOR_ATOMIC(add, float)
+EMULATOR_ATOMIC(add, double)
+EMULATOR_ATOMIC(exchange, float)
+unsigned short atomic_compare_exchange(
+    const Call& call, unsigned short* address, unsigned short expected, unsigned short value);
 // Up to the value and then 0; down to 0 and then the value.
 EMULATOR_ATOMIC(increment, unsigned)
 EMULATOR_ATOMIC(decrement, unsigned)
@@ -32,48 +41,26 @@ EMULATOR_ATOMIC(decrement, unsigned)
 #undef EMULATOR_ATOMIC
 #undef EMULATOR_ATOMICS
 
-inline float atomic_exchange(const Call& call, float* address, float value) {
-    const int bits = bit_cast<int>(value);
-    return bit_cast<float>(atomic_exchange(call, reinterpret_cast<int*>(address), bits));
-}
-
-// Stores one of the present value and another, again until no other thread has changed the value in
-// between. Returns what was there. `Bits` is an integer type of the same size.
-template <typename Bits, typename T, typename Choice>
-T atomic_choice(const Call& call, T* address, T value, Choice choose) {
-    auto* bits = reinterpret_cast<Bits*>(address);
-    Bits seen = atomic_compare_exchange(call, bits, Bits{0}, Bits{0});  // Reads it.
-    for (;;) {
-        const Bits chosen = bit_cast<Bits>(choose(value, bit_cast<T>(seen)));
-        const Bits before = atomic_compare_exchange(call, bits, seen, chosen);
-        if (before == seen) {
-            return bit_cast<T>(before);
-        }
-        seen = before;
-    }
-}
-
-inline long long atomic_max(const Call& call, long long* address, long long value) {
-    return atomic_choice<unsigned long long>(
-        call, address, value, [](long long a, long long b) { return a < b ? b : a; });
-}
-inline long long atomic_min(const Call& call, long long* address, long long value) {
-    return atomic_choice<unsigned long long>(
-        call, address, value, [](long long a, long long b) { return b < a ? b : a; });
-}
-
-// Of what is no integer.
 template <typename T>
-    requires(!std::is_integral_v<T>)
+    requires(!std::is_arithmetic_v<T>)
 T atomic_add(const Call&, T*, std::type_identity_t<T>) {
-    static_assert(sizeof(T) == 0,
+    static_assert(sizeof(T) == 0, "atomicAdd of integers, float and double is supported");
+}
+
+// What atomicAdd is without EMULATOR_FLOAT_ATOMICS.
+template <typename T>
+T atomic_add_of_integers(const Call& call, T* address, std::type_identity_t<T> value) {
+    static_assert(std::is_integral_v<T>,
                   "atomicAdd of floats: their sum depends on the order, which is another one each "
-                  "time, so the emulator refuses it; write partial sums, and add them up in order");
+                  "time, so the emulator refuses it; write partial sums, and add them up in order, "
+                  "or define EMULATOR_FLOAT_ATOMICS to allow it");
+    return atomic_add(call, address, value);
 }
 
 }  // namespace emulator
 
-#define atomicAdd(...) ::emulator::atomic_add(EMULATOR_CALL("atomicAdd"), __VA_ARGS__)
+// Which of the two, module_macros.h decides.
+#define atomicAdd(...) ::emulator::EMULATOR_ADD(EMULATOR_CALL("atomicAdd"), __VA_ARGS__)
 #define atomicSub(...) ::emulator::atomic_subtract(EMULATOR_CALL("atomicSub"), __VA_ARGS__)
 #define atomicInc(...) ::emulator::atomic_increment(EMULATOR_CALL("atomicInc"), __VA_ARGS__)
 #define atomicDec(...) ::emulator::atomic_decrement(EMULATOR_CALL("atomicDec"), __VA_ARGS__)

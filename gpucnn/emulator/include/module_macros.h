@@ -9,6 +9,14 @@
 #define __CUDACC__ 1
 #define __CUDACC_RTC__ 1
 
+// Whether floats may be added up in any order.
+#undef EMULATOR_ADD
+#if defined(EMULATOR_FLOAT_ATOMICS)
+#define EMULATOR_ADD atomic_add
+#else
+#define EMULATOR_ADD atomic_add_of_integers
+#endif
+
 // A matter of speed.
 #undef __noinline__
 #define __noinline__

@@ -17,8 +17,11 @@ T* checked(const Call& call, const void* instruction, T* address) {
 
 template <typename T, typename Choose>
 T update(T* address, Choose choose) {
-    T old = __atomic_load_n(address, ORDER);
-    while (!__atomic_compare_exchange_n(address, &old, choose(old), false, ORDER, ORDER)) {
+    T old;
+    __atomic_load(address, &old, ORDER);
+    for (T chosen = choose(old);
+         !__atomic_compare_exchange(address, &old, &chosen, false, ORDER, ORDER);
+         chosen = choose(old)) {
     }
     return old;
 }
@@ -47,6 +50,13 @@ T difference(T a, T b) {
                       [=](T old) -> T { return result; });                                   \
     }
 
+#define EMULATOR_COMPARE_EXCHANGE(T)                                                         \
+    T atomic_compare_exchange(const Call& call, T* address, T expected, T value) {           \
+        __atomic_compare_exchange_n(checked(call, __builtin_return_address(0), address),     \
+                                    &expected, value, false, ORDER, ORDER);                  \
+        return expected;                                                                     \
+    }
+
 #define EMULATOR_ATOMICS(T)                                                                  \
     EMULATOR_ATOMIC(add, T, sum(old, value))                                                     \
     EMULATOR_ATOMIC(max, T, old < value ? value : old)                                       \
@@ -55,15 +65,17 @@ T difference(T a, T b) {
     EMULATOR_ATOMIC(or, T, old | value)                                                      \
     EMULATOR_ATOMIC(xor, T, old ^ value)                                                     \
     EMULATOR_ATOMIC(exchange, T, value)                                                      \
-    T atomic_compare_exchange(const Call& call, T* address, T expected, T value) {           \
-        __atomic_compare_exchange_n(checked(call, __builtin_return_address(0), address),     \
-                                    &expected, value, false, ORDER, ORDER);                  \
-        return expected;                                                                     \
-    }
+    EMULATOR_COMPARE_EXCHANGE(T)
 
 EMULATOR_ATOMICS(int)
 EMULATOR_ATOMICS(unsigned)
 EMULATOR_ATOMICS(unsigned long long)
+EMULATOR_ATOMIC(max, long long, old < value ? value : old)
+EMULATOR_ATOMIC(min, long long, value < old ? value : old)
+EMULATOR_ATOMIC(add, float, old + value)
+EMULATOR_ATOMIC(add, double, old + value)
+EMULATOR_ATOMIC(exchange, float, value)
+EMULATOR_COMPARE_EXCHANGE(unsigned short)
 EMULATOR_ATOMIC(subtract, int, difference(old, value))
 EMULATOR_ATOMIC(subtract, unsigned, difference(old, value))
 EMULATOR_ATOMIC(increment, unsigned, old >= value ? 0 : old + 1)
