@@ -42,7 +42,7 @@ class _KernelEntry(ctypes.Structure):
     )
 
 
-_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQ")
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQI4x")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _VARIABLE = struct.Struct("@qQP")
 """The runtime's SharedVariable."""
@@ -193,10 +193,12 @@ class Runtime:
         checked: bool,
         time_limit: float,
         guarded_bytes: int,
+        allow_same_value_writes: bool,
     ) -> None:
         """Runs a kernel; an EmulatorError for whatever the emulator refuses.
 
         Arrays of at most ``guarded_bytes`` are copied into memory of their own for the launch.
+        With ``allow_same_value_writes``, several threads may write the same value to one place.
         """
         slots = kernel.packed(arguments)
         names = argument_names(arguments) if checked or guarded_bytes else []
@@ -220,6 +222,7 @@ class Runtime:
             _interrupts(),
             len(slots),
             guarded_bytes,
+            allow_same_value_writes,
         )
         failure = _LaunchFailure()
         status = self._launch(request, failure)

@@ -28,12 +28,18 @@ class RawKernel:
         *,
         mode: str = "race",
         seed: int = 0,
+        allow_same_value_writes: bool = False,
     ) -> None:
         # Not at the top: it imports this package.
         from gpucnn.backends.devices.emulator_device import EmulatorDevice
 
         self._code, self._name, self._options = code, name, options
-        self._device = EmulatorDevice(mode, seed, guarded_bytes=_GUARDED_BYTES)
+        self._device = EmulatorDevice(
+            mode,
+            seed,
+            guarded_bytes=_GUARDED_BYTES,
+            allow_same_value_writes=allow_same_value_writes,
+        )
 
     def __call__(
         self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0

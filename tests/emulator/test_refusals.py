@@ -83,7 +83,7 @@ CASES = [
     ("lacks_a_barrier", RACE, IN_BLOCK, SHARED_RACE),
     ("lacks_a_warp_barrier", RACE, IN_BLOCK, SHARED_RACE),
     ("synchronises_the_wrong_lanes", RACE, IN_BLOCK, SHARED_RACE),
-    ("blocks_share_an_element", RACE, BETWEEN_BLOCKS, GLOBAL_RACE),
+    ("blocks_share_an_element", RACE, BETWEEN_BLOCKS, "write the same value to element 0 of "),
     ("reads_another_blocks_element", RACE, BETWEEN_BLOCKS, GLOBAL_RACE),
     ("counts_without_atomics", RACE, "", "races with .* both of a __device__ variable$"),
     ("barrier_in_a_branch", EVERY, ANYWHERE, "__sync.* at __sync.*: neither can go on"),
@@ -129,7 +129,7 @@ CASES = [
     ("large_array", SANITIZE, ANYWHERE, "stack-overflow"),
     ("stores_out_of_bounds", CHECKED, PLACE, "out-of-bounds write of .* bytes|buffer-overflow"),
     ("misaligned_store", CHECKED, PLACE, "misaligned"),
-    ("stores_overlap", RACE, "", "races with .* both of element .* of argument 2 "),
+    ("stores_overlap", RACE, "", "write the same value to element .* of argument 2 "),
     (
         "writes_what_was_not_given",
         EVERY,

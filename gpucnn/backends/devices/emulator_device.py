@@ -47,6 +47,8 @@ class EmulatorDevice(Device):
         guarded_bytes: arrays of at most so many bytes are copied into memory of their own for a
             launch in fast mode, so that an index out of bounds cannot damage other memory. In race
             mode all arrays are.
+        allow_same_value_writes: whether race mode allows several threads to write the same value
+            to one place.
 
     Raises:
         BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
@@ -62,6 +64,7 @@ class EmulatorDevice(Device):
         time_limit: float | None = None,
         machine: Machine = EMULATED,
         guarded_bytes: int = 0,
+        allow_same_value_writes: bool = False,
     ) -> None:
         if mode not in MODES:
             raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
@@ -72,6 +75,7 @@ class EmulatorDevice(Device):
         self.seed = seed
         self.time_limit = time_limit
         self.guarded_bytes = guarded_bytes
+        self.allow_same_value_writes = allow_same_value_writes
         self.machine = machine
         self.workers = 1 if self.mode.checked else workers or available_cores()
         kept = _cache(default_folder())
@@ -181,6 +185,7 @@ class EmulatorDevice(Device):
                 kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
                 self.mode.checked, self.time_limit or 0.0,
                 2**64 - 1 if self.mode.checked else self.guarded_bytes,
+                self.allow_same_value_writes,
             )  # fmt: skip
 
     def _check_launch(

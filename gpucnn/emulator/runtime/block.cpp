@@ -143,6 +143,7 @@ void BlockRunner::run_threads() {
 
 // The running thread has left the kernel: others may have waited for nobody else.
 void BlockRunner::exit_thread() {
+    settle_writes();
     threads_[current_].state = State::EXITED;
     Warp& warp = warps_[current_ / WARP];
     warp.exited |= 1u << current_ % WARP;
@@ -189,6 +190,7 @@ void BlockRunner::go_on() {
 }
 
 void BlockRunner::block_collective(const Call& call, void* operands, Combine combine) {
+    settle_writes();
     obey_stop();
     Thread& thread = threads_[current_];
     if (!in_block_collective_.empty()) {
@@ -289,7 +291,7 @@ void BlockRunner::fail(FailureKind kind, const char* message, const Call* call) 
     leave();
 }
 
-void BlockRunner::fail_race(const char* message, bool in_block) {
+void BlockRunner::fail_race(const char* message, bool in_block, const void* instruction) {
     const uint3 block = place.block;
     if (in_block) {
         snprintf(failure.message, sizeof failure.message, "kernel %s, block (%u, %u, %u): %s",
@@ -297,7 +299,8 @@ void BlockRunner::fail_race(const char* message, bool in_block) {
     } else {
         snprintf(failure.message, sizeof failure.message, "kernel %s: %s", kernel_->name, message);
     }
-    locate(FailureKind::RACE, nullptr);
+    failure.kind = FailureKind::RACE;
+    failure.at = place_of_return(entry(), instruction);
     leave();
 }
 

@@ -108,7 +108,7 @@ public:
     // where it is.
     [[noreturn]] void fail(FailureKind kind, const char* message, const Call* call = nullptr);
     // The same for a race, whose message names the threads, and the blocks too if they are two.
-    [[noreturn]] void fail_race(const char* message, bool in_block);
+    [[noreturn]] void fail_race(const char* message, bool in_block, const void* instruction);
     // Only describes it in `failure`.
     void describe(FailureKind kind, const char* message, const Call* call = nullptr);
     // Leaves the block for good because of `failure`.
@@ -184,6 +184,10 @@ inline bool same(const Call& a, const Call& b) {
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
 void order_lanes(unsigned first, uint32_t lanes);
+
+// Race mode: whether the running thread's last writes were races is decided, before another thread
+// runs.
+void settle_writes();
 
 // Race mode: a read of unwritten memory that is to fail the block unless a race turns out to be its
 // cause; null for none.

@@ -53,6 +53,8 @@ struct LaunchRequest {
     uint64_t argument_bytes;
     // Arrays of at most so many bytes are copied into memory of their own for the launch; 0 for none.
     uint64_t guarded_bytes;
+    // Race mode: whether several threads may write the same value to one place.
+    uint32_t allow_same_value_writes;
 };
 
 // 0; 1 with `failure` filled in; or 2 if the user has interrupted it.

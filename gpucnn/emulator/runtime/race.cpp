@@ -9,6 +9,7 @@
 // in order.
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include <link.h>
@@ -24,6 +25,16 @@
 namespace emulator {
 
 namespace {
+
+// A write, the earlier write that it is at odds with, and what that one has left in memory.
+struct UnsettledWrite {
+    Access access;
+    Access earlier;
+    const Memory* memory;
+    uintptr_t address;
+    size_t bytes;
+    char left[MOST_GRANULE];
+};
 
 // Race mode runs all blocks on one thread of the host, so this needs no lock.
 struct Checks {
@@ -43,6 +54,10 @@ struct Checks {
     // missing barrier is often the cause: then a write follows, and is reported as a race.
     LaunchFailure unwritten;
     unsigned accesses_left = 0;
+    // Writes of the running thread that are at odds with other writes. Whether they write the same
+    // value is known only once they have been carried out.
+    std::vector<UnsettledWrite> unsettled;
+    bool are_same_values_allowed = false;
 };
 Checks checks;
 
@@ -141,26 +156,51 @@ struct Subject {
     const Memory& memory;
     Word& word;
     uintptr_t address;
+    size_t bytes;
+};
+
+// The running thread, with its block if an earlier access is of another one.
+struct Self {
+    explicit Self(const Access& earlier) {
+        const uint3 thread = place.thread, block = place.block;
+        const int length = snprintf(text, sizeof text, "thread (%u, %u, %u)", thread.x, thread.y,
+                                    thread.z);
+        if (earlier.block != checks.block) {
+            snprintf(text + length, sizeof text - static_cast<size_t>(length),
+                     " of block (%u, %u, %u)", block.x, block.y, block.z);
+        }
+    }
+    char text[128];
 };
 
 [[noreturn]] void report_race(
     const Subject& subject, const Access& access, const char* access_kind, const Access& earlier,
     const char* earlier_kind) {
-    const bool in_block = earlier.block == checks.block;
-    const uint3 thread = place.thread, block = place.block;
-    char own_block[64] = "";
-    if (!in_block) {
-        snprintf(own_block, sizeof own_block, " of block (%u, %u, %u)", block.x, block.y, block.z);
-    }
     char message[768];
     snprintf(message, sizeof message,
-             "%s" EMULATOR_AT " by thread (%u, %u, %u)%s races with %s" EMULATOR_OTHER
-             " by %s, both of %s",
-             kind_of(access, access_kind), thread.x, thread.y, thread.z, own_block,
-             kind_of(earlier, earlier_kind), Maker(earlier).text,
-             Element(subject.memory.region, subject.address).text);
+             "%s" EMULATOR_AT " by %s races with %s" EMULATOR_OTHER " by %s, both of %s",
+             kind_of(access, access_kind), Self(earlier).text, kind_of(earlier, earlier_kind),
+             Maker(earlier).text, Element(subject.memory.region, subject.address).text);
     note_other(earlier);
-    this_runner().fail_race(message, in_block);
+    this_runner().fail_race(message, earlier.block == checks.block, access.instruction);
+}
+
+[[noreturn]] void report_same_value(const UnsettledWrite& write) {
+    char message[768];
+    snprintf(message, sizeof message,
+             "%s and %s write the same value to %s" EMULATOR_AT " and" EMULATOR_OTHER
+             ", and nothing orders them; if that is intended, allow it (allow_same_value_writes)",
+             Self(write.earlier).text, Maker(write.earlier).text,
+             Element(write.memory->region, write.address).text);
+    note_other(write.earlier);
+    this_runner().fail_race(message, write.earlier.block == checks.block, write.access.instruction);
+}
+
+// Two writes at odds, of which the later is not yet carried out.
+void keep_unsettled(const Subject& subject, const Access& access, const Access& earlier) {
+    UnsettledWrite write = {access, earlier, &subject.memory, subject.address, subject.bytes, {}};
+    memcpy(write.left, reinterpret_cast<const void*>(subject.address), subject.bytes);
+    checks.unsettled.push_back(write);
 }
 
 Access record(Use use, const void* instruction) {
@@ -243,13 +283,19 @@ void write_word(const Subject& subject, const Access& access) {
             report_race(subject, access, "write", *read, "read");
         }
     }
+    bool is_unsettled = false;
     for (const Access* write : {&word.write, &word.earlier_write}) {
         if (at_odds(*write, access)) {
-            report_race(subject, access, "write", *write, "write");
+            if (write->atomic || access.atomic) {
+                report_race(subject, access, "write", *write, "write");
+            }
+            is_unsettled = true;
+            keep_unsettled(subject, access, *write);
         }
     }
     keep(word.write, word.earlier_write, access);
-    word.write = word.write.atomic && access.atomic ? joined(word.write, access) : access;
+    const bool is_joined = is_unsettled || (word.write.atomic && access.atomic);
+    word.write = is_joined ? joined(word.write, access) : access;
     word.written = true;
 }
 
@@ -300,6 +346,7 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (!this_runner().running() || size == 0) {
         return;
     }
+    settle_writes();
     obey_stop();
     const auto address = reinterpret_cast<uintptr_t>(pointer);
     const char* const name = use == Use::READ ? "read" : "write";
@@ -321,8 +368,8 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (use != Use::READ) {
         refuse_copied(*memory, address, size);
     }
-    memory->each_word(address, size, [&](Word& word, uintptr_t at) {
-        (use == Use::READ ? read_word : write_word)({*memory, word, at}, access);
+    memory->each_word(address, size, [&](Word& word, uintptr_t at, size_t bytes) {
+        (use == Use::READ ? read_word : write_word)({*memory, word, at, bytes}, access);
     });
 }
 
@@ -352,6 +399,7 @@ void begin_launch_checks(const LaunchRequest& request) {
     }
     checks.block = 0;
     checks.blocks.clear();
+    checks.are_same_values_allowed = request.allow_same_value_writes != 0;
 }
 
 bool are_accesses_checked() {
@@ -375,8 +423,26 @@ void begin_block_checks(const std::vector<Region>& shared, uint3 index, unsigned
     }
     checks.clocks.reset(threads);
     checks.accesses_left = 0;
+    checks.unsettled.clear();
     ++checks.block;
     checks.blocks.push_back(index);
+}
+
+void settle_writes() {
+    if (checks.unsettled.empty()) {
+        return;
+    }
+    for (const UnsettledWrite& write : checks.unsettled) {
+        if (memcmp(write.left, reinterpret_cast<const void*>(write.address), write.bytes) != 0) {
+            Word unused = {};
+            const Subject subject = {*write.memory, unused, write.address, write.bytes};
+            report_race(subject, write.access, "write", write.earlier, "write");
+        }
+    }
+    if (!checks.are_same_values_allowed) {
+        report_same_value(checks.unsettled.front());
+    }
+    checks.unsettled.clear();
 }
 
 const LaunchFailure* postponed_failure() {
@@ -395,7 +461,7 @@ void mark_pending(const void* address, size_t size, bool pending) {
     }
     const auto begin = reinterpret_cast<uintptr_t>(address);
     if (Memory* memory = find_memory(begin)) {
-        memory->each_word(begin, size, [=](Word& word, uintptr_t) { word.pending = pending; });
+        memory->each_word(begin, size, [=](Word& word, uintptr_t, size_t) { word.pending = pending; });
     }
 }
 

@@ -108,7 +108,7 @@ public:
     }
     bool holds(uintptr_t address) const { return address - begin_ < bytes_; }
 
-    // Calls visit(word, address) for all that is known of these bytes.
+    // Calls visit(word, address, size) for all that is known of these bytes.
     template <typename Visit>
     void each_word(uintptr_t address, size_t size, Visit visit) {
         const uintptr_t end = address + size;
@@ -124,10 +124,10 @@ public:
                 word.bytes = parts_.emplace_back().split(word);
             }
             if (word.bytes == nullptr) {
-                visit(word, address);
+                visit(word, address, next - address);
             } else {
                 for (uintptr_t i = offset; i < offset + (next - address); ++i) {
-                    visit(word.bytes[i], address - offset + i);
+                    visit(word.bytes[i], address - offset + i, 1);
                 }
             }
             address = next;
