@@ -63,6 +63,9 @@ _GNU = (
 # Fills uninitialised local variables. Compilers that do not know the option go without, and so does
 # fast mode, where some convolutions would take 1.4 times as long.
 POISONED_LOCALS = ("-ftrivial-auto-var-init=pattern",)
+# Otherwise g++ leaves out what is written through an uninitialised pointer, because it points to
+# nothing, and takes a variable that is initialised only sometimes for one that always is.
+_POISON_KEPT = ("-fno-tree-pta", "-fno-tree-ccp", "-fno-tree-fre")
 _CHECKS = (
     "-fsanitize=thread",
     "-fsanitize=alignment,bounds,shift,signed-integer-overflow,float-cast-overflow",
@@ -145,7 +148,9 @@ def _emulator_text() -> str:
 
 
 def _key(mode: Mode, *parts: str) -> str:
-    return cache_key(*_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _STAND_INS)), *parts)
+    return cache_key(
+        *_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _POISON_KEPT, _STAND_INS)), *parts
+    )
 
 
 class Builder:
@@ -261,7 +266,7 @@ class Builder:
     def _module_options(self) -> list[str]:
         own = _GNU if compiler().is_gnu else self.mode.definitions
         if self.mode.poisoned and knows(compiler(), POISONED_LOCALS):
-            own += POISONED_LOCALS
+            own += (*POISONED_LOCALS, *(_POISON_KEPT if compiler().is_gnu else ()))
         return [*_COMMON, *_MODULE, *own, *self.mode.kernel_options, f"-I{INCLUDE}"]
 
     def _precompiled_header(self, programs: Programs) -> Path | None:

@@ -26,6 +26,7 @@ from gpucnn.emulator.errors import (
     OutOfBoundsError,
     StackOverflowError,
     UndefinedBehaviourError,
+    UninitialisedError,
 )
 from gpucnn.emulator.library import LoadedKernel, argument_names, place_of, with_lines
 from gpucnn.emulator.symbols import SourceLine, line_of_kernel
@@ -46,6 +47,7 @@ _ADDRESS = re.compile(r"ERROR: AddressSanitizer: (?P<what>[\w-]+)")
 # emulator's own words are better.
 _STRAY = ("heap-buffer-overflow", "heap-use-after-free", "use-after-poison", "SEGV")
 _KINDS_OF_UNDEFINED: tuple[tuple[re.Pattern[str], type[EmulatorError]], ...] = (
+    (re.compile("address 0x(fefefe|aaaaaa)"), UninitialisedError),
     (re.compile("misaligned address"), MisalignedError),
     (re.compile("out of bounds|null pointer|insufficient space"), OutOfBoundsError),
     (re.compile(""), UndefinedBehaviourError),

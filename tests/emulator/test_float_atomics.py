@@ -95,7 +95,7 @@ def test_what_they_return(mode):
 
 
 def test_a_plain_store_races_with_them():
-    with pytest.raises(RaceError, match="atomic operation at .* both of element 0 of argument 2"):
+    with pytest.raises(RaceError, match=r"atomic operation at .* both of element 0 of argument 2"):
         RawKernel(ALLOWED + CODE, "add_and_store")((1,), (64,), arrays(np.ones(64, np.float32)))
 
 

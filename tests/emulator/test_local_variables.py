@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
-from gpucnn.emulator import builder, compiler
+from gpucnn.emulator import RawKernel, builder, compiler
+from gpucnn.emulator.errors import OutOfBoundsError, UninitialisedError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
@@ -45,3 +46,79 @@ def test_uninitialised_variables_are_noticed(kernels, mode, body):
 def test_a_compiler_knows_its_options():
     assert compiler.knows(compiler.compiler(), ("-O1",))
     assert not compiler.knows(compiler.compiler(), ("-fno-such-option-of-any-compiler=pattern",))
+
+
+POINTERS = """
+extern "C" __global__ void never(const float* x, float* y) {
+    float* p;
+    p[threadIdx.x] = 1;
+}
+extern "C" __global__ void sometimes(const float* x, float* y) {
+    float* p;
+    if (x[0] > 0) p = y;
+    p[threadIdx.x] = 1;
+}
+extern "C" __global__ void reads(const float* x, float* y) {
+    const float* p;
+    if (x[0] > 0) p = y;
+    y[threadIdx.x] = p[-100000 - int(threadIdx.x)];
+}
+extern "C" __global__ void bytes(const float* x, float* y) {
+    char* p;
+    if (x[0] > 0) p = (char*)y;
+    p[threadIdx.x] = 1;
+}
+extern "C" __global__ void index(const float* x, float* y) {
+    int i;
+    if (x[0] > 0) i = 3;
+    y[i] = 1;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "kind", "words"),
+    [
+        ("never", "race", UninitialisedError, "at .* through a pointer that was never init"),
+        ("sometimes", "race", UninitialisedError, "through a pointer that was never initialised"),
+        ("reads", "race", UninitialisedError, "through a pointer that was never initialised"),
+        ("bytes", "race", UninitialisedError, "write of 1 bytes at .* that was never initialised"),
+        ("index", "race", OutOfBoundsError, "element -16843010 of argument 2 "),
+        ("never", "sanitize", UninitialisedError, "address 0xfefe"),
+        ("sometimes", "sanitize", UninitialisedError, "address 0xfefe"),
+        ("reads", "sanitize", UninitialisedError, "address 0xfefe"),
+        ("bytes", "sanitize", OutOfBoundsError, ""),
+        ("index", "sanitize", OutOfBoundsError, "element -16843010 of argument 2 "),
+    ],
+)
+def test_uninitialised_pointers_and_indices_are_found(name, mode, kind, words):
+    if not compiler.compiler().is_gnu:
+        pytest.skip("other compilers leave such accesses out")
+    x, y = np.zeros(32, np.float32), np.zeros(32, np.float32)
+    with pytest.raises(kind, match=rf"kernel {name}, .*{words}"):
+        RawKernel(POINTERS, name, mode=mode)((1,), (32,), (x, y))
+
+
+VECTORS = """
+extern "C" __global__ void k(const float* x, float* y) {
+    __shared__ char a;
+    __shared__ float first[36];
+    __shared__ unsigned short b;
+    __shared__ float second[8];
+    a = 0;
+    for (int i = threadIdx.x; i < 36; i += blockDim.x) first[i] = x[i];
+    if (threadIdx.x < 8) second[threadIdx.x] = x[threadIdx.x];
+    b = 0;
+    __syncthreads();
+    const float4 one = reinterpret_cast<float4*>(first)[threadIdx.x % 9];
+    const float4 other = reinterpret_cast<float4*>(second)[threadIdx.x % 2];
+    y[threadIdx.x] = one.w + other.x + a + b;
+}
+"""
+
+
+@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+def test_shared_arrays_are_aligned_for_vectors(mode):
+    x, y = np.arange(36, dtype=np.float32), np.zeros(32, np.float32)
+    RawKernel(VECTORS, "k", mode=mode, allow_same_value_writes=True)((1,), (32,), (x, y))
+    assert y.tolist() == [4 * (i % 9) + 3 + 4 * (i % 2) for i in range(32)]

@@ -32,12 +32,14 @@
 #else
 #define EMULATOR_WRITTEN
 #endif
-// It has no constructors: on a GPU, who would run them?
+// It has no constructors: on a GPU, who would run them? On a GPU the first array lies at a multiple of
+// 16 bytes, so that a float4 of it can be read, whatever its type is; here each does.
+#define EMULATOR_SHARED static constinit __attribute__((aligned(16))) EMULATOR_WRITTEN
 #if defined(__SANITIZE_ADDRESS__)
-#define __shared__ static constinit EMULATOR_WRITTEN
+#define __shared__ EMULATOR_SHARED
 #define __dynamic_shared__
 #else
-#define __shared__ static constinit thread_local EMULATOR_WRITTEN
+#define __shared__ EMULATOR_SHARED thread_local
 // Not thread_local, for which a function would be called that may construct it.
 #define __dynamic_shared__ __thread
 #endif

@@ -354,6 +354,11 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (memory == nullptr && is_own(address, use != Use::READ)) {
         return;
     }
+    if (memory == nullptr && is_uninitialised(address)) {
+        report(FailureKind::UNINITIALISED,
+               "%s of %zu bytes" EMULATOR_AT " through a pointer that was never initialised", name,
+               size);
+    }
     if (address % alignment != 0) {
         report_misaligned(name, size, alignment, pointer);
     }
@@ -377,6 +382,7 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
 
 void begin_launch_checks(const LaunchRequest& request) {
     checks.on = request.checked != 0;
+    checks.unsettled.clear();
     if (!checks.on) {
         return;
     }

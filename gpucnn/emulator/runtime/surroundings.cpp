@@ -98,6 +98,11 @@ Location::Location(const void* pointer) {
     snprintf(text, sizeof text, "what lies at %p", pointer);
 }
 
+bool is_uninitialised(uintptr_t address) {
+    const uintptr_t high = address >> 40;
+    return high == 0xfefefe || high == 0xfefefd || high == 0xfefeff || high == 0xaaaaaa;
+}
+
 void surround(const LaunchRequest* request) {
     known_launch = request;
 }

@@ -17,6 +17,10 @@ struct Element {
     char text[256];
 };
 
+// Whether it comes from a pointer that a kernel has not initialised, which the compiler fills
+// (-ftrivial-auto-var-init): g++ with bytes of 0xfe, clang++ of 0xaa. An index may have been added.
+bool is_uninitialised(uintptr_t address);
+
 // Where an address is, in words: which element of which array of the launch, or its number.
 struct Location {
     explicit Location(const void* address);

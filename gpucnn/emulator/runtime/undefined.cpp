@@ -94,6 +94,10 @@ using emulator::Described, emulator::FailureKind, emulator::Location, emulator::
     emulator::Number, emulator::report, emulator::report_as, emulator::report_overflow;
 
 HANDLER(type_mismatch_v1, (const Misaligned& data, uintptr_t address),
+        if (emulator::is_uninitialised(address)) {
+            report_as(FailureKind::UNINITIALISED,
+                      "access" EMULATOR_AT " through a pointer that was never initialised");
+        }
         report_as(FailureKind::MISALIGNED,
                   "misaligned access" EMULATOR_AT ": the address of %s is no multiple of %u",
                   Location(reinterpret_cast<void*>(address)).text, 1u << data.log_alignment))
