@@ -271,7 +271,7 @@ def test_special_functions_at_their_ends(mode):
 
 NORMS = {
     "norm(3, &v.x)": 13e200, "rnorm(3, &v.x)": 1 / 13e200, "normf(2, &f.x)": 5e25,
-    "rnormf(2, &f.x)": 2e-26, "norm(2, &zero.x)": 0, "rnorm3df(3.0f, 4.0f, 12.0f)": 1 / 13,
+    "rnormf(2, &f.x)": 2e-26, "norm(2, &zero.x)": 0, "norm(2, &not_number.x)": np.nan, "rnorm3df(3.0f, 4.0f, 12.0f)": 1 / 13,
     "rnorm4df(1.0f, 1.0f, 1.0f, 1.0f)": 0.5,
 }  # fmt: skip
 
@@ -280,6 +280,7 @@ NORMS = {
 def test_lengths_of_vectors_do_not_overflow(mode):
     inputs = {"v": ("double3", np.array([[3e200, 4e200, 12e200]]).view("V24").ravel()),
               "f": ("float2", np.array([[3e25, 4e25]], np.float32).view("V8").ravel()),
+              "not_number": ("double2", np.array([[np.nan, 0]]).view("V16").ravel()),
               "zero": ("double2", np.zeros((1, 2)).view("V16").ravel())}  # fmt: skip
     found = evaluate(NORMS, inputs, ("double", np.float64), mode)
     np.testing.assert_allclose(found[:, 0], list(NORMS.values()), 1e-6)

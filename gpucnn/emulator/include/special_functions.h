@@ -68,11 +68,14 @@ template <typename T>
 inline double length(int dimensions, const T* x) {
     double most = 0.0, sum = 0.0;
     for (int i = 0; i < dimensions; ++i) {
-        most = ::fmax(most, std::abs(static_cast<double>(x[i])));
+        const double size = std::abs(static_cast<double>(x[i]));
+        most = ::fmax(most, size);
+        sum += size;
     }
     if (most == 0.0 || most > 1.7976931348623157e308) {
-        return most;
+        return most == 0.0 ? sum : most;  // NaN, if nothing but NaN and 0 is there.
     }
+    sum = 0.0;
     for (int i = 0; i < dimensions; ++i) {
         const double scaled = x[i] / most;
         sum += scaled * scaled;
