@@ -29,6 +29,7 @@ from gpucnn.emulator.errors import (
     UninitialisedError,
 )
 from gpucnn.emulator.library import LoadedKernel, argument_names, place_of, with_lines
+from gpucnn.emulator.paths import without_folders
 from gpucnn.emulator.symbols import SourceLine, line_of_kernel
 from gpucnn.emulator.translation import symbol_prefix
 from gpucnn.programs import run_program
@@ -192,7 +193,8 @@ def _error(kernel: LoadedKernel, status: int, report: str) -> EmulatorError:
         kind = _KINDS_OF_ACCESS.get(address["what"], OutOfBoundsError)
         return kind(with_lines(f"{thread}: {_access(address['what'], report)}", line))
     return EmulatorError(
-        f"{thread}: the sanitizer's process ended with status {status}:\n{report[-2000:]}"
+        f"{thread}: the sanitizer's process ended with status {status}:\n"
+        f"{without_folders(report[-2000:])}"
     )
 
 
@@ -225,7 +227,7 @@ def _refused(kernel: LoadedKernel, report: str) -> EmulatorError:
     """The emulator's own message, with its place."""
     place = _EMULATOR.search(report)
     if place is None:
-        return EmulatorError(report.strip())
+        return EmulatorError(without_folders(report.strip()))
     frames = [int(frame) for frame in place["frames"].split()]
     line = place_of(kernel, frames, place["stated"].removeprefix("-"))
     return FAILURE_KINDS[int(place["kind"])](with_lines(report[: place.start()].strip(), line))

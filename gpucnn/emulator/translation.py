@@ -10,6 +10,7 @@ from gpucnn.backends.devices.conditions import Conditions
 from gpucnn.backends.devices.inclusion import Inclusion, Piece
 from gpucnn.backends.devices.source import EMULATED, KernelSource, macros_of_cuda
 from gpucnn.backends.devices.source_text import read_text, without_comments
+from gpucnn.emulator.paths import without_folders
 from gpucnn.errors import BackendError
 
 EMULATOR = Path(__file__).parent
@@ -39,7 +40,7 @@ def symbol_prefix(source: KernelSource) -> str:
 
 def without_prefixes(message: str) -> str:
     """A compiler's message with the names that the kernels' author has written."""
-    return _PREFIX.sub("", message)
+    return without_folders(_PREFIX.sub("", message))
 
 
 def has_macros(source: KernelSource) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.emulator import RawKernel, errors
+from gpucnn.emulator.paths import without_folders
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -138,3 +139,30 @@ def test_a_device_raises_its_own_error(kernels):
         device.launch(module["k"], (1, 1, 1), (1, 1, 1), 0, (y,))
     assert isinstance(caught.value.__cause__, errors.OutOfBoundsError)
     assert str(caught.value) == str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("/a/b/c.h:3:4: error: no", "c.h:3:4: error: no"),
+        ("In file included from /tmp/x-1/module.cpp:7:", "In file included from module.cpp:7:"),
+        ('in ‘/a/b.cu’ and (/a/c.cu), "/d/e f"', 'in ‘b.cu’ and (c.cu), "e f"'),
+        ("y = a/b; z = a / b / c; // no path", "y = a/b; z = a / b / c; // no path"),
+        ("x[0]/n and 1/2/3", "x[0]/n and 1/2/3"),
+        ("../a/b.h and </a/b>", "../a/b.h and </a/b>"),
+    ],
+)
+def test_folders_are_left_out(message, expected):
+    assert without_folders(message) == expected
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "body", ["missing();", "atomicAdd(y, 1.0f);", "struct { int a; } s; __shfl_sync(~0u, s, 0);"]
+)
+def test_no_message_names_a_folder(mode, body):
+    """Not even that of the emulator's headers, which may have been compiled elsewhere."""
+    code = f'extern "C" __global__ void k(float* y) {{ {body} }}'
+    with pytest.raises((BackendError, errors.EmulatorError), match=r"kernel\.cu:1:") as caught:
+        RawKernel(code, "k", mode=mode)((1,), (1,), (np.zeros(1, np.float32),))
+    assert not re.search(r"(^|[\s'\"(])/\w", str(caught.value)), str(caught.value)

@@ -50,7 +50,7 @@ T atomic_add(const Call&, T*, std::type_identity_t<T>) {
 // What atomicAdd is without EMULATOR_FLOAT_ATOMICS.
 template <typename T>
 T atomic_add_of_integers(const Call& call, T* address, std::type_identity_t<T> value) {
-    static_assert(std::is_integral_v<T>,
+    static_assert(!std::is_floating_point_v<T>,
                   "atomicAdd of floats: their sum depends on the order, which is another one each "
                   "time, so the emulator refuses it; write partial sums, and add them up in order, "
                   "or define EMULATOR_FLOAT_ATOMICS to allow it");
