@@ -271,8 +271,8 @@ def test_special_functions_at_their_ends(mode):
 
 NORMS = {
     "norm(3, &v.x)": 13e200, "rnorm(3, &v.x)": 1 / 13e200, "normf(2, &f.x)": 5e25,
-    "rnormf(2, &f.x)": 2e-26, "norm(2, &zero.x)": 0, "norm(2, &not_number.x)": np.nan, "rnorm3df(3.0f, 4.0f, 12.0f)": 1 / 13,
-    "rnorm4df(1.0f, 1.0f, 1.0f, 1.0f)": 0.5,
+    "rnormf(2, &f.x)": 2e-26, "norm(2, &zero.x)": 0, "norm(2, &not_number.x)": np.nan,
+    "rnorm3df(3.0f, 4.0f, 12.0f)": 1 / 13, "rnorm4df(1.0f, 1.0f, 1.0f, 1.0f)": 0.5,
 }  # fmt: skip
 
 
