@@ -1,6 +1,6 @@
-// Signals of a kernel's mistakes. A fault of the processor inside a kernel fails the launch, and the process
-// lives on. What still ends the process, because a kernel has damaged memory of the C library or of
-// Python, does so with a sentence that names the kernel.
+// Signals of a kernel's mistakes. A fault of the processor inside a kernel fails the launch, and the
+// process lives on. What still ends the process, because a kernel has damaged memory of the C library
+// or of Python, does so with a sentence that names the kernel.
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
-// The problem: arrays lie side by side in the heap, so a wrong index may lead into another array of the
-// launch, which looks right, or into memory of the C library or of Python, whose damage ends the process.
-// The idea: each array is copied into pages of its own between gaps that no 32-bit index can step
-// over, the kernel is given that address, and afterwards the array is copied back.
-// Whatever is out of bounds then lies in a gap, or in the few bytes between the array and the gap, which
-// race mode refuses like any others, and which otherwise are looked at after the launch.
+// The problem: arrays lie side by side in the heap, so a wrong index may lead into another array of
+// the launch, which looks right, or into memory of the C library or of Python, whose damage ends the
+// process. The idea: each array is copied into pages of its own between gaps that no 32-bit index can
+// step over, the kernel is given that address, and afterwards the array is copied back. Whatever is
+// out of bounds then lies in a gap, or in the few bytes between the array and the gap, which race mode
+// refuses like any others, and which otherwise are looked at after the launch.
 //
 // Arrays that overlap stay together. If the kernel is given an address inside an array by other means,
 // in a structure or in an array of pointers, all arrays stay where they are.
@@ -17,7 +17,7 @@ namespace emulator {
 
 namespace {
 
-// What follows the array at a multiple of this keeps its place within it.
+// An array keeps its distance from a multiple of so many bytes.
 constexpr size_t ALIGNMENT = 64;
 // Memory that is kept for the next launch, and arrays that are searched for addresses, are smaller.
 constexpr size_t KEPT_BYTES = 16 << 20;

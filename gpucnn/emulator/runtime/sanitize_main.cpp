@@ -33,8 +33,8 @@
 
 namespace {
 
-// Memory of an array, between gaps. Beside the array itself lie bytes that the sanitizer refuses, because
-// of those, unlike the gaps, it tells how many were read or written.
+// Memory of an array, between gaps. Beside the array itself lie bytes that the sanitizer refuses:
+// unlike for the gaps, it then reports how many bytes were read or written.
 struct Buffer {
     Buffer(size_t number, size_t size) : bytes(size) {
         emulator::ReservedMemory& reserved = emulator::array_memory(number);

@@ -1,6 +1,6 @@
-// Functions of the C library that a kernel must not reach as the host's programs do: the builder has the
-// linker put these in their places. Memory that race mode would not know, the end of the process, and the
-// compiler's own checks of the stack, which end it, too.
+// Functions of the C library that a kernel must not call as the host's programs do: the builder has
+// the linker put these in their places. They allocate memory that race mode would not know, or end the
+// process, as the compiler's own check of the stack does, too.
 #include <cstdlib>
 #include <new>
 
