@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "../atomics.h"
+#include "../scalar_functions.h"
 #include "carray.cuh"
 
 namespace emulator {
@@ -13,6 +14,22 @@ inline long long atomic_add(const Call& call, long long* address, long long valu
     return static_cast<long long>(
         atomic_add(call, reinterpret_cast<unsigned long long*>(address),
                    static_cast<unsigned long long>(value)));
+}
+
+// Stores one of the present value and another, again until no other thread has changed the value in
+// between. Returns what was there. `Bits` is an integer type of the same size.
+template <typename Bits, typename T, typename Choice>
+T atomic_choice(const Call& call, T* address, T value, Choice choose) {
+    auto* bits = reinterpret_cast<Bits*>(address);
+    Bits seen = atomic_compare_exchange(call, bits, Bits{0}, Bits{0});  // Reads it.
+    for (;;) {
+        const Bits chosen = bit_cast<Bits>(choose(value, bit_cast<T>(seen)));
+        const Bits before = atomic_compare_exchange(call, bits, seen, chosen);
+        if (before == seen) {
+            return bit_cast<T>(before);
+        }
+        seen = before;
+    }
 }
 
 #define EMULATOR_ATOMIC_CHOICE(name, T, Bits, choice)                                       \
