@@ -51,6 +51,7 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
     prepare(size.x * size.y * size.z);
     failure.at = failure.other = {};
     failed_ = stuck_ = false;
+    checked_ = are_accesses_checked();
     fiber_ = &free_fiber();
     running_ = true;
     switch_context(main_, fiber_->context);
@@ -59,7 +60,7 @@ bool BlockRunner::run(const Kernel& kernel, dim3 grid, dim3 size, uint3 index, u
         fibers_.clear();
         short_of_memory_ = false;
     }
-    if (!failed_ && postponed_failure() != nullptr) {
+    if (!failed_ && checked_ && postponed_failure() != nullptr) {
         failure = *postponed_failure();
         failed_ = true;
     }
@@ -143,7 +144,9 @@ void BlockRunner::run_threads() {
 
 // The running thread has left the kernel: others may have waited for nobody else.
 void BlockRunner::exit_thread() {
-    settle_writes();
+    if (checked_) {
+        settle_writes();
+    }
     threads_[current_].state = State::EXITED;
     Warp& warp = warps_[current_ / WARP];
     warp.exited |= 1u << current_ % WARP;
@@ -190,7 +193,9 @@ void BlockRunner::go_on() {
 }
 
 void BlockRunner::block_collective(const Call& call, void* operands, Combine combine) {
-    settle_writes();
+    if (checked_) {
+        settle_writes();
+    }
     obey_stop();
     Thread& thread = threads_[current_];
     if (!in_block_collective_.empty()) {
@@ -231,7 +236,7 @@ void BlockRunner::complete_block_collective() {
     ready_.insert(ready_.end(), in_block_collective_.begin(), in_block_collective_.end());
     in_block_collective_.clear();
     ++interval_;
-    if (postponed_failure() != nullptr) {
+    if (checked_ && postponed_failure() != nullptr) {
         leave();
     }
 }

@@ -172,6 +172,8 @@ private:
     bool running_ = false;
     bool failed_ = false;
     bool locating_ = false;
+    // In race mode.
+    bool checked_ = false;
     bool stuck_ = false;
     bool short_of_memory_ = false;
 };
@@ -184,6 +186,9 @@ inline bool same(const Call& a, const Call& b) {
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.
 void order_lanes(unsigned first, uint32_t lanes);
+
+// Whether the running launch is one of race mode.
+bool are_accesses_checked();
 
 // Race mode: whether the running thread's last writes were races is decided, before another thread
 // runs.

@@ -112,9 +112,6 @@ const void* faulting_address();
 // The instruction at which a signal's handler has interrupted the thread.
 const void* interrupted_instruction(void* context);
 
-// Whether the running launch is one of race mode.
-bool are_accesses_checked();
-
 // Race mode: before a launch and before each of its blocks.
 void begin_launch_checks(const LaunchRequest& request);
 void begin_block_checks(const std::vector<Region>& shared, uint3 index, unsigned threads);

@@ -10,7 +10,9 @@ namespace emulator {
 
 void BlockRunner::warp_collective(
     const Call& call, unsigned mask, void* operands, CombineLanes combine, Left left) {
-    settle_writes();
+    if (checked_) {
+        settle_writes();
+    }
     obey_stop();
     Warp& warp = warps_[current_ / WARP];
     const unsigned lane = current_ % WARP;
