@@ -36,9 +36,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # These need nothing but Python.
+from gpucnn.emulator.programs import Finished, Program, run_program  # noqa: E402
+from gpucnn.emulator.scratch import remove_abandoned_folders, scratch_folder  # noqa: E402
 from gpucnn.files import write_atomically  # noqa: E402
-from gpucnn.programs import Finished, Program, run_program  # noqa: E402
-from gpucnn.scratch import remove_abandoned_folders, scratch_folder  # noqa: E402
 
 PACKAGES = ("gpucnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "pytest", "hypothesis")
 NEEDED = ("numpy", "click", "msgspec", "safetensors", "threadpoolctl", "tqdm")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpucnn.backends import NAMES, why_unavailable
-from gpucnn.backends.devices.cache import ENVIRONMENT_VARIABLE, default_folder, why_unusable
+from gpucnn.emulator.cache import ENVIRONMENT_VARIABLE, default_folder, why_unusable
 from gpucnn.environment import packages
 from gpucnn.errors import BackendError, install_advice
 from gpucnn.processor import available_cores, processor_name
@@ -114,10 +114,11 @@ def _driver(nvrtc: Finding) -> Finding:
 
 def _compiler() -> Finding:
     from gpucnn.emulator.compiler import compiler
+    from gpucnn.emulator.errors import EmulatorError
 
     try:
         return Finding("C++ compiler", True, compiler().name)
-    except BackendError as error:
+    except EmulatorError as error:
         return Finding("C++ compiler", False, str(error))
 
 

@@ -6,7 +6,6 @@ Functions of the package take their paths as they are, as ``open`` does.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from gpucnn.errors import ConfigError
@@ -36,16 +35,3 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         reason = f'there is no user "{user}"' if user else "there is no home folder"
         raise ConfigError(f'"{shown(text)}": {reason}; write the whole path')
     return Path(expanded)
-
-
-def user_cache_folder() -> Path | None:
-    """gpucnn's folder among the user's caches; None without a home folder."""
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "gpucnn"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(base) if Path(base).is_absolute() else home / ".cache") / "gpucnn"

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from gpucnn.emulator.cache import user_cache_folder
 from gpucnn.errors import PluginError, brief
-from gpucnn.paths import user_cache_folder
 from gpucnn.text import shown
 
 _SUFFIXES = (".py", ".cu", ".cuh")

@@ -18,15 +18,15 @@ from pathlib import Path
 
 from mutants import Mutant
 
-from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.check.cases import draw
 from gpucnn.check.checker import Checker, run
 from gpucnn.check.expected import expect
-from gpucnn.emulator.builder import MODES as BUILDS
 from gpucnn.emulator.builder import Builder
-from gpucnn.errors import BackendError
+from gpucnn.emulator.cache import Cache
+from gpucnn.emulator.errors import EmulatorError
+from gpucnn.emulator.modes import MODES as BUILDS
 from gpucnn.operations import OPERATIONS
 
 ROUNDS = (("race", 1), ("race", 2), ("race", 4), ("fast", 2), ("sanitize", 4), ("race", 99))
@@ -64,6 +64,17 @@ class Trial:
     ranks: int
 
 
+class _Names(dict):
+    """For the name of a kernel, file and name."""
+
+    def __init__(self, file):
+        super().__init__()
+        self._file = file
+
+    def __missing__(self, name):
+        return self._file, name
+
+
 class _Recorder(PlanningDevice):
     """Also writes down which kernels are launched, and along which axes with several blocks."""
 
@@ -73,7 +84,7 @@ class _Recorder(PlanningDevice):
 
     def compile(self, source):
         super().compile(source)
-        return {name: (source.file, name) for name in source.functions()}
+        return _Names(source.file)
 
     def launch(self, kernel, grid, *arguments):
         self.launched[kernel] = tuple(blocks > 1 for blocks in grid)
@@ -154,8 +165,8 @@ def compiled(trials):
         return []
     builder = Builder(BUILDS[trials[0].mode], Cache())
     sources = {trial.folder: _mutated_sources(trial) for trial in trials}
-    with suppress(BackendError):  # One of them does not compile: below it is seen which.
-        builder.libraries(source for each in sources.values() for source in each)
+    with suppress(EmulatorError):  # One of them does not compile: below it is seen which.
+        builder.libraries(source.as_text() for each in sources.values() for source in each)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiles = pool.map(lambda trial: _compiles(builder, sources[trial.folder]), trials)
         return [trial for trial, is_right in zip(trials, compiles, strict=True) if is_right]
@@ -169,8 +180,8 @@ def _mutated_sources(trial):
 
 def _compiles(builder, sources):
     try:
-        builder.libraries(sources)
-    except BackendError:
+        builder.libraries(source.as_text() for source in sources)
+    except EmulatorError:
         return False
     return True
 

@@ -97,13 +97,14 @@ def command(
     chosen = _architectures(architectures)
     others = [*_trainings(configs, image_shape, classes), *([_benchmarks] if bench else [])]
     planned = _chosen(plan_build(chosen, folder or KERNELS, others, _constants(defined)), files)
-    sources, misfits = planned.sources, planned.misfits()
+    sources = planned.sources
     if instructions:
         _tell_what_is_not_counted(chosen)
     begin = time.perf_counter()
     with progress("compiling", sum(map(len, sources.values()))) as advance:
         built = build_all(sources, instructions, lambda: advance(1))
     seconds = time.perf_counter() - begin
+    misfits = planned.misfits(built)
     failures = [*misfits, *(failure for one in built for failure in one.failures)]
     kernels = [kernel for one in built for kernel in one.kernels]
     version = ".".join(str(part) for part in compiler_version())

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from gpucnn.data.data_files import data_folder
+from gpucnn.emulator.cache import user_cache_folder
+from gpucnn.emulator.scratch import remove_abandoned_folders, scratch_folder
 from gpucnn.errors import DataError, shortened
 from gpucnn.files import fsync, sync
-from gpucnn.paths import user_cache_folder, user_path
+from gpucnn.paths import user_path
 from gpucnn.progress import progress
-from gpucnn.scratch import remove_abandoned_folders, scratch_folder
 from gpucnn.text import shown
 from gpucnn.units import byte_text
 

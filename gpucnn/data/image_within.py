@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from gpucnn.emulator.scratch import scratch_folder
 from gpucnn.files import open_regular
-from gpucnn.scratch import scratch_folder
 
 
 class Container:

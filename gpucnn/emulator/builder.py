@@ -1,138 +1,69 @@
-"""From kernel sources to libraries of the host: the compiler, the cache."""
+"""From sources to libraries of the host: the compiler, the cache."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-import signal
-from collections.abc import Iterable, Sequence
-from concurrent.futures import as_completed
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
-from gpucnn.backends.devices.cache import Cache, cache_key
-from gpucnn.backends.devices.source import KernelSource
-from gpucnn.emulator.compiler import compiler, knows, native_option, processor
+from gpucnn.emulator.cache import Cache, cache_key
+from gpucnn.emulator.compiler import compiler, knows, processor
+from gpucnn.emulator.cupy_headers import cupy_include_folder
+from gpucnn.emulator.errors import CompilationError
+from gpucnn.emulator.modes import (
+    CHECKS,
+    COMMON,
+    GNU,
+    MODULE,
+    POISON_KEPT,
+    POISONED_LOCALS,
+    RUNTIME_OPTIONS,
+    STAND_INS,
+    Mode,
+)
+from gpucnn.emulator.programs import Programs
+from gpucnn.emulator.scratch import remove_abandoned_folders, scratch_folder
+from gpucnn.emulator.source import Source
 from gpucnn.emulator.symbols import identifier_of, undefined_names
 from gpucnn.emulator.translation import (
+    EMULATOR,
     INCLUDE,
-    has_macros,
+    Translated,
+    translate,
     translation_unit,
     without_prefixes,
 )
-from gpucnn.errors import BackendError
-from gpucnn.operations.geometry import ceil_divide
-from gpucnn.processor import available_cores, thread_on_each_core
-from gpucnn.programs import Programs
-from gpucnn.progress import progress
-from gpucnn.scratch import remove_abandoned_folders, scratch_folder
 
-_RUNTIME = Path(__file__).parent / "runtime"
-_HERE = Path(__file__).parent
-_DEVICES = _HERE.parent / "backends" / "devices"
-_READERS = [
-    _HERE / "translation.py",
-    *(_DEVICES / f"{name}.py" for name in ("conditions", "inclusion", "source", "source_text")),
-]
-"""What decides what is made of a file, and which kernels it is found to have."""
+Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Shows that work goes on: of a label and how much there is, what to call with what is done."""
+Report: TypeAlias = Callable[[Source, Sequence[str]], None]
+"""Is given a source that is compiled, and its warnings."""
 
+_RUNTIME = EMULATOR / "runtime"
+_READERS = [EMULATOR / name for name in ("translation.py", "scanner.py", "source.py")]
+"""What decides what is made of a source."""
 _COMPILING_EMULATOR = "compiling the emulator, once"
 _LIBRARY_KEY = re.compile(rb"[0-9a-f]{64}")
 _BATCH = 8
 """Sources of one translation unit at most: its headers are parsed once for all of them."""
-
-# binutils before 2.41 mix up the names of files in DWARF 5.
-_COMMON = ("-std=c++20", "-fPIC", "-pthread", "-g1", "-gdwarf-4")
-# A product and a sum are never joined into one operation, so that results are the same on every
-# machine; errno and traps are nobody's business here.
-_ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
-_RUNTIME_OPTIONS = ("-fno-semantic-interposition",)
-_MODULE = (
-    *_ARITHMETIC, "-w", "-fvisibility=hidden",
-    # Every page of a large frame is touched, so no guard is stepped over; and who has called stays
-    # on the stack, to be told in messages.
-    "-fstack-clash-protection", "-fno-optimize-sibling-calls",
-)  # fmt: skip
-_GNU = (
-    "-fno-gnu-unique",
-    # Shared memory is written only by the runtime; without this the compiler takes it for zero.
-    "-fno-ipa-reference-addressable",
-)
-# Fills uninitialised local variables. Compilers that do not know the option go without, and so does
-# fast mode, where some convolutions would take 1.4 times as long.
-POISONED_LOCALS = ("-ftrivial-auto-var-init=pattern",)
-# Otherwise g++ leaves out what is written through an uninitialised pointer, because it points to
-# nothing, and takes a variable that is initialised only sometimes for one that always is.
-_POISON_KEPT = ("-fno-tree-pta", "-fno-tree-ccp", "-fno-tree-fre")
-_CHECKS = (
-    "-fsanitize=thread",
-    "-fsanitize=alignment,bounds,shift,signed-integer-overflow,float-cast-overflow",
-)
-# Calls of these by a kernel go to runtime/stand_ins.cpp; of the first, to shared_arena.cpp.
-_STAND_INS = tuple(
-    f"-Wl,--wrap={function}"
-    for function in (
-        "__tls_get_addr", "malloc", "_Znwm", "_Znam", "abort", "exit", "_exit", "__stack_chk_fail",
-    )
-)  # fmt: skip
-_SANITIZERS = (
-    "-fsanitize=address,undefined,float-cast-overflow",
-    "-fno-sanitize-recover=all",
-    "-fno-omit-frame-pointer",
-)
+_OWN_HEADERS = f"-ffile-prefix-map={INCLUDE}=emulator/include"
+"""What is cached does not say where this installation is."""
 
 
-@dataclass(frozen=True)
-class Mode:
-    """How kernels and the runtime are compiled.
-
-    Attributes:
-        name: as the user writes it.
-        options: for modules of kernels, on whatever processor.
-        runtime_options: for the emulator's runtime.
-    """
-
-    name: str
-    options: tuple[str, ...]
-    runtime_options: tuple[str, ...] = ("-O2",)
-
-    @property
-    def kernel_options(self) -> tuple[str, ...]:
-        """For modules of kernels, which in fast mode use all that this processor has."""
-        return (*self.options, native_option()) if self.name == "fast" else self.options
-
-    @property
-    def definitions(self) -> tuple[str, ...]:
-        """What g++ defines under sanitizers, for a compiler that does not."""
-        names = ["__SANITIZE_THREAD__"] * self.checked + ["__SANITIZE_ADDRESS__"] * self.sanitized
-        return tuple(f"-D{name}" for name in names)
-
-    @property
-    def checked(self) -> bool:
-        """Whether each access of memory is checked by the runtime."""
-        return self.name == "race"
-
-    @property
-    def sanitized(self) -> bool:
-        """Whether kernels run under the compiler's sanitizers, in a process of their own."""
-        return self.name == "sanitize"
-
-    @property
-    def poisoned(self) -> bool:
-        """Whether local variables that a kernel leaves uninitialised are poison."""
-        return self.checked or self.sanitized
+@contextmanager
+def no_progress(_label: str, _total: int) -> Iterator[Callable[[int], object]]:
+    """Shows nothing."""
+    yield lambda _done: None
 
 
-MODES = {
-    mode.name: mode
-    for mode in (
-        Mode("fast", ("-O3", "-fstack-protector-strong")),
-        Mode("race", ("-O1", *_CHECKS)),
-        Mode("sanitize", ("-O1", *_SANITIZERS), ("-O1", *_SANITIZERS)),
-    )
-}
+def no_report(_source: Source, _warnings: Sequence[str]) -> None:
+    """Keeps warnings to itself."""
 
 
 def _host() -> tuple[str, ...]:
@@ -144,13 +75,19 @@ def _host() -> tuple[str, ...]:
 @cache
 def _emulator_text() -> str:
     files = sorted([*INCLUDE.rglob("*.*"), *_RUNTIME.glob("*.*"), *_READERS])
+    files += [path for path in INCLUDE.rglob("*") if path.is_file() and not path.suffix]
     return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
+def _system_folders() -> list[Path]:
+    """Folders of headers besides the emulator's own and the compiler's."""
+    folder = cupy_include_folder()
+    return [] if folder is None else [folder]
+
+
 def _key(mode: Mode, *parts: str) -> str:
-    return cache_key(
-        *_host(), repr((mode, _COMMON, _MODULE, POISONED_LOCALS, _POISON_KEPT, _STAND_INS)), *parts
-    )
+    options = (mode, COMMON, MODULE, POISONED_LOCALS, POISON_KEPT, STAND_INS)
+    return cache_key(*_host(), repr(options), str(cupy_include_folder()), *parts)
 
 
 class Builder:
@@ -159,11 +96,21 @@ class Builder:
     Args:
         mode: how.
         cache: where the libraries are kept.
+        progress: shows what is being compiled.
+        report: is given each source that is compiled and its warnings, if it has any.
     """
 
-    def __init__(self, mode: Mode, cache: Cache) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        cache: Cache,
+        progress: Progress = no_progress,
+        report: Report = no_report,
+    ) -> None:
         self.mode = mode
         self.cache = cache
+        self._progress = progress
+        self._report = report
 
     @property
     def runtime_key(self) -> str:
@@ -172,71 +119,87 @@ class Builder:
 
     def runtime(self) -> Path:
         """The runtime: a library, or for sanitized kernels a program that loads them."""
-        key = self.runtime_key
+        return self._made_once(self.runtime_key, self._compile_runtime)
+
+    def _made_once(self, key: str, make: Callable[[], bytes]) -> Path:
+        """What is under a key, made if nothing is, by one process while the others wait."""
         path = self.cache.path_of(key)
         if path is None:
-            with progress(_COMPILING_EMULATOR, 1) as advance:
-                self.cache.put(key, self._compile_runtime())
-                advance(1)
-            path = self._path(key)
+            with self.cache.claimed([key], wait=True):
+                path = self.cache.path_of(key)
+                if path is None:
+                    with self._progress(_COMPILING_EMULATOR, 1) as advance:
+                        self.cache.put(key, make())
+                        advance(1)
+                    path = self._path(key)
         return path
 
     @property
     def _runtime_options(self) -> tuple[str, ...]:
         own = () if compiler().is_gnu or self.mode.checked else self.mode.definitions
-        return (*_COMMON, *_RUNTIME_OPTIONS, *own, *self.mode.runtime_options)
+        return (*COMMON, *RUNTIME_OPTIONS, *own, *self.mode.runtime_options)
 
-    def libraries(self, sources: Iterable[KernelSource]) -> dict[KernelSource, Path]:
+    def libraries(self, sources: Iterable[Source]) -> dict[Source, Path]:
         """The library of each source; those that are not in the cache are compiled, in parallel.
 
-        An error, or Ctrl-C, ends the compilers that are running.
+        Processes that share the cache share the work. An error, or Ctrl-C, ends the compilers that
+        are running.
 
         Raises:
-            BackendError: one does not compile.
+            CompilationError: one does not compile.
         """
         sources = list(dict.fromkeys(sources))
-        missing = [source for source in sources if self._known(source) is None]
-        if missing:
-            self._build_all(missing)
-        return {source: self._found(source) for source in sources}
+        keys = {source: _key(self.mode, source.digest()) for source in sources}
+        missing = [source for source in sources if self._known(keys[source]) is None]
+        while missing:
+            with self.cache.claimed([keys[source] for source in missing]) as claimed:
+                own = [source for source in missing if keys[source] in claimed]
+                own = [source for source in own if self._known(keys[source]) is None]
+                if own:
+                    self._build_all(own)
+            missing = [source for source in missing if self._known(keys[source]) is None]
+            if missing:  # others compile them; if these fail, it is our turn
+                with self.cache.claimed([keys[missing[0]]], wait=True):
+                    pass
+        return {source: self._found(source, keys[source]) for source in sources}
 
-    def _build_all(self, missing: Sequence[KernelSource]) -> None:
+    def _build_all(self, missing: Sequence[Source]) -> None:
         remove_abandoned_folders()
         programs = Programs()
         self._precompiled_header(programs)  # which all batches need
         with (
-            progress("compiling kernels, once", len(missing)) as advance,
-            thread_on_each_core() as pool,
+            self._progress("compiling kernels, once", len(missing)) as advance,
+            _thread_on_each_core() as pool,
             programs.ended_by_errors(),  # before the threads are waited for
         ):
             jobs = [pool.submit(self._build, batch, programs) for batch in _batches(missing)]
             for job in as_completed(jobs):
                 advance(job.result())
 
-    def _known(self, source: KernelSource) -> Path | None:
+    def _known(self, key: str) -> Path | None:
         """A source's key leads to the key of the library that it was compiled into."""
-        library = self.cache.get(_key(self.mode, source.digest()))
+        library = self.cache.get(key)
         if library is None or not _LIBRARY_KEY.fullmatch(library):
             return None
         return self.cache.path_of(library.decode())
 
-    def _found(self, source: KernelSource) -> Path:
-        path = self._known(source)
+    def _found(self, source: Source, key: str) -> Path:
+        path = self._known(key)
         if path is None:
-            raise BackendError(f"the compiled {source} has gone from the cache; try again")
+            raise CompilationError(f"the compiled {source} has gone from the cache; try again")
         return path
 
     def _path(self, key: str) -> Path:
         path = self.cache.path_of(key)
         if path is None:
-            raise BackendError("the compiled emulator has gone from the cache; try again")
+            raise CompilationError("the compiled emulator has gone from the cache; try again")
         return path
 
-    def _build(self, batch: Sequence[KernelSource], programs: Programs) -> int:
+    def _build(self, batch: Sequence[Source], programs: Programs) -> int:
         """Compiles sources into one library; returns how many there are."""
         try:
             library = self._compile_module(batch, programs)
-        except BackendError:
+        except CompilationError:
             if len(batch) == 1:
                 raise
             for source in batch:  # To name the one that does not compile.
@@ -264,43 +227,50 @@ class Builder:
             return output.read_bytes()
 
     def _module_options(self) -> list[str]:
-        own = _GNU if compiler().is_gnu else self.mode.definitions
+        own = GNU if compiler().is_gnu else self.mode.definitions
         if self.mode.poisoned and knows(compiler(), POISONED_LOCALS):
-            own += (*POISONED_LOCALS, *(_POISON_KEPT if compiler().is_gnu else ()))
-        return [*_COMMON, *_MODULE, *own, *self.mode.kernel_options, f"-I{INCLUDE}"]
+            own += (*POISONED_LOCALS, *(POISON_KEPT if compiler().is_gnu else ()))
+        options = [*COMMON, *MODULE, *own, *self.mode.kernel_options, _OWN_HEADERS, f"-I{INCLUDE}"]
+        return options + [word for each in _system_folders() for word in ("-isystem", str(each))]
 
     def _precompiled_header(self, programs: Programs) -> Path | None:
         """The emulator's header as g++ reads it in no time; None for other compilers."""
         if not compiler().is_gnu:
             return None
-        key = _key(self.mode, "header")
-        path = self.cache.path_of(key)
-        if path is None:
-            header = str(INCLUDE / "emulator.h")
-            options = [*self._module_options(), "-x", "c++-header", header]
-            with scratch_folder() as folder, progress(_COMPILING_EMULATOR, 1) as advance:
+
+        def make() -> bytes:
+            options = [*self._module_options(), "-x", "c++-header", str(INCLUDE / "emulator.h")]
+            with scratch_folder() as folder:
                 output = folder / "emulator.h.gch"
                 _run([*options, "-o", str(output)], "the emulator", folder, programs)
-                self.cache.put(key, output.read_bytes())
-                advance(1)
-            path = self._path(key)
-        return path
+                return output.read_bytes()
 
-    def _compile_module(self, sources: Sequence[KernelSource], programs: Programs) -> bytes:
+        return self._made_once(_key(self.mode, "header"), make)
+
+    def _translated(self, source: Source, programs: Programs) -> Translated:
+        with scratch_folder() as folder:
+            translated = translate(source, folder, programs, _system_folders())
+        if translated.warnings:
+            self._report(source, translated.warnings)
+        return translated
+
+    def _compile_module(self, sources: Sequence[Source], programs: Programs) -> bytes:
+        translated = [self._translated(source, programs) for source in sources]
         options = self._module_options()
         header = self._precompiled_header(programs)
         with scratch_folder() as folder:
             unit, compiled = folder / "module.cpp", folder / "module.o"
-            unit.write_text(translation_unit(sources), encoding="utf-8")
+            text = translation_unit(translated)
+            unit.write_text(text, encoding="utf-8", errors="surrogateescape")
             if header is not None:
                 # Found before the header itself; one that does not fit is passed over.
                 (folder / "emulator.h.gch").symlink_to(header)
-            described = "; ".join(str(source) for source in sources)
+            described = "; ".join(map(str, sources))
             _run([*options, "-c", str(unit), "-o", str(compiled)], described, folder, programs)
             # Not linked with the sanitizers, whose functions the runtime supplies.
-            linking = [option for option in options if option not in _CHECKS]
+            linking = [option for option in options if option not in CHECKS]
             if not self.mode.sanitized:
-                linking += _STAND_INS
+                linking += STAND_INS
             linked = folder / "module.so"
             linking += [str(compiled), "-shared", "-o", str(linked)]
             _run(linking, described, folder, programs)
@@ -310,31 +280,40 @@ class Builder:
 
 
 def _check_defined(library: Path, runtime: Path, described: str) -> None:
-    """Raises BackendError for what is declared only, which the linker takes for another's."""
+    """Raises CompilationError for what is declared only, which the linker takes for another's."""
     if names := undefined_names(library, runtime):
-        raise BackendError(
+        raise CompilationError(
             f"{described} uses {', '.join(map(identifier_of, names))}, which is declared and "
             "defined nowhere; define it, or include what does"
         )
 
 
-def _batches(sources: Sequence[KernelSource]) -> list[Sequence[KernelSource]]:
-    """What is compiled together; a source with macros alone, for they would reach into others."""
-    together = [source for source in sources if not has_macros(source)]
-    share = ceil_divide(len(together), available_cores())
+def _batches(sources: Sequence[Source]) -> list[Sequence[Source]]:
+    """What is compiled together."""
+    share = -(-len(sources) // _cores())
     size = max(1, min(_BATCH, share))
-    batches: list[Sequence[KernelSource]] = [
-        together[i : i + size] for i in range(0, len(together), size)
-    ]
-    return batches + [[source] for source in sources if source not in together]
+    return [sources[i : i + size] for i in range(0, len(sources), size)]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def _thread_on_each_core() -> Iterator[ThreadPoolExecutor]:
+    """Threads for compilers. Left by an exception, such as Ctrl-C, they begin no further one."""
+    threads = ThreadPoolExecutor(_cores())
+    try:
+        yield threads
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _run(arguments: Sequence[str], described: str, folder: Path, programs: Programs) -> None:
     """Runs the compiler, whose own temporary files go into the folder too."""
     command = [*compiler().command, *arguments]
     done = programs.run(command, os.environ | {"TMPDIR": str(folder)})
-    if done.status == 128 + signal.SIGINT:
-        raise KeyboardInterrupt  # somebody has interrupted all of the user's processes
+    done.pass_on_interrupt()
     if done.status:
         words = without_prefixes(done.errors.strip())
-        raise BackendError(f"{described} does not compile:\n{words[:4000]}")
+        raise CompilationError(f"{described} does not compile:\n{words[:4000]}")

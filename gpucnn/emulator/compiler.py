@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from gpucnn.errors import BackendError
+from gpucnn.emulator.errors import EmulatorError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def compiler() -> Compiler:
     """The C++ compiler: what CXX names and nothing else, or g++, or clang++.
 
     Raises:
-        BackendError: there is none, or what CXX names does not work.
+        EmulatorError: there is none, or what CXX names does not work.
     """
     return _compiler(os.environ.get("CXX", "").strip())
 
@@ -52,10 +52,10 @@ def _compiler(chosen: str) -> Compiler:
         if shutil.which(command[0]):
             return Compiler(tuple(command), _version(command))
     if chosen:
-        raise BackendError(
+        raise EmulatorError(
             f"CXX is {chosen!r}, and there is no such program; set it to another, or unset it"
         )
-    raise BackendError(
+    raise EmulatorError(
         "the emulator compiles kernels with the host's C++ compiler, and there is none; "
         "install g++ (Debian and Ubuntu: apt install g++), or name one in CXX"
     )
@@ -65,16 +65,16 @@ def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise BackendError(f"CXX is {command!r}, which a shell could not read: {error}") from error
+        raise EmulatorError(f"CXX is {command!r}, which a shell could not read: {error}") from error
 
 
 def _version(command: Sequence[str]) -> str:
     try:
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise BackendError(f"{shlex.join(command)} cannot be run: {error.strerror}") from error
+        raise EmulatorError(f"{shlex.join(command)} cannot be run: {error.strerror}") from error
     if done.returncode or not done.stdout.strip():
-        raise BackendError(
+        raise EmulatorError(
             f"{shlex.join(command)} is no C++ compiler: asked for its --version, it ends with "
             f"status {done.returncode}; set CXX to one, or unset it"
         )

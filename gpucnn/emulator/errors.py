@@ -62,6 +62,10 @@ class UnsupportedError(EmulatorError):
     """A call that the emulator, or its mode, does not support."""
 
 
+class EmulatorWarning(UserWarning):
+    """What works here, and may not on a GPU."""
+
+
 FAILURE_KINDS: tuple[type[EmulatorError], ...] = (
     EmulatorError,
     LaunchError,

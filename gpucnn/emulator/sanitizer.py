@@ -13,27 +13,29 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.devices.device import Argument, Grid
+from gpucnn.emulator.arguments import Argument, Packed, memory_of
 from gpucnn.emulator.errors import (
     FAILURE_KINDS,
     EmulatorError,
+    LaunchError,
     MisalignedError,
     OutOfBoundsError,
     StackOverflowError,
     UndefinedBehaviourError,
     UninitialisedError,
 )
-from gpucnn.emulator.library import LoadedKernel, argument_names, place_of, with_lines
+from gpucnn.emulator.launching import Grid, Launch, place_of, with_lines
+from gpucnn.emulator.library import LoadedKernel
 from gpucnn.emulator.paths import without_folders
-from gpucnn.emulator.symbols import SourceLine, line_of_kernel
+from gpucnn.emulator.programs import run_program
+from gpucnn.emulator.scratch import scratch_folder, scratch_folder_of
+from gpucnn.emulator.source_lines import SourceLine, line_of_kernel
+from gpucnn.emulator.symbols import Variable, symbol_table
 from gpucnn.emulator.translation import symbol_prefix
-from gpucnn.programs import run_program
-from gpucnn.scratch import scratch_folder, scratch_folder_of
 
 _REFUSED = 1
 _ENVIRONMENT = {
@@ -82,35 +84,45 @@ class SanitizerRunner:
         shutil.copyfile(program, self._program)
         self._program.chmod(0o700)
 
-    def launch(
-        self,
-        kernel: LoadedKernel,
-        grid: Grid,
-        block: Grid,
-        shared_bytes: int,
-        arguments: Sequence[Argument],
-        seed: int,
-        time_limit: float,
-    ) -> None:
-        """Runs a kernel; an EmulatorError for whatever a sanitizer or the emulator finds."""
-        kernel.packed(arguments)
-        buffers = _buffers(arguments)
+    def launch(self, kernel: LoadedKernel, launch: Launch, arguments: Sequence[Argument]) -> None:
+        """Runs a kernel.
+
+        Args:
+            kernel: which.
+            launch: how.
+            arguments: as ``ArgumentPacker`` takes them, but no addresses.
+
+        Raises:
+            EmulatorError: whatever a sanitizer or the emulator finds.
+        """
+        packed = kernel.packed(arguments)
+        if packed.has_addresses:
+            raise LaunchError(
+                f"{kernel} is given an address as a number, which leads nowhere in the process "
+                "that the sanitizers run in; pass the array, or use the mode race"
+            )
+        buffers = _buffers(packed)
+        variables = _variables(kernel)
+        values = [_memory(kernel.module + own.offset, own.bytes) for own, _ in variables]
         with scratch_folder() as folder:
             request, result = folder / "request", folder / "result"
             text = [
                 f"library {kernel.library}",
                 f"kernel {kernel.name}",
                 f"symbols {symbol_prefix(kernel.source)}",
-                f"grid {_numbers(grid)}",
-                f"block {_numbers(block)}",
-                f"shared_bytes {shared_bytes}",
-                f"seed {seed % 2**64}",
-                f"time_limit {time_limit}",
+                f"grid {_numbers(launch.grid)}",
+                f"block {_numbers(launch.block)}",
+                f"shared_bytes {launch.shared_bytes}",
+                f"seed {launch.seed % 2**64}",
+                f"time_limit {launch.time_limit}",
                 *_variable_lines(kernel),
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
-                *_argument_lines(arguments, buffers),
+                f"arguments {len(packed.content)}",
+                *_pointer_lines(packed, buffers),
+                *(f"variable {there.offset} {own.bytes}" for own, there in variables),
             ]
-            content = b"".join(buffer.tobytes() for buffer in buffers)
+            memory = [*buffers, *values]
+            content = packed.content + b"".join(each.tobytes() for each in memory)
             request.write_bytes("\n".join(text).encode() + b"\n\n" + content)
             command = [str(self._program), str(request), str(result)]
             done = run_program(command, os.environ | _ENVIRONMENT)
@@ -119,24 +131,27 @@ class SanitizerRunner:
                 raise _error(kernel, done.status, done.errors)
             written = np.fromfile(result, np.uint8)
         start = 0
-        for buffer in buffers:
-            buffer[...] = written[start : start + buffer.nbytes]
-            start += buffer.nbytes
+        for each in memory:
+            result_of = written[start : start + each.nbytes]
+            if not np.array_equal(each, result_of):  # What is only read may not be writable.
+                each[...] = result_of
+            start += each.nbytes
 
 
 def _numbers(sizes: Grid) -> str:
     return " ".join(map(str, sizes))
 
 
-def _buffers(arguments: Sequence[Argument]) -> list[NDArray[np.uint8]]:
+def _variables(kernel: LoadedKernel) -> list[tuple[Variable, Variable]]:
+    """The variables of a kernel's module, as they lie in this process and in a sanitized one."""
+    there = symbol_table(kernel.library, is_sanitized=True).variables(symbol_prefix(kernel.source))
+    return [(own, there[name]) for name, own in kernel.variables.items() if name in there]
+
+
+def _buffers(packed: Packed) -> list[NDArray[np.uint8]]:
     """The memory of the arrays among the arguments; arrays that overlap share a buffer."""
-    ranges = sorted(
-        (array.ctypes.data, array.ctypes.data + array.nbytes)
-        for array in arguments
-        if isinstance(array, np.ndarray)
-    )
     merged: list[tuple[int, int]] = []
-    for begin, end in ranges:
+    for begin, end in sorted(memory_of(passed.array) for passed in packed.arrays):
         if merged and begin < merged[-1][1]:
             merged[-1] = merged[-1][0], max(end, merged[-1][1])
         else:
@@ -148,32 +163,22 @@ def _memory(address: int, count: int) -> NDArray[np.uint8]:
     return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(address))
 
 
+def _pointer_lines(packed: Packed, buffers: Sequence[NDArray[np.uint8]]) -> Iterator[str]:
+    starts = [buffer.ctypes.data for buffer in buffers]
+    for passed in packed.arrays:
+        begin, end = memory_of(passed.array)
+        number = next(
+            number
+            for number, start in enumerate(starts)
+            if start <= begin and end <= start + buffers[number].nbytes
+        )
+        size = f"{end - begin} {passed.array.itemsize}"
+        yield f"pointer {passed.place} {number} {begin - starts[number]} {size} {passed.name}"
+
+
 def _variable_lines(kernel: LoadedKernel) -> Iterator[str]:
     for variable, name in zip(kernel.shared_variables, kernel.variable_names, strict=True):
         yield f"shared {variable.offset} {variable.bytes} {name.decode()}"
-
-
-def _argument_lines(
-    arguments: Sequence[Argument], buffers: Sequence[NDArray[np.uint8]]
-) -> Iterator[str]:
-    names = iter(argument_names(arguments))
-    for argument in arguments:
-        if isinstance(argument, np.ndarray):
-            size = f"{argument.nbytes} {argument.itemsize}"
-            yield f"pointer {_place_in(buffers, argument)} {size} {next(names).decode()}"
-        elif isinstance(argument, np.generic):
-            yield f"value {int.from_bytes(argument.tobytes(), sys.byteorder)}"
-        else:
-            yield "value 0"
-
-
-def _place_in(buffers: Sequence[NDArray[np.uint8]], array: NDArray[Any]) -> str:
-    """Which buffer holds an array, and where."""
-    for number, buffer in enumerate(buffers):
-        offset = array.ctypes.data - buffer.ctypes.data
-        if 0 <= offset <= buffer.nbytes - array.nbytes:
-            return f"{number} {offset}"
-    raise AssertionError("an array that is in no buffer")
 
 
 def _error(kernel: LoadedKernel, status: int, report: str) -> EmulatorError:

@@ -1,25 +1,23 @@
-"""What binutils say of a library: its shared variables, and the source line of an instruction."""
+"""What a library's symbols say of its modules: their kernels' shared memory, their variables."""
 
 from __future__ import annotations
 
 import ctypes
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from gpucnn.backends.devices.source import KernelSource
-from gpucnn.backends.devices.source_text import read_text
-from gpucnn.emulator.elf import dynamic_names
-from gpucnn.emulator.translation import INCLUDE
-from gpucnn.errors import BackendError
-
-_OWN_HEADERS = f"/{'/'.join(INCLUDE.parts[-3:])}/"
-"""In the path of each of the emulator's headers, whichever installation compiled what is cached."""
-_LINE_DIRECTIVE = re.compile(r'^[ \t]*#[ \t]*(?:line[ \t]+)?\d+[ \t]+"([^"\n]+)"', re.MULTILINE)
+from gpucnn.emulator.elf import (
+    FUNCTION,
+    OBJECT,
+    THREAD_LOCAL,
+    Symbol,
+    all_symbols,
+    dynamic_symbols,
+)
 
 
 class Variable(NamedTuple):
@@ -30,34 +28,117 @@ class Variable(NamedTuple):
     bytes: int
 
 
-def check_nm() -> None:
-    """Raises BackendError where there is no nm to ask."""
-    if shutil.which("nm") is None:
-        raise BackendError("binutils' nm is not there; install binutils")
+@dataclass(frozen=True)
+class SymbolTable:
+    """All names of a library, as the compiler mangles them.
+
+    Attributes:
+        symbols: of the library.
+        shared_kind: the kind that variables of shared memory are of: a thread's own, or ordinary
+            ones in a library that is sanitized.
+    """
+
+    symbols: tuple[Symbol, ...]
+    shared_kind: int
+
+    @cached_property
+    def _functions(self) -> dict[int, str]:
+        named = [symbol for symbol in self.symbols if symbol.kind == FUNCTION and symbol.defined]
+        return {symbol.offset: symbol.name for symbol in named}
+
+    def offset_of(self, name: str) -> int:
+        """Where a name is, from the beginning of the library as it is loaded."""
+        return next(symbol.offset for symbol in self.symbols if symbol.name == name)
+
+    def function_at(self, offset: int) -> str:
+        """The name of the function that begins there; empty if none does."""
+        return self._functions.get(offset, "")
+
+    def shared_variables(self, prefix: str, others: Sequence[str]) -> tuple[Variable, ...]:
+        """The shared variables that a kernel may use, each by its distance from the anchor.
+
+        Its own, and those of its module that no kernel owns: a device function's may be anyone's.
+
+        Args:
+            prefix: of the kernel's module; the library may hold others.
+            others: the functions of the module's other kernels.
+        """
+        owned = tuple(f"_ZZ{name.removeprefix('_Z')}E" for name in others)
+        dynamic = re.compile(rf"_ZN{_counted(prefix)}\d")
+        own = [
+            Variable(symbol.name, symbol.offset, symbol.bytes)
+            for symbol in self._of_module(self.shared_kind, prefix)
+            if not symbol.name.startswith(owned) and not dynamic.match(symbol.name)
+        ]
+        return self._from_anchor(own, prefix)
+
+    def moved(self, shared: Sequence[Variable], prefix: str) -> tuple[Variable, ...]:
+        """The shared variables of another library of the same module, as this one has them.
+
+        Its sizes may have a sanitizer's red zones in them.
+        """
+        sizes = {variable.name: variable.bytes for variable in shared}
+        own = [
+            Variable(symbol.name, symbol.offset, sizes[symbol.name])
+            for symbol in self._of_module(self.shared_kind, prefix)
+            if symbol.name in sizes
+        ]
+        return self._from_anchor(own, prefix)
+
+    def variables(self, prefix: str) -> dict[str, Variable]:
+        """The variables of a module that can be written to, by the names that they have in it.
+
+        Each by its distance from what describes the module.
+        """
+        origin = self.offset_of(f"{prefix}_module")
+        found = {}
+        for symbol in self._of_module(OBJECT, prefix):
+            if symbol.is_writable and symbol.bytes and not symbol.name.startswith("_ZZ"):
+                name = "::".join(identifiers(symbol.name)[1:])
+                found[name] = Variable(symbol.name, symbol.offset - origin, symbol.bytes)
+        return found
+
+    def _of_module(self, kind: int, prefix: str) -> Iterator[Symbol]:
+        for symbol in self.symbols:
+            is_variable = symbol.kind == kind and symbol.defined and symbol.bytes > 0
+            if is_variable and identifiers(symbol.name)[:1] == [prefix]:
+                yield symbol
+
+    def _from_anchor(self, chosen: Sequence[Variable], prefix: str) -> tuple[Variable, ...]:
+        begin = f"_ZZL{_counted(prefix + '_anchor')}"
+        anchor = next(symbol for symbol in self.symbols if symbol.name.startswith(begin))
+        return tuple(v._replace(offset=v.offset - anchor.offset) for v in chosen)
 
 
-def thread_local_variables(library: Path) -> tuple[Variable, ...]:
-    """The variables of a library's thread-local storage, which is where shared memory lies."""
-    return _variables(library, "TLS")
+@cache
+def symbol_table(library: Path, is_sanitized: bool = False) -> SymbolTable:
+    """All names of a library.
 
-
-def static_variables(library: Path) -> tuple[Variable, ...]:
-    """The other variables, among which shared memory is in a library that is sanitized."""
-    return _variables(library, "OBJECT")
+    Args:
+        library: the file.
+        is_sanitized: whether it was compiled with the address sanitizer.
+    """
+    symbols = tuple(all_symbols(library.read_bytes()))
+    return SymbolTable(symbols, OBJECT if is_sanitized else THREAD_LOCAL)
 
 
 def undefined_names(library: Path, runtime: Path) -> list[str]:
     """What a library of kernels uses that neither the runtime nor this process defines."""
     process = ctypes.CDLL(None)
-    needed = [used.name for used in dynamic_names(library) if used.needed]
+    needed = [symbol.name for symbol in dynamic_symbols(library.read_bytes()) if symbol.needed]
     return [
         name for name in needed if name not in _supplied(runtime) and not hasattr(process, name)
     ]
 
 
+@cache
+def _supplied(runtime: Path) -> frozenset[str]:
+    return frozenset(each.name for each in dynamic_symbols(runtime.read_bytes()) if each.defined)
+
+
 def identifier_of(name: str) -> str:
     """What an author has written, of the compiler's name for it."""
-    return "::".join(list(_identifiers(name))[1:]) or name
+    return "::".join(identifiers(name)[1:]) or name
 
 
 def variable_name(mangled: str) -> str:
@@ -69,127 +150,20 @@ def variable_name(mangled: str) -> str:
     return identifier_of(mangled)
 
 
-@cache
-def _supplied(runtime: Path) -> frozenset[str]:
-    return frozenset(symbol.name for symbol in dynamic_names(runtime) if symbol.defined)
+def identifiers(mangled: str) -> list[str]:
+    """The identifiers at the beginning of a mangled name, outermost first.
 
-
-@cache
-def _variables(library: Path, kind: str) -> tuple[Variable, ...]:
-    check_nm()
-    command = ["nm", "--defined-only", "--print-size", "--format=sysv", str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BackendError(f"binutils' nm cannot read {library}: {done.stderr.strip()}")
-    rows = ([field.strip() for field in line.split("|")] for line in done.stdout.splitlines())
-    return tuple(
-        Variable(row[0], int(row[1], 16), int(row[4], 16))
-        for row in rows
-        if len(row) == 7 and row[3] == kind and row[4]
-    )
-
-
-def shared_variables(
-    variables: Sequence[Variable], prefix: str, kernel: str, kernels: Sequence[str]
-) -> tuple[Variable, ...]:
-    """The shared variables that a kernel may use, each by its distance from the anchor.
-
-    Its own, and those of its module that no kernel owns: a device function's may be anyone's.
-
-    Args:
-        variables: of the library.
-        prefix: of the kernel's module; the library may hold others.
-        kernel: its name.
-        kernels: of all kernels of the module.
+    The form is that of the Itanium C++ ABI, section 5.1: "_Z", letters, and for each identifier its
+    length and itself.
     """
-    others = set(kernels) - {kernel}
-    own = [variable for variable in variables if _may_use(variable.name, prefix, others)]
-    return _from_anchor(own, variables, prefix)
-
-
-def moved_variables(
-    shared: Sequence[Variable], variables: Sequence[Variable], prefix: str
-) -> tuple[Variable, ...]:
-    """The shared variables as another library of the same module has them, where it does.
-
-    Its sizes may have a sanitizer's red zones in them.
-    """
-    sizes = {variable.name: variable.bytes for variable in shared}
-    moved = [v._replace(bytes=sizes[v.name]) for v in variables if v.name in sizes]
-    return _from_anchor(moved, variables, prefix)
-
-
-def _from_anchor(
-    chosen: Sequence[Variable], variables: Sequence[Variable], prefix: str
-) -> tuple[Variable, ...]:
-    anchor = next(v for v in variables if v.name.startswith(f"_ZZL{_counted(prefix + '_anchor')}"))
-    return tuple(v._replace(offset=v.offset - anchor.offset) for v in chosen)
-
-
-def _may_use(name: str, prefix: str, others: set[str]) -> bool:
-    scopes = list(_identifiers(name))
-    is_dynamic = re.match(rf"_ZN{_counted(prefix)}\d", name)
-    return scopes[:1] == [prefix] and scopes[1] not in others and not is_dynamic
-
-
-def _identifiers(mangled: str) -> Iterator[str]:
-    """The identifiers at the beginning of a mangled name, outermost first."""
     rest = re.sub("^_Z[NZLK]*", "", mangled)
+    found = []
     while match := re.match(r"L?(\d+)", rest):
         begin, length = match.end(), int(match[1])
-        yield rest[begin : begin + length]
+        found.append(rest[begin : begin + length])
         rest = rest[begin + length :]
+    return found
 
 
 def _counted(identifier: str) -> str:
     return f"{len(identifier)}{identifier}"
-
-
-def _names(path: Path) -> set[str]:
-    """The names of a file: its own, and those that it gives itself by ``#line``."""
-    named = _LINE_DIRECTIVE.findall(read_text(path))
-    return {path.name, *(Path(name).name for name in named)}
-
-
-class SourceLine(NamedTuple):
-    """A line of a source: the file with its folder, as the compiler was told, and its number."""
-
-    file: str
-    line: str
-
-    def __str__(self) -> str:
-        return f"{Path(self.file).name}:{self.line}"
-
-
-def source_lines(library: Path, instructions: Sequence[int]) -> list[SourceLine]:
-    """The lines of instructions, innermost first: of each, what has been inlined there as well.
-
-    Args:
-        library: where they are.
-        instructions: their distances from the library's beginning.
-    """
-    command = ["addr2line", "-i", "-e", str(library), *map(hex, instructions)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return []
-    lines = (line.split(" ")[0].rpartition(":") for line in done.stdout.splitlines())
-    return [SourceLine(file, number) for file, _, number in lines if number.isdecimal()]
-
-
-def line_of_kernel(lines: Sequence[SourceLine], source: KernelSource) -> str:
-    """The first line in a kernel's own file; and the first in a header, if it was called there.
-
-    Args:
-        lines: innermost first; others, such as the emulator's own, are passed over.
-        source: the kernel's file.
-    """
-    file = _names(source.path)
-    names = file.union(*map(_names, source.headers()))
-    shown = [
-        line for line in lines if Path(line.file).name in names and _OWN_HEADERS not in line.file
-    ]
-    own = next((line for line in shown if Path(line.file).name in file), None)
-    if own is None or own == shown[0]:
-        return str(shown[0]) if shown else ""
-    return f"{own} (in {shown[0]})"

@@ -1,39 +1,72 @@
-"""The C++ text of a library of the host: kernel sources, their headers, and what it exports."""
+"""The C++ text of a library of the host.
+
+The host's preprocessor goes over each source first, so that comments, conditions and macros are
+gone, and headers stand where they are included. It also says which lines come from where. What
+comes from the system's headers is taken out again; those headers are included once, at the top, as
+are the emulator's own, which are empty files for the preprocessor: what they define is for the
+compiler. All the rest goes into a namespace of the source's own, so that
+
+- functions may have the names of C's, of other sources' and of overloads of the host's;
+- many sources, even versions of one, can be compiled together, which is where the time goes.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from gpucnn.backends.devices.conditions import Conditions
-from gpucnn.backends.devices.inclusion import Inclusion, Piece
-from gpucnn.backends.devices.source import EMULATED, KernelSource, macros_of_cuda
-from gpucnn.backends.devices.source_text import read_text, without_comments
+from gpucnn.emulator.compiler import compiler
+from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.paths import without_folders
-from gpucnn.errors import BackendError
+from gpucnn.emulator.programs import Programs
+from gpucnn.emulator.scanner import Kernel, scan
+from gpucnn.emulator.scratch import scratch_folder_of
+from gpucnn.emulator.source import Source
 
 EMULATOR = Path(__file__).parent
 INCLUDE = EMULATOR / "include"
 """The emulator's headers."""
+_WRAPPERS = "wrappers"
+"""The folder there of those that take the place of a kernel's own, wherever these are."""
 
-_INSTRUCTIONS = "ptx"
-"""The folder of the headers of GPU instructions; the emulator has its own of the first of them."""
+_ASSERTIONS = ("assert.h", "cassert")
+_WITHOUT_ASSERTIONS = """
+#undef assert
+#ifdef NDEBUG
+#define assert(...) static_cast<void>(0)
+#endif
+"""
 
-_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"][^>"\n]+[>"])', re.MULTILINE)
-_ASSERT = re.compile(r'^([ \t]*#[ \t]*include[ \t]*)[<"](?:cassert|assert\.h)[>"]', re.MULTILINE)
-_MACRO = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)\b", re.MULTILINE)
-_C = re.compile(r'extern(\s+)"C"')
-_DYNAMIC = re.compile(
-    r"(?:\bextern(?P<gap>\s+)__shared__|\b__shared__(?P<other>\s+)extern)\b"
-    r"(?P<declared>[^;\[#{}]{,500}?(?P<name>\w+)\s*\[\s*\](?:\s*\[[^;\]]*\])*\s*);"
-)
-# Empty assembly keeps the compiler from moving accesses, here as there.
-_ASSEMBLY = re.compile(r'\b(?:asm|__asm|__asm__)\b(?:\s+\w+){,4}\s*\(\s*(?!"\s*"\s*[:)])')
+_MARKER = re.compile(r'# (?P<line>\d+) "(?P<file>(?:\\.|[^"\\])*)"(?P<flags>[ \d]*)$')
+_ENTERED, _RETURNED, _OF_SYSTEM = "1", "2", "3"
 _PREFIX = re.compile(r"\bgpucnn_[0-9a-f]{24}(?:::|_)?")
+_LIMITED = 'ulimit -f 262144; ulimit -t 10; exec "$@"'
+"""Macros that double are refused by size: what the preprocessor writes is limited to 128 MiB."""
 
 
-def symbol_prefix(source: KernelSource) -> str:
+@dataclass(frozen=True)
+class Translated:
+    """A source, ready to be compiled.
+
+    Attributes:
+        prefix: of the names that it exports.
+        text: of its namespace, and of its exports.
+        headers: those of the system and of the emulator that it includes.
+        warnings: of the preprocessor and of the scan.
+    """
+
+    prefix: str
+    text: str
+    headers: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def symbol_prefix(source: Source) -> str:
     """What the names that a source's module exports begin with."""
     return f"gpucnn_{source.digest()[:24]}"
 
@@ -43,108 +76,153 @@ def without_prefixes(message: str) -> str:
     return without_folders(_PREFIX.sub("", message))
 
 
-def has_macros(source: KernelSource) -> bool:
-    """Whether it defines macros, which would reach into other sources of its unit."""
-    return any(_MACRO.search(without_comments(read_text(path))) for path in _files(source))
+def translation_unit(sources: Sequence[Translated]) -> str:
+    """The C++ text of a library."""
+    headers = dict.fromkeys(header for source in sources for header in source.headers)
+    parts = ['#include "emulator.h"\n', *(f'#include "{header}"\n' for header in headers)]
+    return "".join([*parts, '#include "module_macros.h"\n', *(one.text for one in sources)])
 
 
-def translation_unit(sources: Sequence[KernelSource]) -> str:
-    """The C++ text of a library: each source in a namespace of its own, and its exports.
+def translate(
+    source: Source, folder: Path, programs: Programs, system: Sequence[Path] = ()
+) -> Translated:
+    """Preprocesses and scans a source.
+
+    Args:
+        source: what to translate.
+        folder: where temporary files go.
+        programs: what runs the preprocessor.
+        system: folders of further headers that are no part of the source.
 
     Raises:
-        BackendError: a source has inline assembly.
+        CompilationError: the preprocessor refuses it, or the emulator cannot run what it has.
     """
-    # The compiler's own headers cannot be included inside a namespace. Where a source includes them
-    # nothing is left of them then, unless they are missing: that is told if it matters.
-    pieces = {source: _pieces(source) for source in sources}
-    outside = dict.fromkeys(name for source in sources for name in _outside(pieces[source]))
-    parts = ['#include "emulator.h"\n']
-    # g++ 12 passes over a missing header that it was asked about before, if by the same name.
-    parts += (
-        f"#if __has_include({name[0]}./{name[1:]})\n#include {name}\n#endif\n" for name in outside
-    )
-    parts.append('#include "module_macros.h"\n')
-    for source in sources:
-        _check_assembly(source, pieces[source])
-        parts += _module(source, pieces[source])
-    return "".join(parts)
-
-
-def _pieces(source: KernelSource) -> list[Piece]:
-    return Inclusion(source.include_folders, symbol_prefix(source), _is_own).pieces(source.path)
-
-
-def _files(source: KernelSource) -> list[Path]:
-    """A source's headers and itself, but for headers that the emulator has its own versions of."""
-    headers = [path for path in source.headers() if not _is_own(path)]
-    return [*headers, source.path]
-
-
-def _is_own(header: Path) -> bool:
-    name = Path(_INSTRUCTIONS) / header.name
-    return header.parent.name == _INSTRUCTIONS and (INCLUDE / name).exists()
-
-
-def _outside(pieces: Sequence[Piece]) -> Iterator[str]:
-    """What is included from elsewhere: the compiler's headers, the emulator's, what is missing."""
-    for piece in pieces:
-        yield from _INCLUDED.findall(without_comments(piece.text))
-
-
-def _check_assembly(source: KernelSource, pieces: Sequence[Piece]) -> None:
-    """Raises BackendError for instructions of a GPU, which the host's assembler does not know."""
-    for line in Conditions(macros_of_cuda(EMULATED), ("asm",)).lines(pieces):
-        if _ASSEMBLY.search(line.text):
-            raise BackendError(
-                f"{source} does not compile:\n{line.path.name}:{line.line}: inline assembly, of "
-                "which the emulator knows the instructions that kernels/include/ptx has a wrapper "
-                "for; call the wrapper"
-            )
-
-
-def _embedded(piece: Piece, array: str) -> str:
-    """Lines of a file as the host compiles them."""
-    text = _ASSERT.sub(r'\1"module_macros.h"', piece.text)
-    # Functions are told apart by their namespace, which C does not have.
-    text = _C.sub(r'extern\1"C++"', text)
-    # All arrays of dynamic shared memory are one, which qualifiers.h must tell from static ones.
-    # In templates g++ passes over the name that they are given here.
-    text = _DYNAMIC.sub(
-        lambda match: (
-            f"extern{match['gap'] or match['other']}__dynamic_shared__"
-            f'{match["declared"]}__asm__("{array}");'
-        ),
-        text,
-    )
-    return f'#line {piece.line} "{piece.path.name}"\n{text}\n'
-
-
-def _module(source: KernelSource, pieces: Sequence[Piece]) -> list[str]:
     prefix = symbol_prefix(source)
     array = f"{prefix}_dynamic_array"
-    parts = [f'namespace {prefix} {{\n#include "names.h"\n#line 1 "constants"\n{source.prologue}']
-    parts += (_embedded(piece, array) for piece in pieces)
-    for kernel in source.declarations():
-        entry = f"::emulator::Entry<&{kernel.name}>"
-        parts.append(
-            f"EMULATOR_EXPORT const ::emulator::KernelEntry {prefix}_{kernel.name} = "
-            f"{{{entry}::call, {entry}::parameters, ::emulator::launch_bound({kernel.bounds})}};\n"
+    preprocessed, said = _preprocessed(source, folder, programs, system)
+    text, headers = _own_text(preprocessed, [_empty_headers(), *system])
+    found = scan(text, prefix, array)
+    kernels = [*found.kernels, *(Kernel(each, (), "", True) for each in source.expressions)]
+    parts = [
+        "#undef EMULATOR_ADD\n"
+        f"#define EMULATOR_ADD atomic_add{'' if source.float_atomics else '_of_integers'}\n"
+        f'namespace {prefix} {{\n#include "names.h"\n{found.text}\n# 1 "exports"\n',
+        _exported(prefix, kernels, found.templates),
+        "}\n",
+        _dynamic_memory(prefix, array, found.dynamic_arrays),
+    ]
+    return Translated(prefix, "".join(parts), headers, (*said, *found.warnings))
+
+
+def _preprocessed(
+    source: Source, folder: Path, programs: Programs, system: Sequence[Path]
+) -> tuple[str, tuple[str, ...]]:
+    """What the host's preprocessor makes of a source, and its warnings."""
+    written, output = folder / "source.cu", folder / "source.ii"
+    name = _quoted(source.name)
+    content = f'# 1 "constants"\n{source.prologue}# 1 "{name}"\n{source.text}\n'
+    written.write_text(content, encoding="utf-8", errors="surrogateescape")
+    options = source.options
+    capability = f"{options.architecture}0"
+    command = [
+        *compiler().command, "-E", "-x", "c++", f"-std=c++{options.standard}",
+        f"-D__CUDA_ARCH__={capability}", "-D__CUDACC__=1", "-D__CUDACC_RTC__=1", *options.macros,
+        "-iquote", str(_empty_headers() / _WRAPPERS),
+        *(f"-I{each}" for each in source.include_folders),
+        *(word for each in (_empty_headers(), *system) for word in ("-isystem", str(each))),
+        *(word for each in options.included for word in ("-include", each)),
+        *(["-Dassert(...)=static_cast<void>(0)"] if "-DNDEBUG" in options.macros else []),
+        str(written), "-o", str(output),
+    ]  # fmt: skip
+    limited = ["/bin/sh", "-c", _LIMITED, "sh", *command]
+    done = programs.run(limited, os.environ | {"TMPDIR": str(folder), "LC_ALL": "C"})
+    done.pass_on_interrupt()
+    said = without_folders(done.errors.strip())
+    if done.status:
+        why = said or f"the preprocessor {shlex.join(compiler().command)} needs too much for it"
+        raise CompilationError(f"{source} does not compile:\n{why[:4000]}")
+    preprocessed = output.read_text(encoding="utf-8", errors="surrogateescape")
+    return preprocessed, tuple(line for line in said.splitlines() if "warning:" in line)
+
+
+class _Folder:
+    """Owns a scratch folder."""
+
+
+_owner = _Folder()
+
+
+@cache
+def _empty_headers() -> Path:
+    """A folder with a file for each of the emulator's headers, which is empty but for one thing.
+
+    Only the preprocessor sees whether there is NDEBUG where assertions are included.
+    """
+    folder = scratch_folder_of(_owner)
+    for header in INCLUDE.rglob("*"):
+        place = folder / header.relative_to(INCLUDE)
+        if header.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(_WITHOUT_ASSERTIONS if header.name in _ASSERTIONS else "")
+    return folder
+
+
+def _quoted(name: str) -> str:
+    return "".join(c for c in name if c.isprintable()).replace("\\", "/").replace('"', "'")
+
+
+def _own_text(text: str, outside: Sequence[Path]) -> tuple[str, tuple[str, ...]]:
+    """A source's own lines, and the headers from elsewhere that these include."""
+    places = tuple(f"{folder}{os.sep}" for folder in outside)
+    headers: dict[str, None] = {}
+    parts: list[str] = []
+    is_own = True
+    for line in text.split("\n"):
+        marker = _MARKER.match(line)
+        if marker is None:
+            if is_own:
+                parts.append(line)
+            continue
+        file, flags = marker["file"], marker["flags"].split()
+        was_own, is_own = is_own, _OF_SYSTEM not in flags and not file.startswith(places)
+        if file.startswith("<"):  # such as <built-in>
+            is_own = was_own = False
+        if was_own and not is_own and _ENTERED in flags:
+            headers.setdefault(file.removeprefix(places[0]))  # the emulator's by name alone
+        if is_own:
+            parts.append(f'# {marker["line"]} "{Path(file).name}"')
+    return "\n".join(parts), tuple(headers)
+
+
+def _exported(prefix: str, kernels: Sequence[Kernel], templates: Sequence[str]) -> str:
+    """The module's table of kernels."""
+    entries = "".join(
+        f'    {{"{_escaped(kernel.name)}", "{",".join(kernel.parameters)}", {int(kernel.is_c)}, '
+        f"::emulator::Entry<&{kernel.name}>::call, ::emulator::Entry<&{kernel.name}>::parameters, "
+        f"::emulator::launch_bound({kernel.bounds}), "
+        f"reinterpret_cast<const void*>(&{kernel.name})}},\n"
+        for kernel in kernels
+    )
+    names = ",".join(templates)
+    return (
+        f"const ::emulator::KernelEntry {prefix}_kernels[] = {{\n{entries}    {{}}}};\n"
+        f'const char {prefix}_templates[] = "{names}";\n'
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _dynamic_memory(prefix: str, array: str, names: Sequence[str]) -> str:
+    """The module's dynamic shared memory under all its names, and what exports the module."""
+    declared = ""
+    if names:
+        symbols = " ".join(f'EMULATOR_DYNAMIC_NAME("{symbol}")' for symbol in (array, *names))
+        declared = (
+            f"EMULATOR_DYNAMIC_MEMORY({symbols})\n"
+            f'extern __dynamic_shared__ char {array}[] __asm__("{array}");\n'
         )
-    parts.append("}\n")
-    if arrays := {name for piece in pieces for name in _dynamic_arrays(piece)}:
-        symbols = [array, *(_mangled(prefix, name) for name in sorted(arrays))]
-        names = " ".join(f'EMULATOR_DYNAMIC_NAME("{symbol}")' for symbol in symbols)
-        parts.append(f"EMULATOR_DYNAMIC_MEMORY({names})\n")
-        parts.append(f'extern __dynamic_shared__ char {array}[] __asm__("{array}");\n')
-    else:
-        array = "nullptr"
-    parts.append(f"EMULATOR_EXPORT_SHARED_MEMORY({prefix}, {array})\n")
-    return parts
-
-
-def _dynamic_arrays(piece: Piece) -> list[str]:
-    return [match["name"] for match in _DYNAMIC.finditer(without_comments(piece.text))]
-
-
-def _mangled(namespace: str, name: str) -> str:
-    return f"_ZN{len(namespace)}{namespace}{len(name)}{name}E"
+    return f"{declared}EMULATOR_EXPORT_MODULE({prefix}, {array if names else 'nullptr'})\n"

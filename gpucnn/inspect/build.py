@@ -13,7 +13,6 @@ from gpucnn.backends.devices.cuda.diagnostics import CompilationError
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
-from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.source import KERNELS, Constant, KernelSource
 from gpucnn.backends.dry_run import dry_run
 from gpucnn.backends.kernel_backend import KernelBackend
@@ -33,6 +32,7 @@ class KernelReport:
         name: the kernel.
         architecture: what it was compiled for.
         usage: registers and memory.
+        parameters: how many it has.
         instructions: how many of each kind; None if nothing can read them.
     """
 
@@ -40,6 +40,7 @@ class KernelReport:
     name: str
     architecture: str
     usage: Usage
+    parameters: int
     instructions: Mapping[str, int] | None
 
     def as_json(self) -> dict[str, object]:
@@ -113,19 +114,38 @@ class Plan:
             {file: kernels for file, kernels in self.launched.items() if file in chosen},
         )
 
-    def misfits(self) -> list[str]:
+    def misfits(self, built: Iterable[Built]) -> list[str]:
         """A line for each kernel that differs from what is launched.
 
-        Raises:
-            BackendError: a file cannot be read.
+        Args:
+            built: what was compiled; nothing is known of files that do not compile.
         """
-        files = {source.file: source for source in chain.from_iterable(self.sources.values())}
         lines = (
-            misfit(files[file], kernel, arguments)
-            for file, launched in self.launched.items()
-            for kernel, arguments in launched.items()
+            _misfit(one, kernel, arguments)
+            for one in built
+            for kernel, arguments in self.launched.get(one.source.file, {}).items()
+            if not one.error
         )
-        return [line for line in lines if line]
+        return list(dict.fromkeys(line for line in lines if line))
+
+
+def _misfit(built: Built, kernel: str, arguments: int) -> str:
+    """Why a kernel cannot be launched; empty if it can.
+
+    A GPU would take whatever is in memory after the arguments for those that are missing.
+    """
+    path, there = built.source.path, {one.name: one.parameters for one in built.kernels}
+    if kernel not in there:
+        return (
+            f"{path} has no kernel {kernel}, which is launched with {arguments} arguments; it has "
+            f"{', '.join(there) or 'none'}"
+        )
+    if there[kernel] != arguments:
+        return (
+            f"{path}: {kernel} is launched with {arguments} arguments, and the number of its "
+            f"parameters is {there[kernel]}"
+        )
+    return ""
 
 
 def plan_build(
@@ -225,6 +245,7 @@ def _build(store: ProgramStore, source: KernelSource, disassemble: bool) -> Buil
             name,
             architecture,
             program.usage[name],
+            program.parameters[name],
             by_kind(found[lowered]) if found else None,
         )
         for name, lowered in program.names.items()

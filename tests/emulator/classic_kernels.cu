@@ -29,7 +29,7 @@ extern "C" __global__ void sum(const float* x, float* y, int n) {
 extern "C" __global__ void largest(const float* x, float* y, int n) {
     extern __shared__ float values[];
     const unsigned t = threadIdx.x;
-    values[t] = t < n ? x[t] : -INFINITY;
+    values[t] = t < n ? x[t] : -1.0f / 0.0f;
     for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
         __syncthreads();
         if (t < half) {

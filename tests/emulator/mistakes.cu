@@ -194,7 +194,8 @@ __global__ void lane_that_has_left(const float* x, float* y) {
     if (blockIdx.x == 1 && threadIdx.x == 3) {
         return;
     }
-    y[blockIdx.x * 64 + threadIdx.x] = __shfl_down_sync(0xffffffffu, x[threadIdx.x], 1);  // lane_that_has_left
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    y[i] = __shfl_down_sync(0xffffffffu, x[i], 1);  // lane_that_has_left
 }
 
 __global__ void votes_and_shuffles(const float* x, float* y) {

@@ -12,16 +12,17 @@ import pytest
 from processes import is_running
 
 from gpucnn.backends import why_unavailable
-from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.source import KernelSource
 from gpucnn.emulator import builder
-from gpucnn.emulator.builder import MODES, Builder
-from gpucnn.scratch import PREFIX
+from gpucnn.emulator.builder import Builder
+from gpucnn.emulator.cache import Cache
+from gpucnn.emulator.modes import MODES
+from gpucnn.emulator.scratch import PREFIX
+from gpucnn.emulator.source import Source
 
 if reason := why_unavailable("emulator"):
     pytest.skip(reason, allow_module_level=True)
 
-FIRST, SECOND = KernelSource("sum_slices.cu"), KernelSource("activation.cu")
+FIRST, SECOND = Source("first.cu", "// one"), Source("second.cu", "// two")
 
 
 @pytest.fixture
@@ -31,11 +32,11 @@ def compiled(monkeypatch):
 
     def compile_module(_self, batch, _programs):
         sources.extend(batch)
-        return " ".join(source.file for source in batch).encode()
+        return " ".join(source.name for source in batch).encode()
 
     monkeypatch.setattr(Builder, "_compile_module", compile_module)
     monkeypatch.setattr(Builder, "_precompiled_header", lambda *_: None)
-    monkeypatch.setattr(builder, "available_cores", lambda: 1)  # so that both are in one library
+    monkeypatch.setattr(builder, "_cores", lambda: 1)  # so that both are in one library
     return sources
 
 
@@ -43,11 +44,12 @@ def check(folder):
     """That both libraries are found, and are whole."""
     cache = Cache(folder)
     found = Builder(MODES["fast"], cache).libraries([FIRST, SECOND])
-    assert all(path.read_bytes().startswith(b"sum_slices.cu") for path in found.values())
+    assert all(path.read_bytes().startswith(b"first.cu") for path in found.values())
 
 
 def damaged(path):
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
 
 def empty(path):
@@ -70,7 +72,7 @@ def test_what_is_damaged_is_compiled_again(which, damage, compiled, tmp_path, ca
     check(tmp_path)
     check(tmp_path)
     assert compiled == [FIRST, SECOND]
-    library = next(path for path in tmp_path.iterdir() if b"sum_slices" in path.read_bytes())
+    library = next(path for path in tmp_path.iterdir() if b"first.cu" in path.read_bytes())
     entries = [path for path in tmp_path.iterdir() if path != library]
     assert len(entries) == 2
     for path in [library] if which == "library" else entries:
@@ -96,7 +98,7 @@ def test_an_entry_that_leads_nowhere_is_compiled_again(content, compiled, tmp_pa
     assert compiled == [FIRST, SECOND] * 2
 
 
-def test_progress_advances_with_each_source(compiled, tmp_path, monkeypatch):
+def test_progress_advances_with_each_source(compiled, tmp_path):
     bars = []
 
     @contextmanager
@@ -104,14 +106,13 @@ def test_progress_advances_with_each_source(compiled, tmp_path, monkeypatch):
         bars.append([label, total])
         yield bars[-1].append
 
-    monkeypatch.setattr(builder, "progress", progress)
-    sources = [KernelSource("sum_slices.cu", (("K", number),)) for number in range(20)]
+    sources = [Source("first.cu", f"// {number}") for number in range(20)]
     cache = Cache(tmp_path)
-    Builder(MODES["fast"], cache).libraries([FIRST, *sources])
+    Builder(MODES["fast"], cache, progress).libraries([FIRST, *sources])
     assert len(compiled) == 21
     (label, total, *advances) = bars[0]
     assert (label, total, sorted(advances)) == ("compiling kernels, once", 21, [5, 8, 8])
-    Builder(MODES["fast"], cache).libraries([FIRST, *sources])
+    Builder(MODES["fast"], cache, progress).libraries([FIRST, *sources])
     assert len(bars) == 1
 
 

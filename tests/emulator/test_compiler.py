@@ -9,7 +9,7 @@ import pytest
 
 from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.doctor import examine
-from gpucnn.emulator import compiler, symbols
+from gpucnn.emulator import compiler
 from gpucnn.emulator.translation import EMULATOR
 from gpucnn.errors import BackendError
 
@@ -167,21 +167,3 @@ def test_no_compiler_is_one_message(monkeypatch):
         EmulatorDevice()
     assert "\n" not in why_unavailable()
     assert "install g++" in why_unavailable()
-
-
-@needs_compiler
-def test_no_nm_is_one_message(monkeypatch, tmp_path):
-    """Where a library's variables are read, a device is made, or asked whether one can be."""
-    compiler.compiler()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BackendError, match="binutils' nm is not there; install binutils"):
-        symbols.static_variables(tmp_path / "library.so")
-    with pytest.raises(BackendError, match="install binutils"):
-        EmulatorDevice()
-    assert why_unavailable() == "binutils' nm is not there; install binutils"
-
-
-@needs_compiler
-def test_a_library_that_nm_cannot_read_is_one_message(tmp_path):
-    with pytest.raises(BackendError, match=r"nm cannot read .*none\.so: .*No such file"):
-        symbols.static_variables(tmp_path / "none.so")

@@ -8,7 +8,7 @@ import pytest
 
 from gpucnn.backends import CHOICES, MODES, get_backend
 from gpucnn.backends.devices.emulator_device import why_unavailable
-from gpucnn.emulator.builder import MODES as BUILDS
+from gpucnn.emulator.modes import MODES as BUILDS
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())

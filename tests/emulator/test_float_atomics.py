@@ -1,18 +1,15 @@
-"""Atomic operations on floats, which a source must allow, and on integers of other sizes."""
+"""Atomic operations on floats, which can be refused, and on integers of other sizes."""
 
 import numpy as np
 import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
 from gpucnn.emulator import RawKernel
-from gpucnn.emulator.errors import RaceError
-from gpucnn.errors import BackendError
+from gpucnn.emulator.errors import CompilationError, RaceError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
 MODES = ("fast", "race", "sanitize")
-# The macro comes after the emulator's headers, so a line of the source can define it, too.
-ALLOWED = '#define EMULATOR_FLOAT_ATOMICS\n#include "module_macros.h"\n'
 CODE = r"""
 extern "C" __global__ void add(const float* x, float* y, double* z) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -58,7 +55,7 @@ def arrays(x):
 @pytest.mark.parametrize("mode", MODES)
 def test_sums_of_floats(rng, mode):
     x, y, z = arrays(rng.standard_normal(4 * 64).astype(np.float32))
-    RawKernel(ALLOWED + CODE, "add", mode=mode)((4,), (64,), (x, y, z))
+    RawKernel(CODE, "add", mode=mode)((4,), (64,), (x, y, z))
     # Each of 255 additions rounds a partial sum, which is at most the sum of absolute values.
     exact, size = x.astype(np.float64).sum(), np.abs(x.astype(np.float64)).sum()
     assert abs(y[0] - exact) <= 255 * 2**-24 * size
@@ -68,7 +65,7 @@ def test_sums_of_floats(rng, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_sums_in_shared_memory(mode):
     x, y, z = arrays(np.arange(4 * 64, dtype=np.float32))
-    RawKernel(ALLOWED + CODE, "in_shared_memory", mode=mode)((4,), (64,), (x, y, z))
+    RawKernel(CODE, "in_shared_memory", mode=mode)((4,), (64,), (x, y, z))
     assert y[0] == 256 * 255 / 2
 
 
@@ -78,7 +75,7 @@ def test_the_order_is_drawn_from_the_seed(rng, mode):
 
     def total(seed):
         x, y, z = arrays(values.astype(np.float32))
-        RawKernel(ALLOWED + CODE, "add", mode=mode, seed=seed)((1,), (64,), (x, y, z))
+        RawKernel(CODE, "add", mode=mode, seed=seed)((1,), (64,), (x, y, z))
         return float(y[0])
 
     sums = [total(seed) for seed in range(6)]
@@ -89,18 +86,19 @@ def test_the_order_is_drawn_from_the_seed(rng, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_what_they_return(mode):
     x, y, z = arrays(np.zeros(1, np.float32))
-    RawKernel(ALLOWED + CODE, "returns", mode=mode)((1,), (1,), (x, y, z))
+    RawKernel(CODE, "returns", mode=mode)((1,), (1,), (x, y, z))
     assert y.tolist() == [2.5, 3.5, 3.5, 9.5]
     assert z.tolist() == [0.25, 1.25, 7, 9, -5, -5, -5, -6]
 
 
 def test_a_plain_store_races_with_them():
     with pytest.raises(RaceError, match=r"atomic operation at .* both of element 0 of argument 2"):
-        RawKernel(ALLOWED + CODE, "add_and_store")((1,), (64,), arrays(np.ones(64, np.float32)))
+        RawKernel(CODE, "add_and_store")((1,), (64,), arrays(np.ones(64, np.float32)))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_they_are_refused_unless_they_are_allowed(mode):
-    words = "atomicAdd of floats: their sum depends.*or define EMULATOR_FLOAT_ATOMICS to allow it"
-    with pytest.raises(BackendError, match=words):
-        RawKernel(CODE, "add", mode=mode)((1,), (1,), arrays(np.ones(1, np.float32)))
+    words = "atomicAdd of floats: their sum depends.*or allow it with float_atomics=True"
+    kernel = RawKernel(CODE, "add", mode=mode, float_atomics=False)
+    with pytest.raises(CompilationError, match=words):
+        kernel((1,), (1,), arrays(np.ones(1, np.float32)))

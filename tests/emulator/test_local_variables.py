@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
-from gpucnn.emulator import RawKernel, builder, compiler
+from gpucnn.emulator import RawKernel, compiler, modes
 from gpucnn.emulator.errors import OutOfBoundsError, UninitialisedError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -32,7 +32,7 @@ UNINITIALISED = {
 @pytest.mark.parametrize("mode", ["race", "sanitize"])
 @pytest.mark.parametrize("body", UNINITIALISED.values(), ids=UNINITIALISED)
 def test_uninitialised_variables_are_noticed(kernels, mode, body):
-    if not compiler.knows(compiler.compiler(), builder.POISONED_LOCALS):
+    if not compiler.knows(compiler.compiler(), modes.POISONED_LOCALS):
         pytest.skip("the compiler cannot fill local variables")
     text = f"__global__ void k(const float* x, float* y) {{ {body} }}"
     device, module = kernels(text, mode)

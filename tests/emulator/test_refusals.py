@@ -35,7 +35,9 @@ THREAD = r"thread \(\d+, 0, 0\)"
 
 def nearest(argument, element):
     """What is said of an access that lies closest to an argument."""
-    return rf": element {element} of argument {argument} \(float32, 256 elements\)(, by .*)?$"
+    name = "xy"[argument - 1]
+    array = rf"argument {argument} \({name}, float32, 256 elements\)"
+    return rf": element {element} of {array}(, by .*)?$"
 
 
 def race(memory, block=""):
@@ -47,7 +49,7 @@ def race(memory, block=""):
 
 SHARED_RACE = race(r"byte \d+ of (tile|rows) \(shared memory, \d+ bytes\)$")
 BLOCK = r" of block \(\d, 0, 0\)"
-GLOBAL_RACE = race(r"element \d+ of argument 2 \(float32, 256 elements\)$", BLOCK)
+GLOBAL_RACE = race(r"element \d+ of argument 2 \(y, float32, 256 elements\)$", BLOCK)
 UNFINISHED = (
     r"write at test.cu:\d+ of element \d+ of argument 2 .*, which an asynchronous copy that was "
     r"begun at test.cu:\d+( \(in .*\))? may still read$"
@@ -297,11 +299,15 @@ def test_arguments_are_held_against_parameters(kernels, mode):
     good = (y, np.int32(1), np.float64(1))
     device.launch(module["k"], (1, 1, 1), (1, 1, 1), 0, good)
     for place, wrong, words in (
-        (0, y.astype(np.float64), "argument 1 is a pointer to 8 bytes, its parameter a pointer to"),
-        (1, np.int64(1), "argument 2 is a signed integer of 8 bytes, its parameter a signed"),
-        (1, 1, "argument 2 is int, its parameter a signed integer of 4 bytes"),
-        (2, np.float32(1), "argument 3 is a float of 4 bytes, its parameter a float of 8 bytes"),
-        (2, None, "argument 3 is NoneType"),
+        (
+            0,
+            y.astype(np.float64),
+            "1 .y. is an array of float64, its parameter a pointer to",
+        ),
+        (1, np.int64(1), "2 .n. is a NumPy int64 of 8 bytes, its parameter a signed integer of 4"),
+        (1, np.float32(1), "2 .n. is a NumPy float32 of 4 bytes, its parameter a signed integer"),
+        (2, np.float32(1), "3 .d. is a NumPy float32 of 4 bytes, its parameter a float of 8"),
+        (2, None, "3 .d. is None, its parameter a float of 8 bytes"),
     ):
         arguments = (*good[:place], wrong, *good[place + 1 :])
         with pytest.raises(BackendError, match=words):

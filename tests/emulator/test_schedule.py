@@ -9,11 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.emulator import builder
+from gpucnn.emulator.cache import Cache
 from gpucnn.emulator.compiler import Compiler
+from gpucnn.emulator.modes import MODES as BUILDS
+from gpucnn.emulator.source import Source
 from gpucnn.errors import BackendError
 
 needs_compiler = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -427,9 +429,9 @@ def test_a_compiler_that_was_interrupted_is_not_started_again(tmp_path, monkeypa
     script.chmod(0o755)
     monkeypatch.setattr(builder, "compiler", lambda: Compiler((str(script),), "of no version"))
     monkeypatch.setattr(builder, "processor", lambda _: "any")
-    monkeypatch.setattr(builder, "available_cores", lambda: 1)
-    sources = [KernelSource("activation.cu", (("A", number),)) for number in range(8)]
-    new = builder.Builder(builder.MODES["fast"], Cache(tmp_path / "cache"))
+    monkeypatch.setattr(builder, "_cores", lambda: 1)
+    sources = [Source("own.cu", f"// {number}") for number in range(8)]
+    new = builder.Builder(BUILDS["fast"], Cache(tmp_path / "cache"))
     with pytest.raises(KeyboardInterrupt):
         new.libraries(sources)
     assert started.read_text().count("\n") == 1

@@ -7,11 +7,18 @@ from pathlib import Path
 from fuzz.harness import MIB, Fuzzer, attempt, remove_tree
 from fuzz.mutators import NAMES, mutated_bytes, mutated_text
 
-from gpucnn.backends.devices.cache import Cache
-from gpucnn.backends.devices.source import KERNELS, KernelSource, check_own_kernels
-from gpucnn.emulator.builder import MODES, Builder
+from gpucnn.backends.devices.source import (
+    KERNELS,
+    KernelSource,
+    as_backend_errors,
+    check_own_kernels,
+)
+from gpucnn.emulator.builder import Builder
+from gpucnn.emulator.cache import Cache
+from gpucnn.emulator.modes import MODES
+from gpucnn.emulator.scanner import Scanned, scan
+from gpucnn.emulator.source import Source
 from gpucnn.emulator.symbols import identifier_of
-from gpucnn.emulator.translation import has_macros, translation_unit
 
 _SMALL = (
     """// y = a x + y
@@ -213,14 +220,11 @@ class KernelFuzzer(Fuzzer):
         source = KernelSource(file, constants, folder)
         names = (file, folder.name, *self._headers, "a.h", "guard.h")
         attempt(lambda: check_own_kernels(folder), names)
-        capability = rng.choice((70, 80, 90))
-        found = attempt(lambda: source.declarations(capability), names) if number % 4 == 0 else None
-        for declaration in found or ():
-            assert declaration.name.isidentifier(), f"a kernel is called {declaration.name!r}"
-        unit = attempt(lambda: translation_unit([source]), names, lines=3)
-        for name in (attempt(source.functions, names) or ()) if unit else ():
-            assert f"_{name} = " in unit, f"the kernel {name} is not exported"
-        attempt(lambda: has_macros(source), names)
+        attempt(source.digest, names)
+        text = attempt(source.text, names)
+        found = None if text is None else attempt(lambda: _scanned(text), ("line", *names))
+        for kernel in found.kernels if found else ():
+            assert kernel.name.replace("::", "").isidentifier(), f"a kernel is {kernel.name!r}"
         mangled = mutated_text(
             rng, "_ZN6gpucnn3sumILi3EEiPKi", "_ZZL5axpyfPKfE4tile", ("N", "E", "9")
         )
@@ -242,6 +246,16 @@ class KernelFuzzer(Fuzzer):
         else:
             text = mutated_text(rng, own if kind < 5 else rng.choice(_SMALL), other, _WORDS)
         return text.encode("utf-8", "surrogatepass")
+
+
+def _scanned(text: str) -> Scanned:
+    with as_backend_errors():
+        return scan(text, "p", "s")
+
+
+def _built(builder: Builder, source: KernelSource) -> dict[Source, Path]:
+    with as_backend_errors():
+        return builder.libraries([source.as_text()])
 
 
 def _write_chain(rng: random.Random, path: Path) -> None:
@@ -325,14 +339,14 @@ class CompilerFuzzer(KernelFuzzer):
         super().__init__(folder)
         self._builder = Builder(MODES["fast"], Cache(folder / "cache"))
         (folder / "first.cu").write_text("__global__ void first() {}\n")
-        self._builder.libraries([KernelSource("first.cu", (), folder)])
+        self._builder.libraries([KernelSource("first.cu", (), folder).as_text()])
 
     def _check(self, rng: random.Random, folder: Path, file: str, number: int) -> None:
         source = KernelSource(file, (("N", 4),), folder)
         names = (file, folder.name, *self._headers, "a.h", "guard.h")
-        libraries = attempt(lambda: self._builder.libraries([source]), names, lines=500)
+        libraries = attempt(lambda: _built(self._builder, source), names, lines=500)
         if libraries is not None:
-            assert libraries[source].read_bytes().startswith(b"\x7fELF")
+            assert libraries[source.as_text()].read_bytes().startswith(b"\x7fELF")
 
     def _content(self, rng: random.Random, own: str) -> bytes:
         text = rng.choice(_SMALL)

@@ -1,36 +1,29 @@
-"""The emulator as a device: NumPy arrays, the host's compiler, fibers for threads."""
+"""The emulator as a device: arrays of the host, kernels run on the CPU."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.devices.cache import Cache, default_folder
-from gpucnn.backends.devices.device import LARGEST_GRID, Argument, Device, Grid, Kernel, Module
-from gpucnn.backends.devices.source import KernelSource
+from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Module
+from gpucnn.backends.devices.source import KernelSource, as_backend_errors
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.emulator.arguments import address_of
-from gpucnn.emulator.builder import MODES, Builder
-from gpucnn.emulator.compiler import compiler
-from gpucnn.emulator.errors import EmulatorError
-from gpucnn.emulator.library import Library, LoadedKernel, Runtime
-from gpucnn.emulator.sanitizer import SanitizerRunner
-from gpucnn.emulator.symbols import check_nm
-from gpucnn.errors import BackendError
+from gpucnn.emulator.engine import Emulator, Limits, why_unavailable
+from gpucnn.emulator.launching import Launch
+from gpucnn.emulator.library import LoadedKernel
 from gpucnn.launch.machine import EMULATED, Machine
-from gpucnn.processor import available_cores
+from gpucnn.progress import progress
+
+__all__ = ["EmulatorDevice", "why_unavailable"]
 
 _ALIGNMENT = 64
 _GAP = 256
 """Bytes before and after each array that belong to no array."""
-_LARGEST_BLOCK: Grid = (1024, 1024, 64)
 
 
 class EmulatorDevice(Device):
@@ -51,7 +44,7 @@ class EmulatorDevice(Device):
             to one place.
 
     Raises:
-        BackendError: an unknown mode, no workers, no C++ compiler, or no nm.
+        BackendError: an unknown mode, no workers, or no C++ compiler.
     """
 
     name = "emulator"
@@ -66,25 +59,18 @@ class EmulatorDevice(Device):
         guarded_bytes: int = 0,
         allow_same_value_writes: bool = False,
     ) -> None:
-        if mode not in MODES:
-            raise BackendError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
-        if workers is not None and workers < 1:
-            raise BackendError(f"workers is {workers}; the emulator needs one at least")
-        _check_programs()
-        self.mode = MODES[mode]
+        limits = Limits(
+            machine.block_threads, machine.block_shared_bytes, machine.block_dynamic_shared_bytes
+        )
+        with as_backend_errors():
+            self._emulator = Emulator(mode, workers, limits, progress)
+        self.mode = self._emulator.mode
+        self.workers = self._emulator.workers
         self.seed = seed
         self.time_limit = time_limit
         self.guarded_bytes = guarded_bytes
         self.allow_same_value_writes = allow_same_value_writes
         self.machine = machine
-        self.workers = 1 if self.mode.checked else workers or available_cores()
-        kept = _cache(default_folder())
-        self._builder = Builder(self.mode, kept)
-        # A sanitized library cannot be loaded here: kernels and their parameters are then known
-        # from a fast one.
-        self._loaded = Builder(MODES["fast"], kept) if self.mode.sanitized else self._builder
-        self._runtime = _runtime(self._loaded)
-        self._sanitizer = SanitizerRunner(self._builder.runtime()) if self.mode.sanitized else None
         self._modules: dict[tuple[KernelSource, str], Module] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -120,27 +106,12 @@ class EmulatorDevice(Device):
     def compile_all(self, sources: Iterable[KernelSource]) -> None:
         """Compiles what has not been compiled, several sources at a time, on all cores."""
         wanted = [source for source in sources if _version(source) not in self._modules]
-        built = self._builder.libraries(wanted)
-        paths = self._loaded.libraries(wanted)
-        try:
-            libraries = {path: Library(path) for path in set(paths.values())}
-        except EmulatorError as error:
-            raise BackendError(str(error)) from error
-        for source, path in paths.items():
-            kernels = [libraries[path].kernel(source, name) for name in source.functions()]
-            self._check_static_shared_memory(kernels)
-            self._modules[_version(source)] = {
-                kernel.name: kernel.sanitized(built[source]) if self.mode.sanitized else kernel
-                for kernel in kernels
-            }
-
-    def _check_static_shared_memory(self, kernels: Iterable[LoadedKernel]) -> None:
-        for kernel in kernels:
-            if kernel.static_shared_bytes > self.machine.block_shared_bytes:
-                raise BackendError(
-                    f"{kernel} has {kernel.static_shared_bytes} bytes of static shared memory, a "
-                    f"GPU allows {self.machine.block_shared_bytes}; make it smaller, or dynamic"
-                )
+        if not wanted:
+            return
+        with as_backend_errors():
+            modules = self._emulator.modules(source.as_text() for source in wanted)
+        for source in wanted:
+            self._modules[_version(source)] = modules[source.as_text()]
 
     def launch(
         self,
@@ -161,100 +132,31 @@ class EmulatorDevice(Device):
         """
         if not isinstance(kernel, LoadedKernel):
             raise TypeError(f"{kernel!r} is not a kernel of the emulator")
-        self._check_launch(kernel, grid, block, shared_bytes)
         self.seed += 1
-        try:
-            self._run(kernel, grid, block, shared_bytes, arguments)
-        except EmulatorError as error:
-            raise BackendError(str(error)) from error
-
-    def _run(
-        self,
-        kernel: LoadedKernel,
-        grid: Grid,
-        block: Grid,
-        shared_bytes: int,
-        arguments: Sequence[Argument],
-    ) -> None:
-        if self._sanitizer:
-            self._sanitizer.launch(
-                kernel, grid, block, shared_bytes, arguments, self.seed, self.time_limit or 0.0
-            )
-        else:
-            self._runtime.launch(
-                kernel, grid, block, shared_bytes, arguments, self.seed, self.workers,
-                self.mode.checked, self.time_limit or 0.0,
-                2**64 - 1 if self.mode.checked else self.guarded_bytes,
-                self.allow_same_value_writes,
-            )  # fmt: skip
-
-    def _check_launch(
-        self, kernel: LoadedKernel, grid: Grid, block: Grid, shared_bytes: int
-    ) -> None:
-        for name, sizes, most in (("grid", grid, LARGEST_GRID), ("block", block, _LARGEST_BLOCK)):
-            if len(sizes) != 3:
-                raise BackendError(f"{kernel}: a {name} of {sizes}; it takes three numbers")
-            if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
-                raise BackendError(f"{kernel}: a {name} of {sizes}; a GPU allows 1 to {most}")
-        threads = block[0] * block[1] * block[2]
-        if threads > self.machine.block_threads:
-            raise BackendError(
-                f"{kernel}: a block of {block} has {threads} threads, a GPU allows "
-                f"{self.machine.block_threads}"
-            )
-        if 0 < kernel.most_threads < threads:
-            raise BackendError(
-                f"{kernel}: a block of {block} has {threads} threads, its __launch_bounds__ allow "
-                f"{kernel.most_threads}"
-            )
-        total = kernel.static_shared_bytes + shared_bytes
-        if shared_bytes < 0 or total > self.machine.block_dynamic_shared_bytes:
-            allowed = self.machine.block_dynamic_shared_bytes
-            raise BackendError(
-                f"{kernel}: {kernel.static_shared_bytes} bytes of static and {shared_bytes} of "
-                f"dynamic shared memory, a GPU has {allowed} a block"
-            )
+        launch = Launch(
+            grid,
+            block,
+            shared_bytes,
+            self.seed,
+            self.time_limit or 0.0,
+            self.guarded_bytes,
+            self.allow_same_value_writes,
+        )
+        with as_backend_errors():
+            self._emulator.launch(kernel, launch, [_own(argument) for argument in arguments])
 
     def synchronise(self) -> None:
         """Nothing to wait for."""
 
 
-def why_unavailable() -> str:
-    """One sentence on why the emulator does not work here; empty if it does."""
-    if sys.platform != "linux":
-        return "the emulator works on Linux only so far"
-    try:
-        _check_programs()
-    except BackendError as error:
-        return str(error)
-    return ""
-
-
-def _check_programs() -> None:
-    """Raises BackendError if a program is missing that the emulator runs."""
-    compiler()
-    check_nm()
-
-
-@cache
-def _cache(folder: Path | None) -> Cache:
-    """One for each folder, so that devices share what they compile even if it cannot be written."""
-    return Cache(folder)
-
-
-_runtimes: dict[str, Runtime] = {}
-
-
-def _runtime(builder: Builder) -> Runtime:
-    """The process' one runtime, loaded if it has not been."""
-    key = builder.runtime_key
-    if _runtimes and key not in _runtimes:
-        raise BackendError(
-            "the emulator's compiler has changed since it was first used; start a new process"
-        )
-    if key not in _runtimes:
-        _runtimes[key] = Runtime(builder.runtime())
-    return _runtimes[key]
+def _own(argument: Argument) -> NDArray[Any] | np.generic | None:
+    """An argument as the emulator takes it, of the exact type that the kernel has."""
+    if argument is None or isinstance(argument, (np.ndarray, np.generic)):
+        return argument
+    raise TypeError(
+        f"{argument!r} is a {type(argument).__name__}; kernels take arrays of their device, NumPy "
+        "scalars and None"
+    )
 
 
 def _version(source: KernelSource) -> tuple[KernelSource, str]:

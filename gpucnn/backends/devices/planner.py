@@ -6,7 +6,7 @@ are known. These can then be compiled in parallel, for any GPU, on a machine tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,19 +113,13 @@ class PlanningDevice(Device):
         """Nothing to wait for."""
 
 
-class _Planned(Mapping[str, PlannedKernel]):
-    """The kernels of a file."""
+class _Planned(dict[str, PlannedKernel]):
+    """The kernels of a file, as far as they were asked for: nothing is known of the others."""
 
     def __init__(self, source: KernelSource) -> None:
+        super().__init__()
         self._source = source
 
-    def __getitem__(self, name: str) -> PlannedKernel:
-        if name not in self._source.functions():
-            raise BackendError(f"{self._source.file} has no kernel {name}")
-        return PlannedKernel(self._source, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._source.functions())
-
-    def __len__(self) -> int:
-        return len(self._source.functions())
+    def __missing__(self, name: str) -> PlannedKernel:
+        self[name] = PlannedKernel(self._source, name)
+        return self[name]

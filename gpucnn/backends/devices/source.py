@@ -6,24 +6,17 @@ text of its file, as ``constexpr`` definitions; each set of them makes a module 
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from gpucnn.backends.devices.conditions import Conditions
-from gpucnn.backends.devices.inclusion import Inclusion
-from gpucnn.backends.devices.source_text import (
-    check_depth,
-    find_header,
-    included,
-    read_text,
-    without_strings,
-)
+from gpucnn.emulator.errors import EmulatorError
+from gpucnn.emulator.source import Source
 from gpucnn.errors import BackendError, did_you_mean, nearest
+from gpucnn.files import FileTooLargeError, NotRegularFileError, read_regular
 from gpucnn.text import shown
 
 Constant: TypeAlias = int | bool
@@ -33,39 +26,17 @@ _INSTALLED = _PACKAGE / "kernels"
 KERNELS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "kernels"
 """The folder of the kernels that come with gpucnn: in a wheel, or beside the package."""
 
-EMULATED = 90
-"""The compute capability whose code the emulator runs."""
+_LARGEST = 1 << 22
+"""Bytes of a file."""
 
 
-def _nested(levels: int) -> str:
-    """What stands within parentheses, which may hold so many levels of others."""
-    return rf"(?:[^()]|\({_nested(levels - 1)}\))*" if levels else "[^()]*"
-
-
-_BOUNDS = re.compile(rf"__launch_bounds__\s*\((?P<bounds>{_nested(8)})\)")
-_SPECIFIER = (
-    r"(?:(?:void|static|inline|extern|__noinline__|__forceinline__)\b"
-    rf'|""|\b__\w+__\s*\({_nested(8)}\)'
-    r"|\[\[[^\]]{0,200}\]\])\s*"
-)
-# The bounds keep the time in proportion to the length of the file.
-_KERNEL = re.compile(
-    rf"(?P<template>\btemplate\s*<[^;{{}}]{{,2000}}>\s*)?(?P<before>(?:{_SPECIFIER}){{,20}})"
-    rf"\b__global__\s*(?P<behind>(?:{_SPECIFIER}){{,20}})(?P<name>[^\W\d]\w*)\s*\("
-)
-
-
-@dataclass(frozen=True)
-class KernelDeclaration:
-    """What a ``__global__`` function is declared with.
-
-    Attributes:
-        name: the function.
-        bounds: the arguments of its ``__launch_bounds__``, as they are written; empty without.
-    """
-
-    name: str
-    bounds: str
+@contextmanager
+def as_backend_errors() -> Iterator[None]:
+    """What the emulator raises in the block becomes a BackendError of the same words."""
+    try:
+        yield
+    except EmulatorError as error:
+        raise BackendError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -111,26 +82,61 @@ class KernelSource:
         """
         return read_text(self.path)
 
-    def declarations(self, capability: int = EMULATED) -> tuple[KernelDeclaration, ...]:
-        """Its ``__global__`` functions for a compute capability, without templates, each once."""
-        texts = (self.text(), *map(read_text, self.headers()))
-        return _declarations(self.path, self.include_folders, capability, texts)
+    def as_text(self) -> Source:
+        """The same as the emulator takes it.
 
-    def functions(self, capability: int = EMULATED) -> tuple[str, ...]:
-        """The names of its ``__global__`` functions for a compute capability."""
-        return tuple(declaration.name for declaration in self.declarations(capability))
+        Raises:
+            BackendError: the file cannot be read.
+        """
+        name = shown(self.file)
+        return Source(name, self.text(), self.prologue, self.include_folders, label=str(self))
 
     def headers(self) -> tuple[Path, ...]:
-        """Every header of its folders that the file includes, directly or not, in order."""
-        return tuple(_headers(self.path, self.include_folders, set()))
+        """Every header of its folders that the file may include, directly or not, in order.
+
+        Raises:
+            BackendError: the file or one of its headers cannot be read.
+        """
+        with as_backend_errors():
+            return self.as_text().headers()
 
     def digest(self) -> str:
-        """A hash of everything that what is compiled depends on: files, their names, constants."""
-        digest = hashlib.sha256()
-        names = (path.name for path in (self.path, *self.headers()))
-        for part in (*names, self.prologue, self.text(), *map(read_text, self.headers())):
-            digest.update(f"{len(part)}\n{part}".encode())
-        return digest.hexdigest()
+        """A hash of everything that what is compiled depends on: files, their names, constants.
+
+        Raises:
+            BackendError: as ``headers``.
+        """
+        with as_backend_errors():
+            return self.as_text().digest()
+
+
+def read_text(path: Path) -> str:
+    """The text of a kernel file.
+
+    Raises:
+        BackendError: it cannot be read.
+    """
+    try:
+        return _read_version(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise BackendError(
+            f"the kernel file {shown(path)} cannot be read: {_reason(error)}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BackendError(
+            f"the kernel file {shown(path)} is not UTF-8: byte {error.start} is "
+            f"{error.object[error.start]:#04x}; save it as UTF-8"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _read_version(path: Path, _modified: int) -> str:
+    return read_regular(path, _LARGEST).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _reason(error: OSError) -> str:
+    wrong_file = isinstance(error, (FileTooLargeError, NotRegularFileError))
+    return f"it {error.strerror}" if wrong_file else str(error.strerror)
 
 
 def _definition(name: str, value: Constant) -> str:
@@ -145,52 +151,6 @@ def _type(value: Constant) -> str:
 
 def _literal(value: Constant) -> str:
     return str(value).lower()
-
-
-@lru_cache(maxsize=256)
-def _declarations(
-    path: Path, folders: tuple[Path, ...], capability: int, _texts: tuple[str, ...]
-) -> tuple[KernelDeclaration, ...]:
-    found: dict[str, KernelDeclaration] = {}
-    for match in _KERNEL.finditer(_own_text(path, folders, capability)):
-        if match["template"]:
-            continue
-        bounds = _BOUNDS.search(match["before"] + match["behind"])
-        name = match["name"]
-        # A declaration before the function has its bounds, too.
-        if bounds or name not in found:
-            found[name] = KernelDeclaration(name, bounds["bounds"] if bounds else "")
-    return tuple(found.values())
-
-
-def macros_of_cuda(capability: int) -> dict[str, str]:
-    """What a file of kernels finds defined."""
-    return {
-        "__CUDA_ARCH__": f"{capability}0",
-        "__CUDACC__": "1",
-        "__CUDACC_RTC__": "1",
-        "__cplusplus": "201703",
-    }
-
-
-def _own_text(path: Path, folders: tuple[Path, ...], capability: int) -> str:
-    """What the preprocessor leaves of a file itself, without its headers and strings."""
-    pieces = Inclusion(folders).pieces(path)
-    conditions = Conditions(macros_of_cuda(capability), ("__global__", "__launch_bounds__"))
-    lines = conditions.lines(pieces)
-    return without_strings("\n".join(line.text for line in lines if line.path == path))
-
-
-def _headers(
-    path: Path, folders: tuple[Path, ...], seen: set[Path], depth: int = 0
-) -> Iterator[Path]:
-    for name in dict.fromkeys(included(read_text(path))):
-        header = find_header(name, path, folders)
-        if header is not None and header not in seen:
-            check_depth(header, depth)
-            seen.add(header)
-            yield from _headers(header, folders, seen, depth + 1)
-            yield header
 
 
 def check_used(

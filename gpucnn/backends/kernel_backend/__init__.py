@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.backends.devices.device import Device, Kernel, Module
-from gpucnn.backends.devices.launched import misfit
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.devices.source import KERNELS, KernelSource
 from gpucnn.backends.interface.arrays import Array
@@ -154,12 +153,9 @@ class KernelBackend(Backend):
         """The kernel of a launch, compiled if it is new.
 
         Raises:
-            BackendError: a file of ``kernels`` has no such kernel, or one with other parameters.
+            BackendError: a file of ``kernels`` has no such kernel.
         """
         source = self._source(one)
-        folder = source.folder
-        if folder != KERNELS and (reason := misfit(source, one.kernel, len(one.arguments))):
-            raise BackendError(reason)
         module = self._modules.get(source)
         if module is None:
             module = self._modules[source] = self.device.compile(source)
@@ -167,7 +163,8 @@ class KernelBackend(Backend):
             return module[one.kernel]
         except KeyError:
             raise BackendError(
-                f"{source.path} has no kernel {one.kernel}; it has {', '.join(module) or 'none'}"
+                f"{source.path} has no kernel {one.kernel}, which is launched with "
+                f"{len(one.arguments)} arguments; it has {', '.join(module) or 'none'}"
             ) from None
 
     def _source(self, one: Launch) -> KernelSource:

@@ -47,19 +47,19 @@ T atomic_add(const Call&, T*, std::type_identity_t<T>) {
     static_assert(sizeof(T) == 0, "atomicAdd of integers, float and double is supported");
 }
 
-// What atomicAdd is without EMULATOR_FLOAT_ATOMICS.
+// What atomicAdd is in a source that may not add floats up in any order.
 template <typename T>
 T atomic_add_of_integers(const Call& call, T* address, std::type_identity_t<T> value) {
     static_assert(!std::is_floating_point_v<T>,
                   "atomicAdd of floats: their sum depends on the order, which is another one each "
                   "time, so the emulator refuses it; write partial sums, and add them up in order, "
-                  "or define EMULATOR_FLOAT_ATOMICS to allow it");
+                  "or allow it with float_atomics=True");
     return atomic_add(call, address, value);
 }
 
 }  // namespace emulator
 
-// Which of the two, module_macros.h decides.
+// Which of the two, each source's translation decides.
 #define atomicAdd(...) ::emulator::EMULATOR_ADD(EMULATOR_CALL("atomicAdd"), __VA_ARGS__)
 #define atomicSub(...) ::emulator::atomic_subtract(EMULATOR_CALL("atomicSub"), __VA_ARGS__)
 #define atomicInc(...) ::emulator::atomic_increment(EMULATOR_CALL("atomicInc"), __VA_ARGS__)

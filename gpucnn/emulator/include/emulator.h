@@ -21,4 +21,4 @@
 #include "special_functions.h"
 #include "vector_types.h"
 
-#include "ptx/instruction.cuh"
+#include "instructions.h"

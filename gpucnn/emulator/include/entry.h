@@ -1,5 +1,7 @@
-// How the runtime calls a kernel whose parameters it does not know: its arguments lie in slots of 8
-// bytes. What a launch is held against is exported with it.
+// How the runtime calls a kernel whose parameters it does not know, and what a module exports of each
+// kernel, so that a launch's arguments can be compared with its parameters.
+//
+// The arguments lie in one buffer, in order, each at the next multiple of 16 bytes.
 #pragma once
 
 #include <cstddef>
@@ -11,42 +13,65 @@
 
 namespace emulator {
 
-// One letter a parameter: 'p' and the size of what it points to, or the kind of number ('f'
-// floating, 'i' signed, 'u' unsigned, 's' a structure) and its size.
+// A parameter: 'p' and what it points to, or the kind of value ('f' floating, 'i' signed, 'u'
+// unsigned, 's' a structure) and its size.
+struct Parameter {
+    char kind;
+    // Of what a pointer points to; otherwise 0.
+    char pointee;
+    unsigned bytes;
+};
+
 template <typename T>
 constexpr char kind_of() {
-    if (std::is_pointer_v<T>) {
-        return 'p';
-    }
     if (std::is_floating_point_v<T>) {
         return 'f';
     }
     if (!std::is_integral_v<T>) {
-        return 's';
+        return std::is_enum_v<T> ? 'i' : 's';
     }
     return std::is_signed_v<T> ? 'i' : 'u';
 }
 
 template <typename T>
 constexpr unsigned size_of() {
-    if constexpr (std::is_pointer_v<T>) {
-        return sizeof(std::remove_pointer_t<T>);
+    if constexpr (std::is_void_v<T> || std::is_function_v<T>) {
+        return 1;
     } else {
         return sizeof(T);
     }
 }
 
-struct Parameter {
-    char kind;
-    unsigned bytes;
-};
+// A reference is passed as an address.
+template <typename T>
+constexpr Parameter parameter_of() {
+    if constexpr (std::is_pointer_v<T> || std::is_reference_v<T>) {
+        using Pointee = std::remove_cv_t<std::remove_pointer_t<std::remove_reference_t<T>>>;
+        return {'p', kind_of<Pointee>(), size_of<Pointee>()};
+    } else {
+        return {kind_of<T>(), '\0', sizeof(T)};
+    }
+}
 
-// What a module exports for each kernel.
+template <typename T>
+constexpr size_t bytes_of_argument() {
+    const size_t bytes = std::is_reference_v<T> ? sizeof(void*) : sizeof(T);
+    return (bytes + 15) / 16 * 16;
+}
+
+// What a module exports for each kernel; the last of its table has no name.
 struct KernelEntry {
-    void (*call)(const uint64_t* slots);
+    const char* name;
+    // Its parameters' names, with a comma between them.
+    const char* parameter_names;
+    // Whether its plain name finds it, as that of an extern "C" function does on a GPU.
+    int is_plain;
+    void (*call)(const char* arguments);
+    // The last has the kind 0.
     const Parameter* parameters;
     // Of __launch_bounds__; 0 without.
     unsigned most_threads;
+    const void* function;
 };
 
 // What a kernel declares with __launch_bounds__(threads, ...).
@@ -60,18 +85,37 @@ struct Entry;
 template <typename... Parameters, void (*kernel)(Parameters...)>
 struct Entry<kernel> {
     // Not checked for races: it reads the runtime's own memory.
-    EMULATOR_UNCHECKED static void call(const uint64_t* slots) {
-        call(slots, std::index_sequence_for<Parameters...>());
+    EMULATOR_UNCHECKED static void call(const char* arguments) {
+        call(arguments, std::index_sequence_for<Parameters...>());
     }
 
-    static constexpr Parameter parameters[] = {
-        {kind_of<Parameters>(), size_of<Parameters>()}..., {'\0', 0}};
+    static constexpr Parameter parameters[] = {parameter_of<Parameters>()..., {}};
 
 private:
+    // Where each argument begins.
+    struct Places {
+        size_t at[sizeof...(Parameters) + 1];
+    };
+    static constexpr Places places() {
+        Places places = {};
+        size_t i = 0;
+        ((places.at[i + 1] = places.at[i] + bytes_of_argument<Parameters>(), ++i), ...);
+        return places;
+    }
+
+    template <typename T>
+    EMULATOR_UNCHECKED static T argument(const char* place) {
+        if constexpr (std::is_reference_v<T>) {
+            return static_cast<T>(**reinterpret_cast<std::remove_reference_t<T>* const*>(place));
+        } else {
+            return *reinterpret_cast<const T*>(place);
+        }
+    }
+
     template <size_t... i>
-    EMULATOR_UNCHECKED static void call(const uint64_t* slots, std::index_sequence<i...>) {
-        static_assert((... && (sizeof(Parameters) <= 8)), "parameters of up to 8 bytes");
-        kernel(*reinterpret_cast<const Parameters*>(slots + i)...);
+    EMULATOR_UNCHECKED static void call(const char* arguments, std::index_sequence<i...>) {
+        constexpr Places at = places();
+        kernel(argument<Parameters>(arguments + at.at[i])...);
     }
 };
 

@@ -1,6 +1,7 @@
-// What a module of kernels exports besides the kernels: its shared memory.
+// What a module of kernels exports: its kernels, and where its shared memory is.
 #pragma once
 
+#include "entry.h"
 #include "interface.h"
 #include "qualifiers.h"
 
@@ -14,6 +15,13 @@ struct SharedMemory {
     void* (*anchor)();
     // The array of its dynamic shared memory, or null.
     void* (*dynamic)();
+};
+
+struct Module {
+    const KernelEntry* kernels;
+    // The names of kernels that are templates, with a comma between them.
+    const char* templates;
+    SharedMemory shared;
 };
 
 constexpr size_t DYNAMIC_SHARED_BYTES = EMULATOR_DYNAMIC_BYTES;
@@ -40,11 +48,12 @@ constexpr size_t DYNAMIC_SHARED_BYTES = EMULATOR_DYNAMIC_BYTES;
     asm(EMULATOR_DYNAMIC_SECTION ".balign 4096\n" names ".zero "       \
         EMULATOR_TEXT(EMULATOR_DYNAMIC_BYTES) "\n.previous\n");
 
-#define EMULATOR_EXPORT_SHARED_MEMORY(prefix, array)                               \
+#define EMULATOR_EXPORT_MODULE(prefix, array)                                      \
     static void* prefix##_anchor() {                                               \
         __shared__ char anchor;                                                    \
         return &anchor;                                                            \
     }                                                                              \
     static void* prefix##_dynamic() { return array; }                              \
-    EMULATOR_EXPORT const ::emulator::SharedMemory prefix##_shared_memory = {      \
-        prefix##_anchor, prefix##_dynamic};
+    EMULATOR_EXPORT const ::emulator::Module prefix##_module = {                   \
+        prefix::prefix##_kernels, prefix::prefix##_templates,                      \
+        {prefix##_anchor, prefix##_dynamic}};

@@ -11,8 +11,10 @@
 #endif
 #define __device__
 #define __host__
-// The host has no way to set it, so without a value it is zero.
-#define __constant__
+// The host sets it through its symbol, so the compiler must not take it for zero.
+#define __constant__ __attribute__((used))
+#define __managed__ __attribute__((used))
+#define __grid_constant__
 // Where less is inlined, a function that is passed to another cannot be forced to be.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define __forceinline__ inline

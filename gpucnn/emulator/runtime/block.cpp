@@ -133,7 +133,7 @@ void BlockRunner::run_threads() {
             const unsigned number = take(unstarted_, shuffle_);
             threads_[number].fiber = fiber_;
             resume(number);
-            kernel_->entry(kernel_->slots);
+            kernel_->entry(kernel_->arguments);
             exit_thread();
             continue;
         }

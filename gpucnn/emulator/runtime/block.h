@@ -73,8 +73,8 @@ struct Warp {
 // What a block does at each thread.
 struct Kernel {
     const char* name;
-    void (*entry)(const uint64_t* slots);
-    const uint64_t* slots;
+    void (*entry)(const char* arguments);
+    const char* arguments;
 };
 
 // In a message: where the line of the failing access belongs, and that of the other one. Only Python

@@ -49,7 +49,7 @@ bool holds_addresses(const LaunchRequest& request, const char* begin, size_t byt
 
 // Whether the kernel knows the place of an array by more than its argument.
 bool are_addresses_known(const LaunchRequest& request) {
-    const auto* const given = reinterpret_cast<const char*>(request.slots);
+    const auto* const given = request.arguments;
     std::vector<char> others(given, given + request.argument_bytes);
     for (uint64_t i = 0; i < request.region_count; ++i) {
         memset(others.data() + request.regions[i].place, 0, sizeof(uint64_t));
@@ -85,7 +85,7 @@ GuardedArrays::GuardedArrays(const LaunchRequest& request) : moved_(request) {
     }
     regions_.assign(request.regions, request.regions + request.region_count);
     arguments_.resize((request.argument_bytes + sizeof(uint64_t) - 1) / sizeof(uint64_t));
-    memcpy(arguments_.data(), request.slots, request.argument_bytes);
+    memcpy(arguments_.data(), request.arguments, request.argument_bytes);
     std::vector<size_t> order(regions_.size());
     for (size_t i = 0; i < order.size(); ++i) {
         order[i] = i;
@@ -105,7 +105,7 @@ GuardedArrays::GuardedArrays(const LaunchRequest& request) : moved_(request) {
         first = end;
     }
     moved_.regions = regions_.data();
-    moved_.slots = arguments_.data();
+    moved_.arguments = reinterpret_cast<const char*>(arguments_.data());
 }
 
 // Moves a group of arrays; false if there is no memory for it.
@@ -134,8 +134,12 @@ bool GuardedArrays::move(
     for (size_t i = first; i < end; ++i) {
         Region& region = regions_[order[i]];
         region.begin = to + (region.begin - from);
-        memcpy(reinterpret_cast<char*>(arguments_.data()) + region.place, &region.begin,
-               sizeof region.begin);
+        // A view with negative strides does not begin where its memory does.
+        char* const argument = reinterpret_cast<char*>(arguments_.data()) + region.place;
+        char* pointer;
+        memcpy(&pointer, argument, sizeof pointer);
+        pointer = to + (pointer - from);
+        memcpy(argument, &pointer, sizeof pointer);
     }
     return true;
 }

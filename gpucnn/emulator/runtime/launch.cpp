@@ -92,7 +92,7 @@ private:
         const DynamicGuard guard(request_);
         const SharedMargins margins(request_, shared);
         BlockRunner& runner = this_runner();
-        const Kernel kernel = {request_.kernel, request_.entry, request_.slots};
+        const Kernel kernel = {request_.kernel, request_.entry, request_.arguments};
         const dim3 grid(request_.grid[0], request_.grid[1], request_.grid[2]);
         const dim3 size(request_.block[0], request_.block[1], request_.block[2]);
         for (;;) {

@@ -32,11 +32,11 @@ struct SharedVariable {
 
 struct LaunchRequest {
     const char* kernel;
-    void (*entry)(const uint64_t* slots);
+    void (*entry)(const char* arguments);
     const emulator::SharedMemory* shared;
     const SharedVariable* variables;
     uint64_t variable_count;
-    const uint64_t* slots;
+    const char* arguments;
     // The arrays among the arguments, with which race mode compares accesses, and which messages
     // name; in fast mode only if they are guarded.
     const Region* regions;

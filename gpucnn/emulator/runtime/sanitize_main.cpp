@@ -1,24 +1,28 @@
 // The program that runs one launch under the sanitizers: sanitize_main REQUEST RESULT.
 //
-// The request holds lines of text, ended by an empty one, and then the bytes of each buffer:
+// The request holds lines of text, ended by an empty one, and then the bytes of the arguments, of
+// each buffer and of each variable:
 //
 //     library PATH            kernel NAME             symbols PREFIX
 //     grid X Y Z              block X Y Z             shared_bytes COUNT      seed NUMBER
 //     time_limit SECONDS
 //     shared OFFSET BYTES NAME    a variable of static shared memory
 //     buffer BYTES            in order; each gets memory of exactly that size
-//     pointer BUFFER OFFSET BYTES ELEMENT_BYTES NAME      an array, which lies in a buffer
-//     value NUMBER            another argument, of up to 8 bytes
+//     arguments BYTES
+//     pointer PLACE BUFFER OFFSET BYTES ELEMENT_BYTES NAME    an array, which lies in a buffer, and
+//                             where its address belongs among the arguments
+//     variable OFFSET BYTES   a variable of the module, so far from what describes the module
 //
-// The result is the bytes of all buffers after the launch. Exit status 1: the emulator refused
-// something, and says on stderr what, in a line "at FILE:LINE INSTRUCTION ..." where, and in a line
-// "kind NUMBER" of which FailureKind it is; any other is a sanitizer's.
+// The result is the bytes of all buffers and variables after the launch. Exit status 1: the emulator
+// refused something, and says on stderr what, in a line "at FILE:LINE INSTRUCTION ..." where, and in
+// a line "kind NUMBER" of which FailureKind it is; any other is a sanitizer's.
 #include <dlfcn.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -66,19 +70,25 @@ struct Job {
     std::vector<Variable> shared;
     std::vector<Buffer> buffers;
     struct Array {
-        size_t buffer, offset, bytes, element_bytes;
+        size_t place, buffer, offset, bytes, element_bytes;
         std::string name;
     };
-    struct Argument {
-        uint64_t value;
-        std::optional<Array> array;
+    std::vector<Array> arrays;
+    std::vector<Variable> variables;  // without names
+    // Of an alignment that every argument's type is content with.
+    struct alignas(16) Slot {
+        char bytes[16];
     };
-    std::vector<Argument> arguments;
+    std::vector<Slot> arguments;
+    std::vector<std::vector<char>> values;  // of the variables
+
+    char* argument(size_t place) { return reinterpret_cast<char*>(arguments.data()) + place; }
 };
 
 Job read_job(const char* path) {
     std::ifstream file(path, std::ios::binary);
     Job job;
+    size_t argument_bytes = 0;
     std::string line, word;
     while (std::getline(file, line) && !line.empty()) {
         std::istringstream fields(line);
@@ -86,7 +96,7 @@ Job read_job(const char* path) {
         if (word == "library") {
             std::getline(fields >> std::ws, job.library);
         } else if (word == "kernel") {
-            fields >> job.kernel;
+            std::getline(fields >> std::ws, job.kernel);
         } else if (word == "symbols") {
             fields >> job.symbols;
         } else if (word == "grid") {
@@ -107,20 +117,29 @@ Job read_job(const char* path) {
         } else if (word == "buffer") {
             size_t bytes = 0;
             fields >> bytes;
-            job.buffers.emplace_back(job.buffers.size(), bytes);
+            job.buffers.push_back({job.buffers.size(), bytes});
+        } else if (word == "arguments") {
+            fields >> argument_bytes;
+            job.arguments.resize(argument_bytes / sizeof(Job::Slot) + 1);
         } else if (word == "pointer") {
             Job::Array array;
-            fields >> array.buffer >> array.offset >> array.bytes >> array.element_bytes;
+            fields >> array.place >> array.buffer >> array.offset >> array.bytes >>
+                array.element_bytes;
             std::getline(fields >> std::ws, array.name);
-            job.arguments.push_back({0, array});
-        } else if (word == "value") {
-            Job::Argument argument = {};
-            fields >> argument.value;
-            job.arguments.push_back(argument);
+            job.arrays.push_back(array);
+        } else if (word == "variable") {
+            Job::Variable variable = {};
+            fields >> variable.offset >> variable.bytes;
+            job.variables.push_back(variable);
+            job.values.emplace_back(variable.bytes);
         }
     }
+    file.read(job.argument(0), static_cast<std::streamsize>(argument_bytes));
     for (Buffer& buffer : job.buffers) {
         file.read(buffer.memory, static_cast<std::streamsize>(buffer.bytes));
+    }
+    for (std::vector<char>& value : job.values) {
+        file.read(value.data(), static_cast<std::streamsize>(value.size()));
     }
     return job;
 }
@@ -187,35 +206,38 @@ int main(int, char** arguments) {
         fprintf(stderr, "%s\n", dlerror());
         return 2;
     }
-    const auto* entry = static_cast<const emulator::KernelEntry*>(
-        symbol(library, job.symbols + "_" + job.kernel));
-    const auto* shared = static_cast<const emulator::SharedMemory*>(
-        symbol(library, job.symbols + "_shared_memory"));
-    std::vector<uint64_t> values;
+    auto* module = static_cast<emulator::Module*>(symbol(library, job.symbols + "_module"));
+    const emulator::KernelEntry* entry = module->kernels;
+    while (entry->name != nullptr && entry->name != job.kernel) {
+        ++entry;
+    }
+    const emulator::SharedMemory* shared = &module->shared;
     std::vector<Region> arrays;
-    for (const Job::Argument& argument : job.arguments) {
-        if (argument.array) {
-            const Job::Array& array = *argument.array;
-            char* const begin = job.buffers[array.buffer].memory + array.offset;
-            arrays.push_back({begin, array.bytes, array.element_bytes, array.name.c_str()});
-            values.push_back(reinterpret_cast<uint64_t>(begin));
-        } else {
-            values.push_back(argument.value);
-        }
+    for (const Job::Array& array : job.arrays) {
+        char* const begin = job.buffers[array.buffer].memory + array.offset;
+        arrays.push_back({begin, array.bytes, array.element_bytes, array.name.c_str()});
+        memcpy(job.argument(array.place), &begin, sizeof begin);
+    }
+    const auto variable = [&](size_t i) {
+        return reinterpret_cast<char*>(module) + job.variables[i].offset;
+    };
+    for (size_t i = 0; i < job.variables.size(); ++i) {
+        memcpy(variable(i), job.values[i].data(), job.values[i].size());
     }
     auto* dynamic = static_cast<char*>(shared->dynamic());
     if (dynamic != nullptr) {
         __asan_poison_memory_region(
             dynamic + job.shared_bytes, emulator::DYNAMIC_SHARED_BYTES - job.shared_bytes);
     }
-    std::vector<SharedVariable> variables;
+    std::vector<SharedVariable> shared_variables;
     for (const Job::Variable& variable : job.shared) {
-        variables.push_back({variable.offset, variable.bytes, variable.name.c_str()});
+        shared_variables.push_back({variable.offset, variable.bytes, variable.name.c_str()});
     }
     kernel_name = job.kernel.c_str();
     __sanitizer_set_death_callback(say_what_and_where);
     const LaunchRequest request = {
-        kernel_name, entry->call, shared, variables.data(), variables.size(), values.data(),
+        kernel_name, entry->call, shared, shared_variables.data(), shared_variables.size(),
+        job.argument(0),
         arrays.data(), arrays.size(),
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0},
@@ -230,6 +252,9 @@ int main(int, char** arguments) {
     std::ofstream result(arguments[2], std::ios::binary);
     for (const Buffer& buffer : job.buffers) {
         result.write(buffer.memory, static_cast<std::streamsize>(buffer.bytes));
+    }
+    for (size_t i = 0; i < job.variables.size(); ++i) {
+        result.write(variable(i), static_cast<std::streamsize>(job.values[i].size()));
     }
     return result.good() ? 0 : 2;
 }

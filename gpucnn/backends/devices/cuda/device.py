@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda.availability import cuda_version, driver_release, why_unavailable
 from gpucnn.backends.devices.cuda.cupy_types import CupyArray, Pointer, RawKernel, Stream
 from gpucnn.backends.devices.cuda.failures import explained, failures, launch_failed, load_failed
@@ -25,11 +24,12 @@ from gpucnn.backends.devices.cuda.uploads import Uploads
 from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Module
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.interface.arrays import Array
+from gpucnn.emulator.cache import Cache
+from gpucnn.emulator.scratch import scratch_folder
 from gpucnn.errors import BackendError
 from gpucnn.launch.machine import Machine
 from gpucnn.processor import thread_on_each_core
 from gpucnn.progress import progress
-from gpucnn.scratch import scratch_folder
 from gpucnn.units import byte_text
 
 _NULL = np.uintp(0)
@@ -37,10 +37,11 @@ _NULL = np.uintp(0)
 
 @dataclass
 class _Kernel:
-    """A ``cupy.RawKernel``, and how much dynamic shared memory it is allowed at present."""
+    """A ``cupy.RawKernel``, its parameters, and the dynamic shared memory that it may use now."""
 
     name: str
     raw: RawKernel
+    parameters: int
     dynamic_shared_bytes: int
 
 
@@ -199,6 +200,11 @@ class CudaDevice(Device):
         """Puts a kernel onto the stream and returns."""
         if not isinstance(kernel, _Kernel):
             raise TypeError(f"{kernel!r} is not a kernel of a GPU")
+        if len(arguments) != kernel.parameters:  # A GPU would take whatever is in memory there.
+            raise BackendError(
+                f"{kernel.name} is launched with {len(arguments)} arguments, and the number of its "
+                f"parameters is {kernel.parameters}"
+            )
         passed = tuple(self._passed(kernel, argument) for argument in arguments)
         try:
             self._use()
@@ -297,6 +303,7 @@ class CudaDevice(Device):
                     name: _Kernel(
                         name,
                         module.get_function(lowered),
+                        program.parameters[name],
                         self.machine.block_shared_bytes - program.usage[name].shared_bytes,
                     )
                     for name, lowered in program.names.items()

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from gpucnn.backends.devices.cuda.nvrtc import compute_capability
+from gpucnn.emulator.programs import run_program
+from gpucnn.emulator.scratch import scratch_folder
 from gpucnn.errors import install_advice
-from gpucnn.programs import run_program
-from gpucnn.scratch import scratch_folder
 
 OLDEST = 75
 """The packages of nvdisasm (CUDA 13) no longer read what is older."""

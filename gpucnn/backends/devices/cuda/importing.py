@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gpucnn.scratch import scratch_folder_of
+from gpucnn.emulator.scratch import scratch_folder_of
 
 _CACHE_VARIABLE = "CUPY_CACHE_DIR"
 

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gpucnn.backends.devices.cuda.cubin import kernel_names, parameter_counts
 from gpucnn.backends.devices.cuda.diagnostics import CompilationError, diagnostics
 from gpucnn.backends.devices.cuda.importing import import_cupy
 from gpucnn.backends.devices.source import KernelSource
@@ -72,12 +73,14 @@ class Program:
         cubin: an ELF file for one architecture.
         names: the kernels' names in the source, and what the compiler made of them.
         usage: what each kernel takes, by its name in the source.
+        parameters: how many each kernel has, likewise.
         warnings: what the compiler has to say of it.
     """
 
     cubin: bytes
     names: Mapping[str, str]
     usage: Mapping[str, Usage]
+    parameters: Mapping[str, int]
     warnings: tuple[str, ...] = ()
 
 
@@ -176,7 +179,6 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
     """
     check_architecture(architecture)
     nvrtc = _nvrtc()
-    functions = source.functions(compute_capability(architecture))
     folders = [*source.include_folders, *toolkit_headers()]
     options = (
         *OPTIONS,
@@ -188,21 +190,24 @@ def compile_to_cubin(source: KernelSource, architecture: str) -> Program:
     text = f'{source.prologue}#line 1 "{name}"\n{source.text()}'
     program = nvrtc.createProgram(text, name, [], [])
     try:
-        for name in functions:
-            nvrtc.addNameExpression(program, name)
         try:
             nvrtc.compileProgram(program, options)
         except nvrtc.NVRTCError as error:
             log = nvrtc.getProgramLog(program) or str(error)
             raise _refused(source, architecture, log) from error
-        names = {name: nvrtc.getLoweredName(program, name) for name in functions}
         log = nvrtc.getProgramLog(program)
         usage = parse_usage(log)
         cubin = _completed(nvrtc.getCUBIN(program))
     finally:
         nvrtc.destroyProgram(program)
-    used = {name: usage[names[name]] for name in functions}
-    return Program(cubin, names, used, diagnostics(log))
+    names, counts = kernel_names(cubin), parameter_counts(cubin)
+    return Program(
+        cubin,
+        names,
+        {name: usage[lowered] for name, lowered in names.items()},
+        {name: counts[lowered] for name, lowered in names.items()},
+        diagnostics(log),
+    )
 
 
 def parse_usage(log: str) -> dict[str, Usage]:

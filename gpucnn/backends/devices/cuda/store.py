@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from gpucnn.backends.devices.cache import Cache, cache_key
 from gpucnn.backends.devices.cuda.nvrtc import (
     OPTIONS,
     Program,
@@ -15,6 +14,7 @@ from gpucnn.backends.devices.cuda.nvrtc import (
     toolkit_version,
 )
 from gpucnn.backends.devices.source import KernelSource
+from gpucnn.emulator.cache import Cache, cache_key
 
 
 class ProgramStore:
@@ -32,7 +32,7 @@ class ProgramStore:
     def key(self, source: KernelSource) -> str:
         """A key of everything that the program depends on."""
         return cache_key(
-            "cubin with warnings",
+            "cubin with warnings and parameters",
             source.digest(),
             self.architecture,
             " ".join(OPTIONS),
@@ -59,7 +59,12 @@ class ProgramStore:
 def _encode(program: Program) -> bytes:
     """A line of JSON with all but the cubin, then the cubin."""
     usage = {name: asdict(usage) for name, usage in program.usage.items()}
-    fields = {"names": dict(program.names), "usage": usage, "warnings": program.warnings}
+    fields = {
+        "names": dict(program.names),
+        "usage": usage,
+        "parameters": dict(program.parameters),
+        "warnings": program.warnings,
+    }
     return json.dumps(fields).encode() + b"\n" + program.cubin
 
 
@@ -67,4 +72,5 @@ def _decode(content: bytes) -> Program:
     header, _, cubin = content.partition(b"\n")
     fields = json.loads(header)
     usage = {name: Usage(**values) for name, values in fields["usage"].items()}
-    return Program(cubin, fields["names"], usage, tuple(fields["warnings"]))
+    warnings = tuple(fields["warnings"])
+    return Program(cubin, fields["names"], usage, fields["parameters"], warnings)

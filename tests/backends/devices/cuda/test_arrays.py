@@ -5,14 +5,15 @@ import sys
 import numpy as np
 import pytest
 from fake_cupy import FakeCupy
+from kernel_names import kernels_of
 
-from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda import store
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
 from gpucnn.backends.devices.planner import PlanningDevice
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.config import load_config
+from gpucnn.emulator.cache import Cache
 from gpucnn.training.resident import ResidentImages
 from gpucnn.training.trainer import Trainer
 
@@ -118,8 +119,9 @@ def test_a_run_on_the_device_itself(tmp_path, monkeypatch, free):
     """Its kernels do nothing; all else is there, and CuPy has nothing to compile."""
 
     def compile_to_cubin(source, _):
-        names = source.functions()
-        return Program(b"cubin", {n: n for n in names}, {n: Usage(20, 0, 0, 0) for n in names})
+        kernels = kernels_of(source)
+        usage = {name: Usage(20, 0, 0, 0) for name in kernels}
+        return Program(b"cubin", {name: name for name in kernels}, usage, kernels)
 
     cupy = FakeCupy(memory=1 << 30)
     cupy.free = free

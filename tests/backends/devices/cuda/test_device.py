@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_cupy import MEMORY, FakeArray, FakeCupy
+from kernel_names import kernels_of
 
-from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda import availability, store
 from gpucnn.backends.devices.cuda.device import CudaDevice
 from gpucnn.backends.devices.cuda.nvrtc import Program, Usage
 from gpucnn.backends.devices.cuda.staging import SLOT, SLOTS
 from gpucnn.backends.devices.source import KernelSource
 from gpucnn.backends.kernel_backend import KernelBackend
+from gpucnn.emulator.cache import Cache
 from gpucnn.environment import describe
 from gpucnn.errors import BackendError
 
@@ -41,9 +42,10 @@ def compiled(monkeypatch):
 
     def compile_to_cubin(source, architecture):
         sources.append(source)
-        usage = {name: Usage(20, 1024, 0, 0) for name in source.functions()}
-        names = {name: f"_Z{name}" for name in source.functions()}
-        return Program(f"cubin of {source} for {architecture}".encode(), names, usage)
+        kernels = kernels_of(source)
+        usage = {name: Usage(20, 1024, 0, 0) for name in kernels}
+        names = {name: f"_Z{name}" for name in kernels}
+        return Program(f"cubin of {source} for {architecture}".encode(), names, usage, kernels)
 
     monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
     return sources

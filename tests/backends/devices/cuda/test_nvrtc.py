@@ -4,13 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from kernel_names import kernels_of
 
-from gpucnn.backends.devices.cache import Cache
 from gpucnn.backends.devices.cuda import nvrtc
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, parse, why_not
 from gpucnn.backends.devices.cuda.nvrtc import compile_to_cubin, parse_usage
 from gpucnn.backends.devices.cuda.store import ProgramStore
 from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.emulator.cache import Cache
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.nvrtc
@@ -38,7 +39,8 @@ def test_every_architecture(architecture):
     program = compile_to_cubin(RELU, architecture)
     assert program.cubin.startswith(b"\x7fELF")
     assert program.names["relu_forward"] == "_Z12relu_forwardPKfPfx"
-    assert set(program.names) == set(program.usage) == set(RELU.functions())
+    assert set(program.names) == set(program.usage) == set(kernels_of(RELU))
+    assert program.parameters == kernels_of(RELU)
     assert 0 < program.usage["add"].registers <= 64
     assert program.usage["add"].spill_bytes == 0
 

@@ -1,10 +1,10 @@
 // Instructions of PTX on the host: what each opcode does. An opcode that is not here does not
-// compile.
+// compile. Kernels reach them through the macros of wrappers/ptx/instruction.cuh.
 #pragma once
 
-#include "../atomics.h"
-#include "../collectives.h"
-#include "../short_float.h"
+#include "atomics.h"
+#include "collectives.h"
+#include "short_float.h"
 
 namespace emulator {
 
@@ -238,18 +238,3 @@ struct Instruction<"cvt.rna.tf32.f32"> {
 };
 
 }  // namespace emulator
-
-#define PTX_MMA(opcode, d, a, b) \
-    ::emulator::mma<::emulator::Instruction<opcode>>(EMULATOR_CALL(opcode), d, a, b)
-#define PTX_LDMATRIX_X1(opcode, d, row) \
-    ::emulator::Instruction<opcode>::run(EMULATOR_CALL(opcode), d, row)
-#define PTX_LDMATRIX_X2 PTX_LDMATRIX_X1
-#define PTX_LDMATRIX_X4 PTX_LDMATRIX_X1
-#define PTX_COPY(opcode, to, from, bytes, source_bytes)                             \
-    ::emulator::Instruction<opcode>::template run<bytes>(EMULATOR_CALL(opcode), to, from, \
-                                                         source_bytes)
-#define PTX_STORE_X4(opcode, to, values) ::emulator::Instruction<opcode>::run(to, values)
-#define PTX_BARE(opcode) ::emulator::Instruction<opcode>::run(EMULATOR_CALL(opcode))
-#define PTX_CONSTANT(opcode, number) \
-    ::emulator::Instruction<opcode>::run(EMULATOR_CALL(opcode), number)
-#define PTX_CONVERT(opcode, d, x) (d) = ::emulator::Instruction<opcode>::run(x)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpucnn.backends.devices.cache import Cache, cache_key, default_folder, why_unusable
+from gpucnn.emulator.cache import Cache, cache_key, default_folder, why_unusable
 
 KEY = cache_key("relu.cu", "sm_90a")
 
@@ -233,7 +233,7 @@ def test_a_folder_that_is_removed_meanwhile_is_made_again(tmp_path):
 WRITER = """
 import os, sys, time
 from pathlib import Path
-from gpucnn.backends.devices.cache import Cache
+from gpucnn.emulator.cache import Cache
 
 def stop(*_):
     print("there", flush=True)
@@ -313,7 +313,7 @@ def test_the_users_cache_folder(monkeypatch, tmp_path):
 
 
 def test_no_home_at_all(monkeypatch, capsys):
-    monkeypatch.setattr("gpucnn.backends.devices.cache.default_folder", lambda: None)
+    monkeypatch.setattr("gpucnn.emulator.cache.default_folder", lambda: None)
     cache = Cache()
     assert cache.get(KEY) is None
     cache.put(KEY, b"bytes")
@@ -324,7 +324,7 @@ def test_no_home_at_all(monkeypatch, capsys):
 HAMMER = """
 import sys
 from pathlib import Path
-from gpucnn.backends.devices.cache import Cache
+from gpucnn.emulator.cache import Cache
 
 folder, key, seed = sys.argv[1:]
 cache = Cache(Path(folder))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gpucnn.scratch import (
+from gpucnn.emulator.scratch import (
     PREFIX,
     is_removed,
     remove_abandoned_folders,
@@ -24,7 +24,7 @@ from gpucnn.scratch import (
 
 MAKER = """
 import sys, time
-from gpucnn.scratch import scratch_folder
+from gpucnn.emulator.scratch import scratch_folder
 with scratch_folder() as folder:
     (folder / "file").write_text("x")
     print(folder, flush=True)

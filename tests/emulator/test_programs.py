@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import members, session_of
 
-from gpucnn.programs import Program, Programs, run_program
+from gpucnn.emulator.programs import Program, Programs, run_program
 
 if sys.platform != "linux":
     pytest.skip("the processes of a session are found in /proc", allow_module_level=True)
@@ -21,7 +21,7 @@ FAMILY = 'sleep 1000 & sh -c "sleep 1000" & echo $$ > "$0"; wait'
 
 PARENT = """
 import sys
-from gpucnn.programs import run_program
+from gpucnn.emulator.programs import run_program
 run_program(["/bin/sh", "-c", sys.argv[1], sys.argv[2]])
 """
 

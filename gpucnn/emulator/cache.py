@@ -19,6 +19,7 @@ one. There is no fsync: a power cut can damage entries, which are then compiled 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -27,13 +28,11 @@ import stat
 import sys
 import threading
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gpucnn.files import kind_of, open_regular
-from gpucnn.paths import user_cache_folder
-from gpucnn.scratch import is_removed, lock, remove_abandoned, scratch_folder_of
-from gpucnn.text import shown
+from gpucnn.emulator.scratch import is_removed, lock, remove_abandoned, scratch_folder_of
 
 FORMAT = "gpucnn-2"
 """Part of every key; another number leaves all older entries behind."""
@@ -45,6 +44,7 @@ _TRAILER = len(_MARK) + hashlib.sha256().digest_size
 _LARGEST = 1 << 28
 """Bytes of an entry; the largest are precompiled headers of 23 MB."""
 _UNFINISHED = ".unfinished"
+_CLAIM = ".claim"
 
 
 class UntrustedError(PermissionError):
@@ -57,6 +57,19 @@ def cache_key(*parts: str) -> str:
     for part in (FORMAT, *parts):
         digest.update(f"{len(part)}\n{part}".encode())
     return digest.hexdigest()
+
+
+def user_cache_folder() -> Path | None:
+    """gpucnn's folder among the user's caches; None without a home folder."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "gpucnn"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return (Path(base) if Path(base).is_absolute() else home / ".cache") / "gpucnn"
 
 
 def default_folder() -> Path | None:
@@ -133,6 +146,39 @@ class Cache:
                 path.write_bytes(_sealed(key, content))
         return path
 
+    @contextmanager
+    def claimed(self, keys: Sequence[str], wait: bool = False) -> Iterator[set[str]]:
+        """Claims keys for the duration of a block, so that one process makes what belongs there.
+
+        A claim is a locked file, so it ends with its process. In a folder that cannot be used there
+        is nothing to share, and all keys are this process's.
+
+        Args:
+            keys: which.
+            wait: whether to wait for other processes; one that waits should hold no claims.
+
+        Yields:
+            The keys that no other process has claimed.
+        """
+        claims: dict[str, tuple[Path, int]] = {}
+        claimed = set()
+        try:
+            for key in keys:
+                try:
+                    claim = _claim(self._place(make=True) / f"{key[:32]}{_CLAIM}", wait)
+                except OSError:
+                    claimed.add(key)
+                    continue
+                if claim is not None:
+                    claims[key] = claim
+                    claimed.add(key)
+            yield claimed
+        finally:
+            for path, descriptor in claims.values():
+                with suppress(OSError):
+                    path.unlink()
+                os.close(descriptor)
+
     def _place(self, make: bool = False) -> Path:
         """The folder, by a path that leads to the one that was checked, whatever is renamed.
 
@@ -160,10 +206,10 @@ class Cache:
         if has_warned:
             return
         place, reason = self.folder, error.strerror or str(error)
-        if place is not None and (kind := kind_of(place / key, follow_links=False)):
-            place, reason = place / key, f"is {kind}, which cannot be replaced"
+        if place is not None and (place / key).is_dir():
+            place, reason = place / key, "is a folder, which cannot be replaced"
         print(
-            f"warning: compiled kernels are not kept: {shown(place or 'no cache folder')}: "
+            f"warning: compiled kernels are not kept: {_shown(place or 'no cache folder')}: "
             f"{reason}; {_advice(error, place)}",
             file=sys.stderr,
         )
@@ -195,6 +241,11 @@ def _check(status: os.stat_result, path: Path) -> None:
         raise UntrustedError(errno.EPERM, why, str(path))
 
 
+def _shown(path: Path | str) -> str:
+    """A path on one line, whatever characters it has."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
 def _advice(error: OSError, folder: Path | None) -> str:
     other = f"set {ENVIRONMENT_VARIABLE} to a folder that only you can write to"
     if not isinstance(error, UntrustedError) or folder is None:
@@ -202,7 +253,28 @@ def _advice(error: OSError, folder: Path | None) -> str:
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:  # as /tmp
         return other
-    return f"run chmod go-w {shown(folder)}, if all that is in it is yours, or {other}"
+    return f"run chmod go-w {_shown(folder)}, if all that is in it is yours, or {other}"
+
+
+def _claim(path: Path, wait: bool) -> tuple[Path, int] | None:
+    """Makes and locks a file; None if another process has locked it.
+
+    Raises:
+        OSError: it cannot be made, or the file system has no locks.
+    """
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not is_removed(descriptor, path):
+            return path, descriptor
+        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes | None:
@@ -211,10 +283,13 @@ def _read(path: Path) -> bytes | None:
     Raises:
         OSError: there is none, or something else, or it cannot be read or trusted.
     """
-    with open_regular(path, follow_links=False) as file:
+    # Neither a link nor whatever else may be there is followed or waited for.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags), "rb") as file:
         status = os.fstat(file.fileno())
         _check(status, path)
-        if not _TRAILER <= status.st_size <= _LARGEST + _TRAILER:
+        is_entry = _TRAILER <= status.st_size <= _LARGEST + _TRAILER
+        if not (stat.S_ISREG(status.st_mode) and is_entry):
             return None
         sealed = file.read(status.st_size)
     content = sealed[:-_TRAILER]

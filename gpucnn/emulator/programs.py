@@ -45,6 +45,11 @@ class Finished:
     out: str
     errors: str
 
+    def pass_on_interrupt(self) -> None:
+        """Raises KeyboardInterrupt if Ctrl-C killed it: then it was meant for this process too."""
+        if self.status == 128 + signal.SIGINT:
+            raise KeyboardInterrupt
+
 
 class Program:
     """A program that is running, without standard input, in a session of its own.
