@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpucnn.cli.emulate_arguments import GivenArgument, Value
 from gpucnn.errors import BackendError, did_you_mean, shortened
 from gpucnn.text import shown
+
+if TYPE_CHECKING:
+    from gpucnn.emulator import RawModule
+    from gpucnn.emulator.arguments import Parameter
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"", re.DOTALL)
 _KERNEL = re.compile(
@@ -69,7 +75,6 @@ class Launch:
             KernelFaultError: the kernel did what the emulator reports.
             BackendError: it cannot be compiled or launched.
         """
-        from gpucnn.emulator import RawKernel
         from gpucnn.emulator.errors import (
             CompilationError,
             EmulatorError,
@@ -78,8 +83,10 @@ class Launch:
         )
 
         values = [argument.copy() for argument in given]
-        kernel = RawKernel(self._code(), self.kernel, self.options, mode=self.mode, seed=seed)
         try:
+            self._module.seed = seed
+            kernel = self._module.get_function(self.kernel)
+            self._check_count(values, kernel.kernel.parameters)
             kernel(self.grid, self.block, values, shared_mem=self.shared_bytes)
         except (CompilationError, LaunchError, UnsupportedError) as error:
             raise BackendError(str(error)) from error
@@ -87,10 +94,29 @@ class Launch:
             raise KernelFaultError(str(error), seed) from error
         return values
 
-    def _code(self) -> str:
-        """The file's text, under the file's name, which messages then have."""
-        name = self.file.name.replace("\\", "\\\\").replace('"', '\\"')
-        return f'#line 1 "{name}"\n{_text(self.file)}'
+    @cached_property
+    def _module(self) -> RawModule:
+        """What the file is compiled to; warnings go to stderr."""
+        from gpucnn.emulator import RawModule
+
+        module = RawModule(
+            path=self.file,
+            options=self.options,
+            name_expressions=(self.kernel,),
+            mode=self.mode,
+            time_limit=self.time_limit,
+        )
+        module.compile(log_stream=sys.stderr)
+        return module
+
+    def _check_count(self, values: Sequence[Value], parameters: Sequence[Parameter]) -> None:
+        """Raises BackendError, with arguments that would fit, if their number is wrong."""
+        if len(values) != len(parameters):
+            fitting = " ".join(f"--arg {_fitting(parameter)}" for parameter in parameters)
+            raise BackendError(
+                f"{self.kernel} has {len(parameters)} parameters, and there are {len(values)} "
+                f"arguments; for example: {fitting}"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """What is launched, for a report."""
@@ -118,6 +144,15 @@ class Launch:
 
 def _sizes(numbers: Sequence[int]) -> str:
     return f"({', '.join(map(str, numbers))})"
+
+
+def _fitting(parameter: Parameter) -> str:
+    """An argument for a parameter, as ``--arg`` has it."""
+    is_pointer = parameter.kind == "p"
+    kind = parameter.pointee if is_pointer else parameter.kind
+    name = {"f": "float", "i": "int", "u": "uint"}.get(kind, "")
+    dtype = f"{name}{8 * parameter.bytes}" if name and parameter.bytes else "DTYPE"
+    return f"{dtype}:1024" if is_pointer else f"{dtype}=1"
 
 
 def declared_kernels(code: str) -> list[str]:

@@ -197,11 +197,27 @@ def test_results_that_depend_on_the_order_of_threads(cli, reverse):
 
 
 @needs_emulator
+def test_a_template_with_a_header_and_an_option(cli, tmp_path):
+    (tmp_path / "offset.cuh").write_text(
+        "template <typename T> __device__ T offset() { return 3; }"
+    )
+    path = tmp_path / "fill.cu"
+    path.write_text(
+        '#include "offset.cuh"\ntemplate <typename T> __global__ void fill(T* x) {\n'
+        "    x[threadIdx.x] = FACTOR * offset<T>();\n}\n"
+    )
+    options = ("--block", "4", "--option=-DFACTOR=2", "--arg", "float64:4", "--json")
+    answer = json.loads(cli("emulate", path, "--kernel", "fill<double>", *options).succeeded().out)
+    assert answer["arrays"][0]["first"] == [6, 6, 6, 6]
+
+
+@needs_emulator
 def test_mistakes(cli, reverse, tmp_path):
     for arguments, words in {
         ("--kernel", "revers"): 'has no kernel "revers"; did you mean "reverse"?',
         ("--arg", "float:4"): 'did you mean "float32"?',
-        ("--arg", "float32:4"): "1 arguments for 3 parameters",
+        ("--arg", "float32:4"): "reverse has 3 parameters, and there are 1 arguments; for example: "
+        "--arg float32:1024 --arg float32:1024 --arg int32=1",
         ("--block", "0"): '"0" is not one to three numbers, such as 32,8',
         ("--save", tmp_path, *ARGUMENTS): "exists already; give --save a new folder",
     }.items():
