@@ -115,3 +115,37 @@ extern "C" __global__ void multiply_add_half(const __half* x, const __half* y, _
         *c = __hfma2(a, b, *c);
     }
 }
+
+// y[i] = x[i] to a power that is known when the kernel is compiled.
+template <typename T, int exponent>
+__global__ void power(const T* x, T* y, int n) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) {
+        T product = 1;
+        for (int k = 0; k < exponent; ++k) {
+            product *= x[i];
+        }
+        y[i] = product;
+    }
+}
+
+// y = the polynomial whose coefficients the host has set, by Horner's rule.
+__constant__ float coefficients[3];
+extern "C" __global__ void polynomial(const float* x, float* y, int n) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) {
+        y[i] = (coefficients[2] * x[i] + coefficients[1]) * x[i] + coefficients[0];
+    }
+}
+
+// y = x within the bounds of a structure that is passed by value.
+struct Bounds {
+    double low, high;
+    int n;
+};
+extern "C" __global__ void clamp(const double* x, double* y, const Bounds bounds) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < bounds.n) {
+        y[i] = min(max(x[i], bounds.low), bounds.high);
+    }
+}

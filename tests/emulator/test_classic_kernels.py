@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
-from gpucnn.emulator import RawKernel
+from gpucnn.emulator import RawKernel, RawModule
 from gpucnn.emulator.errors import (
     DivergenceError,
     OutOfBoundsError,
@@ -23,20 +23,21 @@ CODE = Path(__file__).with_name("classic_kernels.cu").read_text(encoding="utf-8"
 MODES = ("fast", "race", "sanitize")
 SEEDS = {"fast": range(4), "race": range(4), "sanitize": range(1)}
 EPSILON = float(np.finfo(np.float32).eps)
-MOST = 4096
-
-
-def kernels(mode, seed):
-    """Makes a kernel of the file from its name."""
-    return lambda name: RawKernel(CODE, name, options=("--std=c++17",), mode=mode, seed=seed)
 
 
 @pytest.fixture(
     params=[(mode, seed) for mode in MODES for seed in SEEDS[mode]],
     ids=lambda mode_and_seed: "{}-{}".format(*mode_and_seed),
 )
-def kernel(request):
-    return kernels(*request.param)
+def schedule(request):
+    """A mode and a seed, as they are given to the emulator's classes."""
+    return dict(zip(("mode", "seed"), request.param, strict=True))
+
+
+@pytest.fixture
+def kernel(schedule):
+    """Makes a kernel of the file from its name."""
+    return lambda name: RawKernel(CODE, name, options=("--std=c++17",), **schedule)
 
 
 def floats(rng, *shape):
@@ -101,6 +102,36 @@ def test_half_precision(kernel, rng):
     exact = x.astype(np.float64) * y + z  # of 11 bits each: a float64 holds it
     kernel("multiply_add_half")((1,), (64,), (x, y, z, np.int32(100)))
     assert z.tolist() == exact.astype(np.float16).tolist()
+
+
+def test_a_template(schedule, rng):
+    names = ("power<float, 3>", "power<double, 2>")
+    module = RawModule(code=CODE, name_expressions=names, **schedule)
+    for name, dtype, exponent in zip(names, (np.float32, np.float64), (3, 2), strict=True):
+        x, y = rng.standard_normal(100).astype(dtype), np.zeros(100, dtype)
+        module.get_function(name)((2,), (64,), (x, y, np.int32(100)))
+        np.testing.assert_allclose(y, x**exponent, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_constant_memory_that_the_host_sets(schedule, rng):
+    module = RawModule(code=CODE, **schedule)
+    coefficients = np.ndarray(3, np.float32, module.get_global("coefficients"))
+    kernel = module.get_function("polynomial")
+    x, y = floats(rng, 100), np.zeros(100, np.float32)
+    for values in ((1, 2, 3), (0.5, -4, 0)):
+        coefficients[...] = values
+        kernel((2,), (64,), (x, y, np.int32(100)))
+        a, b, c = map(float, values)
+        terms = [np.abs([a, b * v, c * v * v]).sum() for v in x.tolist()]
+        exact = [a + b * v + c * v * v for v in x.tolist()]
+        assert (np.abs(y - exact) <= 4 * EPSILON * np.array(terms)).all()
+
+
+def test_a_structure(kernel, rng):
+    bounds = np.dtype([("low", "f8"), ("high", "f8"), ("n", "i4")], align=True)
+    x, y = rng.standard_normal(100), np.zeros(100)
+    kernel("clamp")((2,), (64,), (x, y, np.array((-0.5, 0.25, 90), bounds)[()]))
+    assert y.tolist() == [min(max(v, -0.5), 0.25) for v in x.tolist()[:90]] + [0.0] * 10
 
 
 def line_of(text):
