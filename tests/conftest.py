@@ -26,6 +26,8 @@ from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.devices.cuda import nvrtc
 from gpucnn.errors import BackendError
 
+pytest_plugins = ["gpucnn.emulator.pytest_plugin"]
+
 UNCOMPILED = [("numpy", "fp32"), ("numpy", "fp64")]
 CUDA = pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu)
 BACKENDS = [*UNCOMPILED, ("emulator", "fp32"), CUDA]
