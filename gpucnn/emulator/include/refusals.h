@@ -65,6 +65,10 @@ EMULATOR_REFUSE(cudaDeviceSynchronize, EMULATOR_NO_LAUNCHES)
 EMULATOR_REFUSE(cudaStreamCreateWithFlags, EMULATOR_NO_LAUNCHES)
 #undef EMULATOR_NO_LAUNCHES
 
+// Blocks that share memory.
+#define __cluster_dims__(...) \
+    _Pragma("GCC error \"__cluster_dims__: the emulator has no clusters of blocks\"")
+
 // Warp functions without a mask.
 #define EMULATOR_NO_MASK(replacement)                                                  \
     "without a mask it was removed in compute capability 7.0; use " replacement
