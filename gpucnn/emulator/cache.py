@@ -303,8 +303,8 @@ def _sealed(key: str, content: bytes) -> bytes:
 
 
 def _write(path: Path, sealed: bytes) -> None:
-    """Replaces an entry, after removing the temporary files of processes that were killed."""
-    remove_abandoned(path.parent, lambda name: name.endswith(_UNFINISHED), Path.unlink)
+    """Replaces an entry, after removing the files of processes that were killed."""
+    remove_abandoned(path.parent, lambda name: name.endswith((_UNFINISHED, _CLAIM)), Path.unlink)
     while True:
         temporary = path.with_name(f"{path.name[:32]}.{secrets.token_hex(8)}{_UNFINISHED}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

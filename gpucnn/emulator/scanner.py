@@ -209,7 +209,7 @@ class _Scan:
         words = [token.text for token in self.head]
         if "__global__" not in words or any(scope.namespaces is None for scope in self.scopes):
             return
-        found = _function(words)
+        found = _function(self.head, self.text)
         if found is None:
             return
         name, parameters, bounds = found
@@ -269,28 +269,30 @@ def _follows(words: Sequence[str], first: str, second: str) -> bool:
     return (first, second) in pairwise(words)
 
 
-def _closing(words: Sequence[str], opening: int) -> int:
-    """Where the parenthesis is closed that a place opens; the end if nowhere."""
+def _closing(tokens: Sequence[_Token], opening: int) -> int:
+    """Where the parenthesis is closed that a place opens; the last place if nowhere."""
     depth = 0
-    for place in range(opening, len(words)):
-        depth += (words[place] == "(") - (words[place] == ")")
+    for place in range(opening, len(tokens)):
+        depth += (tokens[place].text == "(") - (tokens[place].text == ")")
         if depth == 0:
             return place
-    return len(words)
+    return len(tokens) - 1
 
 
-def _function(words: Sequence[str]) -> tuple[str, tuple[str, ...], str] | None:
+def _function(tokens: Sequence[_Token], text: str) -> tuple[str, tuple[str, ...], str] | None:
     """Name, parameters' names and launch bounds of what is declared; None if it is no function."""
     bounds, place = "", 0
-    while place + 1 < len(words):
-        if words[place + 1] != "(" or not words[place].isidentifier():
+    while place + 1 < len(tokens):
+        name = tokens[place].text
+        if tokens[place + 1].text != "(" or not name.isidentifier():
             place += 1
             continue
-        end = _closing(words, place + 1)
-        if words[place] not in _ATTRIBUTES:
-            return words[place], _parameters(words[place + 2 : end]), bounds
-        if words[place] == "__launch_bounds__":
-            bounds = " ".join(words[place + 2 : end])
+        end = _closing(tokens, place + 1)
+        within = tokens[place + 2 : end]
+        if name not in _ATTRIBUTES:
+            return name, _parameters([token.text for token in within]), bounds
+        if name == "__launch_bounds__":
+            bounds = text[tokens[place + 1].end : tokens[end].begin]
         place = end + 1
     return None
 

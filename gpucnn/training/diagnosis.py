@@ -61,6 +61,10 @@ class Epoch(msgspec.Struct):
     train_accuracy: float = 1.0
 
 
+_WHAT_HELPS = " What helps:"
+"""Between what a message says of the run and the advice at its end."""
+
+
 class Finding(msgspec.Struct):
     """What a run suffers from.
 
@@ -73,6 +77,11 @@ class Finding(msgspec.Struct):
     finding: str
     layer: str | None
     message: str
+
+    def explained_by(self, cause: str) -> Finding:
+        """The same with another cause, and without what helps against the usual ones."""
+        what, _, _ = self.message.partition(_WHAT_HELPS)
+        return Finding(self.finding, self.layer, f"{what} {cause}")
 
 
 class History:
@@ -140,8 +149,8 @@ def _exploding(history: History) -> Finding | None:
                 layer,
                 f"the gradient explodes. Its norm is {norm:.2g}, after {first:.2g} in the first "
                 f'step, and this step changed the weights of layer "{layer}" by '
-                f"{updates[layer]:.2g} times their own norm. What helps: training.clip_norm = 1, a "
-                f"lower optimizer.learning_rate, or batch normalisation.",
+                f"{updates[layer]:.2g} times their own norm.{_WHAT_HELPS} training.clip_norm = 1, "
+                f"a lower optimizer.learning_rate, or batch normalisation.",
             )
     return None
 
@@ -154,7 +163,7 @@ def _dead(history: History) -> Finding | None:
                 "dead",
                 layer,
                 f'{record.dead or 0:.0%} of the units of layer "{layer}" are dead: their output is '
-                f"0 for the whole batch, so they receive no gradient. What helps: a lower "
+                f"0 for the whole batch, so they receive no gradient.{_WHAT_HELPS} a lower "
                 f"optimizer.learning_rate, batch normalisation before the ReLU, or leaky_relu "
                 f"instead of it.",
             )
@@ -177,9 +186,9 @@ def _vanishing(history: History) -> Finding | None:
         "vanishing",
         smallest,
         f'the gradient vanishes. At layer "{smallest}" its norm is {norms[smallest]:.1e}, at layer '
-        f'"{largest}" {norms[largest]:.1e}, so layers far from the loss learn nothing. What helps: '
-        f"relu instead of sigmoid or tanh, batch normalisation after each convolution, or residual "
-        f"blocks.",
+        f'"{largest}" {norms[largest]:.1e}, so layers far from the loss learn nothing.'
+        f"{_WHAT_HELPS} relu instead of sigmoid or tanh, batch normalisation after each "
+        f"convolution, or residual blocks.",
     )
 
 
@@ -211,6 +220,6 @@ def _stuck(history: History) -> Finding | None:
     return Finding(
         "stuck",
         layer,
-        f"{what} What helps: another optimizer.learning_rate (about 1e-3 of the norm is usual for "
+        f"{what}{_WHAT_HELPS} another optimizer.learning_rate (about 1e-3 of the norm is usual for "
         f"a step), batch normalisation, and a look at whether images and labels belong together.",
     )

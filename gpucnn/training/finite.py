@@ -77,13 +77,19 @@ def non_finite_error(network: Network, x: Array, step: int, loss: float) -> NonF
 
 
 def _remedy(backend: Backend) -> str:
-    """The closing sentence of a message, without a full stop.
+    """The closing sentence of a message, without a full stop."""
+    return suspicion(backend) or (
+        "Lower optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+    )
 
-    Kernels of the user's own are suspected first: a missing barrier or a wrong index gives NaN at
-    any learning rate.
+
+def suspicion(backend: Backend) -> str:
+    """A sentence, without a full stop, on kernels of the user's own; empty if there are none.
+
+    They are suspected first: a missing barrier or a wrong index gives NaN at any learning rate.
     """
     if backend.kernels is None:
-        return "Lower optimizer.learning_rate, add a warm-up, or set training.clip_norm"
+        return ""
     folder = shlex.quote(shown(backend.kernels))
     return (
         f"A missing barrier or a wrong index in the kernels of {folder} can be the cause; check "

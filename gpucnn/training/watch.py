@@ -24,6 +24,7 @@ from gpucnn.layers import Layer, Network, ReLU, Sigmoid, Tanh, observed
 from gpucnn.text import shown
 from gpucnn.training.diagnosis import Epoch, Finding, History, LayerRecord, diagnose
 from gpucnn.training.display import Display
+from gpucnn.training.finite import suspicion
 from gpucnn.training.recorder import RunRecorder
 from gpucnn.training.run_folder import RunFolder
 from gpucnn.training.task import Task
@@ -132,6 +133,8 @@ class Watch:
     def _conclude(self, step: int) -> None:
         for finding in diagnose(self._history):
             self._history.said.add(finding.finding)
+            if cause := suspicion(self._network.backend):
+                finding = finding.explained_by(f"{cause}.")
             self._recorder.append({"step": step, **_filled(finding)})
             self._display.line(f"watch: {finding.message}")
 

@@ -11,10 +11,10 @@ from gpucnn.emulator.scanner import scan
 KERNELS = {
     "__global__ void k(int n) {}": [("k", ("n",), "", False)],
     "__global__ void __launch_bounds__(32 * (1 + (2 - (1)))) k(int n) {}": [
-        ("k", ("n",), "32 * ( 1 + ( 2 - ( 1 ) ) )", False)
+        ("k", ("n",), "32 * (1 + (2 - (1)))", False)
     ],
     "__launch_bounds__(16) __global__ void k() {}": [("k", (), "16", False)],
-    'extern "C" __launch_bounds__(16, 2) __global__ void k(void) {}': [("k", (), "16 , 2", True)],
+    'extern "C" __launch_bounds__(16, 2) __global__ void k(void) {}': [("k", (), "16, 2", True)],
     "__global__ void __launch_bounds__(8) k(int);\n__global__ void k(int n) {}": [
         ("k", ("n",), "8", False)
     ],
@@ -24,6 +24,9 @@ KERNELS = {
     'extern "C" { __global__ void k() {} }\n__global__ void l() {}': [
         ("k", (), "", True),
         ("l", (), "", False),
+    ],
+    "__global__ void __launch_bounds__(Tile<(1 >= 2)>::THREADS << 1, MOST) k() {}": [
+        ("k", (), "Tile<(1 >= 2)>::THREADS << 1, MOST", False)
     ],
     "void __global__ k(int n) {} inline __global__ void l() {}": [
         ("k", ("n",), "", False),

@@ -53,6 +53,9 @@ def test_a_gradient_that_explodes():
     (finding,) = diagnose(history(HEALTHY, exploded))
     assert (finding.finding, finding.layer) == ("exploding", "middle")
     assert "clip_norm" in finding.message
+    other = finding.explained_by("The kernels are suspected.")
+    assert other.message.endswith("their own norm. The kernels are suspected.")
+    assert "learning_rate" not in other.message
     only_large = {**HEALTHY, "middle": (50.0, 0.5)}
     assert found(history(HEALTHY, only_large)) == []
     large_from_the_beginning = dict.fromkeys(LAYERS, (1e3, 0.1))
