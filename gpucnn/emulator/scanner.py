@@ -14,7 +14,7 @@ further than that. It finds
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -49,16 +49,18 @@ _OF_LIMITS = re.compile(
 
 @dataclass(frozen=True)
 class Kernel:
-    """A ``__global__`` function that is no template.
+    """A ``__global__`` function.
 
     Attributes:
-        name: with its namespaces, such as "blur::rows".
+        name: what finds it: with its namespaces, such as "blur::rows"; plain if it is C.
+        expression: what stands for it in the text.
         parameters: the name of each, as far as it has one.
         bounds: the arguments of its ``__launch_bounds__``, as they are written; empty without.
         is_c: whether it is ``extern "C"``, so that it can be found by its plain name.
     """
 
     name: str
+    expression: str
     parameters: tuple[str, ...]
     bounds: str
     is_c: bool
@@ -71,14 +73,14 @@ class Scanned:
     Attributes:
         text: the text, rewritten for the host.
         kernels: by name.
-        templates: the names of kernels that are templates.
+        templates: kernels that are templates, by name.
         dynamic_arrays: the arrays of dynamic shared memory, as the compiler mangles their names.
         warnings: what a GPU's compiler would not take.
     """
 
     text: str
     kernels: tuple[Kernel, ...]
-    templates: tuple[str, ...]
+    templates: Mapping[str, Kernel]
     dynamic_arrays: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -111,7 +113,7 @@ class _Scan:
     head: list[_Token] = field(default_factory=list)
     edits: list[tuple[int, int, str]] = field(default_factory=list)
     kernels: dict[str, Kernel] = field(default_factory=dict)
-    templates: dict[str, None] = field(default_factory=dict)
+    templates: dict[str, Kernel] = field(default_factory=dict)
     dynamic_arrays: dict[str, None] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
 
@@ -121,7 +123,7 @@ class _Scan:
         return Scanned(
             _edited(self.text, self.edits),
             tuple(self.kernels.values()),
-            tuple(self.templates),
+            self.templates,
             tuple(self.dynamic_arrays),
             tuple(self.warnings),
         )
@@ -216,13 +218,14 @@ class _Scan:
         qualified = "::".join([*filter(None, self._namespaces()), name])
         if words[0] == "template":
             if words[1:2] == ["<"]:
-                self.templates.setdefault(qualified)
+                self.templates[qualified] = Kernel(qualified, qualified, parameters, bounds, False)
             return
         is_c = any(scope.is_c for scope in self.scopes) or _follows(words, "extern", '"C"')
         if known := self.kernels.get(qualified):
             # A declaration before the function may have its linkage and its bounds.
             bounds, is_c = bounds or known.bounds, is_c or known.is_c
-        self.kernels[qualified] = Kernel(qualified, parameters, bounds, is_c)
+        found_by = name if is_c else qualified
+        self.kernels[qualified] = Kernel(found_by, qualified, parameters, bounds, is_c)
 
 
 def scan(text: str, prefix: str, array: str) -> Scanned:

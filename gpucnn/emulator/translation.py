@@ -24,7 +24,7 @@ from gpucnn.emulator.compiler import compiler
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.paths import without_folders
 from gpucnn.emulator.programs import Programs
-from gpucnn.emulator.scanner import Kernel, scan
+from gpucnn.emulator.scanner import Kernel, Scanned, scan
 from gpucnn.emulator.scratch import scratch_folder_of
 from gpucnn.emulator.source import Source
 
@@ -43,7 +43,8 @@ _WITHOUT_ASSERTIONS = """
 """
 
 _MARKER = re.compile(r'# (?P<line>\d+) "(?P<file>(?:\\.|[^"\\])*)"(?P<flags>[ \d]*)$')
-_ENTERED, _RETURNED, _OF_SYSTEM = "1", "2", "3"
+_NUMBERS = re.compile(r"[\d\s,+*()]*")
+_ENTERED, _OF_SYSTEM = "1", "3"
 _PREFIX = re.compile(r"\bgpucnn_[0-9a-f]{24}(?:::|_)?")
 _LIMITED = 'ulimit -f 262144; ulimit -t 10; exec "$@"'
 """Macros that double are refused by size: what the preprocessor writes is limited to 128 MiB."""
@@ -102,16 +103,30 @@ def translate(
     preprocessed, said = _preprocessed(source, folder, programs, system)
     text, headers = _own_text(preprocessed, [_empty_headers(), *system])
     found = scan(text, prefix, array)
-    kernels = [*found.kernels, *(Kernel(each, (), "", True) for each in source.expressions)]
+    kernels = [*found.kernels, *(_instance(each, found) for each in source.expressions)]
     parts = [
         "#undef EMULATOR_ADD\n"
         f"#define EMULATOR_ADD atomic_add{'' if source.float_atomics else '_of_integers'}\n"
         f'namespace {prefix} {{\n#include "names.h"\n{found.text}\n# 1 "exports"\n',
-        _exported(prefix, kernels, found.templates),
+        _exported(prefix, kernels, list(found.templates)),
         "}\n",
         _dynamic_memory(prefix, array, found.dynamic_arrays),
     ]
     return Translated(prefix, "".join(parts), headers, (*said, *found.warnings))
+
+
+def _instance(expression: str, found: Scanned) -> Kernel:
+    """What a name expression stands for: a kernel, or an instance of a template.
+
+    A template's launch bounds count if they do not depend on what it is an instance of.
+    """
+    others = {kernel.expression: kernel for kernel in found.kernels}
+    name = expression.partition("<")[0].strip()
+    known = others.get(name) or found.templates.get(name)
+    if known is None:
+        return Kernel(expression, expression, (), "", True)
+    bounds = known.bounds if name in others or _NUMBERS.fullmatch(known.bounds) else ""
+    return Kernel(expression, expression, known.parameters, bounds, True)
 
 
 def _preprocessed(
@@ -200,9 +215,9 @@ def _exported(prefix: str, kernels: Sequence[Kernel], templates: Sequence[str]) 
     """The module's table of kernels."""
     entries = "".join(
         f'    {{"{_escaped(kernel.name)}", "{",".join(kernel.parameters)}", {int(kernel.is_c)}, '
-        f"::emulator::Entry<&{kernel.name}>::call, ::emulator::Entry<&{kernel.name}>::parameters, "
-        f"::emulator::launch_bound({kernel.bounds}), "
-        f"reinterpret_cast<const void*>(&{kernel.name})}},\n"
+        f"{_entry(kernel)}::call, {_entry(kernel)}::parameters, "
+        f"{_bound(kernel)}, "
+        f"reinterpret_cast<const void*>(&{kernel.expression})}},\n"
         for kernel in kernels
     )
     names = ",".join(templates)
@@ -210,6 +225,19 @@ def _exported(prefix: str, kernels: Sequence[Kernel], templates: Sequence[str]) 
         f"const ::emulator::KernelEntry {prefix}_kernels[] = {{\n{entries}    {{}}}};\n"
         f'const char {prefix}_templates[] = "{names}";\n'
     )
+
+
+def _entry(kernel: Kernel) -> str:
+    return f"::emulator::Entry<&{kernel.expression}>"
+
+
+def _bound(kernel: Kernel) -> str:
+    """What its launch bounds allow, with the names that they have in the kernel's namespace."""
+    namespace = kernel.expression.partition("<")[0].rpartition("::")[0]
+    bound = f"::emulator::launch_bound({kernel.bounds})"
+    if not (namespace and kernel.bounds):
+        return bound
+    return f"[] {{ using namespace {namespace}; return {bound}; }}()"
 
 
 def _escaped(text: str) -> str:

@@ -1,6 +1,7 @@
 """Compiled libraries: damaged ones are compiled again, and compilers do not outlive anyone."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -206,3 +207,43 @@ def test_ctrl_c_ends_compilers_that_run_side_by_side(tmp_path):
     assert (process.returncode, errors.strip()) == (130, "stopped")
     assert list(tmp_path.glob(f"{PREFIX}*")) == []
     assert not stat.S_IMODE((tmp_path / "cache").stat().st_mode) & 0o077
+
+
+COUNTING = """#!/bin/sh
+case "$*" in
+  *--version*) ;;
+  *" -c "*) echo unit >> "$COMPILED" ;;
+  *c++-header*) echo header >> "$COMPILED" ;;
+  *runtime.cpp*) echo runtime >> "$COMPILED" ;;
+esac
+exec g++ "$@"
+"""
+
+SHARED_CACHE = """
+import numpy as np
+from gpucnn.emulator import RawKernel
+for n in range(2):
+    text = 'extern "C" __global__ void k(float* y) { y[0] = %d; }' % n
+    y = np.zeros(1, np.float32)
+    RawKernel(text, "k", mode="fast")((1,), (1,), (y,))
+    assert y[0] == n
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+def test_processes_that_share_an_empty_cache_compile_each_source_once(tmp_path):
+    compiler, compiled = tmp_path / "cxx", tmp_path / "compiled"
+    compiler.write_text(COUNTING)
+    compiler.chmod(0o700)
+    environment = {
+        **os.environ, "CXX": str(compiler), "COMPILED": str(compiled),
+        "GPUCNN_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path),
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SHARED_CACHE], env=environment) for _ in range(4)
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0] * 4
+    assert sorted(compiled.read_text().split()) == ["header", "runtime", "unit", "unit"]
+    assert not list((tmp_path / "cache").glob("*.claim"))
+    assert not list(tmp_path.glob(f"{PREFIX}*"))

@@ -48,6 +48,7 @@ KERNELS = {
         ("k", (), "", False),
         ("v1::l", (), "", False),
     ],
+    'namespace a { extern "C" __global__ void k() {} }': [("k", (), "", True)],
     "using namespace a;\n__global__ void k() {}": [("k", (), "", False)],
     "__global__ void k(const float* __restrict__ x, float (&y)[2], int, unsigned n = f(1, 2))": [],
     "__global__ void k(const float* __restrict__ x, int, unsigned n = f(1, 2), A<1, 2> a[3]) {}": [
@@ -64,7 +65,9 @@ def test_kernels(text):
 
 def test_templates_are_known_by_name():
     text = "namespace a { template <typename T, int N = (2 > 1)> __global__ void t(T* x) {} }"
-    assert scan(text, "p", "array").templates == ("a::t",)
+    (template,) = scan(text, "p", "array").templates.items()
+    assert template[0] == "a::t"
+    assert template[1].parameters == ("x",)
 
 
 @pytest.mark.parametrize(

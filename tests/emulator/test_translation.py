@@ -1,6 +1,7 @@
 """Sources in front of the compiler: the preprocessor, headers, what is extreme, what is cached."""
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def translated(tmp_path):
     scratch.mkdir()
 
     def make(text, headers=None, options=(), prologue=""):
+        if isinstance(text, Source):
+            return translate(text, scratch, Programs())
         for name, content in (headers or {}).items():
             (tmp_path / name).write_text(content)
         source = Source("k.cu", text, prologue, (tmp_path,), parse_options(options))
@@ -53,6 +56,26 @@ def test_the_hosts_preprocessor_decides(translated, text, expected):
     header = "#define OF_HEADER(n) __global__ void __launch_bounds__(n)\n"
     header += "__global__ void in_header() {}\n"
     assert kernels(translated(text, {"h.cuh": header})) == expected
+
+
+def test_what_a_name_expression_stands_for_is_known(translated):
+    text = (
+        "template <int N> __global__ void __launch_bounds__(2 * 32) f(float* x, int n) {}\n"
+        "template <int N> __global__ void __launch_bounds__(N) g(float* x) {}\n"
+        "namespace s { constexpr int MOST = 8;"
+        " __global__ void __launch_bounds__(MOST) h(int m) {} }"
+    )
+    source = Source("k.cu", text, expressions=("f<3>", "g<4>", "s::h", "unknown<int>"))
+    table = translated(source).text.split("_kernels[] = {")[1]
+    found = [line.split(", ", 3)[:3] for line in table.splitlines() if line.startswith('    {"')]
+    assert found[1:] == [
+        ['    {"f<3>"', '"x,n"', "1"],
+        ['    {"g<4>"', '"x"', "1"],
+        ['    {"s::h"', '"m"', "1"],
+        ['    {"unknown<int>"', '""', "1"],
+    ]
+    bounds = re.findall(r"launch_bound\((.*?)\)", table)
+    assert bounds == ["MOST", "2 * 32", "", "MOST", ""]
 
 
 def test_options_reach_the_preprocessor(translated, tmp_path):

@@ -151,7 +151,9 @@ void BlockRunner::exit_thread() {
     Warp& warp = warps_[current_ / WARP];
     warp.exited |= 1u << current_ % WARP;
     ++exited_;
-    complete_groups(warp);
+    if (warp.groups != 0) {  // Most threads leave when nobody waits.
+        complete_groups(warp);
+    }
     complete_block_collective();
 }
 

@@ -38,7 +38,7 @@ __global__ void overloaded(int* y, T x) {
 // feature: `__launch_bounds__`
 // kernel: bounded
 // expected: i
-// note: checked at each launch, but not of kernels that `name_expressions` name
+// note: checked at each launch; those of a template if they are plain numbers
 __global__ void __launch_bounds__(64, 2) bounded(int* y) { y[INDEX] = INDEX; }
 
 // feature: numbers of all sizes, `bool`
