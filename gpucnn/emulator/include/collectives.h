@@ -41,9 +41,9 @@
     ::emulator::shuffle<::emulator::Across>(EMULATOR_CALL("__shfl_xor_sync"), __VA_ARGS__)
 
 // Fences order what other blocks see; here all see everything at once.
-inline void __threadfence() {}
+inline void __threadfence() { emulator::fence_memory(); }
 inline void __threadfence_block() {}
-inline void __threadfence_system() {}
+inline void __threadfence_system() { emulator::fence_memory(); }
 
 // (mask, value); (mask, value, address of what tells whether all have the same).
 #define __match_any_sync(...) \

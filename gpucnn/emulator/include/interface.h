@@ -80,6 +80,9 @@ bool has_left(unsigned lane);
 enum class Use { READ, WRITE, ATOMIC };
 void check_access(const Call& call, const void* address, size_t size, Use use);
 
+// Race mode: what this thread did until now, others see who learn of it by an atomic operation.
+void fence_memory();
+
 // Ends the launch if the bytes are not the block's shared memory.
 void check_shared(const Call& call, const void* address, size_t size);
 

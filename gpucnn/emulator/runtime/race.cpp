@@ -4,7 +4,8 @@
 // variables, the last write and the last reads are kept: by which block and threads, and when. Two
 // accesses are in order if one thread made both, if a barrier of the block lies between them, or,
 // within a warp, a __syncwarp of both lanes; a vote or a shuffle orders nothing. Otherwise, one of
-// them being a write, they are a race. Blocks are never in order.
+// them being a write, they are a race. Blocks are in order only by fences and atomic operations
+// (block_order.h).
 //
 // Two writes of the same value are reported in words of their own, or allowed. The compiler's call
 // comes before a write, so what it writes is known only when the thread makes its next call: until then
@@ -57,7 +58,7 @@ int find_module(dl_phdr_info* module, size_t, void* data) {
 
 bool is_in_order(const Access& earlier, const Access& later) {
     if (earlier.block != later.block) {
-        return false;
+        return checks.block_order.orders(earlier, later);
     }
     if (earlier.interval != later.interval) {
         return true;
@@ -245,6 +246,9 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     memory->each_word(address, size, [&](Word& word, uintptr_t at, size_t bytes) {
         (use == Use::READ ? read_word : write_word)({*memory, word, at, bytes}, access);
     });
+    if (use == Use::ATOMIC && !memory->shared && checks.block_order.meet(address, access)) {
+        checks.clocks.advance(this_runner().current());
+    }
 }
 
 void begin_launch_checks(const LaunchRequest& request) {
@@ -272,6 +276,7 @@ void begin_launch_checks(const LaunchRequest& request) {
     }
     checks.block = 0;
     checks.blocks.clear();
+    checks.block_order.begin_launch();
     checks.are_same_values_allowed = request.allow_same_value_writes != 0;
 }
 
@@ -295,6 +300,7 @@ void begin_block_checks(const std::vector<Region>& shared, uint3 index, unsigned
         memory.begin(checks.epoch);
     }
     checks.clocks.reset(threads);
+    checks.block_order.begin_block(threads);
     checks.accesses_left = 0;
     checks.unsettled.clear();
     ++checks.block;
@@ -325,6 +331,12 @@ const LaunchFailure* postponed_failure() {
 void order_lanes(unsigned first, uint32_t lanes) {
     if (checks.on) {
         checks.clocks.meet(first, lanes);
+    }
+}
+
+void fence_memory() {
+    if (checks.on && this_runner().running()) {
+        checks.block_order.fence(this_runner().current());
     }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "block_order.h"
 #include "launch.h"
 #include "shadow.h"
 
@@ -24,6 +25,7 @@ struct Checks {
     std::vector<Memory> arrays;
     std::vector<Memory> shared;
     WarpClocks clocks;
+    BlockOrder block_order;
     // The module itself: its constants may be read, its variables are the last of `arrays`.
     uintptr_t module_begin = 0;
     size_t module_bytes = 0;

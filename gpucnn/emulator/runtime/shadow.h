@@ -160,6 +160,9 @@ public:
 
     uint32_t now(unsigned thread) const { return lanes_[thread].seen[thread % WARP]; }
 
+    // What the thread does from now on can be told from what it did before.
+    void advance(unsigned thread) { ++lanes_[thread].seen[thread % WARP]; }
+
     // The lanes meet: each knows what any of them knew, and goes on with a later clock.
     void meet(unsigned first, uint32_t lanes) {
         Lane all = {};
