@@ -86,6 +86,11 @@ class LoadedKernel:
         shared = table.moved(self.shared_variables, symbol_prefix(self.source))
         return replace(self, library=library, shared_variables=shared)
 
+    @property
+    def parameter_count(self) -> int:
+        """How many parameters it has."""
+        return len(self.parameters)
+
     @cached_property
     def static_shared_bytes(self) -> int:
         """Static shared memory a block."""

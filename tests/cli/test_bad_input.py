@@ -253,7 +253,7 @@ ARGUMENTS = {
     "no config": (("train",), "Give a CONFIG, --data PATH, or --resume RUN"),
     "unknown command": (("trian",), 'No such command "trian"; did you mean "train"?'),
     "unknown command of bench": (("bench", "kernel"), 'did you mean "kernels"?'),
-    "command like no other": (("xyz",), "known: bench, data, doctor, evaluate, gradcheck"),
+    "command like no other": (("xyz",), "known: bench, data, doctor, emulate, evaluate"),
     "the beginning of an operation": (
         ("bench", "kernels", "--backend", "numpy", "--operation", "relu"), 'mean "relu_forward"?'),
     "misspelt problem": (

@@ -24,6 +24,10 @@ class Kernel(Protocol):
     def name(self) -> str:
         """The function."""
 
+    @property
+    def parameter_count(self) -> int | None:
+        """How many parameters it has; None if nobody has looked yet."""
+
 
 Module: TypeAlias = Mapping[str, Kernel]
 """The kernels of one file, compiled for one set of constants, by name."""

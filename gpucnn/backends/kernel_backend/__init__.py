@@ -153,19 +153,26 @@ class KernelBackend(Backend):
         """The kernel of a launch, compiled if it is new.
 
         Raises:
-            BackendError: a file of ``kernels`` has no such kernel.
+            BackendError: a file of ``kernels`` has no such kernel, or one with other parameters.
         """
         source = self._source(one)
         module = self._modules.get(source)
         if module is None:
             module = self._modules[source] = self.device.compile(source)
+        given = len(one.arguments)
         try:
-            return module[one.kernel]
+            kernel = module[one.kernel]
         except KeyError:
             raise BackendError(
-                f"{source.path} has no kernel {one.kernel}, which is launched with "
-                f"{len(one.arguments)} arguments; it has {', '.join(module) or 'none'}"
+                f"{source.path} has no kernel {one.kernel}, which is launched with {given} "
+                f"arguments; it has {', '.join(module) or 'none'}"
             ) from None
+        if kernel.parameter_count not in (None, given):  # A GPU would take whatever is in memory.
+            raise BackendError(
+                f"{source.path}: {one.kernel} is launched with {given} arguments, and the number "
+                f"of its parameters is {kernel.parameter_count}"
+            )
+        return kernel
 
     def _source(self, one: Launch) -> KernelSource:
         file, own = Path(one.file), self.kernels

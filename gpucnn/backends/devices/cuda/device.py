@@ -41,7 +41,7 @@ class _Kernel:
 
     name: str
     raw: RawKernel
-    parameters: int
+    parameter_count: int
     dynamic_shared_bytes: int
 
 
@@ -200,11 +200,6 @@ class CudaDevice(Device):
         """Puts a kernel onto the stream and returns."""
         if not isinstance(kernel, _Kernel):
             raise TypeError(f"{kernel!r} is not a kernel of a GPU")
-        if len(arguments) != kernel.parameters:  # A GPU would take whatever is in memory there.
-            raise BackendError(
-                f"{kernel.name} is launched with {len(arguments)} arguments, and the number of its "
-                f"parameters is {kernel.parameters}"
-            )
         passed = tuple(self._passed(kernel, argument) for argument in arguments)
         try:
             self._use()

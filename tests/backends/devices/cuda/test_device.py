@@ -303,7 +303,7 @@ def test_no_more_is_compiled_once_the_user_asks_to_stop(tmp_path, monkeypatch):
         if len(begun) == 1:
             raise KeyboardInterrupt
         time.sleep(0.01)
-        return Program(b"", {}, {})
+        return Program(b"", {}, {}, {})
 
     monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
     device = CudaDevice(cache=Cache(tmp_path))
@@ -357,7 +357,7 @@ def test_an_image_that_the_driver_refuses(cupy, device, monkeypatch, driver, adv
     monkeypatch.setattr(
         store,
         "compile_to_cubin",
-        lambda *_: Program(b"damaged", {"f": "f"}, {"f": Usage(1, 0, 0, 0)}),
+        lambda *_: Program(b"damaged", {"f": "f"}, {"f": Usage(1, 0, 0, 0)}, {"f": 1}),
     )
     refused = r"the driver does not load it \(CUDA_ERROR_INVALID_IMAGE: .*\); "
     with pytest.raises(BackendError, match=refused + advice):
