@@ -102,9 +102,9 @@ def _of(path) -> Iterator[Mutant]:
 
 def _changes(line):
     """Each single change of a line of code that a rule makes."""
-    if _NO_CODE.match(line) or _DECLARATION.match(line):
-        return
     end = len(_COMMENT.sub("", line).rstrip())
+    if _NO_CODE.match(line) or _DECLARATION.match(line[:end]):
+        return
     for rule, (pattern, replacement) in RULES.items():
         if rule in _COMPARISONS and _SMALLER_OR_LARGER.search(line):
             continue
