@@ -71,7 +71,8 @@ class Packed(NamedTuple):
     Attributes:
         content: the buffer.
         arrays: the arrays among them.
-        has_addresses: whether one is an address, of whose memory nothing is known.
+        has_addresses: whether one is an address, or an array of addresses: nothing is known of
+            the memory there.
     """
 
     content: bytes
@@ -120,6 +121,7 @@ class ArgumentPacker:
                 self._accepted.add(known)
             if isinstance(given, np.ndarray):
                 values.append(address_of(given))
+                has_addresses |= self._parameters[number].pointee == "p"
                 arrays.append(PassedArray(self._places[number], given, self._name(number, given)))
             elif self._parameters[number].kind == "p":
                 has_addresses = True
@@ -235,7 +237,8 @@ def _words(parameter: Parameter) -> str:
     }
     if parameter.kind != "p":
         return f"{words[parameter.kind]} of {parameter.bytes} bytes"
-    return f"a pointer to {words[parameter.pointee]} of {parameter.bytes} bytes"
+    pointee = words.get(parameter.pointee, "a pointer")
+    return f"a pointer to {pointee} of {parameter.bytes} bytes"
 
 
 def _numpy_name(parameter: Parameter) -> str:

@@ -18,7 +18,7 @@ from gpucnn.emulator.source_lines import line_of_kernel, source_lines
 
 Grid: TypeAlias = tuple[int, int, int]
 
-_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQI4x")
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQII")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _REGION = struct.Struct("@QQQPQ")
 """The runtime's Region."""
@@ -127,6 +127,7 @@ class Runtime:
             len(packed.content),
             2**64 - 1 if checked else launch.guarded_bytes,
             launch.allow_same_value_writes,
+            packed.has_addresses,
         )
         failure = _LaunchFailure()
         status = self._launch(request, failure)

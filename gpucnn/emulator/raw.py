@@ -20,6 +20,7 @@ from gpucnn.emulator.launching import Grid, Launch
 from gpucnn.emulator.library import LoadedKernel, Module
 from gpucnn.emulator.options import parse_options
 from gpucnn.emulator.source import Source
+from gpucnn.emulator.standard_headers import remarks_on_headers
 from gpucnn.emulator.symbols import identifiers
 
 _DYNAMIC_WITHOUT_OPTING_IN = 48 * 1024
@@ -28,15 +29,6 @@ _GUARDED_BYTES = 2**16
 """Arrays of at most so many bytes lie between gaps in fast mode, too; copying more takes long."""
 _BACKENDS = ("nvrtc", "nvcc")
 _MANGLED = re.compile(r"_Z(?:N\d+\w+|\d+\w+)")
-_STANDARD_HEADER = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<(?P<name>c?[a-z_]+(?:\.h)?)>", re.M)
-_WITHOUT_NVRTC = {
-    "algorithm", "array", "bit", "cassert", "cfloat", "climits", "cmath", "complex", "cstddef",
-    "cstdint", "cstdio", "cstdlib", "cstring", "functional", "initializer_list", "iostream",
-    "iterator", "limits", "memory", "numeric", "optional", "string", "tuple", "type_traits",
-    "utility", "vector", "float.h", "limits.h", "math.h", "stdint.h", "stdio.h", "stdlib.h",
-    "string.h",
-}  # fmt: skip
-"""Headers of the standard library, of which NVRTC has none."""
 
 
 class Log(Protocol):
@@ -108,7 +100,6 @@ class RawModule:
         self.float_atomics = float_atomics
         self.allow_same_value_writes = allow_same_value_writes
         self._module: Module | None = None
-        self._log: list[str] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle has: all but what was compiled, which the cache has."""
@@ -161,7 +152,8 @@ class RawModule:
             source = self._source()
             emulator = Emulator(self.mode, report=lambda _, lines: said.extend(lines))
             self._module = emulator.private_module(source)
-            for line in dict.fromkeys([*_unlike_nvrtc(self.code, self.backend), *said]):
+            remarks = remarks_on_headers(self.code) if self.backend == "nvrtc" else []
+            for line in dict.fromkeys([*remarks, *said]):
                 if log_stream is None:
                     warnings.warn(line, EmulatorWarning, stacklevel=4)
                 else:
@@ -405,16 +397,3 @@ def _find(module: Module, name: str) -> LoadedKernel:
     raise CompilationError(
         f"{module.source} has no kernel {name}; it has {', '.join(known) or 'none'}"
     )
-
-
-def _unlike_nvrtc(code: str, backend: str) -> list[str]:
-    """What NVRTC would refuse: headers of the standard library."""
-    if backend != "nvrtc":
-        return []
-    names = dict.fromkeys(match["name"] for match in _STANDARD_HEADER.finditer(code))
-    return [
-        f"<{name}> is a header of the standard library, which NVRTC does not have; leave it out, "
-        'or pass backend="nvcc"'
-        for name in names
-        if name in _WITHOUT_NVRTC
-    ]

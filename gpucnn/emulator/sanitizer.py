@@ -98,8 +98,8 @@ class SanitizerRunner:
         packed = kernel.packed(arguments)
         if packed.has_addresses:
             raise LaunchError(
-                f"{kernel} is given an address as a number, which leads nowhere in the process "
-                "that the sanitizers run in; pass the array, or use the mode race"
+                f"{kernel} is given addresses as numbers, which lead nowhere in the process that "
+                "the sanitizers run in; pass the arrays themselves, or use the mode race"
             )
         buffers = _buffers(packed)
         variables = _variables(kernel)

@@ -24,6 +24,9 @@ struct Parameter {
 
 template <typename T>
 constexpr char kind_of() {
+    if (std::is_pointer_v<T>) {
+        return 'p';
+    }
     if (std::is_floating_point_v<T>) {
         return 'f';
     }

@@ -55,6 +55,8 @@ struct LaunchRequest {
     uint64_t guarded_bytes;
     // Race mode: whether several threads may write the same value to one place.
     uint32_t allow_same_value_writes;
+    // Whether arguments are addresses, or arrays of these, of memory of which nothing is known.
+    uint32_t has_addresses;
 };
 
 // 0; 1 with `failure` filled in; or 2 if the user has interrupted it.

@@ -224,6 +224,9 @@ void check(const void* pointer, size_t size, size_t alignment, Use use, const vo
     if (memory == nullptr && is_own(address, use != Use::READ)) {
         return;
     }
+    if (memory == nullptr && checks.is_memory_unknown && !is_uninitialised(address)) {
+        return;
+    }
     if (memory == nullptr && is_uninitialised(address)) {
         report_access(FailureKind::UNINITIALISED,
                "%s of %zu bytes" EMULATOR_AT " through a pointer that was never initialised", name,
@@ -278,6 +281,7 @@ void begin_launch_checks(const LaunchRequest& request) {
     checks.blocks.clear();
     checks.block_order.begin_launch();
     checks.are_same_values_allowed = request.allow_same_value_writes != 0;
+    checks.is_memory_unknown = request.has_addresses != 0;
 }
 
 bool are_accesses_checked() {

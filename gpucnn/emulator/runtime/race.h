@@ -43,6 +43,8 @@ struct Checks {
     // value is known only once they have been carried out.
     std::vector<UnsettledWrite> unsettled;
     bool are_same_values_allowed = false;
+    // Whether the kernel may access memory of which nothing is known.
+    bool is_memory_unknown = false;
 };
 extern Checks checks;
 

@@ -241,7 +241,7 @@ int main(int, char** arguments) {
         arrays.data(), arrays.size(),
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0},
-        0, 0, 0};
+        0, 0, 0, 0};
     emulator::LaunchFailure failure = {};
     if (emulator_launch(&request, &failure) != 0) {
         fprintf(stderr, "%s\nat ", failure.message);
