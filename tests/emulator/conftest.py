@@ -8,6 +8,25 @@ from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavaila
 from gpucnn.backends.devices.source import KernelSource
 
 MODES = ("fast", "race", "sanitize")
+OF_THE_LANGUAGE = (
+    "test_cooperative_groups",
+    "test_features",
+    "test_float_atomics",
+    "test_guarded_arrays",
+    "test_headers_complex",
+    "test_headers_files",
+    "test_headers_half",
+    "test_headers_intrinsics",
+    "test_headers_rounding",
+)
+"""Tests of what kernels are written with; the quick suite has them in race mode only."""
+
+
+def pytest_itemcollected(item):
+    """What is tried in every mode is slow in the others."""
+    mode = item.callspec.params.get("mode") if hasattr(item, "callspec") else None
+    if item.path.stem in OF_THE_LANGUAGE and mode in ("fast", "sanitize"):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
