@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from mutants import Mutant
 
@@ -64,15 +65,23 @@ class Trial:
     ranks: int
 
 
+class _Asked(NamedTuple):
+    """A kernel that is asked for."""
+
+    file: str
+    name: str
+    parameter_count: None = None
+
+
 class _Names(dict):
-    """For the name of a kernel, file and name."""
+    """A file's kernels, whatever they are called."""
 
     def __init__(self, file):
         super().__init__()
         self._file = file
 
     def __missing__(self, name):
-        return self._file, name
+        return _Asked(self._file, name)
 
 
 class _Recorder(PlanningDevice):
@@ -87,7 +96,7 @@ class _Recorder(PlanningDevice):
         return _Names(source.file)
 
     def launch(self, kernel, grid, *arguments):
-        self.launched[kernel] = tuple(blocks > 1 for blocks in grid)
+        self.launched[kernel.file, kernel.name] = tuple(blocks > 1 for blocks in grid)
 
 
 def _planned(case, kernels=None):

@@ -49,6 +49,8 @@ _RUNTIME = EMULATOR / "runtime"
 _READERS = [EMULATOR / name for name in ("translation.py", "scanner.py", "source.py")]
 """What decides what is made of a source."""
 _COMPILING_EMULATOR = "compiling the emulator, once"
+_REMARKS = ".remarks"
+"""After a source's key: what the preprocessor warned of."""
 _LIBRARY_KEY = re.compile(rb"[0-9a-f]{64}")
 _BATCH = 8
 """Sources of one translation unit at most: its headers are parsed once for all of them."""
@@ -97,7 +99,7 @@ class Builder:
         mode: how.
         cache: where the libraries are kept.
         progress: shows what is being compiled.
-        report: is given each source that is compiled and its warnings, if it has any.
+        report: is given each source that has warnings, whether or not it had to be compiled.
     """
 
     def __init__(
@@ -161,6 +163,10 @@ class Builder:
             if missing:  # others compile them; if these fail, it is our turn
                 with self.cache.claimed([keys[missing[0]]], wait=True):
                     pass
+        if self._report is not no_report:
+            for source, key in keys.items():
+                if remarks := self.cache.get(f"{key}{_REMARKS}"):
+                    self._report(source, remarks.decode(errors="replace").splitlines())
         return {source: self._found(source, keys[source]) for source in sources}
 
     def _build_all(self, missing: Sequence[Source]) -> None:
@@ -250,8 +256,9 @@ class Builder:
     def _translated(self, source: Source, programs: Programs) -> Translated:
         with scratch_folder() as folder:
             translated = translate(source, folder, programs, _system_folders())
-        if translated.warnings:
-            self._report(source, translated.warnings)
+        if translated.warnings:  # Whoever finds the library in the cache wants them, too.
+            remarks = "\n".join(translated.warnings).encode(errors="replace")
+            self.cache.put(f"{_key(self.mode, source.digest())}{_REMARKS}", remarks)
         return translated
 
     def _compile_module(self, sources: Sequence[Source], programs: Programs) -> bytes:

@@ -48,7 +48,7 @@ class Emulator:
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
         limits: of the GPU that it stands in for; None for those of an H100.
         progress: shows what is being compiled.
-        report: is given each source that is compiled and its warnings, if it has any.
+        report: is given each source that has warnings, whether or not it had to be compiled.
 
     Raises:
         EmulatorError: an unknown mode, no workers, or no C++ compiler.

@@ -198,7 +198,8 @@ class Library:
         variables = self._symbols.variables(prefix)
         kernels = {}
         for entry in entries:
-            others = [name for own, name in functions.items() if own != entry.name]
+            # One function may have several names.
+            others = sorted({*functions.values()} - {functions[entry.name]})
             name = entry.name.decode()
             kernels[name] = LoadedKernel(
                 name,

@@ -19,6 +19,9 @@ from gpucnn.emulator.elf import (
     dynamic_symbols,
 )
 
+_OF_MODULES = "gpucnn_"
+"""In the names of all that belongs to a module (``symbol_prefix``)."""
+
 
 class Variable(NamedTuple):
     """A variable: its mangled name, where it lies in its section or from an anchor, its size."""
@@ -30,7 +33,7 @@ class Variable(NamedTuple):
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """All names of a library, as the compiler mangles them.
+    """The names of a library's modules, as the compiler mangles them.
 
     Attributes:
         symbols: of the library.
@@ -112,13 +115,14 @@ class SymbolTable:
 
 @cache
 def symbol_table(library: Path, is_sanitized: bool = False) -> SymbolTable:
-    """All names of a library.
+    """The names of a library's modules.
 
     Args:
         library: the file.
         is_sanitized: whether it was compiled with the address sanitizer.
     """
-    symbols = tuple(all_symbols(library.read_bytes()))
+    every = all_symbols(library.read_bytes())
+    symbols = tuple(symbol for symbol in every if _OF_MODULES in symbol.name)
     return SymbolTable(symbols, OBJECT if is_sanitized else THREAD_LOCAL)
 
 

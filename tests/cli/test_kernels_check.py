@@ -61,7 +61,9 @@ def test_a_missing_barrier_is_called_a_race_with_the_element_and_its_values(cli,
     (row,) = [line for line in result.out.splitlines() if "forward depthwise  fast" in line]
     assert row.split()[-2] == "wrong"
     result = cli("kernels", "check", "--mode", "race", *arguments)
-    pattern = r"(read|write) at conv2d_depthwise\.cu:\d+ by .* races with (write|read) at "
+    pattern = (
+        r"(read|write) at conv2d_depthwise\.cu:\d+( \(in .*\))? by .* races with (write|read) "
+    )
     assert re.search(pattern, result.out)
 
 

@@ -178,6 +178,17 @@ def test_sizes_that_no_gpu_allows(modules, grid, block, words):
         modules["fast"].get_function("fixed")(grid, block, (np.zeros(256, np.float32),))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_kernel_with_two_names_has_its_shared_memory(mode):
+    text = """namespace s { extern "C" __global__ void f(float* x) {
+        __shared__ float t[4]; t[threadIdx.x] = 2; __syncthreads(); x[threadIdx.x] = t[0]; } }"""
+    module = RawModule(code=text, name_expressions=["s::f"], mode=mode)
+    for name in ("f", "s::f"):
+        x = np.zeros(4, np.float32)
+        module.get_function(name)((1,), (4,), (x,))
+        assert x.tolist() == [2] * 4
+
+
 def test_modules_do_not_share_their_variables():
     text = 'extern "C" __device__ int n; extern "C" __global__ void f(int* x) { *x = ++n; }'
     text = text.replace('extern "C" __device__', "__device__")
