@@ -229,8 +229,9 @@ def test_what_the_compiler_says_reaches_the_user():
         "INFINITY is def",
     ):
         assert words in log.getvalue()
-    with pytest.warns(EmulatorWarning, match="<vector> is a header of the standard library"):
+    with pytest.warns(EmulatorWarning) as given:  # though the library comes from the cache
         RawModule(code=text, mode="fast").compile()
+    assert len(given) == 3
     log = io.StringIO()
     RawModule(code=text, mode="fast", backend="nvcc").compile(log_stream=log)
     assert "<vector>" not in log.getvalue()
