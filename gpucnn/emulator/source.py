@@ -15,6 +15,8 @@ from gpucnn.emulator.options import Options
 
 _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
 _COMPUTED = re.compile(rb"^[ \t]*#[ \t]*include(?:_next)?\b(?![ \t]*[<\"])", re.MULTILINE)
+_THIS_PROCESS = os.urandom(16)
+"""A part of what no other process is to find in the cache."""
 _LARGEST = 1 << 22
 """Bytes of a header."""
 
@@ -85,7 +87,7 @@ class Source:
         for part in (described.encode(errors="surrogateescape"), *texts):
             digest.update(b"%d\n%b" % (len(part), part))
         if any(map(_COMPUTED.search, texts)):  # of a header that only the compiler knows
-            digest.update(os.urandom(16))
+            digest.update(_THIS_PROCESS)
         return digest.hexdigest()
 
 

@@ -5,8 +5,10 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gpucnn.emulator import RawKernel, source
 from gpucnn.emulator.engine import why_unavailable
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.options import parse_options
@@ -171,8 +173,19 @@ def test_a_digest_is_of_all_headers_that_could_count(tmp_path):
     assert len(digests) == 3
     assert source.digest() == source.digest()
     assert Source("k.cu", source.text, "int n;", (tmp_path,)).digest() not in digests
-    computed = Source("k.cu", "#define H <vector>\n#include H\n")
-    assert computed.digest() != computed.digest()  # nobody knows what it includes
+
+
+def test_a_header_whose_name_is_computed_is_read_anew_in_each_process(tmp_path, monkeypatch):
+    text = '#define H "h.cuh"\n#include H\nextern "C" __global__ void k(int* x) { *x = VALUE; }\n'
+    (tmp_path / "h.cuh").write_text("#define VALUE 4\n")
+    x = np.zeros(1, np.int32)
+    RawKernel(text, "k", ("-I", str(tmp_path)), mode="fast")((1,), (1,), (x,))
+    assert x[0] == 4
+    computed = Source("k.cu", text)
+    digest = computed.digest()
+    assert digest == computed.digest()
+    monkeypatch.setattr(source, "_THIS_PROCESS", b"another")
+    assert digest != computed.digest()
 
 
 @pytest.mark.parametrize(
