@@ -180,8 +180,8 @@ private:
 
 // Whether two calls are the same place in the source.
 inline bool same(const Call& a, const Call& b) {
-    return a.number == b.number && a.line == b.line &&
-           (a.file == b.file || strcmp(a.file, b.file) == 0);
+    return &a == &b || (a.number == b.number && a.line == b.line &&
+                        (a.file == b.file || strcmp(a.file, b.file) == 0));
 }
 
 // Race mode: these lanes of the warp that begins with thread `first` have met at a __syncwarp.

@@ -28,7 +28,13 @@ void BlockRunner::warp_collective(
     thread.call = &call;
     thread.operands = operands;
     thread.state = State::IN_WARP_COLLECTIVE;
-    join_group(warp, {&call, mask, 1u << lane, combine, left});
+    // Mostly all lanes meet at one call, one after the other.
+    Group& first = warp.group[0];
+    if (warp.groups == 1 && first.call == &call && first.mask == mask) {
+        first.arrived |= 1u << lane;
+    } else {
+        join_group(warp, {&call, mask, 1u << lane, combine, left});
+    }
     complete_groups(warp);
     go_on();
 }
