@@ -68,6 +68,25 @@ extern "C" __global__ void bytes(const float* x, float* y) {
     if (x[0] > 0) p = (char*)y;
     p[threadIdx.x] = 1;
 }
+struct Part { float* p; int n; };
+__device__ void put(float* p, int i, float v) { p[i] = v; }
+extern "C" __global__ void member(const float* x, float* y) {
+    Part part;
+    part.n = 3;
+    put(part.p, part.n, x[0]);
+}
+extern "C" __global__ void one_of_two(const float* x, float* y) {
+    float* ps[2];
+    ps[0] = y + threadIdx.x;
+    put(ps[threadIdx.x & 1], 0, 2.0f);
+}
+extern "C" __global__ void loops(const float* x, float* y) {
+    float* p;
+    for (int i = 0; i < 4; ++i) {
+        p[i] = x[i];
+        p[i] += 1;
+    }
+}
 extern "C" __global__ void index(const float* x, float* y) {
     int i;
     if (x[0] > 0) i = 3;
@@ -83,6 +102,12 @@ extern "C" __global__ void index(const float* x, float* y) {
         ("sometimes", "race", UninitialisedError, "through a pointer that was never initialised"),
         ("reads", "race", UninitialisedError, "through a pointer that was never initialised"),
         ("bytes", "race", UninitialisedError, "write of 1 bytes at .* that was never initialised"),
+        ("member", "race", UninitialisedError, "through a pointer that was never initialised"),
+        ("one_of_two", "race", UninitialisedError, "through a pointer that was never init"),
+        ("loops", "race", UninitialisedError, "through a pointer that was never initialised"),
+        ("member", "sanitize", UninitialisedError, "address 0xfefe"),
+        ("one_of_two", "sanitize", UninitialisedError, "address 0xfefe"),
+        ("loops", "sanitize", UninitialisedError, "address 0xfefe"),
         ("index", "race", OutOfBoundsError, "element -16843010 of argument 2 "),
         ("never", "sanitize", UninitialisedError, "address 0xfefe"),
         ("sometimes", "sanitize", UninitialisedError, "address 0xfefe"),
