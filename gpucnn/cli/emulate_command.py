@@ -115,7 +115,7 @@ def command(
     block = block or (_BLOCK,)
     launch = Launch(
         file,
-        chosen_kernel(kernel, file),
+        chosen_kernel(kernel, file, options),
         grid or covering_grid(given, block),
         block,
         shared_mem,

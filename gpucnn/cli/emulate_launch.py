@@ -1,4 +1,4 @@
-"""The launch that ``gpucnn emulate`` makes: which kernel, of which file, in which grid."""
+"""The launch of ``gpucnn emulate``: a kernel of a file, its grid and its block."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ from gpucnn.text import shown
 if TYPE_CHECKING:
     from gpucnn.emulator import RawModule
     from gpucnn.emulator.arguments import Parameter
-
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"", re.DOTALL)
-_KERNEL = re.compile(
-    r"\b__global__\b(?:\s|\b(?:void|static|inline|__\w+__)\b|\([^()]*(?:\([^()]*\)[^()]*)*\))*"
-    r"\b(?P<name>[A-Za-z_]\w*)\s*\("
-)
 
 
 class KernelFaultError(Exception):
@@ -155,22 +149,25 @@ def _fitting(parameter: Parameter) -> str:
     return f"{dtype}:1024" if is_pointer else f"{dtype}=1"
 
 
-def declared_kernels(code: str) -> list[str]:
-    """The names that follow ``__global__`` in a source, each once.
-
-    They are for defaults and hints: a macro may declare others.
-    """
-    text = _COMMENT.sub(" ", code)
-    return list(dict.fromkeys(match["name"] for match in _KERNEL.finditer(text)))
-
-
-def chosen_kernel(name: str | None, file: Path) -> str:
+def chosen_kernel(name: str | None, file: Path, options: Sequence[str]) -> str:
     """The name that was given, or that of the file's only kernel.
 
+    Args:
+        name: that was given; None for none.
+        file: the source.
+        options: of the compiler.
+
     Raises:
-        BackendError: none was given, and the file has none or several.
+        BackendError: none was given, and the file has none or several; or the file has no such
+            kernel, or cannot be preprocessed.
     """
-    declared = declared_kernels(_text(file))
+    from gpucnn.emulator import RawModule
+    from gpucnn.emulator.errors import EmulatorError
+
+    try:
+        declared = RawModule(path=file, options=options).declared_kernels()
+    except EmulatorError as error:
+        raise BackendError(str(error)) from error
     if name is not None:
         if declared and re.fullmatch(r"\w+", name) and name not in declared:
             hint = did_you_mean(name, declared)
@@ -189,10 +186,3 @@ def covering_grid(given: Sequence[GivenArgument], block: Sequence[int]) -> tuple
     """As many blocks as give each element of the largest array a thread of its own."""
     sizes = [one.value.size for one in given if isinstance(one.value, np.ndarray)]
     return (max(1, math.ceil(max(sizes, default=1) / math.prod(block))),)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise BackendError(f"{shown(file)} is not text in UTF-8: {error}") from error

@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 from gpucnn.emulator.cache import Cache, cache_key
 from gpucnn.emulator.compiler import compiler, knows, processor
-from gpucnn.emulator.cupy_headers import cupy_include_folder
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.modes import (
     CHECKS,
@@ -35,6 +34,7 @@ from gpucnn.emulator.translation import (
     EMULATOR,
     INCLUDE,
     Translated,
+    system_folders,
     translate,
     translation_unit,
     without_prefixes,
@@ -81,15 +81,9 @@ def _emulator_text() -> str:
     return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
-def _system_folders() -> list[Path]:
-    """Folders of headers besides the emulator's own and the compiler's."""
-    folder = cupy_include_folder()
-    return [] if folder is None else [folder]
-
-
 def _key(mode: Mode, *parts: str) -> str:
     options = (mode, COMMON, MODULE, POISONED_LOCALS, POISON_KEPT, STAND_INS)
-    return cache_key(*_host(), repr(options), str(cupy_include_folder()), *parts)
+    return cache_key(*_host(), repr(options), str(system_folders()), *parts)
 
 
 class Builder:
@@ -237,7 +231,7 @@ class Builder:
         if self.mode.poisoned and knows(compiler(), POISONED_LOCALS):
             own += (*POISONED_LOCALS, *(POISON_KEPT if compiler().is_gnu else ()))
         options = [*COMMON, *MODULE, *own, *self.mode.kernel_options, _OWN_HEADERS, f"-I{INCLUDE}"]
-        return options + [word for each in _system_folders() for word in ("-isystem", str(each))]
+        return options + [word for each in system_folders() for word in ("-isystem", str(each))]
 
     def _precompiled_header(self, programs: Programs) -> Path | None:
         """The emulator's header as g++ reads it in no time; None for other compilers."""
@@ -255,7 +249,7 @@ class Builder:
 
     def _translated(self, source: Source, programs: Programs) -> Translated:
         with scratch_folder() as folder:
-            translated = translate(source, folder, programs, _system_folders())
+            translated = translate(source, folder, programs, system_folders())
         if translated.warnings:  # Whoever finds the library in the cache wants them, too.
             remarks = "\n".join(translated.warnings).encode(errors="replace")
             self.cache.put(f"{_key(self.mode, source.digest())}{_REMARKS}", remarks)

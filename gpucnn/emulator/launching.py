@@ -38,7 +38,7 @@ class Launch:
         shared_bytes: dynamic shared memory.
         seed: decides the order of threads and blocks.
         time_limit: seconds after which it is ended with an error; 0 for no limit.
-        guarded_bytes: arrays of at most so many bytes are copied into memory of their own for the
+        guarded_bytes: arrays of at most this size are copied into memory of their own for the
             launch in fast mode, so that an index out of bounds cannot damage other memory. In race
             mode all arrays are.
         allow_same_value_writes: whether race mode allows several threads to write the same value

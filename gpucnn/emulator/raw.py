@@ -19,14 +19,17 @@ from gpucnn.emulator.errors import CompilationError, EmulatorWarning, LaunchErro
 from gpucnn.emulator.launching import Grid, Launch
 from gpucnn.emulator.library import LoadedKernel, Module
 from gpucnn.emulator.options import parse_options
+from gpucnn.emulator.programs import Programs
+from gpucnn.emulator.scratch import scratch_folder
 from gpucnn.emulator.source import Source
 from gpucnn.emulator.standard_headers import remarks_on_headers
 from gpucnn.emulator.symbols import identifiers
+from gpucnn.emulator.translation import scanned, system_folders
 
 _DYNAMIC_WITHOUT_OPTING_IN = 48 * 1024
 """Bytes of dynamic shared memory that a launch may ask for unless a kernel was allowed more."""
 _GUARDED_BYTES = 2**16
-"""Arrays of at most so many bytes lie between gaps in fast mode, too; copying more takes long."""
+"""The largest array that lies between gaps in fast mode, too: copying a larger one takes long."""
 _BACKENDS = ("nvrtc", "nvcc")
 _MANGLED = re.compile(r"_Z(?:N\d+\w+|\d+\w+)")
 
@@ -105,6 +108,18 @@ class RawModule:
         """What a pickle has: all but what was compiled, which the cache has."""
         return {**self.__dict__, "_module": None}
 
+    def declared_kernels(self) -> tuple[str, ...]:
+        """The kernels of the text, templates among them, as ``name_expressions`` call them.
+
+        The text is preprocessed but not compiled.
+
+        Raises:
+            CompilationError: the preprocessor refuses it.
+        """
+        with scratch_folder() as folder:
+            found = scanned(self._source(), folder, Programs(), system_folders()).found
+        return (*(kernel.expression for kernel in found.kernels), *found.templates)
+
     def compile(self, log_stream: Log | None = None) -> None:
         """Compiles the module now.
 
@@ -174,10 +189,6 @@ class RawModule:
 
     def _run(self, kernel: LoadedKernel, launch: Launch, arguments: Sequence[Argument]) -> None:
         _emulator(self.mode).launch(kernel, launch, arguments)
-
-
-_GUARDED_BYTES = 2**16
-"""Arrays of at most so many bytes lie between gaps in fast mode, too; copying more takes long."""
 
 
 class RawKernel:
@@ -357,7 +368,7 @@ def _read(path: Path) -> str:
         raise CompilationError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CompilationError(
-            f"{path} is not text; the emulator runs CUDA C++, not compiled modules"
+            f"{path} is not text in UTF-8; the emulator runs CUDA C++, not compiled modules"
         ) from error
 
 

@@ -19,8 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from gpucnn.emulator.compiler import compiler
+from gpucnn.emulator.cupy_headers import cupy_include_folder
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.paths import without_folders
 from gpucnn.emulator.programs import Programs
@@ -99,10 +101,7 @@ def translate(
         CompilationError: the preprocessor refuses it, or the emulator cannot run what it has.
     """
     prefix = symbol_prefix(source)
-    array = f"{prefix}_dynamic_array"
-    preprocessed, said = _preprocessed(source, folder, programs, system)
-    text, headers = _own_text(preprocessed, [_empty_headers(), *system])
-    found = scan(text, prefix, array)
+    found, headers, said = scanned(source, folder, programs, system)
     kernels = [*found.kernels, *(_instance(each, found) for each in source.expressions)]
     parts = [
         "#undef EMULATOR_ADD\n"
@@ -110,9 +109,39 @@ def translate(
         f'namespace {prefix} {{\n#include "names.h"\n{found.text}\n# 1 "exports"\n',
         _exported(prefix, kernels, list(found.templates)),
         "}\n",
-        _dynamic_memory(prefix, array, found.dynamic_arrays),
+        _dynamic_memory(prefix, found.dynamic_arrays),
     ]
     return Translated(prefix, "".join(parts), headers, (*said, *found.warnings))
+
+
+class Preprocessed(NamedTuple):
+    """What the preprocessor and the scan make of a source.
+
+    Attributes:
+        found: in its own text.
+        headers: those from elsewhere that it includes.
+        warnings: of the preprocessor.
+    """
+
+    found: Scanned
+    headers: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def scanned(
+    source: Source, folder: Path, programs: Programs, system: Sequence[Path]
+) -> Preprocessed:
+    """Preprocesses and scans a source; arguments and errors are those of ``translate``."""
+    prefix = symbol_prefix(source)
+    preprocessed, said = _preprocessed(source, folder, programs, system)
+    text, headers = _own_text(preprocessed, [_empty_headers(), *system])
+    return Preprocessed(scan(text, prefix, _dynamic_array(prefix)), headers, said)
+
+
+def system_folders() -> list[Path]:
+    """Folders of headers besides the emulator's own and the compiler's: CuPy's, if there is one."""
+    folder = cupy_include_folder()
+    return [] if folder is None else [folder]
 
 
 def _instance(expression: str, found: Scanned) -> Kernel:
@@ -244,8 +273,14 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _dynamic_memory(prefix: str, array: str, names: Sequence[str]) -> str:
+def _dynamic_array(prefix: str) -> str:
+    """The name in assembly of a module's dynamic shared memory."""
+    return f"{prefix}_dynamic_array"
+
+
+def _dynamic_memory(prefix: str, names: Sequence[str]) -> str:
     """The module's dynamic shared memory under all its names, and what exports the module."""
+    array = _dynamic_array(prefix)
     declared = ""
     if names:
         symbols = " ".join(f'EMULATOR_DYNAMIC_NAME("{symbol}")' for symbol in (array, *names))

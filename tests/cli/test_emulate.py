@@ -7,7 +7,6 @@ import pytest
 
 from gpucnn.backends import why_unavailable
 from gpucnn.cli.emulate_arguments import parse_argument
-from gpucnn.cli.emulate_launch import declared_kernels
 from gpucnn.cli.emulate_report import array_facts
 from gpucnn.errors import BackendError
 
@@ -122,22 +121,6 @@ def test_an_array_from_a_file(rng, tmp_path):
     for name, words in (("bad", "is not an array of NumPy's"), ("text", "has an array of <U1")):
         with pytest.raises(BackendError, match=words):
             parse_argument(f"@{tmp_path}/{name}.npy", rng)
-
-
-def test_declared_kernels():
-    code = """
-    // __global__ void in_a_comment(
-    const char* text = "__global__ void in_a_string(";
-    extern "C" __global__ void plain(int n);
-    extern "C" __global__ void plain(int n) {}
-    template <typename T> __global__ static void __launch_bounds__(32 * (1 + 1), 2)
-    bounded(T* x) {}
-    __global__
-    void on_lines(float* x) {}
-    void __global__ reversed(float* x) {}
-    __device__ void no_kernel(float* x) {}
-    """
-    assert declared_kernels(code) == ["plain", "bounded", "on_lines", "reversed"]
 
 
 def test_facts_of_an_array():

@@ -145,6 +145,26 @@ def test_names_are_found_as_on_a_gpu(modules):
         module.get_global("scales")
 
 
+def test_the_kernels_of_a_text():
+    text = """
+    // __global__ void in_a_comment(
+    const char* text = "__global__ void in_a_string(";
+    #define KERNEL __global__ void
+    KERNEL hidden_by_a_macro(int n) {}
+    namespace inner { extern "C" __global__ void plain(int n) {} }
+    template <typename T> __global__ static void __launch_bounds__(32 * (1 + 1), 2) bounded(T* x) {}
+    #ifdef MORE
+    __global__
+    void on_lines(float* x) {}
+    #endif
+    __device__ void no_kernel(float* x) {}
+    """
+    module = RawModule(code=text, options=("-DMORE",))
+    assert module.declared_kernels() == (
+        "hidden_by_a_macro", "inner::plain", "on_lines", "bounded"
+    )  # fmt: skip
+
+
 def test_dynamic_memory_over_48_kib_has_to_be_asked_for(modules):
     kernel = modules["fast"].get_function("weigh")
     arguments = (np.zeros(8, np.float32), np.zeros(5, np.float32), pair(0), 0)

@@ -37,7 +37,7 @@ class EmulatorDevice(Device):
         time_limit: seconds after which a launch is ended with an error that names the line it had
             reached; None for no limit.
         machine: the GPU whose launches it runs.
-        guarded_bytes: arrays of at most so many bytes are copied into memory of their own for a
+        guarded_bytes: arrays of at most this size are copied into memory of their own for a
             launch in fast mode, so that an index out of bounds cannot damage other memory. In race
             mode all arrays are.
         allow_same_value_writes: whether race mode allows several threads to write the same value

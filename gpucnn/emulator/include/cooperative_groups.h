@@ -63,7 +63,7 @@ constexpr bool is_tile_size(unsigned size) {
     return size != 0 && size <= LANES && (size & (size - 1)) == 0;
 }
 
-// Of groups of so many lanes each that the lanes of a mask are divided into, the one of a rank.
+// The lanes of a mask are divided into groups of `size`; returns the group that has the lane of `rank`.
 inline unsigned part_of(unsigned mask, unsigned rank, unsigned size) {
     const unsigned first = rank / size * size;
     unsigned part = 0;
@@ -165,8 +165,8 @@ namespace emulator {
 // What lanes of a warp do together.
 class GroupOfLanes : public cooperative_groups::thread_group {
 public:
-    // The value of another thread of the group: of one rank, or of one so many ranks lower or higher;
-    // its own if there is none.
+    // The value of another thread of the group, by its rank or by its distance from this one's; this
+    // thread's own if there is no such thread.
     template <typename T>
     std::remove_cvref_t<T> shfl(T&& value, int rank, Where where = Where::current()) const {
         return exchange<Direct, std::remove_cvref_t<T>>("shfl", where, value, rank);
@@ -214,7 +214,7 @@ protected:
     using thread_group::thread_group;
 
 private:
-    // The lane of a rank: the mask's lowest bit but so many.
+    // The lane that has a rank: `rank` set bits of the mask are below it.
     unsigned lane_of(unsigned rank) const {
         unsigned left = mask();
         for (; rank > 0; --rank) {

@@ -11,7 +11,7 @@
 namespace emulator {
 
 struct SharedMemory {
-    // A variable of its static shared memory, from which the others are so many bytes off.
+    // The address of a variable of its static shared memory; the others are known by their distances.
     void* (*anchor)();
     // The array of its dynamic shared memory, or null.
     void* (*dynamic)();

@@ -17,7 +17,7 @@ namespace emulator {
 
 namespace {
 
-// An array keeps its distance from a multiple of so many bytes.
+// An array's address keeps its remainder by this.
 constexpr size_t ALIGNMENT = 64;
 // Memory that is kept for the next launch, and arrays that are searched for addresses, are smaller.
 constexpr size_t KEPT_BYTES = 16 << 20;

@@ -51,7 +51,7 @@ struct LaunchRequest {
     emulator::StopRequest stop;
     // Of all arguments.
     uint64_t argument_bytes;
-    // Arrays of at most so many bytes are copied into memory of their own for the launch; 0 for none.
+    // Arrays of at most this size are copied into memory of their own for the launch; 0 for none.
     uint64_t guarded_bytes;
     // Race mode: whether several threads may write the same value to one place.
     uint32_t allow_same_value_writes;

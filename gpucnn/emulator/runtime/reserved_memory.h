@@ -6,7 +6,7 @@
 
 namespace emulator {
 
-// What lies directly beside an array is looked at for stray writes, so many bytes of it.
+// How many bytes on each side of an array are examined for stray writes.
 constexpr size_t MARGIN_BYTES = 256;
 
 // Memory that ends at a fixed place and grows downwards, between two gaps that cannot be accessed.

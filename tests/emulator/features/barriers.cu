@@ -22,7 +22,7 @@ KERNEL {
 
 // feature: `__threadfence`, `_block`, `_system`
 // expected: 1
-// note: order nothing, because every write is visible at once
+// note: every write is visible at once; race mode orders blocks by the first and the last
 KERNEL {
     const int i = INDEX;
     y[i] = 1;

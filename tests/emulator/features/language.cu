@@ -114,7 +114,7 @@ KERNEL {
     y[i] = side.number();
 }
 
-// feature: operators of one's own, overloads, default arguments
+// feature: operator overloading, function overloads, default arguments
 // expected: i + 2 + 7
 struct Pair {
     int a, b;

@@ -33,7 +33,7 @@ void copy_by_group(
 
 namespace cooperative_groups {
 
-// So many bytes.
+// Copies `bytes` bytes.
 template <typename Group, typename T, typename Size>
 void memcpy_async(
     const Group& group, T* to, const T* from, const Size& bytes, Where where = Where::current()) {
@@ -42,7 +42,7 @@ void memcpy_async(
                             static_cast<size_t>(bytes));
 }
 
-// As many elements as there are and have room.
+// Copies as many elements as there are at the source, and as there is room for.
 template <typename Group, typename T, typename Room, typename Count>
 void memcpy_async(
     const Group& group, T* to, const Room& room, const T* from, const Count& count,
