@@ -7,10 +7,9 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
 from gpucnn.emulator.cache import Cache, cache_key
 from gpucnn.emulator.compiler import compiler, knows, processor
@@ -27,6 +26,7 @@ from gpucnn.emulator.modes import (
     Mode,
 )
 from gpucnn.emulator.programs import Programs
+from gpucnn.emulator.reporting import Progress, Report, no_progress, no_report
 from gpucnn.emulator.scratch import remove_abandoned_folders, scratch_folder
 from gpucnn.emulator.source import Source
 from gpucnn.emulator.symbols import identifier_of, undefined_names
@@ -40,11 +40,6 @@ from gpucnn.emulator.translation import (
     without_prefixes,
 )
 
-Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
-"""Shows that work goes on: of a label and how much there is, what to call with what is done."""
-Report: TypeAlias = Callable[[Source, Sequence[str]], None]
-"""Is given a source that is compiled, and its warnings."""
-
 _RUNTIME = EMULATOR / "runtime"
 _READERS = [EMULATOR / name for name in ("translation.py", "scanner.py", "source.py")]
 """What decides what is made of a source."""
@@ -56,16 +51,6 @@ _BATCH = 8
 """Sources of one translation unit at most: its headers are parsed once for all of them."""
 _OWN_HEADERS = f"-ffile-prefix-map={INCLUDE}=emulator/include"
 """What is cached does not say where this installation is."""
-
-
-@contextmanager
-def no_progress(_label: str, _total: int) -> Iterator[Callable[[int], object]]:
-    """Shows nothing."""
-    yield lambda _done: None
-
-
-def no_report(_source: Source, _warnings: Sequence[str]) -> None:
-    """Keeps warnings to itself."""
 
 
 def _host() -> tuple[str, ...]:

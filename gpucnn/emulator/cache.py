@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -213,6 +214,19 @@ class Cache:
             f"{reason}; {_advice(error, place)}",
             file=sys.stderr,
         )
+
+
+def shared_cache() -> Cache:
+    """The process' one for the default folder.
+
+    So what is compiled is shared even if the folder cannot be written.
+    """
+    return _shared_cache(default_folder())
+
+
+@functools.cache
+def _shared_cache(folder: Path | None) -> Cache:
+    return Cache(folder)
 
 
 def _check_key(key: str) -> None:

@@ -5,38 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from gpucnn.emulator.arguments import Argument
-from gpucnn.emulator.builder import Builder, Progress, Report, no_progress, no_report
-from gpucnn.emulator.cache import Cache, default_folder
+from gpucnn.emulator.builder import Builder
+from gpucnn.emulator.cache import shared_cache
 from gpucnn.emulator.compiler import compiler
-from gpucnn.emulator.errors import EmulatorError, LaunchError
-from gpucnn.emulator.launching import Grid, Launch, Runtime
+from gpucnn.emulator.errors import EmulatorError
+from gpucnn.emulator.launch import (
+    Launch,
+    Limits,
+    check_launch,
+    check_static_shared_memory,
+)
+from gpucnn.emulator.launching import Runtime
 from gpucnn.emulator.library import Library, LoadedKernel, Module
 from gpucnn.emulator.modes import MODES
+from gpucnn.emulator.reporting import Progress, Report, no_progress, no_report
 from gpucnn.emulator.sanitizer import SanitizerRunner
 from gpucnn.emulator.source import Source
-
-_LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
-_LARGEST_BLOCK: Grid = (1024, 1024, 64)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a GPU allows a block.
-
-    Attributes:
-        threads: at most.
-        shared_bytes: of static shared memory.
-        dynamic_shared_bytes: of static and dynamic shared memory together, after opting in.
-    """
-
-    threads: int = 1024
-    shared_bytes: int = 48 * 1024
-    dynamic_shared_bytes: int = 227 * 1024
 
 
 class Emulator:
@@ -70,7 +57,7 @@ class Emulator:
         self.mode = MODES[mode]
         self.limits = limits or Limits()
         self.workers = 1 if self.mode.checked else workers or len(os.sched_getaffinity(0))
-        kept = _cache(default_folder())
+        kept = shared_cache()
         self._builder = Builder(self.mode, kept, progress, report)
         # A sanitized library cannot be loaded here: kernels and their parameters are then known
         # from a fast one.
@@ -113,15 +100,8 @@ class Emulator:
     def _module(self, library: Library, source: Source, built: Path) -> Module:
         module = library.module(source)
         for kernel in module.values():
-            self._check_static_shared_memory(kernel)
+            check_static_shared_memory(kernel, self.limits)
         return module.sanitized(built) if self.mode.sanitized else module
-
-    def _check_static_shared_memory(self, kernel: LoadedKernel) -> None:
-        if kernel.static_shared_bytes > self.limits.shared_bytes:
-            raise LaunchError(
-                f"{kernel} has {kernel.static_shared_bytes} bytes of static shared memory, a "
-                f"GPU allows {self.limits.shared_bytes}; make it smaller, or dynamic"
-            )
 
     def launch(self, kernel: LoadedKernel, launch: Launch, arguments: Sequence[Argument]) -> None:
         """Runs a kernel to its end.
@@ -133,38 +113,11 @@ class Emulator:
                 kernel, block, thread and source line.
             KeyboardInterrupt: the user has ended it.
         """
-        self._check_launch(kernel, launch)
+        check_launch(kernel, launch, self.limits)
         if self._sanitizer:
             self._sanitizer.launch(kernel, launch, arguments)
         else:
             self._runtime.launch(kernel, launch, arguments, self.workers, self.mode.checked)
-
-    def _check_launch(self, kernel: LoadedKernel, launch: Launch) -> None:
-        limits = (("grid", launch.grid, _LARGEST_GRID), ("block", launch.block, _LARGEST_BLOCK))
-        for name, sizes, most in limits:
-            if len(sizes) != 3:
-                raise LaunchError(f"{kernel}: a {name} of {sizes}; it takes three numbers")
-            if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
-                raise LaunchError(f"{kernel}: a {name} of {sizes}; a GPU allows 1 to {most}")
-        block = launch.block
-        threads = block[0] * block[1] * block[2]
-        if threads > self.limits.threads:
-            raise LaunchError(
-                f"{kernel}: a block of {block} has {threads} threads, a GPU allows "
-                f"{self.limits.threads}"
-            )
-        if 0 < kernel.most_threads < threads:
-            raise LaunchError(
-                f"{kernel}: a block of {block} has {threads} threads, its __launch_bounds__ allow "
-                f"{kernel.most_threads}"
-            )
-        total = kernel.static_shared_bytes + launch.shared_bytes
-        if launch.shared_bytes < 0 or total > self.limits.dynamic_shared_bytes:
-            raise LaunchError(
-                f"{kernel}: {kernel.static_shared_bytes} bytes of static and "
-                f"{launch.shared_bytes} of dynamic shared memory, a GPU has "
-                f"{self.limits.dynamic_shared_bytes} a block"
-            )
 
 
 def why_unavailable() -> str:
@@ -176,12 +129,6 @@ def why_unavailable() -> str:
     except EmulatorError as error:
         return str(error)
     return ""
-
-
-@cache
-def _cache(folder: Path | None) -> Cache:
-    """One for each folder, so that devices share what they compile even if it cannot be written."""
-    return Cache(folder)
 
 
 _runtimes: dict[str, Runtime] = {}

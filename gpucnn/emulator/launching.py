@@ -7,16 +7,13 @@ import signal
 import struct
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from gpucnn.emulator.arguments import Argument, PassedArray, memory_of
 from gpucnn.emulator.errors import FAILURE_KINDS
+from gpucnn.emulator.launch import Launch
 from gpucnn.emulator.library import LoadedKernel
 from gpucnn.emulator.source_lines import line_of_kernel, source_lines
-
-Grid: TypeAlias = tuple[int, int, int]
 
 _REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQII")
 """The runtime's LaunchRequest (runtime/launch.h)."""
@@ -26,32 +23,6 @@ _AT, _OTHER = "\1", "\2"
 """Where the runtime's messages are to name lines (runtime/block.h)."""
 _INTERRUPTED = 2
 """What the runtime's launch returns when the user has ended it."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a kernel is run.
-
-    Attributes:
-        grid: blocks along x, y, z.
-        block: threads along x, y, z.
-        shared_bytes: dynamic shared memory.
-        seed: decides the order of threads and blocks.
-        time_limit: seconds after which it is ended with an error; 0 for no limit.
-        guarded_bytes: arrays of at most this size are copied into memory of their own for the
-            launch in fast mode, so that an index out of bounds cannot damage other memory. In race
-            mode all arrays are.
-        allow_same_value_writes: whether race mode allows several threads to write the same value
-            to one place.
-    """
-
-    grid: Grid
-    block: Grid
-    shared_bytes: int = 0
-    seed: int = 0
-    time_limit: float = 0.0
-    guarded_bytes: int = 0
-    allow_same_value_writes: bool = False
 
 
 class _SourcePlace(ctypes.Structure):

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gpucnn.emulator.arguments import ArgumentPacker, Parameter
 from gpucnn.emulator.errors import EmulatorError
 from gpucnn.emulator.scratch import scratch_folder
@@ -134,13 +137,13 @@ class Module(Mapping[str, LoadedKernel]):
         source: what was compiled.
         kernels: by name.
         templates: the names of kernels that are templates, of which none is compiled by itself.
-        variables: those that can be written to, by name: address and size.
+        variables: the bytes of those that can be written to, by name.
     """
 
     source: Source
     kernels: Mapping[str, LoadedKernel]
     templates: tuple[str, ...]
-    variables: Mapping[str, tuple[int, int]]
+    variables: Mapping[str, NDArray[np.uint8]]
 
     def __getitem__(self, name: str) -> LoadedKernel:
         """The kernel of a name."""
@@ -218,8 +221,13 @@ class Library:
             source,
             kernels,
             tuple(described.templates.decode().split(",")) if described.templates else (),
-            {name: (address + each.offset, each.bytes) for name, each in variables.items()},
+            {name: _bytes_at(address + v.offset, v.bytes) for name, v in variables.items()},
         )
+
+
+def _bytes_at(address: int, size: int) -> NDArray[np.uint8]:
+    """Memory of a library, which is never unloaded."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
 
 def _entries(module: _Module) -> Iterator[_KernelEntry]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 import warnings
 from collections.abc import Sequence
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 from gpucnn.emulator.arguments import Argument
 from gpucnn.emulator.engine import Emulator
 from gpucnn.emulator.errors import CompilationError, EmulatorWarning, LaunchError
-from gpucnn.emulator.launching import Grid, Launch
+from gpucnn.emulator.launch import Grid, Launch
 from gpucnn.emulator.library import LoadedKernel, Module
+from gpucnn.emulator.mangling import identifiers
 from gpucnn.emulator.options import parse_options
 from gpucnn.emulator.programs import Programs
 from gpucnn.emulator.scratch import scratch_folder
 from gpucnn.emulator.source import Source
 from gpucnn.emulator.standard_headers import remarks_on_headers
-from gpucnn.emulator.symbols import identifiers
 from gpucnn.emulator.translation import scanned, system_folders
 
 _DYNAMIC_WITHOUT_OPTING_IN = 48 * 1024
@@ -158,8 +157,7 @@ class RawModule:
                 f"the module has no variable {name}; it has "
                 f"{', '.join(sorted(variables)) or 'none'}"
             )
-        address, size = variables[name]
-        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+        return variables[name]
 
     def _compiled(self, log_stream: Log | None = None) -> Module:
         if self._module is None:

@@ -28,7 +28,8 @@ from gpucnn.emulator.errors import (
     UndefinedBehaviourError,
     UninitialisedError,
 )
-from gpucnn.emulator.launching import Grid, Launch, place_of, with_lines
+from gpucnn.emulator.launch import Grid, Launch
+from gpucnn.emulator.launching import place_of, with_lines
 from gpucnn.emulator.library import LoadedKernel
 from gpucnn.emulator.paths import without_folders
 from gpucnn.emulator.programs import run_program

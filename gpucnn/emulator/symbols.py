@@ -18,6 +18,7 @@ from gpucnn.emulator.elf import (
     all_symbols,
     dynamic_symbols,
 )
+from gpucnn.emulator.mangling import identifiers
 
 _OF_MODULES = "gpucnn_"
 """In the names of all that belongs to a module (``symbol_prefix``)."""
@@ -152,21 +153,6 @@ def variable_name(mangled: str) -> str:
         if re.fullmatch(r"(_\d*_?)?", mangled[end:]):
             return mangled[begin:end]
     return identifier_of(mangled)
-
-
-def identifiers(mangled: str) -> list[str]:
-    """The identifiers at the beginning of a mangled name, outermost first.
-
-    The form is that of the Itanium C++ ABI, section 5.1: "_Z", letters, and for each identifier its
-    length and itself.
-    """
-    rest = re.sub("^_Z[NZLK]*", "", mangled)
-    found = []
-    while match := re.match(r"L?(\d+)", rest):
-        begin, length = match.end(), int(match[1])
-        found.append(rest[begin : begin + length])
-        rest = rest[begin + length :]
-    return found
 
 
 def _counted(identifier: str) -> str:

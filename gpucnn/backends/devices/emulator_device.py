@@ -13,8 +13,8 @@ from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Modul
 from gpucnn.backends.devices.source import KernelSource, as_backend_errors
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.emulator.arguments import address_of
-from gpucnn.emulator.engine import Emulator, Limits, why_unavailable
-from gpucnn.emulator.launching import Launch
+from gpucnn.emulator.engine import Emulator, why_unavailable
+from gpucnn.emulator.launch import Launch, Limits
 from gpucnn.emulator.library import LoadedKernel
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.progress import progress
