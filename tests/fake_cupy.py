@@ -5,6 +5,7 @@ early. So what is not ordered by streams and events is seen to go wrong one way 
 """
 
 import ctypes
+import sys
 import threading
 import types
 from pathlib import Path
@@ -35,10 +36,6 @@ class CUDARuntimeError(RuntimeError):
 
 class OutOfMemoryError(MemoryError):
     """The pool has nothing left."""
-
-
-class NVRTCError(RuntimeError):
-    """The compiler fails."""
 
 
 class _Pointer:
@@ -238,6 +235,14 @@ class _Event:
         self.mark.reach()
 
 
+class FakeNvrtc:
+    """A compiler that is asked what it can, but not to compile."""
+
+    version = 12, 9
+    build = "12.9.86"
+    architectures = 70, 75, 80, 86, 89, 90, 100, 120
+
+
 class FakeCupy(types.ModuleType):
     """The module: a machine with so many GPUs.
 
@@ -269,6 +274,7 @@ class FakeCupy(types.ModuleType):
         self.limit = 0
         self.free, self.pooled = 300 * 1024, 0
         self.eager = False
+        self.nvrtc = FakeNvrtc()
         self.run = lambda _: None
         self.count_error = self.device_error = None
         runtime = types.SimpleNamespace(
@@ -285,11 +291,6 @@ class FakeCupy(types.ModuleType):
             driver=types.SimpleNamespace(
                 CUDADriverError=CUDADriverError,
             ),
-            nvrtc=types.SimpleNamespace(
-                NVRTCError=NVRTCError,
-                getVersion=lambda: (12, 9),
-                getSupportedArchs=lambda: (70, 75, 80, 86, 89, 90, 100, 120),
-            ),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             Device=lambda ordinal: _Device(self, ordinal),
             Stream=lambda non_blocking: _Stream(self, non_blocking, self.eager),
@@ -297,6 +298,13 @@ class FakeCupy(types.ModuleType):
             get_current_stream=lambda: self.current.streams.get(self.current.device),
             alloc_pinned_memory=self._pin,
         )
+
+    def install(self, monkeypatch):
+        """Puts it, and a compiler of its version, in the place of what is installed."""
+        monkeypatch.setitem(sys.modules, "cupy", self)
+        found = types.SimpleNamespace(submodule_search_locations=None)
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+        monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.nvrtc", lambda: self.nvrtc)
 
     def fail(self):
         """Raises what every call does once a kernel has failed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from gpucnn.emulator.errors import CompilationError
 
 _STANDARD = "17"
-_ARCHITECTURE = 90
+_ARCHITECTURE = "sm_90"
 
 _VALUED = {
     "-D": "define-macro", "-U": "undefine-macro", "-I": "include-path", "-include": "pre-include",
@@ -33,6 +33,13 @@ _IGNORED = {
     "extensible-whole-program", "ewp", "pch", "no-cache", "fdevice-time-trace",
 }  # fmt: skip
 """What decides how fast or how exact a GPU's code is, or what its compiler prints."""
+_OF_THE_COMPILER = {
+    "use_fast_math", "ftz", "prec-div", "prec-sqrt", "fmad", "extra-device-vectorization",
+    "restrict", "device-as-default-execution-space", "default-device", "device-int128",
+    "builtin-move-forward", "builtin-initializer-list", "disable-warnings", "w", "diag-suppress",
+    "diag-warn", "diag-error", "display-error-number", "no-display-error-number", "err-no",
+}  # fmt: skip
+"""Of those, the ones that change the PTX which NVRTC makes, or its warnings."""
 _WITH_VALUE = {"maxrregcount", "ptxas-options", "diag-suppress", "diag-warn", "diag-error"}
 """Of those, the ones whose value may be the next word."""
 
@@ -46,18 +53,27 @@ class Options:
         folders: where headers are.
         included: headers before the text.
         standard: of C++, such as "17".
-        architecture: what ``__CUDA_ARCH__`` is a tenth of.
+        architecture: of the GPU, such as "sm_90a".
+        of_the_compiler: what NVRTC alone looks at, as it was written.
     """
 
     macros: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     included: tuple[str, ...] = ()
     standard: str = _STANDARD
-    architecture: int = _ARCHITECTURE
+    architecture: str = _ARCHITECTURE
+    of_the_compiler: tuple[str, ...] = ()
+
+    @property
+    def capability(self) -> int:
+        """What ``__CUDA_ARCH__`` is a tenth of."""
+        return int(self.architecture.removeprefix("sm_").rstrip("af"))
 
 
 def parse_options(options: Sequence[str]) -> Options:
-    """What NVRTC's options mean here; those about speed and accuracy mean nothing.
+    """What NVRTC's options mean here.
+
+    Those about speed and accuracy mean nothing unless NVRTC compiles the kernel, in mode ptx.
 
     Args:
         options: such as "-DN=16", "-I", "folder", "--std=c++17", "--use_fast_math".
@@ -68,8 +84,9 @@ def parse_options(options: Sequence[str]) -> Options:
     macros: list[str] = []
     folders: list[Path] = []
     included: list[str] = []
+    of_the_compiler: list[str] = []
     standard, architecture = _STANDARD, _ARCHITECTURE
-    for name, value in _pairs(options):
+    for name, value, words in _named(options):
         if name in ("define-macro", "undefine-macro"):
             macros.append(f"-{name[0].upper()}{value}")
         elif name == "include-path":
@@ -77,27 +94,38 @@ def parse_options(options: Sequence[str]) -> Options:
         elif name == "pre-include":
             included.append(value)
         elif name == "std":
-            standard = _number(name, value, r"(?:c|gnu)\+\+(\d\d)")
+            standard = _matched(name, value, r"(?:c|gnu)\+\+(\d\d)")
         elif name == "gpu-architecture":
-            architecture = int(_number(name, value, r"(?:sm|compute)_(\d+)[af]?"))
-    return Options(tuple(macros), tuple(folders), tuple(included), standard, architecture)
+            architecture = f"sm_{_matched(name, value, r'(?:sm|compute)_([0-9]+[af]?)')}"
+        elif name in _OF_THE_COMPILER:
+            of_the_compiler += words
+    return Options(
+        tuple(macros),
+        tuple(folders),
+        tuple(included),
+        standard,
+        architecture,
+        tuple(of_the_compiler),
+    )
 
 
-def _pairs(options: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The long name of each option, and its value; empty for one that has none."""
+def _named(options: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """The long name of each option, its value, empty for one that has none, and its words."""
     waiting = iter(options)
     for option in waiting:
         name, value = _split(option)
         if name in _IGNORED:
+            words = [option]
             if name in _WITH_VALUE and not value:
-                next(waiting, "")
+                words.append(next(waiting, ""))
+            yield name, value, words
             continue
         if name not in _VALUED.values() or not name:
             raise CompilationError(f'"{option}" is not an option of NVRTC; leave it out')
         value = value or next(waiting, "")
         if not value:
             raise CompilationError(f'the option "{option}" needs a value, as in {option}=…')
-        yield name, value
+        yield name, value, [option]
 
 
 def _split(option: str) -> tuple[str, str]:
@@ -111,7 +139,7 @@ def _split(option: str) -> tuple[str, str]:
     return name.lstrip("-"), value
 
 
-def _number(name: str, value: str, pattern: str) -> str:
+def _matched(name: str, value: str, pattern: str) -> str:
     match = re.fullmatch(pattern, value)
     if match is None:
         raise CompilationError(f'"{value}" is not a value of the option --{name}')

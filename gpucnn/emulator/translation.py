@@ -167,7 +167,7 @@ def _preprocessed(
     content = f'# 1 "constants"\n{source.prologue}# 1 "{name}"\n{source.text}\n'
     written.write_text(content, encoding="utf-8", errors="surrogateescape")
     options = source.options
-    capability = f"{options.architecture}0"
+    capability = f"{options.capability}0"
     command = [
         *compiler().command, "-E", "-x", "c++", f"-std=c++{options.standard}",
         f"-D__CUDA_ARCH__={capability}", "-D__CUDACC__=1", "-D__CUDACC_RTC__=1", *options.macros,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from gpucnn.backends.devices.cuda.diagnostics import CompilationError
+from gpucnn.backends.devices.cuda.compilation_error import CompilationError
 from gpucnn.backends.devices.cuda.disassembly import by_kind, instructions, why_not
 from gpucnn.backends.devices.cuda.nvrtc import Usage
 from gpucnn.backends.devices.cuda.store import ProgramStore

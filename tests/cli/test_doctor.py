@@ -3,8 +3,6 @@
 import ctypes
 import json
 import os
-import sys
-from types import SimpleNamespace
 
 import pytest
 from fake_cupy import FakeCupy
@@ -88,9 +86,7 @@ class FakeDriver:
     ],
 )  # fmt: skip
 def test_doctor_compares_the_driver_with_nvrtc(cli, monkeypatch, version, text):
-    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(driver=version))
-    found = SimpleNamespace(submodule_search_locations=None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+    FakeCupy(driver=version).install(monkeypatch)
     monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.compile_to_cubin", lambda *_: None)
     load = ctypes.CDLL
     monkeypatch.setattr(
@@ -105,9 +101,7 @@ def test_doctor_compares_the_driver_with_nvrtc(cli, monkeypatch, version, text):
 
 
 def test_doctor_looks_at_the_gpu_that_is_asked_for(cli, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", FakeCupy(gpus=2))
-    found = SimpleNamespace(submodule_search_locations=None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: found)
+    FakeCupy(gpus=2).install(monkeypatch)
     compiler = "gpucnn.backends.devices.cuda.nvrtc.compile_to_cubin"
     monkeypatch.setattr(compiler, lambda *_: None)
     for options, text in (((), "works"), (("--device", "1"), "works"), (("--device", "2"), "")):

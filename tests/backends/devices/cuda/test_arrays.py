@@ -1,7 +1,5 @@
 """Training treats arrays as CuPy's allow: through operations, not through NumPy."""
 
-import sys
-
 import numpy as np
 import pytest
 from fake_cupy import FakeCupy
@@ -125,10 +123,8 @@ def test_a_run_on_the_device_itself(tmp_path, monkeypatch, free):
 
     cupy = FakeCupy(memory=1 << 30)
     cupy.free = free
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    cupy.install(monkeypatch)
     monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
-    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.86")
     monkeypatch.setattr(store, "compile_to_cubin", compile_to_cubin)
     path = tmp_path / "config.toml"
     path.write_text(

@@ -16,6 +16,7 @@ from gpucnn.backends.devices.cuda.availability import (
     why_unavailable,
 )
 from gpucnn.backends.devices.cuda.importing import import_cupy
+from gpucnn.emulator.ptx.nvrtc import nvrtc
 from gpucnn.errors import BackendError
 
 
@@ -25,8 +26,7 @@ def installed(monkeypatch):
 
     def install(**machine):
         fake = FakeCupy(**machine)
-        monkeypatch.setitem(sys.modules, "cupy", fake)
-        monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+        fake.install(monkeypatch)
         return fake
 
     return install
@@ -121,7 +121,7 @@ def test_a_compiler_that_is_newer_than_the_driver(installed):
         'pip install "nvidia-cuda-nvrtc-cu12==12.4.*"'
     )
     assert why_compiler_too_new(11080).endswith("for CUDA 11.8: update the driver")
-    fake.cuda.nvrtc.getVersion = lambda: (13, 1)
+    fake.nvrtc.version = 13, 1
     assert why_compiler_too_new(13000).endswith('pip install "nvidia-cuda-nvrtc==13.0.*"')
     assert 'pip install -e ".[cuda12]"' in why_compiler_too_new(12090)
 
@@ -154,8 +154,8 @@ def test_a_gpu_that_is_too_old(installed):
 
 def test_a_gpu_that_this_compiler_has_left_behind(installed):
     fake = installed(compute_capability="70")
-    fake.cuda.nvrtc.getVersion = lambda: (13, 0)
-    fake.cuda.nvrtc.getSupportedArchs = lambda: (75, 80, 90)
+    fake.nvrtc.version = 13, 0
+    fake.nvrtc.architectures = 75, 80, 90
     assert "NVRTC 13.0 makes no code for sm_70; the last to do is CUDA 12" in why_unavailable()
 
 
@@ -164,11 +164,11 @@ def test_a_gpu_that_this_compiler_does_not_know(installed):
     assert "no code for sm_130a; a newer one may" in why_unavailable()
 
 
-def test_no_compiler(installed):
-    def missing():
-        raise RuntimeError('Failure finding "libnvrtc.so.12"')
-
-    installed().cuda.nvrtc.getSupportedArchs = missing
+def test_no_compiler(installed, monkeypatch):
+    installed()
+    monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.nvrtc", nvrtc)
+    monkeypatch.setattr("gpucnn.emulator.ptx.nvrtc.compiler_libraries", lambda: ["no library"])
+    nvrtc.cache_clear()
     assert "NVRTC is missing" in why_unavailable()
     assert "pip install" in why_unavailable()
 

@@ -1,7 +1,6 @@
 """The CUDA device against a CuPy that has no GPU: what it passes on, what it refuses, its words."""
 
 import json
-import sys
 import threading
 import time
 from pathlib import Path
@@ -28,10 +27,8 @@ GRID, BLOCK = (2, 1, 1), (256, 1, 1)
 @pytest.fixture
 def cupy(monkeypatch):
     fake = FakeCupy(gpus=2)
-    monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    fake.install(monkeypatch)
     monkeypatch.setattr(store, "toolkit_version", lambda: "12090")
-    monkeypatch.setattr(store, "compiler_build", lambda: "12.9.86")
     return fake
 
 

@@ -1,4 +1,4 @@
-"""NVRTC for real, up to the cubin; needs CuPy and NVRTC, but neither a GPU nor a driver."""
+"""NVRTC for real, up to the cubin; needs neither a GPU nor a driver."""
 
 import shutil
 from pathlib import Path
@@ -77,22 +77,6 @@ def test_cudas_own_headers(write):
         pytest.skip("CUDA's headers are not installed")
     source = write("#include <cuda_fp16.h>\n__global__ void f(half* x) { x[0] = x[1]; }")
     assert compile_to_cubin(source, "sm_80").names
-
-
-def test_headers_tell_their_version_in_one_file_or_another(tmp_path, monkeypatch):
-    monkeypatch.setattr(nvrtc, "toolkit_headers", lambda: (tmp_path,))
-    nvrtc.toolkit_version.cache_clear()
-    try:
-        assert nvrtc.toolkit_version() == ""
-        for name, line, version in (
-            ("cuda_runtime_api.h", "#define CUDART_VERSION  12080\n", "12080"),
-            ("cuda.h", "#define CUDA_VERSION 12090\n", "12090"),
-        ):
-            nvrtc.toolkit_version.cache_clear()
-            (tmp_path / name).write_text(line)
-            assert nvrtc.toolkit_version() == version
-    finally:
-        nvrtc.toolkit_version.cache_clear()
 
 
 def test_the_compilers_build_begins_with_its_version():
@@ -231,8 +215,7 @@ def test_a_changed_header_is_another_program(tmp_path):
 
 
 def test_the_real_cupy_has_what_the_device_uses():
-    import cupy
-
+    cupy = pytest.importorskip("cupy")
     runtime, driver = cupy.cuda.runtime, cupy.cuda.driver
     for name in (
         *("MaxThreadsPerBlock", "MaxSharedMemoryPerBlock", "MaxSharedMemoryPerBlockOptin"),
