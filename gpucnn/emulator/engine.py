@@ -13,6 +13,7 @@ from gpucnn.emulator.cache import shared_cache
 from gpucnn.emulator.compiler import compiler
 from gpucnn.emulator.errors import EmulatorError
 from gpucnn.emulator.launch import (
+    HARDWARE,
     Launch,
     Limits,
     check_launch,
@@ -24,6 +25,7 @@ from gpucnn.emulator.modes import MODES
 from gpucnn.emulator.reporting import Progress, Report, no_progress, no_report
 from gpucnn.emulator.sanitizer import SanitizerRunner
 from gpucnn.emulator.source import Source
+from gpucnn.emulator.tensor_core import EMULATED, TO_NEAREST, TensorCore
 
 
 class Emulator:
@@ -36,6 +38,7 @@ class Emulator:
         limits: of the GPU that it stands in for; None for those of an H100.
         progress: shows what is being compiled.
         report: is given each source that has warnings, whether or not it had to be compiled.
+        tensor_core: how launches with the accumulation "hardware" add up products.
 
     Raises:
         EmulatorError: an unknown mode, no workers, or no C++ compiler.
@@ -48,6 +51,7 @@ class Emulator:
         limits: Limits | None = None,
         progress: Progress = no_progress,
         report: Report = no_report,
+        tensor_core: TensorCore = EMULATED,
     ) -> None:
         if mode not in MODES:
             raise EmulatorError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
@@ -56,6 +60,7 @@ class Emulator:
         compiler()
         self.mode = MODES[mode]
         self.limits = limits or Limits()
+        self.tensor_core = tensor_core
         self.workers = 1 if self.mode.checked else workers or len(os.sched_getaffinity(0))
         kept = shared_cache()
         self._builder = Builder(self.mode, kept, progress, report)
@@ -107,17 +112,19 @@ class Emulator:
         """Runs a kernel to its end.
 
         Raises:
-            LaunchError: arguments that do not fit the kernel's parameters, or more threads or
-                shared memory than a GPU has.
+            LaunchError: arguments that do not fit the kernel's parameters, more threads or
+                shared memory than a GPU has, or an unknown accumulation.
             EmulatorError: whatever the kernel does that a GPU would refuse or leave undefined:
                 kernel, block, thread and source line.
             KeyboardInterrupt: the user has ended it.
         """
         check_launch(kernel, launch, self.limits)
+        tensor_core = self.tensor_core if launch.accumulation == HARDWARE else TO_NEAREST
         if self._sanitizer:
-            self._sanitizer.launch(kernel, launch, arguments)
+            self._sanitizer.launch(kernel, launch, arguments, tensor_core)
         else:
-            self._runtime.launch(kernel, launch, arguments, self.workers, self.mode.checked)
+            checked = self.mode.checked
+            self._runtime.launch(kernel, launch, arguments, self.workers, checked, tensor_core)
 
 
 def why_unavailable() -> str:

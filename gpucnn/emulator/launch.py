@@ -9,6 +9,10 @@ from gpucnn.emulator.errors import LaunchError
 
 Grid: TypeAlias = tuple[int, int, int]
 
+HARDWARE, IEEE = "hardware", "ieee"
+ACCUMULATIONS = (HARDWARE, IEEE)
+"""How products are added up in tensor cores: as a GPU does it, several at once and cut off; or each
+addition rounded to nearest."""
 _LARGEST_GRID: Grid = (2**31 - 1, 65535, 65535)
 _LARGEST_BLOCK: Grid = (1024, 1024, 64)
 
@@ -28,6 +32,7 @@ class Launch:
             mode all arrays are.
         allow_same_value_writes: whether race mode allows several threads to write the same value
             to one place.
+        accumulation: of products in tensor cores; one of ACCUMULATIONS.
     """
 
     grid: Grid
@@ -37,6 +42,7 @@ class Launch:
     time_limit: float = 0.0
     guarded_bytes: int = 0
     allow_same_value_writes: bool = False
+    accumulation: str = HARDWARE
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,20 @@ def check_static_shared_memory(kernel: Limited, limits: Limits) -> None:
         )
 
 
+def check_accumulation(accumulation: str) -> None:
+    """Raises LaunchError if there is no such accumulation."""
+    if accumulation not in ACCUMULATIONS:
+        raise LaunchError(
+            f'accumulation is "{accumulation}"; it is one of {", ".join(ACCUMULATIONS)}'
+        )
+
+
 def check_launch(kernel: Limited, launch: Launch, limits: Limits) -> None:
-    """Raises LaunchError if a launch has sizes that no GPU or not this kernel allows."""
+    """Raises LaunchError if a launch has sizes that no GPU or not this kernel allows.
+
+    The same for an accumulation that there is not.
+    """
+    check_accumulation(launch.accumulation)
     sizes_and_limits = (
         ("grid", launch.grid, _LARGEST_GRID),
         ("block", launch.block, _LARGEST_BLOCK),

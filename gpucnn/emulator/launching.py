@@ -14,8 +14,9 @@ from gpucnn.emulator.errors import FAILURE_KINDS
 from gpucnn.emulator.launch import Launch
 from gpucnn.emulator.library import LoadedKernel
 from gpucnn.emulator.source_lines import line_of_kernel, source_lines
+from gpucnn.emulator.tensor_core import TensorCore
 
-_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQII")
+_REQUEST = struct.Struct("@PPPPQPPQ3I3IQQIIdI4xQQIIIIi4x")
 """The runtime's LaunchRequest (runtime/launch.h)."""
 _REGION = struct.Struct("@QQQPQ")
 """The runtime's Region."""
@@ -60,6 +61,7 @@ class Runtime:
         arguments: Sequence[Argument],
         workers: int,
         checked: bool,
+        tensor_core: TensorCore,
     ) -> None:
         """Runs a kernel.
 
@@ -69,6 +71,7 @@ class Runtime:
             arguments: as ``ArgumentPacker`` takes them.
             workers: threads of the host.
             checked: whether the kernel was compiled for race mode.
+            tensor_core: how products are added up.
 
         Raises:
             EmulatorError: whatever the emulator refuses.
@@ -99,6 +102,7 @@ class Runtime:
             2**64 - 1 if checked else launch.guarded_bytes,
             launch.allow_same_value_writes,
             packed.has_addresses,
+            *tensor_core,
         )
         failure = _LaunchFailure()
         status = self._launch(request, failure)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpucnn.emulator.arguments import Argument
 from gpucnn.emulator.engine import Emulator
 from gpucnn.emulator.errors import CompilationError, EmulatorWarning, LaunchError
-from gpucnn.emulator.launch import Grid, Launch
+from gpucnn.emulator.launch import HARDWARE, Grid, Launch, check_accumulation
 from gpucnn.emulator.library import LoadedKernel, Module
 from gpucnn.emulator.mangling import identifiers
 from gpucnn.emulator.options import parse_options
@@ -63,9 +63,11 @@ class RawModule:
         float_atomics: whether atomic operations on floats are allowed, whose result depends on the
             order of threads, and so on the seed.
         allow_same_value_writes: whether threads may write the same value to a place unordered.
+        accumulation: "hardware", which adds up the products of tensor cores as an H100 does; or
+            "ieee", which rounds to nearest after each addition.
 
     Raises:
-        LaunchError: arguments that contradict each other.
+        LaunchError: arguments that contradict each other, or an unknown accumulation.
         EmulatorError: the emulator does not work here, or an unknown mode.
     """
 
@@ -85,9 +87,11 @@ class RawModule:
         time_limit: float | None = None,
         float_atomics: bool = True,
         allow_same_value_writes: bool = False,
+        accumulation: str = HARDWARE,
     ) -> None:
         if (code is None) == (path is None):
             raise LaunchError("a RawModule is made of either code or path; give one of them")
+        check_accumulation(accumulation)
         if backend not in _BACKENDS:
             raise LaunchError(f'backend is "{backend}"; it is one of {", ".join(_BACKENDS)}')
         self.code = _read(Path(path)) if code is None and path is not None else str(code)
@@ -101,6 +105,7 @@ class RawModule:
         self.time_limit = time_limit
         self.float_atomics = float_atomics
         self.allow_same_value_writes = allow_same_value_writes
+        self.accumulation = accumulation
         self._module: Module | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,6 +218,7 @@ class RawKernel:
         time_limit: float | None = None,
         float_atomics: bool = True,
         allow_same_value_writes: bool = False,
+        accumulation: str = HARDWARE,
     ) -> None:
         self._bind(
             RawModule(
@@ -227,6 +233,7 @@ class RawKernel:
                 time_limit=time_limit,
                 float_atomics=float_atomics,
                 allow_same_value_writes=allow_same_value_writes,
+                accumulation=accumulation,
             ),
             name,
         )
@@ -314,6 +321,7 @@ class RawKernel:
             module.time_limit or 0.0,
             _GUARDED_BYTES,
             module.allow_same_value_writes,
+            module.accumulation,
         )
         module._run(kernel, launch, args)
 

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from gpucnn.emulator.errors import (
     UndefinedBehaviourError,
     UninitialisedError,
 )
-from gpucnn.emulator.launch import Grid, Launch
+from gpucnn.emulator.launch import Launch
 from gpucnn.emulator.launching import place_of, with_lines
 from gpucnn.emulator.library import LoadedKernel
 from gpucnn.emulator.paths import without_folders
@@ -36,6 +36,7 @@ from gpucnn.emulator.programs import run_program
 from gpucnn.emulator.scratch import scratch_folder, scratch_folder_of
 from gpucnn.emulator.source_lines import SourceLine, line_of_kernel
 from gpucnn.emulator.symbols import Variable, symbol_table
+from gpucnn.emulator.tensor_core import TensorCore
 from gpucnn.emulator.translation import symbol_prefix
 
 _REFUSED = 1
@@ -85,13 +86,20 @@ class SanitizerRunner:
         shutil.copyfile(program, self._program)
         self._program.chmod(0o700)
 
-    def launch(self, kernel: LoadedKernel, launch: Launch, arguments: Sequence[Argument]) -> None:
+    def launch(
+        self,
+        kernel: LoadedKernel,
+        launch: Launch,
+        arguments: Sequence[Argument],
+        tensor_core: TensorCore,
+    ) -> None:
         """Runs a kernel.
 
         Args:
             kernel: which.
             launch: how.
             arguments: as ``ArgumentPacker`` takes them, but no addresses.
+            tensor_core: how products are added up.
 
         Raises:
             EmulatorError: whatever a sanitizer or the emulator finds.
@@ -116,6 +124,7 @@ class SanitizerRunner:
                 f"shared_bytes {launch.shared_bytes}",
                 f"seed {launch.seed % 2**64}",
                 f"time_limit {launch.time_limit}",
+                f"tensor_core {_numbers(tensor_core)}",
                 *_variable_lines(kernel),
                 *(f"buffer {buffer.nbytes}" for buffer in buffers),
                 f"arguments {len(packed.content)}",
@@ -139,8 +148,8 @@ class SanitizerRunner:
             start += each.nbytes
 
 
-def _numbers(sizes: Grid) -> str:
-    return " ".join(map(str, sizes))
+def _numbers(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _variables(kernel: LoadedKernel) -> list[tuple[Variable, Variable]]:

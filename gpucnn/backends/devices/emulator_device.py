@@ -14,8 +14,9 @@ from gpucnn.backends.devices.source import KernelSource, as_backend_errors
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.emulator.arguments import address_of
 from gpucnn.emulator.engine import Emulator, why_unavailable
-from gpucnn.emulator.launch import Launch, Limits
+from gpucnn.emulator.launch import HARDWARE, Launch, Limits, check_accumulation
 from gpucnn.emulator.library import LoadedKernel
+from gpucnn.emulator.tensor_core import tensor_core_of
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.progress import progress
 
@@ -42,9 +43,11 @@ class EmulatorDevice(Device):
             mode all arrays are.
         allow_same_value_writes: whether race mode allows several threads to write the same value
             to one place.
+        accumulation: "hardware", which adds up the products of tensor cores as the machine does;
+            or "ieee", which rounds to nearest after each addition.
 
     Raises:
-        BackendError: an unknown mode, no workers, or no C++ compiler.
+        BackendError: an unknown mode or accumulation, no workers, or no C++ compiler.
     """
 
     name = "emulator"
@@ -58,18 +61,22 @@ class EmulatorDevice(Device):
         machine: Machine = EMULATED,
         guarded_bytes: int = 0,
         allow_same_value_writes: bool = False,
+        accumulation: str = HARDWARE,
     ) -> None:
         limits = Limits(
             machine.block_threads, machine.block_shared_bytes, machine.block_dynamic_shared_bytes
         )
         with as_backend_errors():
-            self._emulator = Emulator(mode, workers, limits, progress)
+            check_accumulation(accumulation)
+            tensor_core = tensor_core_of(machine.compute_capability)
+            self._emulator = Emulator(mode, workers, limits, progress, tensor_core=tensor_core)
         self.mode = self._emulator.mode
         self.workers = self._emulator.workers
         self.seed = seed
         self.time_limit = time_limit
         self.guarded_bytes = guarded_bytes
         self.allow_same_value_writes = allow_same_value_writes
+        self.accumulation = accumulation
         self.machine = machine
         self._modules: dict[tuple[KernelSource, str], Module] = {}
 
@@ -141,6 +148,7 @@ class EmulatorDevice(Device):
             self.time_limit or 0.0,
             self.guarded_bytes,
             self.allow_same_value_writes,
+            self.accumulation,
         )
         with as_backend_errors():
             self._emulator.launch(kernel, launch, [_own(argument) for argument in arguments])

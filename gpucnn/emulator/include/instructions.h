@@ -5,6 +5,7 @@
 #include "atomics.h"
 #include "collectives.h"
 #include "short_float.h"
+#include "tensor_core.h"
 
 namespace emulator {
 
@@ -38,12 +39,6 @@ inline void need_whole_warp(const Call& call) {
 
 // Matrix products
 
-template <int INNER>
-struct Tiles {
-    float a[16][INNER];
-    float b[INNER][8];
-};
-
 struct MmaOperands {
     float* d;
     const unsigned* a;
@@ -54,17 +49,21 @@ struct MmaOperands {
 template <typename Format>
 EMULATOR_UNCHECKED void combine_mma(void** lanes) {
     Tiles<Format::INNER> tiles;
+    const auto element_of_d = [&](unsigned lane, unsigned i) -> float& {
+        return tiles.d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+    };
     for (unsigned lane = 0; lane < LANES; ++lane) {
         const auto* operands = static_cast<const MmaOperands*>(lanes[lane]);
         Format::place(lane, operands->a, operands->b, tiles);
-    }
-    for (unsigned lane = 0; lane < LANES; ++lane) {
-        float* d = static_cast<const MmaOperands*>(lanes[lane])->d;
         for (unsigned i = 0; i < 4; ++i) {
-            const unsigned row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
-            for (int k = 0; k < Format::INNER; ++k) {
-                d[i] += tiles.a[row][k] * tiles.b[k][column];
-            }
+            element_of_d(lane, i) = operands->d[i];
+        }
+    }
+    accumulate<Format>(tiles);
+    for (unsigned lane = 0; lane < LANES; ++lane) {
+        const auto* operands = static_cast<const MmaOperands*>(lanes[lane]);
+        for (unsigned i = 0; i < 4; ++i) {
+            operands->d[i] = element_of_d(lane, i);
         }
     }
 }
@@ -82,9 +81,9 @@ void mma(const Call& call, float (&d)[4], const unsigned (&a)[4], const unsigned
 }
 
 // Elements of 16 bits, two a register, the first in the low half.
-template <float (*decode)(unsigned short)>
+template <float (*decode)(unsigned short), int least_exponent>
 struct Halves {
-    static constexpr int INNER = 16;
+    static constexpr int INNER = 16, BYTES = 2, LEAST_EXPONENT = least_exponent;
     EMULATOR_UNCHECKED static void place(
         unsigned lane, const unsigned* a, const unsigned* b, Tiles<INNER>& tiles) {
         const unsigned group = lane / 4, within = lane % 4;
@@ -101,7 +100,7 @@ struct Halves {
 };
 
 struct Tf32 {
-    static constexpr int INNER = 8;
+    static constexpr int INNER = 8, BYTES = 4, LEAST_EXPONENT = -126;
     EMULATOR_UNCHECKED static float decode(unsigned bits) {
         return bit_cast<float>(bits & 0xffffe000u);
     }
@@ -119,10 +118,10 @@ struct Tf32 {
 
 template <>
 struct Instruction<"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32">
-    : Halves<&Bfloat16::decode> {};
+    : Halves<&Bfloat16::decode, -126> {};
 template <>
-struct Instruction<"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"> : Halves<&Half::decode> {
-};
+struct Instruction<"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32">
+    : Halves<&Half::decode, -14> {};
 template <>
 struct Instruction<"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"> : Tf32 {};
 

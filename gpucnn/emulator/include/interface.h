@@ -95,4 +95,15 @@ void async_commit();
 // Waits for all groups but the last `pending`.
 void async_wait(const Call& call, unsigned pending);
 
+// How the launch's tensor cores accumulate (tensor_core.h).
+struct TensorCore {
+    // Bits that are kept below the largest exponent; 0 if each addition is rounded to nearest.
+    uint32_t fraction_bits;
+    // Of operands of 16 bits, that are added at once; of TF32 half as many.
+    uint32_t products;
+    // What terms are aligned to if all are smaller.
+    int32_t least_exponent;
+};
+const TensorCore& tensor_core();
+
 }  // namespace emulator

@@ -18,6 +18,9 @@ namespace emulator {
 
 namespace {
 
+// Of the launch that is running.
+TensorCore current_tensor_core;
+
 // Threads of a launch that several threads of the host work on.
 constexpr uint64_t LARGE = 1024;
 
@@ -211,6 +214,10 @@ private:
 
 }  // namespace
 
+const TensorCore& tensor_core() {
+    return current_tensor_core;
+}
+
 }  // namespace emulator
 
 namespace {
@@ -226,6 +233,7 @@ int launch(const LaunchRequest& given, emulator::LaunchFailure* failure) {
         suspect(request.kernel);
     }
     surround(&request);
+    current_tensor_core = request.tensor_core;
     Work work(request, failure);
     const unsigned workers = std::min(request.workers, most_workers());
     if (workers > 1 && work.is_large()) {

@@ -57,6 +57,7 @@ struct LaunchRequest {
     uint32_t allow_same_value_writes;
     // Whether arguments are addresses, or arrays of these, of memory of which nothing is known.
     uint32_t has_addresses;
+    emulator::TensorCore tensor_core;
 };
 
 // 0; 1 with `failure` filled in; or 2 if the user has interrupted it.

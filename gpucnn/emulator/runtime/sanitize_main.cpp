@@ -5,7 +5,7 @@
 //
 //     library PATH            kernel NAME             symbols PREFIX
 //     grid X Y Z              block X Y Z             shared_bytes COUNT      seed NUMBER
-//     time_limit SECONDS
+//     time_limit SECONDS      tensor_core FRACTION_BITS PRODUCTS LEAST_EXPONENT
 //     shared OFFSET BYTES NAME    a variable of static shared memory
 //     buffer BYTES            in order; each gets memory of exactly that size
 //     arguments BYTES
@@ -62,6 +62,7 @@ struct Job {
     uint32_t grid[3], block[3];
     uint64_t shared_bytes = 0, seed = 0;
     double time_limit = 0;
+    emulator::TensorCore tensor_core = {};
     struct Variable {
         int64_t offset;
         uint64_t bytes;
@@ -109,6 +110,9 @@ Job read_job(const char* path) {
             fields >> job.seed;
         } else if (word == "time_limit") {
             fields >> job.time_limit;
+        } else if (word == "tensor_core") {
+            emulator::TensorCore& core = job.tensor_core;
+            fields >> core.fraction_bits >> core.products >> core.least_exponent;
         } else if (word == "shared") {
             Job::Variable variable = {};
             fields >> variable.offset >> variable.bytes;
@@ -241,7 +245,7 @@ int main(int, char** arguments) {
         arrays.data(), arrays.size(),
         {job.grid[0], job.grid[1], job.grid[2]}, {job.block[0], job.block[1], job.block[2]},
         job.shared_bytes, job.seed, 1, 0, {job.time_limit, 0},
-        0, 0, 0, 0};
+        0, 0, 0, 0, job.tensor_core};
     emulator::LaunchFailure failure = {};
     if (emulator_launch(&request, &failure) != 0) {
         fprintf(stderr, "%s\nat ", failure.message);
