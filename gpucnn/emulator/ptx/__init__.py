@@ -1,5 +1,11 @@
-"""Runs the PTX that NVIDIA's compiler makes of a kernel, on a CPU.
+"""Runs what the compiler made of a kernel: PTX, on a CPU.
 
-It shares nothing that decides what a kernel does with the rest of the emulator, which runs the
-kernel's C++: so a mistake of one is not a mistake of the other.
+The C++ emulator runs a kernel's source, and takes inline assembly for what its opcode says. This
+package runs the text that NVRTC makes of the same source, so it also sees the operands of inline
+assembly and whatever the compiler did. It shares nothing with the C++ emulator that decides what a
+kernel does: a mistake in one of them does not hide in the other.
+
+``nvrtc`` compiles, ``parser`` reads the text, ``assembler`` turns it into instructions for
+``executor``, which is C++ (``executor/``) and carries each out for a warp of 32 lanes. ``program``
+puts them together; ``engine`` has the interface of the C++ emulator.
 """

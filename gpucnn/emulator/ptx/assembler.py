@@ -1,0 +1,592 @@
+"""From a kernel's statements to instructions as the executor takes them.
+
+Registers get places in a warp's register file, immediate operands in a table of constants, and
+variables their addresses. What an instruction's operands must be is read from the executor's own
+table of instructions. Nothing here knows what an instruction does.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from gpucnn.emulator.errors import CompilationError, UnsupportedError
+from gpucnn.emulator.ptx.layout import (
+    LOCAL_WINDOW,
+    SHARED_WINDOW,
+    Layout,
+    Place,
+    called_functions,
+)
+from gpucnn.emulator.ptx.opcodes import (
+    ADDRESS_64,
+    LOCAL,
+    SECOND_64,
+    SHARED,
+    Opcode,
+    take_apart,
+)
+from gpucnn.emulator.ptx.parser import TYPE_BYTES
+from gpucnn.emulator.ptx.syntax import (
+    Address,
+    Function,
+    Group,
+    Location,
+    Module,
+    Negated,
+    Number,
+    Operand,
+    Pair,
+    Register,
+    Sink,
+    Special,
+    Statement,
+    Symbol,
+    written,
+)
+
+LANES = 32
+NONE = 2**31 - 1
+"""An operand that is left out."""
+COLLECTIVE = 9
+"""The control of instructions whose last operand names lanes (executor/executor.h)."""
+_OPERANDS = 24
+ENCODED = struct.Struct(f"<H6BIiII{_OPERANDS}i2q")
+"""``Encoded`` of executor/executor.h."""
+_ALIGNMENT = 64
+_KINDS = re.compile(r"(.)(\??)")
+_SIZES = {"2": 2, "4": 4, "8": 8, ":": 16}
+_WINDOWS = {SHARED: SHARED_WINDOW, LOCAL: LOCAL_WINDOW}
+_CLOCKS = {
+    "%clock": "clock.32", "%clock_hi": "clock.32", "%clock64": "clock.64",
+    "%globaltimer": "clock.64", "%globaltimer_lo": "clock.32",
+}  # fmt: skip
+_PAIRED = ("setp.", "shfl.", "match.all.", "elect.")
+"""Instructions whose first operand may be two."""
+_END = Statement("ret", (), None, None)
+
+
+class Entry(NamedTuple):
+    """An instruction of the executor.
+
+    Attributes:
+        number: of its handler.
+        operands: bytes of each, "p" for a predicate, "a" for an address, "*" for a register of any
+            size, each with a question mark after it if it may be left out.
+        control: what the scheduler does about it.
+    """
+
+    number: int
+    operands: str
+    control: int
+
+
+@dataclass
+class Assembled:
+    """A kernel as the executor takes it.
+
+    Attributes:
+        code: instructions.
+        constants: immediate operands.
+        targets: of indexed branches.
+        statements: what each instruction was made from.
+        entry: the number of the kernel's first instruction.
+        register_bytes: of a warp.
+        function_count: functions that it calls.
+        layout: where its variables lie.
+    """
+
+    code: bytes
+    constants: bytes
+    targets: list[int]
+    statements: list[Statement]
+    entry: int
+    register_bytes: int
+    function_count: int
+    layout: Layout
+
+
+def assemble(
+    module: Module,
+    kernel: Function,
+    addresses: Mapping[str, int],
+    table: Mapping[str, Entry],
+    special_registers: Sequence[str],
+) -> Assembled:
+    """A kernel and the functions that it calls.
+
+    Args:
+        module: whose kernel it is.
+        kernel: the kernel.
+        addresses: the addresses of the module's variables.
+        table: the executor's instructions.
+        special_registers: in the order in which they lie at the beginning of the register file.
+
+    Raises:
+        UnsupportedError: an instruction that the executor does not have.
+        CompilationError: operands that do not fit an instruction.
+    """
+    functions = called_functions(module, kernel)
+    layout = Layout(module, kernel, functions, addresses)
+    assembler = _Assembler(module, functions, layout, table, special_registers)
+    return assembler.assembled()
+
+
+@dataclass
+class _Encoded:
+    """An instruction before the places of labels are known.
+
+    Attributes:
+        entry: of the executor's table.
+        opcode: what its modifiers say.
+        statement: what it is made from.
+        label: where it jumps to: the name of a function and of a label in it, which is empty for
+            the function's beginning; None if it does not jump.
+    """
+
+    entry: Entry
+    opcode: Opcode
+    statement: Statement
+    guard: int = NONE
+    is_guard_negated: bool = False
+    label: tuple[str, str] | None = None
+    target: int = 0
+    count: int = 1
+    flags: int = 0
+    widths: list[int] = field(default_factory=list)
+    operands: list[int] = field(default_factory=list)
+    immediates: list[int] = field(default_factory=list)
+
+    def packed(self, target: int) -> bytes:
+        """The bytes that the executor takes."""
+        widths = (*self.widths, 0, 0)[:2]
+        operands = (*self.operands, *[NONE] * _OPERANDS)[:_OPERANDS]
+        immediates = (*self.immediates, 0, 0)[:2]
+        return ENCODED.pack(
+            self.entry.number,
+            self.opcode.space,
+            self.count,
+            self.opcode.comparison,
+            self.opcode.logic,
+            *widths,
+            self.flags,
+            self.guard,
+            self.is_guard_negated,
+            target,
+            *operands,
+            *immediates,
+        )
+
+
+class _Assembler:
+    def __init__(
+        self,
+        module: Module,
+        functions: Sequence[Function],
+        layout: Layout,
+        table: Mapping[str, Entry],
+        special_registers: Sequence[str],
+    ) -> None:
+        self._module = module
+        self._functions = functions
+        self._layout = layout
+        self._table = table
+        self._special = {name: 4 * LANES * k for k, name in enumerate(special_registers)}
+        self._register_bytes = 4 * LANES * len(special_registers)
+        self._registers: dict[Register, int] = {}
+        self._constants = bytearray()
+        self._constant_places: dict[bytes, int] = {}
+        self._encoded: list[_Encoded] = []
+        self._places: dict[tuple[str, str], int] = {}
+        self._targets: list[tuple[str, str]] = []
+        self._temporaries = 0
+        self._numbers = {function.name: number for number, function in enumerate(functions)}
+
+    def assembled(self) -> Assembled:
+        for function in self._functions:
+            self._add_function(function)
+        code = b"".join(
+            each.packed(each.target if each.label is None else self._place_of(each.label))
+            for each in self._encoded
+        )
+        return Assembled(
+            code,
+            bytes(self._constants),
+            [self._place_of(label) for label in self._targets],
+            [each.statement for each in self._encoded],
+            self._places[self._functions[0].name, ""],
+            -(-self._register_bytes // 64) * 64,
+            len(self._functions),
+            self._layout,
+        )
+
+    def _place_of(self, label: tuple[str, str]) -> int:
+        if label not in self._places:
+            raise CompilationError(f"PTX: {label[0]} has no label {label[1]}")
+        return self._places[label]
+
+    # Functions and statements
+
+    def _add_function(self, function: Function) -> None:
+        self._function = function
+        self._places[function.name, ""] = len(self._encoded)
+        labels: dict[int, list[str]] = {}
+        for label, number in function.labels.items():
+            labels.setdefault(number, []).append(label)
+        # Whoever falls off the end leaves.
+        for number, statement in enumerate([*function.statements, _END]):
+            for label in labels.get(number, ()):
+                self._places[function.name, label] = len(self._encoded)
+            self._add(statement)
+
+    def _add(self, statement: Statement) -> None:
+        match statement.opcode.partition(".")[0]:
+            case "mov":
+                self._move(statement)
+            case "bra":
+                self._branch(statement)
+            case "brx":
+                self._branch_by_index(statement)
+            case "call":
+                self._call(statement)
+            case "ret":
+                self._return(statement)
+            case "ld" | "ldu":
+                self._load(statement)
+            case "st":
+                self._store(statement)
+            case "cvta":
+                encoded = self._emit(statement, statement.operands)
+                encoded.immediates = [_WINDOWS.get(encoded.opcode.space, 0)]
+            case "bar" | "barrier":
+                self._emit(statement, _in_order_of_barriers(statement))
+            case "fence" | "membar" | "prefetch" | "prefetchu":
+                self._emit(statement, ())
+            case _:
+                self._emit(statement, _flat(_with_second(statement)))
+
+    def _emit(
+        self, statement: Statement, operands: Sequence[Operand | None], instruction: str = ""
+    ) -> _Encoded:
+        """Adds an instruction.
+
+        Args:
+            statement: what it is made from.
+            operands: in the executor's order, with None for one that is left out.
+            instruction: the executor's name for it; empty for that of the statement's opcode.
+        """
+        encoded = self._begin(statement, instruction)
+        self._encode(encoded, operands)
+        if encoded.entry.control == COLLECTIVE:
+            encoded.count = len(encoded.operands) - 1
+        self._encoded.append(encoded)
+        return encoded
+
+    def _begin(self, statement: Statement, instruction: str = "") -> _Encoded:
+        """An instruction that has no operands yet."""
+        opcode = take_apart(statement.opcode)
+        entry = self._table.get(instruction or opcode.instruction)
+        if entry is None:
+            raise UnsupportedError(
+                f"the PTX instruction {instruction or statement.opcode} is not one that the "
+                f"executor knows{self._at(statement.location)}"
+            )
+        encoded = _Encoded(entry, opcode, statement, flags=opcode.flags, count=opcode.count)
+        guard = statement.guard
+        if guard is not None:
+            encoded.is_guard_negated = isinstance(guard, Negated)
+            encoded.guard = self._register(guard.register if isinstance(guard, Negated) else guard)
+        return encoded
+
+    def _at(self, location: Location | None) -> str:
+        if location is None:
+            return ""
+        return f"; it is used at {line_of(self._module, location)}"
+
+    # Instructions with operands of their own kind
+
+    def _move(self, statement: Statement) -> None:
+        operands = statement.operands
+        if len(operands) != 2:
+            raise CompilationError(f"PTX: {statement} has {len(operands)} operands instead of 2")
+        to, source = operands
+        bits = 8 * TYPE_BYTES.get(statement.opcode.rpartition(".")[2], 0)
+        if isinstance(source, Group):
+            parts = len(source.items)
+            self._emit(statement, (to, *source.items), f"pack.{parts}x{bits // parts}")
+        elif isinstance(to, Group):
+            parts = len(to.items)
+            self._emit(statement, (*to.items, source), f"unpack.{parts}x{bits // parts}")
+        elif isinstance(source, Special) and source.name in _CLOCKS:
+            self._emit(statement, (to,), _CLOCKS[source.name])
+        else:
+            self._emit(statement, operands)
+
+    def _branch(self, statement: Statement) -> None:
+        encoded = self._emit(statement, ())
+        encoded.label = self._function.name, _name(statement, statement.operands[0])
+
+    def _branch_by_index(self, statement: Statement) -> None:
+        index, table = statement.operands
+        labels = self._function.targets.get(_name(statement, table), ())
+        encoded = self._emit(statement, (index,))
+        encoded.target = len(self._targets)
+        encoded.count = len(labels)
+        self._targets += [(self._function.name, label) for label in labels]
+
+    def _return(self, statement: Statement) -> None:
+        if self._function.is_kernel:
+            self._emit(statement, (), "exit")
+        else:
+            encoded = self._emit(statement, ())
+            encoded.immediates = [self._numbers[self._function.name]]
+
+    def _call(self, statement: Statement) -> None:
+        """The arguments are copied to the function's parameters, and its result back."""
+        operands = list(statement.operands)
+        results = operands.pop(0) if isinstance(operands[0], Group) else Group(())
+        name = _name(statement, operands[0])
+        arguments = operands[1] if len(operands) > 1 else Group(())
+        callee = self._module.functions.get(name)
+        if callee is None or not callee.has_body:
+            self._emit(statement, (), name)
+            return
+        if not isinstance(results, Group) or not isinstance(arguments, Group):
+            raise CompilationError(f"PTX: {statement} is not understood")
+        for argument, parameter in zip(arguments.items, callee.parameters, strict=True):
+            to = self._layout.find(name, parameter.name)
+            self._copy(statement, self._place(statement, argument), to, parameter.bytes)
+        encoded = self._emit(statement, ())
+        encoded.label = name, ""
+        encoded.immediates = [self._numbers[name]]
+        for result, value in zip(results.items, callee.results, strict=True):
+            source = self._layout.find(name, value.name)
+            self._copy(statement, source, self._place(statement, result), value.bytes)
+
+    def _place(self, statement: Statement, operand: Operand) -> Place | None:
+        return self._layout.find(self._function.name, _name(statement, operand))
+
+    def _copy(
+        self, statement: Statement, source: Place | None, to: Place | None, size: int
+    ) -> None:
+        """Copies local memory, as a part of a call."""
+        if source is None or to is None:
+            raise CompilationError(f"PTX: {statement} passes what is no variable")
+        done = 0
+        while done < size:
+            step = next(step for step in (8, 4, 2, 1) if done + step <= size)
+            register = self._temporary(f"b{8 * max(step, 2)}")
+            kind = f"local.b{8 * step}"
+            load = Statement(f"ld.{kind}", (), statement.guard, statement.location)
+            store = Statement(f"st.{kind}", (), statement.guard, statement.location)
+            self._encode_memory(load, [register], Address(None, source.address + done), False)
+            self._encode_memory(store, [register], Address(None, to.address + done), True)
+            done += step
+
+    def _load(self, statement: Statement) -> None:
+        *data, address = _flat(statement.operands)
+        self._encode_memory(statement, data, address, False)
+
+    def _store(self, statement: Statement) -> None:
+        address, *data = _flat(statement.operands)
+        self._encode_memory(statement, data, address, True)
+
+    def _encode_memory(
+        self,
+        statement: Statement,
+        data: Sequence[Operand | None],
+        address: Operand | None,
+        is_store: bool,
+    ) -> None:
+        """A load or a store, whose registers may be wider than what is in memory."""
+        encoded = self._begin(statement)
+        if len(data) != encoded.count:
+            raise CompilationError(
+                f"PTX: {statement} has {len(data)} values instead of {encoded.count}"
+            )
+        size = max(TYPE_BYTES[encoded.opcode.type_name], 2)
+        widths = {TYPE_BYTES[each.type] for each in data if isinstance(each, Register)}
+        width = widths.pop() if widths else size
+        if widths or width < size:
+            raise CompilationError(f"PTX: {statement} has registers of the wrong size")
+        values = [self._memory_value(encoded, each, width) for each in data]
+        if is_store:
+            self._encode_address(encoded, address)
+            encoded.operands += values
+        else:
+            encoded.operands += values
+            self._encode_address(encoded, address)
+        encoded.widths = [width]
+        self._encoded.append(encoded)
+
+    def _memory_value(self, encoded: _Encoded, operand: Operand | None, width: int) -> int:
+        match operand:
+            case Register(type=type_name) if type_name != "pred":
+                return self._register(operand)
+            case Sink():
+                return NONE
+            case Number():
+                return self._constant(_number_bytes(operand, width) * LANES)
+        raise _misfit(encoded.statement, operand)
+
+    # Operands
+
+    def _encode(self, encoded: _Encoded, given: Sequence[Operand | None]) -> None:
+        kinds = _KINDS.findall(encoded.entry.operands)
+        least = len(kinds)
+        while least and kinds[least - 1][1]:
+            least -= 1
+        if not least <= len(given) <= len(kinds):
+            raise CompilationError(
+                f"PTX: {encoded.statement} has {len(given)} operands instead of {len(kinds)}"
+            )
+        for (kind, may_be_left_out), operand in zip(kinds, given, strict=False):
+            if operand is None or isinstance(operand, Sink):
+                if not may_be_left_out:
+                    raise _misfit(encoded.statement, operand)
+                encoded.operands.append(NONE)
+            elif kind == "a":
+                self._encode_address(encoded, operand)
+            elif kind == "p":
+                encoded.operands.append(self._predicate(encoded, operand))
+            elif kind == "*":
+                encoded.operands.append(self._of_any_size(encoded, operand))
+            else:
+                encoded.operands.append(self._value(encoded.statement, operand, _SIZES[kind]))
+
+    def _value(self, statement: Statement, operand: Operand, size: int) -> int:
+        """The place of an operand's value: of a register, or the complement of a constant's."""
+        match operand:
+            case Register(type=name) if name != "pred" and TYPE_BYTES[name] == size:
+                return self._register(operand)
+            case Special(name=name) if name in self._special and size == 4:
+                return self._special[name]
+            case Number():
+                return self._constant(_number_bytes(operand, size) * LANES)
+            case Symbol(name=name, offset=offset) if size in (4, 8):
+                place = self._layout.find(self._function.name, name)
+                if place is not None:
+                    address = (place.address + offset) % (1 << 8 * size)
+                    return self._constant(address.to_bytes(size, "little") * LANES)
+        raise _misfit(statement, operand)
+
+    def _of_any_size(self, encoded: _Encoded, operand: Operand) -> int:
+        """An operand of a conversion, whose register may be wider than its type."""
+        if isinstance(operand, Register) and operand.type != "pred":
+            size = TYPE_BYTES[operand.type]
+        elif isinstance(operand, Special):
+            size = 4
+        else:
+            size = max(TYPE_BYTES[encoded.statement.opcode.rpartition(".")[2]], 2)
+        encoded.widths.append(size)
+        return self._value(encoded.statement, operand, size)
+
+    def _predicate(self, encoded: _Encoded, operand: Operand) -> int:
+        match operand:
+            case Register(type="pred"):
+                return self._register(operand)
+            case Negated(register=register):
+                opposite = self._temporary("pred")
+                self._emit(replace(encoded.statement, opcode="not.pred"), (opposite, register))
+                return self._register(opposite)
+            case Number(value=value):
+                return self._constant((b"\xff" if value else b"\0") * 4)
+        raise _misfit(encoded.statement, operand)
+
+    def _register(self, register: Register) -> int:
+        place = self._registers.get(register)
+        if place is None:
+            is_predicate = register.type == "pred"  # which is one word
+            size = 4 if is_predicate else max(TYPE_BYTES[register.type], 2) * LANES
+            place = _aligned(self._register_bytes, 4 if is_predicate else _ALIGNMENT)
+            self._registers[register] = place
+            self._register_bytes = place + size
+        return place
+
+    def _temporary(self, type_name: str) -> Register:
+        self._temporaries += 1
+        return Register(f"temporary {self._temporaries}", type_name, 0)
+
+    def _constant(self, content: bytes) -> int:
+        """The complement of the place of a constant; equal ones have one place."""
+        place = self._constant_places.get(content)
+        if place is None:
+            place = _aligned(len(self._constants), _ALIGNMENT)
+            self._constants += bytes(place - len(self._constants)) + content
+            self._constant_places[content] = place
+        return ~place
+
+    def _encode_address(self, encoded: _Encoded, operand: Operand | None) -> None:
+        if not isinstance(operand, Address):
+            raise _misfit(encoded.statement, operand)
+        register, offset = NONE, operand.offset
+        if isinstance(operand.base, Register):
+            register = self._register(operand.base)
+            if TYPE_BYTES[operand.base.type] == 8:
+                encoded.flags |= SECOND_64 if encoded.immediates else ADDRESS_64
+        elif isinstance(operand.base, Symbol):
+            place = self._layout.find(self._function.name, operand.base.name)
+            if place is None:
+                raise _misfit(encoded.statement, operand)
+            offset += place.address + operand.base.offset
+            encoded.opcode = replace(encoded.opcode, space=place.space)
+        encoded.operands.append(register)
+        encoded.immediates.append(offset)
+
+
+def line_of(module: Module, location: Location) -> str:
+    """A line of the source, as messages write it."""
+    return f"{module.files.get(location.file, '').rpartition('/')[2]}:{location.line}"
+
+
+def _aligned(place: int, alignment: int) -> int:
+    return -(-place // alignment) * alignment
+
+
+def _misfit(statement: Statement, operand: Operand | None) -> CompilationError:
+    what = "nothing" if operand is None else written(operand)
+    return CompilationError(f"PTX: {what} cannot be an operand of {statement}")
+
+
+def _name(statement: Statement, operand: Operand) -> str:
+    if not isinstance(operand, Symbol):
+        raise CompilationError(f"PTX: {statement} names neither a function nor a label")
+    return operand.name
+
+
+def _flat(operands: Sequence[Operand | None]) -> list[Operand | None]:
+    """The operands one by one, without braces."""
+    found: list[Operand | None] = []
+    for operand in operands:
+        found += operand.items if isinstance(operand, Group) else (operand,)
+    return found
+
+
+def _with_second(statement: Statement) -> list[Operand | None]:
+    """The operands with the second destination that some instructions may have."""
+    first, *rest = statement.operands or (None,)
+    if isinstance(first, Pair):
+        return [first.first, first.second, *rest]
+    if statement.opcode.startswith(_PAIRED):
+        return [first, None, *rest]
+    return list(statement.operands)
+
+
+def _in_order_of_barriers(statement: Statement) -> Sequence[Operand | None]:
+    """The operands of a barrier: its number, threads, a predicate, and where the result goes."""
+    if ".red." not in statement.opcode:
+        return statement.operands
+    result, number, *threads, predicate = statement.operands
+    return (number, threads[0] if threads else None, predicate, result)
+
+
+def _number_bytes(number: Number, size: int) -> bytes:
+    """An immediate operand in so many bytes."""
+    if number.bits == 8 * size:
+        return number.pattern.to_bytes(size, "little")
+    if isinstance(number.value, int):
+        return (number.value % (1 << 8 * size)).to_bytes(size, "little")
+    return struct.pack({2: "<e", 4: "<f", 8: "<d"}[size], number.value)

@@ -1,0 +1,121 @@
+// Atomic operations. Blocks run on several threads of the host, so those on global memory are
+// atomic there, too.
+#include "memory.h"
+
+namespace ptx {
+namespace {
+
+struct Add { template <class T> T operator()(T a, T b) const { return a + b; } };
+struct And { template <class T> T operator()(T a, T b) const { return a & b; } };
+struct Or { template <class T> T operator()(T a, T b) const { return a | b; } };
+struct Xor { template <class T> T operator()(T a, T b) const { return a ^ b; } };
+struct Min { template <class T> T operator()(T a, T b) const { return b < a ? b : a; } };
+struct Max { template <class T> T operator()(T a, T b) const { return a < b ? b : a; } };
+struct Exchange { template <class T> T operator()(T, T b) const { return b; } };
+// Up to b, and then zero; down from b, and again.
+struct Increment { template <class T> T operator()(T a, T b) const { return a >= b ? 0 : a + 1; } };
+struct Decrement {
+    template <class T> T operator()(T a, T b) const { return a == 0 || a > b ? b : a - 1; }
+};
+
+template <class T>
+using Raw = std::conditional_t<
+    sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
+
+// Replaces what is in memory by f of it; returns what was there.
+template <class T, class F>
+T update(char* memory, F&& f) {
+    auto* place = reinterpret_cast<Raw<T>*>(memory);
+    Raw<T> old = __atomic_load_n(place, __ATOMIC_SEQ_CST), wanted;
+    do {
+        wanted = std::bit_cast<Raw<T>>(f(std::bit_cast<T>(old)));
+    } while (!__atomic_compare_exchange_n(place, &old, wanted, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    return std::bit_cast<T>(old);
+}
+
+template <class T>
+char* memory_of(Warp& w, const Instruction& i, unsigned lane, unsigned operand) {
+    return resolve(w, i, lane, Space(i.space), address_of(w, i, operand, lane), sizeof(T), sizeof(T),
+                   Access::ATOMIC);
+}
+
+// Lanes act in an order that is drawn, because a GPU promises none.
+template <class F>
+void in_drawn_order(Warp& w, uint32_t active, F&& f) {
+    const unsigned shift = w.random.below(LANES);
+    for_lanes(std::rotr(active, int(shift)), [&](unsigned l) { f((l + shift) % LANES); });
+}
+
+template <class T, class F>
+void atomic(Warp& w, const Instruction& i, uint32_t active) {
+    in_drawn_order(w, active, [&](unsigned lane) {
+        const T b = w.in<T>(i, 2)[lane];
+        const T old = update<T>(memory_of<T>(w, i, lane, 1), [&](T a) { return T(F()(a, b)); });
+        if (i.operand[0] != NONE) {
+            w.out<T>(i, 0)[lane] = old;
+        }
+    });
+}
+
+template <class T, class F>
+void reduction(Warp& w, const Instruction& i, uint32_t active) {
+    in_drawn_order(w, active, [&](unsigned lane) {
+        const T b = w.in<T>(i, 1)[lane];
+        update<T>(memory_of<T>(w, i, lane, 0), [&](T a) { return T(F()(a, b)); });
+    });
+}
+
+template <class T>
+void compare_and_swap(Warp& w, const Instruction& i, uint32_t active) {
+    in_drawn_order(w, active, [&](unsigned lane) {
+        const T expected = w.in<T>(i, 2)[lane], wanted = w.in<T>(i, 3)[lane];
+        const T old = update<T>(memory_of<T>(w, i, lane, 1),
+                                [&](T a) { return a == expected ? wanted : a; });
+        if (i.operand[0] != NONE) {
+            w.out<T>(i, 0)[lane] = old;
+        }
+    });
+}
+
+template <class T, class F>
+void add_operation(Table& t, const std::string& operation) {
+    const std::string size = sizes<T>(1);
+    t.add("atom." + operation, size + "?a" + size, atomic<T, F>);
+    t.add("red." + operation, "a" + size, reduction<T, F>);
+}
+
+template <class T>
+void add_order(Table& t) {
+    add_operation<T, Min>(t, named<T>("min"));
+    add_operation<T, Max>(t, named<T>("max"));
+    add_operation<T, Add>(t, named<T>("add"));
+}
+
+template <class T>
+void add_bits(Table& t, const std::string& type) {
+    add_operation<T, And>(t, "and." + type);
+    add_operation<T, Or>(t, "or." + type);
+    add_operation<T, Xor>(t, "xor." + type);
+    const std::string size = sizes<T>(1);
+    t.add("atom.exch." + type, size + "?a" + size, atomic<T, Exchange>);
+    t.add("atom.cas." + type, size + "?a" + size + size, compare_and_swap<T>);
+}
+
+}  // namespace
+
+void add_atomic_instructions(Table& t) {
+    add_order<uint32_t>(t);
+    add_order<int32_t>(t);
+    add_order<uint64_t>(t);
+    add_order<int64_t>(t);
+    add_bits<uint32_t>(t, "b32");
+    add_bits<uint64_t>(t, "b64");
+    t.add("atom.cas.b16", "2?a22", compare_and_swap<uint16_t>);
+    add_operation<float, Add>(t, "add.f32");
+    add_operation<double, Add>(t, "add.f64");
+    add_operation<uint32_t, Increment>(t, "inc.u32");
+    add_operation<uint32_t, Decrement>(t, "dec.u32");
+}
+
+}  // namespace ptx
