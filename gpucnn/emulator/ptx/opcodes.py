@@ -79,7 +79,7 @@ def _usual(words: list[str]) -> Opcode:
 
 def _integer_or_float_minimum(words: list[str]) -> Opcode:
     """min and max: with .relu, those of integers are instructions of their own."""
-    if words[-1] == "s32" and "relu" in words:
+    if words[-1] in ("s32", "s16x2") and "relu" in words:
         return Opcode(".".join(words))
     return _usual(words)
 

@@ -119,7 +119,7 @@ template <class T> bool is_finite(T x) { return std::isfinite(x); }
 template <class T> bool is_infinite(T x) { return std::isinf(x); }
 template <class T> bool is_number(T x) { return x == x; }
 template <class T> bool is_not_a_number(T x) { return x != x; }
-template <class T> bool is_normal(T x) { return std::isnormal(x); }
+template <class T> bool is_normal(T x) { return x == 0 || std::isnormal(x); }  // as PTX has it
 template <class T> bool is_subnormal(T x) { return std::fpclassify(x) == FP_SUBNORMAL; }
 
 template <class T, auto F>

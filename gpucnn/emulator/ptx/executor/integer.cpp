@@ -151,8 +151,14 @@ template <class T> T of_24_bits(T a) {
 }
 template <class T> T low_24(T a, T b) { return T(product(of_24_bits(a), of_24_bits(b))); }
 template <class T> T high_24(T a, T b) { return T(product(of_24_bits(a), of_24_bits(b)) >> 16); }
-template <class T, bool HIGH> T multiply_add_24(T a, T b, T c) {
-    return sum(HIGH ? high_24(a, b) : low_24(a, b), c);
+template <class T, bool HIGH>
+void multiply_add_24(Warp& w, const Instruction& i, uint32_t active) {
+    const T *a = w.in<T>(i, 1), *b = w.in<T>(i, 2), *c = w.in<T>(i, 3);
+    const bool saturates = i.flags & SATURATE;
+    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) {
+        const T part = HIGH ? high_24(a[l], b[l]) : low_24(a[l], b[l]);
+        return saturates ? saturated<T>(Wide<T>(part) + c[l]) : sum(part, c[l]);
+    });
 }
 
 template <class T> T absolute(T a) { return a < 0 ? T(0 - Unsigned<T>(a)) : a; }
@@ -172,11 +178,10 @@ uint32_t add_halves(uint32_t a, uint32_t b) {
     return ((a + b) & 0xffff) | ((a & 0xffff0000) + (b & 0xffff0000));
 }
 
-// min.relu, max.relu (s32): not below zero.
-template <auto F>
-int32_t not_negative(int32_t a, int32_t b) {
-    const int32_t result = F(a, b);
-    return result < 0 ? 0 : result;
+// min.relu, max.relu: not below zero.
+template <class T, auto F>
+T not_negative(T a, T b) {
+    return std::max(F(a, b), T(0));
 }
 
 // dp4a and dp2a: products of bytes, or of halves of a and bytes of b, added to c.
@@ -227,8 +232,8 @@ void add_type(Table& t) {
     if constexpr (sizeof(T) == 4) {
         t.add(named<T>("mul24.lo"), three, binary<T, low_24<T>>);
         t.add(named<T>("mul24.hi"), three, binary<T, high_24<T>>);
-        t.add(named<T>("mad24.lo"), four, ternary<T, multiply_add_24<T, false>>);
-        t.add(named<T>("mad24.hi"), four, ternary<T, multiply_add_24<T, true>>);
+        t.add(named<T>("mad24.lo"), four, multiply_add_24<T, false>);
+        t.add(named<T>("mad24.hi"), four, multiply_add_24<T, true>);
     }
 }
 
@@ -251,14 +256,18 @@ void add_integer_instructions(Table& t) {
     add_type<int32_t>(t);
     add_type<uint64_t>(t);
     add_type<int64_t>(t);
-    t.add("min.relu.s32", "444", binary<int32_t, not_negative<smaller<int32_t>>>);
-    t.add("max.relu.s32", "444", binary<int32_t, not_negative<larger<int32_t>>>);
+    t.add("min.relu.s32", "444", binary<int32_t, not_negative<int32_t, smaller<int32_t>>>);
+    t.add("max.relu.s32", "444", binary<int32_t, not_negative<int32_t, larger<int32_t>>>);
     t.add("add.u16x2", "444", binary<uint32_t, add_halves>);
     t.add("add.s16x2", "444", binary<uint32_t, add_halves>);
     t.add("min.u16x2", "444", binary<uint32_t, both_halves<uint16_t, smaller<uint16_t>>>);
     t.add("max.u16x2", "444", binary<uint32_t, both_halves<uint16_t, larger<uint16_t>>>);
     t.add("min.s16x2", "444", binary<uint32_t, both_halves<int16_t, smaller<int16_t>>>);
     t.add("max.s16x2", "444", binary<uint32_t, both_halves<int16_t, larger<int16_t>>>);
+    t.add("min.relu.s16x2", "444",
+          binary<uint32_t, both_halves<int16_t, not_negative<int16_t, smaller<int16_t>>>>);
+    t.add("max.relu.s16x2", "444",
+          binary<uint32_t, both_halves<int16_t, not_negative<int16_t, larger<int16_t>>>>);
     add_dot_products<uint8_t, uint8_t>(t, "u32.u32");
     add_dot_products<int8_t, uint8_t>(t, "s32.u32");
     add_dot_products<uint8_t, int8_t>(t, "u32.s32");
