@@ -118,6 +118,10 @@ struct Bfloat {
     static uint16_t exactly(double x) { return std::bit_cast<uint32_t>(float(x)) >> 16; }
 };
 
+template <class F> uint16_t flushed(uint16_t a) {
+    return std::fabs(F::value(a)) < std::ldexp(1.0, F::LEAST) ? a & 0x8000 : a;
+}
+
 template <class F>
 uint16_t to_short(double x, unsigned rounding = TO_NEAREST) {
     if (x != x) {

@@ -34,10 +34,6 @@ template <class F> uint16_t larger(uint16_t a, uint16_t b) { return extreme<F, t
 template <class F> uint16_t absolute(uint16_t a) { return a & 0x7fff; }
 template <class F> uint16_t negated(uint16_t a) { return a ^ 0x8000; }
 
-template <class F> uint16_t flushed(uint16_t a) {
-    return std::fabs(F::value(a)) < std::ldexp(1.0, F::LEAST) ? a & 0x8000 : a;
-}
-
 // f of one pair of 16 bits, with what flags say.
 template <class F, auto f, class... Operand>
 uint16_t one(uint32_t flags, Operand... operand) {
