@@ -47,7 +47,7 @@ _TOKEN = re.compile(
     | (?P<word>[A-Za-z_$%][\w$]*(?:(?:\.|::)[\w$]+)*)
     | (?P<directive>\.[A-Za-z_]\w*)
     | (?P<bits>0[fF][0-9A-Fa-f]{8}|0[dD][0-9A-Fa-f]{16})
-    | (?P<float>\d+\.\d*(?:[eE][-+]?\d+)?)
+    | (?P<float>\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)
     | (?P<integer>0[xX][0-9A-Fa-f]+U?|0[bB][01]+U?|\d+U?)
     | (?P<string>"[^"]*")
     | (?P<mark>[{}()\[\],;:=+\-!|@<>~*&])
@@ -278,7 +278,7 @@ class _Parser:
         token = self._next()
         if token.kind != "integer":
             raise self._unexpected("a whole number is expected")
-        value = int(token.text.rstrip("U"), 0) if token.text != "0" else 0
+        value = _integer_of(token.text)
         return -value if negative else value
 
     # Functions
@@ -471,6 +471,13 @@ class _Parser:
         if base is not None and not isinstance(base, (Register, Symbol)):
             raise self._unexpected("an address is expected")
         return Address(base, offset)
+
+
+def _integer_of(text: str) -> int:
+    """A number as in C: a leading zero means octal digits, a U at the end nothing here."""
+    digits = text.rstrip("U")
+    is_octal = digits.isdecimal() and digits.startswith("0")
+    return int(digits, 8 if is_octal else 0)
 
 
 def _float_of_bits(text: str) -> Number:
