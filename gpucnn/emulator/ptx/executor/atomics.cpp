@@ -1,5 +1,6 @@
 // Atomic operations. Blocks run on several threads of the host, so those on global memory are
 // atomic there, too.
+#include "floats.h"
 #include "memory.h"
 
 namespace ptx {
@@ -47,11 +48,29 @@ void in_drawn_order(Warp& w, uint32_t active, F&& f) {
     for_lanes(std::rotr(active, int(shift)), [&](unsigned l) { f((l + shift) % LANES); });
 }
 
+bool is_in_shared_memory(const Warp& w, const Instruction& i, unsigned lane, unsigned operand) {
+    const uint64_t address = address_of(w, i, operand, lane);
+    return i.space == SHARED ||
+           (i.space == GENERIC && address & DEVICE && slot_of(address) == SHARED_SLOT);
+}
+
+// Replaces what is in a lane's memory by F of it and b. Outside of shared memory, sums in FP32 have
+// no subnormal operands or results.
+template <class T, class F>
+T changed(Warp& w, const Instruction& i, unsigned lane, unsigned operand, T b) {
+    char* memory = memory_of<T>(w, i, lane, operand);
+    if constexpr (std::is_same_v<T, float>) {
+        if (!is_in_shared_memory(w, i, lane, operand)) {
+            return update<T>(memory, [&](T a) { return flushed(F()(flushed(a), flushed(b))); });
+        }
+    }
+    return update<T>(memory, [&](T a) { return T(F()(a, b)); });
+}
+
 template <class T, class F>
 void atomic(Warp& w, const Instruction& i, uint32_t active) {
     in_drawn_order(w, active, [&](unsigned lane) {
-        const T b = w.in<T>(i, 2)[lane];
-        const T old = update<T>(memory_of<T>(w, i, lane, 1), [&](T a) { return T(F()(a, b)); });
+        const T old = changed<T, F>(w, i, lane, 1, w.in<T>(i, 2)[lane]);
         if (i.operand[0] != NONE) {
             w.out<T>(i, 0)[lane] = old;
         }
@@ -61,8 +80,7 @@ void atomic(Warp& w, const Instruction& i, uint32_t active) {
 template <class T, class F>
 void reduction(Warp& w, const Instruction& i, uint32_t active) {
     in_drawn_order(w, active, [&](unsigned lane) {
-        const T b = w.in<T>(i, 1)[lane];
-        update<T>(memory_of<T>(w, i, lane, 0), [&](T a) { return T(F()(a, b)); });
+        changed<T, F>(w, i, lane, 0, w.in<T>(i, 1)[lane]);
     });
 }
 
