@@ -10,13 +10,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpucnn.backends import NAMES, why_unavailable
+from gpucnn.backends import why_unavailable
 from gpucnn.emulator.cache import ENVIRONMENT_VARIABLE, default_folder, why_unusable
 from gpucnn.environment import packages
 from gpucnn.errors import BackendError, install_advice
 from gpucnn.processor import available_cores, processor_name
 from gpucnn.text import shown
 from gpucnn.units import byte_text
+
+_BACKENDS = ("numpy", "emulator", "emulator:ptx", "cuda")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def examine(device: int = 0) -> list[Finding]:
         _disassembler(),
         _build(nvrtc),
         _cache(),
-        *(_backend(name, device) for name in NAMES if name != "auto"),
+        *(_backend(name, device) for name in _BACKENDS),
     ]
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gpucnn.launch.machine import Machine
 
 NAMES = ("auto", "numpy", "emulator", "cuda")
-MODES = ("fast", "race", "sanitize")
-"""Of the emulator; it has the first one if none is given."""
+MODES = ("fast", "race", "sanitize", "ptx")
+"""Of the emulator; it has the first one if none is given. The last needs NVIDIA's compiler."""
 CHOICES = (*NAMES, *(f"emulator:{mode}" for mode in MODES[1:]))
 """What ``--backend`` takes."""
 ENVIRONMENT_VARIABLE = "GPUCNN_BACKEND"
@@ -31,7 +31,8 @@ def get_backend(name: str | None = None, precision: str = "fp32", quiet: bool = 
             if a GPU can be used and NumPy otherwise, and says on stderr which, and why not CUDA
             if there is an NVIDIA driver. A GPU other than the first follows a colon: "cuda:1";
             ":1" is that GPU of the backend that None stands for, and of "cuda" if that is "auto".
-            "emulator:race" and "emulator:sanitize" check more than the emulator usually does;
+            "emulator:race" and "emulator:sanitize" check more than the emulator usually does, and
+            "emulator:ptx" runs the kernels as NVIDIA's compiler has compiled them;
             "emulator:sm_80" and "emulator:race:sm_80" run the launches that are planned for such a
             GPU.
         precision: "fp32" is on every backend; "fp64", for gradient checks, on "numpy" only.
@@ -70,16 +71,17 @@ def why_unavailable(name: str, device: int = 0) -> str:
     """One sentence on why a backend cannot be used here; empty where it can.
 
     Args:
-        name: of the backend.
+        name: of the backend; the emulator's mode may follow a colon.
         device: which GPU, for the backend that takes one.
 
     Raises:
         BackendError: an unknown name.
     """
-    if name == "emulator":
+    if name.partition(":")[0] == "emulator":
         from gpucnn.backends.devices import emulator_device
 
-        return emulator_device.why_unavailable()
+        mode, _ = _mode_and_machine(_split(name)[1])
+        return emulator_device.why_unavailable(mode)
     if name == "cuda":
         from gpucnn.backends.devices.cuda import availability
 

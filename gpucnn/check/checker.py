@@ -19,8 +19,6 @@ from gpucnn.errors import BackendError
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.text import shown
 
-MODES = ("fast", "race", "sanitize", "cuda")
-"""The emulator's modes, and a GPU."""
 TIME_LIMIT = 30.0
 """Seconds that one launch may take on the emulator; a correct kernel takes far less."""
 
@@ -31,7 +29,7 @@ class Finding:
 
     Attributes:
         case: the case.
-        mode: one of MODES.
+        mode: one of the emulator's, or "cuda".
         worst: the largest error as a share of its bound; infinite if no rounding explains it, or
             if there is no outcome.
         complaint: what is wrong, and what to do; empty if nothing is.
@@ -49,10 +47,11 @@ class Checker:
     """Checks cases in one mode.
 
     Args:
-        mode: one of MODES.
+        mode: one of the emulator's, or "cuda" for a GPU.
         kernels: a folder whose kernel files take the place of ours of the same names, or None.
         ordinal: which GPU, in the mode "cuda".
         machine: the GPU whose launches the emulator runs.
+        jitter: whether approximate functions err in the mode "ptx", as far as NVIDIA says they may.
 
     Raises:
         BackendError: the mode does not work here; the message says what is missing.
@@ -68,10 +67,11 @@ class Checker:
         kernels: Path | None = None,
         ordinal: int = 0,
         machine: Machine = EMULATED,
+        jitter: bool = False,
     ) -> None:
         self.mode = mode
         self.kernels = kernels
-        self.devices = _devices(mode, ordinal, machine)
+        self.devices = _devices(mode, ordinal, machine, jitter)
 
     def compile(self, cases: Sequence[Case]) -> None:
         """Compiles all that the cases need, in parallel.
@@ -152,6 +152,8 @@ class Checker:
         command = f"gpucnn kernels check --mode race --operation {case.kind.operation}"
         if self.kernels is not None:
             command += f" --kernels {shown(self.kernels)}"
+        if self.mode == "ptx":
+            return f"if the race mode finds nothing, look at inline assembly: {command}"
         return f"the race mode reports the line: {command}"
 
     def backend(self, device: Device) -> KernelBackend:
@@ -161,14 +163,14 @@ class Checker:
         return backend
 
 
-def _devices(mode: str, ordinal: int, machine: Machine) -> tuple[Device, ...]:
+def _devices(mode: str, ordinal: int, machine: Machine, jitter: bool) -> tuple[Device, ...]:
     if mode == "cuda":
         from gpucnn.backends.devices.cuda.device import CudaDevice
 
         return (CudaDevice(ordinal),)
     from gpucnn.backends.devices.emulator_device import EmulatorDevice
 
-    first = EmulatorDevice(mode, time_limit=TIME_LIMIT, machine=machine)
+    first = EmulatorDevice(mode, time_limit=TIME_LIMIT, machine=machine, jitter=jitter)
     if mode != "fast":
         return (first,)
     other = EmulatorDevice(mode, 12345, workers=1, time_limit=TIME_LIMIT, machine=machine)

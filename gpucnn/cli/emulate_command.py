@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpucnn.backends import MODES
 from gpucnn.cli.output import Integer, Number, UserPath, json_option, print_json, wrapped
 from gpucnn.errors import BackendError, shortened
 from gpucnn.text import shown
@@ -24,6 +26,7 @@ _BLOCK = 256
 """Threads of a block without ``--block``."""
 _LARGEST_SEED = 2**63
 _MOST_SHARED = 2**20
+_MOST_OPCODES = 6
 
 
 class _Sizes(click.ParamType):  # type: ignore[type-arg]
@@ -56,8 +59,10 @@ class _Sizes(click.ParamType):  # type: ignore[type-arg]
 @click.option("--block", type=_Sizes(), help=f"Threads of a block. Default: {_BLOCK}.")
 @click.option("--shared-mem", default=0, show_default=True, type=Integer(0, _MOST_SHARED),
               help="Bytes of dynamic shared memory.")  # fmt: skip
-@click.option("--mode", type=click.Choice(("fast", "race", "sanitize")), default="race",
-              show_default=True, help="What is checked.")  # fmt: skip
+@click.option("--mode", type=click.Choice(MODES), default="race", show_default=True,
+              help="What is checked; ptx runs what NVRTC makes of FILE.")  # fmt: skip
+@click.option("--jitter", is_flag=True,
+              help="In mode ptx, let approximate functions err as they may.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=Integer(0, _LARGEST_SEED),
               help="Decides the order of threads and blocks.")  # fmt: skip
 @click.option("--seeds", default=1, show_default=True, type=Integer(1, 10000), metavar="N",
@@ -79,6 +84,7 @@ def command(
     block: tuple[int, ...] | None,
     shared_mem: int,
     mode: str,
+    jitter: bool,
     seed: int,
     seeds: int,
     data_seed: int,
@@ -115,13 +121,14 @@ def command(
     block = block or (_BLOCK,)
     launch = Launch(
         file,
-        chosen_kernel(kernel, file, options),
+        chosen_kernel(kernel, file, options, mode),
         grid or covering_grid(given, block),
         block,
         shared_mem,
         mode,
         options,
         time_limit,
+        jitter,
     )
     begin = time.perf_counter()
     try:
@@ -132,11 +139,18 @@ def command(
     facts = facts_of_arrays(given, left)
     if as_json:
         found = None if differing is None else asdict(differing)
-        report = {"seconds": round(seconds, 3), "arrays": facts, "difference": found}
+        counts = launch.instruction_counts()
+        report = {
+            "seconds": round(seconds, 3),
+            "arrays": facts,
+            "difference": found,
+            "instructions": None if counts is None else dict(counts.most_common()),
+        }
         print_json({**launch.as_json(), "seed": seed, "seeds": seeds, "fault": None, **report})
     else:
         click.echo(wrapped(f"{launch}, {_seeds(seed, seeds)}, {seconds:.1f} s", 2))
         click.echo(facts_table(given, facts))
+        _tell_instructions(launch.instruction_counts())
         _tell_difference(differing, seed, seeds)
     if save is not None:
         names = save_arrays(save, left)
@@ -163,6 +177,16 @@ def _run(
 
 def _seeds(seed: int, seeds: int) -> str:
     return f"seed {seed}" if seeds == 1 else f"seeds {seed} to {seed + seeds - 1}"
+
+
+def _tell_instructions(counts: Counter[str] | None) -> None:
+    """A line with the opcodes that were executed most often, if the mode counts them."""
+    if counts is not None:
+        most = ", ".join(
+            f"{opcode} {count:,}" for opcode, count in counts.most_common(_MOST_OPCODES)
+        )
+        click.echo()
+        click.echo(wrapped(f"{counts.total():,} instructions of warps: {most} …", 2))
 
 
 def _tell_difference(differing: Difference | None, seed: int, seeds: int) -> None:

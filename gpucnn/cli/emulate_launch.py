@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,8 @@ from gpucnn.errors import BackendError, did_you_mean, shortened
 from gpucnn.text import shown
 
 if TYPE_CHECKING:
-    from gpucnn.emulator import RawModule
-    from gpucnn.emulator.arguments import Parameter
+    from gpucnn.emulator import RawKernel, RawModule
+    from gpucnn.emulator.interface import Parameter
 
 
 class KernelFaultError(Exception):
@@ -45,9 +46,10 @@ class Launch:
         grid: blocks, one to three numbers.
         block: threads of a block, one to three numbers.
         shared_bytes: of dynamic shared memory.
-        mode: "fast", "race" or "sanitize".
+        mode: what runs it, such as "race".
         options: of the compiler.
         time_limit: seconds; None for no limit.
+        jitter: whether approximate functions err in mode ptx.
     """
 
     file: Path
@@ -58,6 +60,7 @@ class Launch:
     mode: str
     options: tuple[str, ...]
     time_limit: float | None
+    jitter: bool = False
 
     def run(self, given: Sequence[GivenArgument], seed: int) -> list[Value]:
         """Runs the kernel once, on copies of the arguments.
@@ -79,7 +82,7 @@ class Launch:
         values = [argument.copy() for argument in given]
         try:
             self._module.seed = seed
-            kernel = self._module.get_function(self.kernel)
+            kernel = self._function
             self._check_count(values, kernel.kernel.parameters)
             kernel(self.grid, self.block, values, shared_mem=self.shared_bytes)
         except (CompilationError, LaunchError, UnsupportedError) as error:
@@ -99,9 +102,18 @@ class Launch:
             name_expressions=(self.kernel,),
             mode=self.mode,
             time_limit=self.time_limit,
+            jitter=self.jitter,
         )
         module.compile(log_stream=sys.stderr)
         return module
+
+    @cached_property
+    def _function(self) -> RawKernel:
+        return self._module.get_function(self.kernel)
+
+    def instruction_counts(self) -> Counter[str] | None:
+        """How many instructions the warps of the last launch executed; None if nobody counted."""
+        return self._function.instruction_counts if self.mode == "ptx" else None
 
     def _check_count(self, values: Sequence[Value], parameters: Sequence[Parameter]) -> None:
         """Raises BackendError, with arguments that would fit, if their number is wrong."""
@@ -149,13 +161,14 @@ def _fitting(parameter: Parameter) -> str:
     return f"{dtype}:1024" if is_pointer else f"{dtype}=1"
 
 
-def chosen_kernel(name: str | None, file: Path, options: Sequence[str]) -> str:
+def chosen_kernel(name: str | None, file: Path, options: Sequence[str], mode: str) -> str:
     """The name that was given, or that of the file's only kernel.
 
     Args:
         name: that was given; None for none.
         file: the source.
         options: of the compiler.
+        mode: in which it is to be run. In mode ptx, NVRTC alone decides what a name stands for.
 
     Raises:
         BackendError: none was given, and the file has none or several; or the file has no such
@@ -164,6 +177,8 @@ def chosen_kernel(name: str | None, file: Path, options: Sequence[str]) -> str:
     from gpucnn.emulator import RawModule
     from gpucnn.emulator.errors import EmulatorError
 
+    if name is not None and mode == "ptx":
+        return name
     try:
         declared = RawModule(path=file, options=options).declared_kernels()
     except EmulatorError as error:

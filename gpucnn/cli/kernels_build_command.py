@@ -78,9 +78,9 @@ def command(
     """Compile all kernels, or those of FILES, in all variants, and report what they use.
 
     Every variant and every tile is compiled, for representative shapes; --config and --bench add
-    the shapes of networks and of benchmarks. Needs the extra [cuda12] or [cuda13], but neither a
-    GPU nor a driver. Ends with status 1 if a kernel does not compile, or spills registers to
-    memory, or if a file lacks a kernel that is launched from it.
+    the shapes of networks and of benchmarks. Needs one of the extras [ptx], [cuda12] and [cuda13],
+    but neither a GPU nor a driver. Ends with status 1 if a kernel does not compile, or spills
+    registers to memory, or if a file lacks a kernel that is launched from it.
 
     \b
     Example:

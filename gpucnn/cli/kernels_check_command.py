@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gpucnn.backends import MODES
 from gpucnn.cli.complaints import show_complaints
 from gpucnn.cli.kernels_folder import check_folder, kernels_option, tell_operations
 from gpucnn.cli.output import (
@@ -24,9 +25,12 @@ from gpucnn.text import shown
 if TYPE_CHECKING:
     from gpucnn.check.checker import Checker, Finding
 
-_FULL, _FULL_SLOW = 40, 12
-"""Cases of each operation and variant in fast mode and on a GPU, and in the slower modes."""
-_QUICK, _QUICK_SLOW = 3, 1
+_MODES_OF_THE_SOURCE = ("fast", "race", "sanitize")
+"""Those that need no compiler of NVIDIA's."""
+_FULL = {"fast": 40, "race": 12, "sanitize": 12, "ptx": 12, "cuda": 40}
+"""Cases of each operation and variant: fewer in the modes that are slow."""
+_QUICK = {"fast": 3, "race": 1, "sanitize": 1, "ptx": 2, "cuda": 3}
+_MOST = max(_FULL.values())
 
 
 @click.command()
@@ -35,9 +39,14 @@ _QUICK, _QUICK_SLOW = 3, 1
     "--mode",
     "modes",
     multiple=True,
-    type=click.Choice(("fast", "race", "sanitize", "cuda")),
-    help="On the emulator, under its race detector or sanitizers, or on a GPU. May be repeated. "
-    "Default: the emulator's three.",
+    type=click.Choice((*MODES, "cuda")),
+    help="On the emulator, under its race detector or sanitizers, as NVIDIA's compiler NVRTC has "
+    "compiled it (ptx), or on a GPU. May be repeated. Default: fast, race and sanitize.",
+)
+@click.option(
+    "--jitter",
+    is_flag=True,
+    help="In mode ptx, let approximate functions err as far as NVIDIA says they may.",
 )
 @click.option(
     "--operation",
@@ -57,6 +66,7 @@ _QUICK, _QUICK_SLOW = 3, 1
 def command(
     quick: bool,
     modes: tuple[str, ...],
+    jitter: bool,
     operations: tuple[str, ...],
     config: Path | None,
     folder: Path | None,
@@ -84,11 +94,13 @@ def command(
         raise BackendError("only --mode cuda has GPUs to choose from by --device")
     if folder is not None:
         check_folder(folder)
-    modes = modes or ("fast", "race", "sanitize")
+    if jitter and "ptx" not in modes:
+        raise BackendError("only --mode ptx has approximate functions that can --jitter")
+    modes = modes or _MODES_OF_THE_SOURCE
     if machine is not None and "cuda" in modes:
         raise BackendError("only the emulator stands in for a --machine; --mode cuda has its own")
     checkers = (
-        Checker(mode, folder, device or 0, find_machine(machine or ""))
+        Checker(mode, folder, device or 0, find_machine(machine or ""), jitter and mode == "ptx")
         for mode in dict.fromkeys(modes)
     )
     findings, drawn = _check(chosen, checkers, quick)
@@ -140,10 +152,9 @@ def _check(named: list[str], checkers: Iterable[Checker], quick: bool) -> tuple[
     drawn = 0
     operations = named
     for checker in checkers:
-        slow = checker.mode in ("race", "sanitize")
-        count = (_QUICK_SLOW if slow else _QUICK) if quick else (_FULL_SLOW if slow else _FULL)
+        count = (_QUICK if quick else _FULL)[checker.mode]
         operations = operations or _unnamed(checker)
-        cases = [each for name in operations for each in choose(checker, name, count, _FULL)]
+        cases = [each for name in operations for each in choose(checker, name, count, _MOST)]
         drawn += len(cases)
         with progress(checker.mode, len(cases)) as advance:
             for finding in checker.check_all(cases):
@@ -161,7 +172,7 @@ def _unnamed(checker: Checker) -> list[str]:
         return list(OPERATIONS)
     launched: dict[str, set[str]] = {}
     for name in OPERATIONS:
-        for case in draw(name, _FULL):
+        for case in draw(name, _MOST):
             for file, _ in checker.own_kernels(case):
                 launched.setdefault(name, set()).add(file)
     if not launched:

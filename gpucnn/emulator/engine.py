@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -32,8 +33,7 @@ class Emulator:
     """Compiles sources and runs their kernels: each thread a fiber, blocks over the cores.
 
     Args:
-        mode: "fast"; "race", which checks each access of memory; or "sanitize", which runs under
-            the compiler's sanitizers. The last two are many times slower.
+        mode: one of MODES.
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
         limits: of the GPU that it stands in for; None for those of an H100.
         progress: shows what is being compiled.
@@ -41,7 +41,7 @@ class Emulator:
         tensor_core: how launches with the accumulation "hardware" add up products.
 
     Raises:
-        EmulatorError: an unknown mode, no workers, or no C++ compiler.
+        EmulatorError: no workers, or no C++ compiler.
     """
 
     def __init__(
@@ -53,8 +53,6 @@ class Emulator:
         report: Report = no_report,
         tensor_core: TensorCore = EMULATED,
     ) -> None:
-        if mode not in MODES:
-            raise EmulatorError(f'the emulator has no mode "{mode}"; it has {", ".join(MODES)}')
         if workers is not None and workers < 1:
             raise EmulatorError(f"workers is {workers}; the emulator needs one at least")
         compiler()
@@ -108,16 +106,22 @@ class Emulator:
             check_static_shared_memory(kernel, self.limits)
         return module.sanitized(built) if self.mode.sanitized else module
 
-    def launch(self, kernel: LoadedKernel, launch: Launch, arguments: Sequence[Argument]) -> None:
+    def launch(self, kernel: object, launch: Launch, arguments: Sequence[Argument]) -> Counter[str]:
         """Runs a kernel to its end.
 
+        Returns:
+            Nothing: compiled C++ has no instructions of a GPU to be counted.
+
         Raises:
+            TypeError: a kernel of another mode.
             LaunchError: arguments that do not fit the kernel's parameters, more threads or
                 shared memory than a GPU has, or an unknown accumulation.
             EmulatorError: whatever the kernel does that a GPU would refuse or leave undefined:
                 kernel, block, thread and source line.
             KeyboardInterrupt: the user has ended it.
         """
+        if not isinstance(kernel, LoadedKernel):
+            raise TypeError(f"{kernel!r} is not a kernel of mode {self.mode.name}")
         check_launch(kernel, launch, self.limits)
         tensor_core = self.tensor_core if launch.accumulation == HARDWARE else TO_NEAREST
         if self._sanitizer:
@@ -125,6 +129,7 @@ class Emulator:
         else:
             checked = self.mode.checked
             self._runtime.launch(kernel, launch, arguments, self.workers, checked, tensor_core)
+        return Counter()
 
 
 def why_unavailable() -> str:

@@ -33,6 +33,7 @@ class Launch:
         allow_same_value_writes: whether race mode allows several threads to write the same value
             to one place.
         accumulation: of products in tensor cores; one of ACCUMULATIONS.
+        jitter: whether approximate functions err in mode ptx, as far as NVIDIA says they may.
     """
 
     grid: Grid
@@ -43,6 +44,7 @@ class Launch:
     guarded_bytes: int = 0
     allow_same_value_writes: bool = False
     accumulation: str = HARDWARE
+    jitter: bool = False
 
 
 @dataclass(frozen=True)

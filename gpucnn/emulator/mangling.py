@@ -19,6 +19,11 @@ def identifiers(mangled: str) -> list[str]:
     return _parts(mangled)[0]
 
 
+def source_name(name: str) -> str:
+    """What an author calls what a compiler gave a name to, without arguments: "outer::scale"."""
+    return "::".join(identifiers(name)) if is_mangled(name) else name
+
+
 def is_instance(mangled: str) -> bool:
     """Whether a mangled name is that of an instance of a template."""
     return _parts(mangled)[1].startswith("I")

@@ -67,7 +67,12 @@ class Options:
     @property
     def capability(self) -> int:
         """What ``__CUDA_ARCH__`` is a tenth of."""
-        return int(self.architecture.removeprefix("sm_").rstrip("af"))
+        return capability_of(self.architecture)
+
+
+def capability_of(architecture: str) -> int:
+    """90 for "sm_90a"."""
+    return int(architecture.removeprefix("sm_").rstrip("af"))
 
 
 def parse_options(options: Sequence[str]) -> Options:

@@ -30,8 +30,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gpucnn.emulator import RawKernel, RawModule
-from gpucnn.emulator.engine import why_unavailable
-from gpucnn.emulator.modes import MODES
+from gpucnn.emulator.engines import MODES, why_unavailable
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--emulator-mode",
-        choices=tuple(MODES),
+        choices=MODES,
         default="race",
         help="What the emulator checks. Default: race.",
     )
@@ -89,13 +88,12 @@ def cuda(pytestconfig: pytest.Config) -> Cuda:
         return _cupy()
     if chosen == "cupy":
         pytest.fail(f"--cuda cupy: {why_not_cupy}", pytrace=False)
-    if why_not := why_unavailable():
+    mode = pytestconfig.getoption("emulator_mode")
+    if why_not := why_unavailable(mode):
         if chosen == "emulator":
             pytest.fail(f"--cuda emulator: {why_not}", pytrace=False)
         pytest.skip(f"kernels cannot be run: {why_not_cupy}, and {why_not}")
-    return _emulator(
-        pytestconfig.getoption("emulator_mode"), pytestconfig.getoption("emulator_seed")
-    )
+    return _emulator(mode, pytestconfig.getoption("emulator_seed"))
 
 
 def _why_no_gpu() -> str:

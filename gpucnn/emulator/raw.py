@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpucnn.emulator.arguments import Argument
-from gpucnn.emulator.engine import Emulator
-from gpucnn.emulator.errors import CompilationError, EmulatorWarning, LaunchError
+from gpucnn.emulator.engines import PTX, check_jitter, find_engine
+from gpucnn.emulator.errors import (
+    CompilationError,
+    EmulatorWarning,
+    LaunchError,
+    UnsupportedError,
+)
+from gpucnn.emulator.interface import Engine, Kernel, Module
 from gpucnn.emulator.launch import HARDWARE, Grid, Launch, check_accumulation
-from gpucnn.emulator.library import LoadedKernel, Module
-from gpucnn.emulator.mangling import identifiers
+from gpucnn.emulator.mangling import source_name
 from gpucnn.emulator.options import parse_options
 from gpucnn.emulator.programs import Programs
 from gpucnn.emulator.scratch import scratch_folder
@@ -49,15 +55,16 @@ class RawModule:
         code: CUDA C++; or None, and ``path``.
         path: a file with CUDA C++. Compiled modules (cubin, PTX) cannot be run.
         options: NVRTC's: macros, folders of headers and the standard of C++ count; the others are
-            about speed, accuracy or diagnostics, and are ignored.
+            about speed, accuracy or diagnostics, and are ignored except in mode ptx.
         backend: "nvrtc", or "nvcc" for code that includes headers of the standard library.
         translate_cucomplex: whether names of cuComplex.h are translated; they work in any case.
         enable_cooperative_groups: whether a grid may synchronise, which it cannot here.
         name_expressions: kernels that are templates, such as "scale<float>", or are not
             ``extern "C"``.
         jitify: whether CuPy compiles with Jitify; it means nothing here.
-        mode: "race", which checks each access of memory; "fast", which does not; or "sanitize",
-            which runs kernels under the compiler's sanitizers.
+        mode: "race", which checks each access of memory; "fast", which does not; "sanitize",
+            which runs kernels under the compiler's sanitizers; or "ptx", which runs the PTX that
+            NVRTC makes of the code, for sm_90 unless the options name another architecture.
         seed: decides the order of threads and blocks. It grows by one with each launch.
         time_limit: seconds after which a launch is ended with an error; None for no limit.
         float_atomics: whether atomic operations on floats are allowed, whose result depends on the
@@ -65,6 +72,8 @@ class RawModule:
         allow_same_value_writes: whether threads may write the same value to a place unordered.
         accumulation: "hardware", which adds up the products of tensor cores as an H100 does; or
             "ieee", which rounds to nearest after each addition.
+        jitter: whether approximate functions, such as a GPU's ``ex2``, err in mode ptx, each time
+            by another amount within what NVIDIA states.
 
     Raises:
         LaunchError: arguments that contradict each other, or an unknown accumulation.
@@ -88,7 +97,9 @@ class RawModule:
         float_atomics: bool = True,
         allow_same_value_writes: bool = False,
         accumulation: str = HARDWARE,
+        jitter: bool = False,
     ) -> None:
+        check_jitter(mode, jitter)
         if (code is None) == (path is None):
             raise LaunchError("a RawModule is made of either code or path; give one of them")
         check_accumulation(accumulation)
@@ -106,6 +117,7 @@ class RawModule:
         self.float_atomics = float_atomics
         self.allow_same_value_writes = allow_same_value_writes
         self.accumulation = accumulation
+        self.jitter = jitter
         self._module: Module | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -168,8 +180,8 @@ class RawModule:
         if self._module is None:
             said: list[str] = []
             source = self._source()
-            emulator = Emulator(self.mode, report=lambda _, lines: said.extend(lines))
-            self._module = emulator.private_module(source)
+            engine = find_engine(self.mode, report=lambda _, lines: said.extend(lines))
+            self._module = engine.private_module(source)
             remarks = remarks_on_headers(self.code) if self.backend == "nvrtc" else []
             for line in dict.fromkeys([*remarks, *said]):
                 if log_stream is None:
@@ -190,8 +202,8 @@ class RawModule:
             float_atomics=self.float_atomics,
         )
 
-    def _run(self, kernel: LoadedKernel, launch: Launch, arguments: Sequence[Argument]) -> None:
-        _emulator(self.mode).launch(kernel, launch, arguments)
+    def _run(self, kernel: Kernel, launch: Launch, arguments: Sequence[Argument]) -> Counter[str]:
+        return _engine(self.mode).launch(kernel, launch, arguments)
 
 
 class RawKernel:
@@ -219,6 +231,7 @@ class RawKernel:
         float_atomics: bool = True,
         allow_same_value_writes: bool = False,
         accumulation: str = HARDWARE,
+        jitter: bool = False,
     ) -> None:
         self._bind(
             RawModule(
@@ -234,6 +247,7 @@ class RawKernel:
                 float_atomics=float_atomics,
                 allow_same_value_writes=allow_same_value_writes,
                 accumulation=accumulation,
+                jitter=jitter,
             ),
             name,
         )
@@ -242,6 +256,7 @@ class RawKernel:
         self._of_module = module
         self.name = name
         self._dynamic_bytes: int | None = None
+        self._counts: Counter[str] = Counter()
 
     @classmethod
     def _of(cls, module: RawModule, name: str) -> RawKernel:
@@ -265,7 +280,7 @@ class RawKernel:
         return self._of_module.backend
 
     @property
-    def kernel(self) -> LoadedKernel:
+    def kernel(self) -> Kernel:
         """What is launched.
 
         Raises:
@@ -322,8 +337,24 @@ class RawKernel:
             _GUARDED_BYTES,
             module.allow_same_value_writes,
             module.accumulation,
+            module.jitter,
         )
-        module._run(kernel, launch, args)
+        self._counts = module._run(kernel, launch, args)
+
+    @property
+    def instruction_counts(self) -> Counter[str]:
+        """How many instructions the last launch executed, by opcode, as "fma.rn.f32".
+
+        One that a warp executes counts once, however many of its threads take part.
+
+        Raises:
+            UnsupportedError: a mode other than ptx, which has no instructions of a GPU.
+        """
+        if self._of_module.mode != PTX:
+            raise UnsupportedError(
+                f'mode {self._of_module.mode} counts no instructions; mode="ptx" does'
+            )
+        return Counter(self._counts)
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
@@ -334,7 +365,7 @@ class RawKernel:
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        most = _emulator(self._of_module.mode).limits.dynamic_shared_bytes - self.shared_size_bytes
+        most = _engine(self._of_module.mode).limits.dynamic_shared_bytes - self.shared_size_bytes
         if not 0 <= size <= most:
             raise LaunchError(
                 f"max_dynamic_shared_size_bytes is {size}; {self.kernel} can have 0 to {most}"
@@ -349,7 +380,7 @@ class RawKernel:
     @property
     def max_threads_per_block(self) -> int:
         """Threads that a block may have."""
-        most = _emulator(self._of_module.mode).limits.threads
+        most = _engine(self._of_module.mode).limits.threads
         return self.kernel.most_threads or most
 
     @property
@@ -363,8 +394,8 @@ class RawKernel:
 
 
 @cache
-def _emulator(mode: str) -> Emulator:
-    return Emulator(mode)
+def _engine(mode: str) -> Engine:
+    return find_engine(mode)
 
 
 def _read(path: Path) -> str:
@@ -391,12 +422,12 @@ def _sizes(name: str, given: Sequence[int]) -> Grid:
     return x, y, z
 
 
-def _find(module: Module, name: str) -> LoadedKernel:
+def _find(module: Module, name: str) -> Kernel:
     kernel = module.kernels.get(name)
     if kernel is not None and kernel.is_plain:
         return kernel
     if _MANGLED.match(name):
-        kernel = module.kernels.get("::".join(identifiers(name)))
+        kernel = module.kernels.get(source_name(name))
         if kernel is not None and not kernel.is_plain:
             return kernel
         kernel = None

@@ -11,11 +11,12 @@ from fake_cupy import FakeCupy
 def test_doctor(cli):
     answer = json.loads(cli("doctor", "--json").succeeded().out)
     assert answer["backend numpy"] == {"works": True, "text": "works"}
-    for name in ("backend cuda", "backend emulator", "NVIDIA driver", "CuPy", "BLAS", "packages",
-                 "matplotlib", "NVRTC", "nvdisasm"):  # fmt: skip
+    for name in ("backend cuda", "backend emulator", "backend emulator:ptx", "NVIDIA driver",
+                 "CuPy", "BLAS", "packages", "matplotlib", "NVRTC", "nvdisasm"):  # fmt: skip
         assert answer[name]["text"]
     if not answer["NVRTC"]["works"]:
         assert answer["kernels build"] == {"works": False, "text": "needs NVRTC"}
+        assert "NVRTC is missing" in answer["backend emulator:ptx"]["text"]
     assert "backend numpy" in cli("doctor").succeeded().out
 
 

@@ -1,6 +1,7 @@
 """``gpucnn emulate``: a kernel of a file, run from the command line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -136,7 +137,9 @@ def test_facts_of_an_array():
 
 
 @needs_emulator
-@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+@pytest.mark.parametrize(
+    "mode", ["fast", "race", "sanitize", pytest.param("ptx", marks=pytest.mark.nvrtc)]
+)
 def test_a_kernel_that_is_right(cli, reverse, tmp_path, mode):
     options = ("--block", "64", "--mode", mode, *ARGUMENTS)
     result = cli("emulate", reverse, *options, "--seeds", "2", "--save", tmp_path / "out")
@@ -148,6 +151,40 @@ def test_a_kernel_that_is_right(cli, reverse, tmp_path, mode):
     assert second.split()[2:7] == ["127", "of", "128", "0", "127"]
     y = np.load(tmp_path / "out" / "argument2.npy")
     assert y.tolist() == [*range(63, -1, -1), *range(127, 63, -1)]
+
+
+@needs_emulator
+@pytest.mark.nvrtc
+def test_what_nvrtc_makes_of_a_kernel(cli, reverse):
+    options = ("--block", "64", "--mode", "ptx", *ARGUMENTS)
+    result = cli("emulate", reverse, *options).succeeded()
+    assert re.search(r"^[\d,]+ instructions of warps: [\w.]+ \d+, ", result.out, re.MULTILINE)
+    answer = json.loads(cli("emulate", reverse, *options, "--json").succeeded().out)
+    assert answer["instructions"]["bar.sync"] == 4
+    answer = json.loads(cli("emulate", reverse, "--block", "64", *ARGUMENTS, "--json").out)
+    assert answer["instructions"] is None
+
+
+@needs_emulator
+@pytest.mark.nvrtc
+def test_mode_ptx_reports_faults_and_wrong_arguments(cli, reverse):
+    reverse.write_text(REVERSE.replace("    __syncthreads();\n", "\n"), "utf-8")
+    result = cli("emulate", reverse, "--block", "64", "--mode", "ptx", *ARGUMENTS)
+    assert result.status == 1
+    assert "fault: reverse of reverse.cu: " in result.out and "reverse.cu:8 | " in result.out
+    result = cli("emulate", reverse, "--block", "64", "--mode", "ptx", *ARGUMENTS[:2])
+    assert result.status == 2
+    assert "there are 1 arguments; for example: --arg DTYPE:1024 --arg DTYPE:1024" in result.err
+    result = cli("emulate", reverse, "--kernel", "other", "--mode", "ptx", *ARGUMENTS)
+    assert result.status == 2
+    assert "reverse.cu" in result.err
+
+
+@needs_emulator
+def test_only_mode_ptx_jitters(cli, reverse):
+    result = cli("emulate", reverse, "--block", "64", "--jitter", *ARGUMENTS)
+    assert result.status == 2
+    assert "jitter is for mode ptx" in result.err
 
 
 @needs_emulator

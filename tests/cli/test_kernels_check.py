@@ -9,6 +9,7 @@ import pytest
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
+from gpucnn.emulator.ptx.nvrtc import nvrtc
 from gpucnn.errors import BackendError
 
 if reason := why_unavailable("emulator"):
@@ -67,6 +68,48 @@ def test_a_missing_barrier_is_called_a_race_with_the_element_and_its_values(cli,
     assert re.search(pattern, result.out)
 
 
+@pytest.mark.nvrtc
+def test_compiled_code_is_checked(cli, wrong_kernels):
+    arguments = ("kernels", "check", "--quick", "--operation", "max_pool2d_forward")
+    result = cli(*arguments, "--mode", "ptx", "--machine", "sm_80").succeeded()
+    assert "2 problems, none wrong" in result.out
+    cli(*arguments, "--mode", "ptx", "--jitter").succeeded()
+    result = cli(*arguments, "--mode", "ptx", "--kernels", wrong_kernels)
+    assert result.status == 1
+    assert "elements of argmax are wrong" in result.out
+
+
+@pytest.mark.nvrtc
+def test_operands_that_inline_assembly_swaps_are_found_in_mode_ptx_alone(cli, tmp_path):
+    """The emulator of C++ does what the opcode says, whatever the text says of its operands."""
+    (tmp_path / "include" / "ptx").mkdir(parents=True)
+    shutil.copy(KERNELS / "matmul.cu", tmp_path)
+    right = (KERNELS / "include" / "ptx" / "instruction.cuh").read_text("utf-8")
+    first, second = '"f"((values)[0])', '"f"((values)[1])'
+    wrong = right.replace(f"{first}, {second}", f"{second}, {first}")
+    (tmp_path / "include" / "ptx" / "instruction.cuh").write_text(wrong, "utf-8")
+    assert wrong != right
+    arguments = ("kernels", "check", "--quick", "--operation", "matmul", "--kernels", tmp_path)
+    assert "none wrong" in cli(*arguments).succeeded().out
+    result = cli(*arguments, "--mode", "ptx")
+    assert result.status == 1
+    assert "times the bound" in result.out or "must be exact" in result.out
+
+
+def test_without_nvrtc_mode_ptx_says_what_to_install(cli, monkeypatch):
+    monkeypatch.setattr("gpucnn.emulator.ptx.nvrtc.compiler_libraries", lambda: ["no library"])
+    nvrtc.cache_clear()
+    result = cli("kernels", "check", "--quick", "--operation", "add", "--mode", "ptx")
+    assert result.status == 2
+    assert 'pip install "nvidia-cuda-nvrtc-cu12==12.*"' in result.err
+
+
+def test_only_mode_ptx_jitters(cli):
+    result = cli("kernels", "check", "--quick", "--operation", "add", "--jitter")
+    assert result.status == 2
+    assert "only --mode ptx" in result.err
+
+
 def test_the_gpu_to_check_on(cli, monkeypatch):
     asked = []
 
@@ -113,7 +156,9 @@ def test_json(cli, wrong_kernels):
     assert row["seconds"] > 0
 
 
-@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+@pytest.mark.parametrize(
+    "mode", ["fast", "race", "sanitize", pytest.param("ptx", marks=pytest.mark.nvrtc)]
+)
 def test_a_kernel_that_never_ends_is_wrong(cli, tmp_path, monkeypatch, mode):
     monkeypatch.setattr("gpucnn.check.checker.TIME_LIMIT", 0.5)
     text = (KERNELS / "activation.cu").read_text(encoding="utf-8")
@@ -123,8 +168,9 @@ def test_a_kernel_that_never_ends_is_wrong(cli, tmp_path, monkeypatch, mode):
     arguments = ("--quick", "--mode", mode, "--operation", "relu_forward")
     result = cli("kernels", "check", *arguments, "--kernels", tmp_path)
     assert result.status == 1
-    assert "the launch takes longer than its time limit at activation.cu:" in result.out
-    count = 1 if mode != "fast" else 3
+    late = r"launch (takes longer than its time limit at|has taken longer than .* come to) "
+    assert re.search(rf"{late}activation\.cu:\d+", result.out)
+    count = {"fast": 3, "ptx": 2}.get(mode, 1)
     left = f"; {count - 1} left out after one that took too long" if count > 1 else ""
     assert f"1 problems, 1 wrong{left}\n" in result.out
 

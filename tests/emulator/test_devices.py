@@ -8,7 +8,7 @@ import pytest
 
 from gpucnn.backends import CHOICES, MODES, get_backend
 from gpucnn.backends.devices.emulator_device import why_unavailable
-from gpucnn.emulator.modes import MODES as BUILDS
+from gpucnn.emulator.engines import MODES as ENGINES
 from gpucnn.errors import BackendError
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
@@ -54,11 +54,13 @@ def test_devices_share_one_runtime(tmp_path):
         ("emulator:race", "race", "sm_90a"),
         ("emulator:sm_80", "fast", "sm_80"),
         ("emulator:sanitize:sm_120a", "sanitize", "sm_120a"),
+        pytest.param("emulator:ptx", "ptx", "sm_90a", marks=pytest.mark.nvrtc),
+        pytest.param("emulator:ptx:sm_80", "ptx", "sm_80", marks=pytest.mark.nvrtc),
     ],
 )
 def test_a_backend_of_a_mode_and_a_machine(name, mode, machine):
     device = get_backend(name).device
-    assert (device.mode.name, device.machine.architecture) == (mode, machine)
+    assert (device.mode, device.machine.architecture) == (mode, machine)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +79,5 @@ def test_a_mode_or_machine_that_is_none(name, words):
 
 
 def test_each_mode_can_be_chosen():
-    assert tuple(BUILDS) == MODES
+    assert ENGINES == MODES
     assert {f"emulator:{mode}" for mode in MODES[1:]} < set(CHOICES)

@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from gpucnn.emulator import pytest_plugin
-from gpucnn.emulator.engine import why_unavailable
-from gpucnn.emulator.modes import MODES
+from gpucnn.emulator.engines import MODES, why_unavailable
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "testing-kernels.md").read_text("utf-8")
@@ -53,7 +52,7 @@ class FakeConfig(dict):
 def chosen(monkeypatch, option, cupy=None, why_not=""):
     """What the fixture is with an option, a module that stands for CuPy, and an emulator or not."""
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(pytest_plugin, "why_unavailable", lambda: why_not)
+    monkeypatch.setattr(pytest_plugin, "why_unavailable", lambda _: why_not)
     config = FakeConfig(cuda=option, emulator_mode="fast", emulator_seed=3)
     return pytest_plugin.cuda.__wrapped__(config)
 

@@ -5,7 +5,13 @@ import pytest
 from gpucnn.backends import why_unavailable
 from gpucnn.check.checker import Checker
 
-MODES = ["fast", "race", "sanitize", pytest.param("cuda", marks=pytest.mark.gpu)]
+MODES = [
+    "fast",
+    "race",
+    "sanitize",
+    pytest.param("ptx", marks=pytest.mark.nvrtc),
+    pytest.param("cuda", marks=pytest.mark.gpu),
+]
 
 
 @pytest.fixture(params=MODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,10 +14,8 @@ from gpucnn.backends.devices.device import Argument, Device, Grid, Kernel, Modul
 from gpucnn.backends.devices.source import KernelSource, as_backend_errors
 from gpucnn.backends.interface.arrays import Array
 from gpucnn.emulator.arguments import address_of
-from gpucnn.emulator.engine import Emulator, why_unavailable
+from gpucnn.emulator.engines import check_jitter, find_engine, why_unavailable
 from gpucnn.emulator.launch import HARDWARE, Launch, Limits, check_accumulation
-from gpucnn.emulator.library import LoadedKernel
-from gpucnn.emulator.tensor_core import tensor_core_of
 from gpucnn.launch.machine import EMULATED, Machine
 from gpucnn.progress import progress
 
@@ -31,8 +30,9 @@ class EmulatorDevice(Device):
     """Runs kernels on the CPU: each thread a fiber, blocks over the cores.
 
     Args:
-        mode: "fast"; "race", which checks each access of memory; or "sanitize", which runs under
-            the compiler's sanitizers. The last two are many times slower.
+        mode: "fast"; "race", which checks each access of memory; "sanitize", which runs under the
+            compiler's sanitizers; or "ptx", which runs what NVRTC makes of the kernels for the
+            machine's architecture. The last three are many times slower.
         seed: decides the order of threads and blocks; correct kernels do not depend on it.
         workers: threads of the host; None for as many as the process has cores. Race mode has one.
         time_limit: seconds after which a launch is ended with an error that names the line it had
@@ -45,9 +45,15 @@ class EmulatorDevice(Device):
             to one place.
         accumulation: "hardware", which adds up the products of tensor cores as the machine does;
             or "ieee", which rounds to nearest after each addition.
+        jitter: whether approximate functions err in mode ptx, as far as NVIDIA says they may.
+
+    Attributes:
+        instruction_counts: how many instructions the warps of all launches so far have executed,
+            by opcode; in mode ptx alone.
 
     Raises:
-        BackendError: an unknown mode or accumulation, no workers, or no C++ compiler.
+        BackendError: an unknown mode or accumulation, no workers, no C++ compiler, or no NVRTC in
+            mode ptx.
     """
 
     name = "emulator"
@@ -62,21 +68,26 @@ class EmulatorDevice(Device):
         guarded_bytes: int = 0,
         allow_same_value_writes: bool = False,
         accumulation: str = HARDWARE,
+        jitter: bool = False,
     ) -> None:
         limits = Limits(
             machine.block_threads, machine.block_shared_bytes, machine.block_dynamic_shared_bytes
         )
         with as_backend_errors():
             check_accumulation(accumulation)
-            tensor_core = tensor_core_of(machine.compute_capability)
-            self._emulator = Emulator(mode, workers, limits, progress, tensor_core=tensor_core)
-        self.mode = self._emulator.mode
-        self.workers = self._emulator.workers
+            check_jitter(mode, jitter)
+            self._engine = find_engine(
+                mode, workers, limits, progress, architecture=machine.architecture
+            )
+        self.mode = mode
+        self.workers = self._engine.workers
         self.seed = seed
         self.time_limit = time_limit
         self.guarded_bytes = guarded_bytes
         self.allow_same_value_writes = allow_same_value_writes
         self.accumulation = accumulation
+        self.jitter = jitter
+        self.instruction_counts: Counter[str] = Counter()
         self.machine = machine
         self._modules: dict[tuple[KernelSource, str], Module] = {}
 
@@ -116,9 +127,9 @@ class EmulatorDevice(Device):
         if not wanted:
             return
         with as_backend_errors():
-            modules = self._emulator.modules(source.as_text() for source in wanted)
+            modules = self._engine.modules(source.as_text() for source in wanted)
         for source in wanted:
-            self._modules[_version(source)] = modules[source.as_text()]
+            self._modules[_version(source)] = modules[source.as_text()].kernels
 
     def launch(
         self,
@@ -137,8 +148,6 @@ class EmulatorDevice(Device):
                 or leave undefined: kernel, block, thread and source line.
             KeyboardInterrupt: the user has ended it.
         """
-        if not isinstance(kernel, LoadedKernel):
-            raise TypeError(f"{kernel!r} is not a kernel of the emulator")
         self.seed += 1
         launch = Launch(
             grid,
@@ -149,9 +158,11 @@ class EmulatorDevice(Device):
             self.guarded_bytes,
             self.allow_same_value_writes,
             self.accumulation,
+            self.jitter,
         )
         with as_backend_errors():
-            self._emulator.launch(kernel, launch, [_own(argument) for argument in arguments])
+            counts = self._engine.launch(kernel, launch, [_own(each) for each in arguments])
+        self.instruction_counts += counts
 
     def synchronise(self) -> None:
         """Nothing to wait for."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from gpucnn.emulator.cache import Cache, cache_key
 from gpucnn.emulator.cupy_headers import cupy_include_folder
 from gpucnn.emulator.errors import CompilationError, EmulatorError
-from gpucnn.emulator.mangling import identifiers, is_instance, is_mangled
+from gpucnn.emulator.mangling import is_instance, is_mangled, source_name
 from gpucnn.emulator.options import Options
 from gpucnn.emulator.ptx.diagnostics import complaints, diagnostics
 from gpucnn.emulator.ptx.nvrtc import RefusedError, nvrtc
@@ -175,7 +175,7 @@ def _names(ptx: str, expressions: Mapping[str, str]) -> tuple[dict[str, str], tu
             names[lowered] = lowered
             plain.append(lowered)
         elif not is_instance(lowered):
-            name = "::".join(identifiers(lowered))
+            name = source_name(lowered)
             names[lowered if name in names else name] = lowered
     return {**names, **expressions}, (*dict.fromkeys([*plain, *expressions]),)
 

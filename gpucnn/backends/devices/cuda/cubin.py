@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from gpucnn.emulator.elf import FUNCTION, all_symbols, sections
-from gpucnn.emulator.mangling import identifiers, is_mangled
+from gpucnn.emulator.mangling import source_name
 
 _ENTRY = 0x10
 """STO_CUDA_ENTRY, of a symbol's visibility."""
@@ -29,8 +29,7 @@ def kernel_names(cubin: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     for symbol in all_symbols(cubin):
         if symbol.kind == FUNCTION and symbol.defined and symbol.visibility & _ENTRY:
-            mangled = is_mangled(symbol.name)
-            name = "::".join(identifiers(symbol.name)) if mangled else symbol.name
+            name = source_name(symbol.name)
             found[symbol.name if name in found else name] = symbol.name
     return dict(sorted(found.items()))
 
