@@ -352,7 +352,7 @@ class _Assembler:
         arguments = operands[1] if len(operands) > 1 else Group(())
         callee = self._module.functions.get(name)
         if callee is None or not callee.has_body:
-            self._emit(statement, (), name)
+            self._emit(statement, (), name)  # one of CUDA's own
             return
         if not isinstance(results, Group) or not isinstance(arguments, Group):
             raise CompilationError(f"PTX: {statement} is not understood")
@@ -467,6 +467,8 @@ class _Assembler:
             case Number():
                 return self._constant(_number_bytes(operand, size) * LANES)
             case Symbol(name=name, offset=offset) if size in (4, 8):
+                if name in self._module.functions:
+                    raise pointer_to_function(name)
                 place = self._layout.find(self._function.name, name)
                 if place is not None:
                     address = (place.address + offset) % (1 << 8 * size)
@@ -540,6 +542,14 @@ class _Assembler:
 def line_of(module: Module, location: Location) -> str:
     """A line of the source, as messages write it."""
     return f"{module.files.get(location.file, '').rpartition('/')[2]}:{location.line}"
+
+
+def pointer_to_function(name: str) -> UnsupportedError:
+    """What to raise if the address of a function is taken."""
+    return UnsupportedError(
+        f"the address of the function {name} is taken; the executor of PTX does not support calls "
+        "through pointers, and so no virtual functions"
+    )
 
 
 def _aligned(place: int, alignment: int) -> int:

@@ -51,7 +51,8 @@ class Layout:
         addresses: the addresses of the module's variables.
 
     Attributes:
-        shared: static variables of shared memory, and the dynamic one, if there is one, last.
+        shared: static variables of shared memory.
+        dynamic: what names the dynamic shared memory; several names are one place.
         static_shared_bytes: of all static ones, without gaps.
         dynamic_shared: the address at which dynamic shared memory begins.
         local_bytes: of local memory, a thread.
@@ -66,6 +67,7 @@ class Layout:
         addresses: Mapping[str, int],
     ) -> None:
         self.shared: list[Place] = []
+        self.dynamic: list[Place] = []
         self.static_shared_bytes = 0
         self.local_bytes = 0
         self.parameter_bytes = 0
@@ -94,7 +96,9 @@ class Layout:
         alignment = max((variable.alignment for variable in dynamic), default=1)
         self.dynamic_shared = _aligned(self._end_of_shared, max(alignment, 16))
         for variable in dynamic:
-            self._common[variable.name] = Place(SHARED, self.dynamic_shared, variable)
+            place = Place(SHARED, self.dynamic_shared, variable)
+            self._common[variable.name] = place
+            self.dynamic.append(place)
 
     def find(self, function: str, name: str) -> Place | None:
         """Where a variable lies that a function names; None if there is none of this name."""

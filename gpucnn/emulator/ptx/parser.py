@@ -446,6 +446,8 @@ class _Parser:
     def _named(self, name: str, scope: _Scope | None) -> Operand:
         if name == "_":
             return Sink()
+        if name == "WARP_SZ":
+            return Number(32)
         register = scope.find(name) if scope is not None else None
         if register is not None:
             return register

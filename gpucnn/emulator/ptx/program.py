@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.ptx.arguments import Argument, Memory, as_buffer, passed
-from gpucnn.emulator.ptx.assembler import Assembled, assemble
+from gpucnn.emulator.ptx.assembler import Assembled, assemble, pointer_to_function
 from gpucnn.emulator.ptx.executor import LaunchArguments, Report, executor
 from gpucnn.emulator.ptx.layout import slot_address
 from gpucnn.emulator.ptx.messages import INTERRUPTED, Context, Failure, error
@@ -78,6 +78,7 @@ class Program:
 
     Raises:
         CompilationError: it is not understood.
+        UnsupportedError: a variable has the address of a function.
 
     Attributes:
         kernels: by their names in PTX.
@@ -132,7 +133,7 @@ class Program:
             assembled.statements,
             settings.block,
             memories,
-            assembled.layout.shared,
+            [*assembled.layout.shared, *assembled.layout.dynamic],
             settings.time_limit,
         )
         x, y, z = report.block
@@ -153,8 +154,12 @@ class Program:
         memory = memory[begin : begin + variable.bytes]
         memory[: len(variable.initial)] = np.frombuffer(variable.initial, np.uint8)
         for place, name, offset in variable.symbols:
+            if name in self._module.functions:
+                raise pointer_to_function(name)
             if name not in self._globals:
-                raise CompilationError(f"PTX: {variable.name} has the address of {name}")
+                raise CompilationError(
+                    f"PTX: {variable.name} has the address of {name}, which is not in the module"
+                )
             address = self._globals[name] + offset
             memory[place : place + 8] = np.frombuffer(address.to_bytes(8, "little"), np.uint8)
         return memory

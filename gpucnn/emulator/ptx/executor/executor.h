@@ -217,6 +217,12 @@ struct Warp {
 // For each active lane, in order.
 template <class F>
 void for_lanes(uint32_t active, F&& f) {
+    if (active == ALL_LANES) {  // without looking for the next one
+        for (unsigned lane = 0; lane < LANES; ++lane) {
+            f(lane);
+        }
+        return;
+    }
     for (uint32_t left = active; left; left &= left - 1) {
         f(unsigned(std::countr_zero(left)));
     }

@@ -4,10 +4,6 @@
 namespace ptx {
 namespace {
 
-const char* word_for(Access kind) {
-    return kind == Access::READ ? "read" : kind == Access::WRITE ? "write" : "atomic operation";
-}
-
 [[noreturn]] void out_of_bounds(unsigned lane, Access kind, unsigned bytes, const char* space,
                                 uint64_t address) {
     throw Failure{OUT_OF_BOUNDS, lane,

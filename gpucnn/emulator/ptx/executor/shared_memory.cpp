@@ -4,7 +4,15 @@
 
 namespace ptx {
 
+namespace {
+
 constexpr unsigned WORD = 4;
+
+}  // namespace
+
+const char* word_for(Access kind) {
+    return kind == Access::READ ? "read" : kind == Access::WRITE ? "write" : "atomic operation";
+}
 
 void SharedMemory::reset(const Launch& launch, unsigned warps) {
     launch_ = &launch;
@@ -32,34 +40,25 @@ SharedMemory::Word& SharedMemory::word(uint32_t address) {
 }
 
 bool SharedMemory::is_before(const Record& record, const Warp& warp, unsigned lane) const {
-    if (record.thread == warp.thread(lane)) {
-        return true;
-    }
     const unsigned other = record.thread / LANES;
-    if (warp_clocks_[warp.index * warps_ + other] > record.warp_clock) {
-        return true;
-    }
-    if (other != warp.index) {
-        return false;
-    }
-    if (warp_clocks_[warp.index * warps_ + warp.index] > record.warp_clock) {
+    if (record.thread == warp.thread(lane) ||
+        warp_clocks_[warp.index * warps_ + other] > record.warp_clock) {
         return true;
     }
     const unsigned place = (warp.index * LANES + lane) * LANES + record.thread % LANES;
-    return lane_clocks_[place] > record.lane_clock;
+    return other == warp.index && lane_clocks_[place] > record.lane_clock;
 }
 
-void SharedMemory::check(const Record& record, const char* what, const char* other, uint8_t bytes,
-                         const Warp& warp, unsigned lane) const {
-    if (record.bytes & bytes && !is_before(record, warp, lane)) {
-        throw Failure{RACE, lane, std::string(what) + "|" + other, record.pc, record.thread};
-    }
+void SharedMemory::report_race(const Record& record, Access kind, const char* other,
+                               unsigned lane) const {
+    throw Failure{RACE, lane, std::string(word_for(kind)) + "|" + other, record.pc, record.thread};
 }
 
 SharedMemory::Record SharedMemory::recorded(const Warp& warp, unsigned lane, uint8_t bytes,
                                             bool is_atomic) const {
-    return {warp.thread(lane), warp.pc, warp_clocks_[warp.index * warps_ + warp.index],
-            lane_clocks_[(warp.index * LANES + lane) * LANES + lane], bytes, is_atomic};
+    return {uint16_t(warp.thread(lane)), bytes, is_atomic, warp.pc,
+            warp_clocks_[warp.index * warps_ + warp.index],
+            lane_clocks_[(warp.index * LANES + lane) * LANES + lane]};
 }
 
 void SharedMemory::remember_read(Word& word, const Record& record, const Warp& warp,
@@ -73,10 +72,11 @@ void SharedMemory::remember_read(Word& word, const Record& record, const Warp& w
     word.reads[1] = record;
 }
 
-void SharedMemory::check_bounds(const Warp&, unsigned lane, uint32_t address, unsigned bytes) {
+void SharedMemory::check_bounds(unsigned lane, uint32_t address, unsigned bytes) const {
     for (unsigned k = 0; k < launch_->shared_count; ++k) {
         const SharedVariable& variable = launch_->shared[k];
-        if (address >= variable.begin && uint64_t(address) + bytes <= uint64_t(variable.begin) + variable.bytes) {
+        const uint32_t offset = address - variable.begin;
+        if (offset <= variable.bytes && bytes <= variable.bytes - offset) {
             return;
         }
     }
@@ -85,60 +85,62 @@ void SharedMemory::check_bounds(const Warp&, unsigned lane, uint32_t address, un
 
 char* SharedMemory::access(const Warp& warp, unsigned lane, uint32_t address, unsigned bytes,
                            Access kind, const void* value) {
-    check_bounds(warp, lane, address, bytes);
+    check_bounds(lane, address, bytes);
+    const auto* values = static_cast<const char*>(value);
     for (uint32_t at = address; at < address + bytes;) {
         const unsigned first = at % WORD;
         const unsigned count = std::min<unsigned>(WORD - first, address + bytes - at);
         const auto touched = uint8_t(((1u << count) - 1) << first);
         Word& w = word(at);
-        const char* what = kind == Access::READ ? "read" : kind == Access::WRITE ? "write" : "atomic operation";
         if (w.is_copied_to) {
-            throw Failure{RACE, lane, std::string(what) + "|asynchronous copy", w.copy.pc,
-                          w.copy.thread};
+            report_race(w.write, kind, "asynchronous copy", lane);
         }
         if (kind != Access::WRITE && (w.written & touched) != touched) {
             throw Failure{UNINITIALISED, lane, std::to_string(at)};
         }
-        const bool is_same = value && launch_->allow_same_value_writes &&
-                             std::memcmp(content_.data() + at,
-                                         static_cast<const char*>(value) + (at - address), count) == 0;
-        if (!is_same && !(kind == Access::ATOMIC && w.write.is_atomic)) {
-            check(w.write, what, w.write.is_atomic ? "atomic operation" : "write", touched, warp, lane);
+        const bool may_overlap = kind == Access::ATOMIC && w.write.is_atomic;
+        if (w.write.bytes & touched && !may_overlap && !is_before(w.write, warp, lane)) {
+            const bool is_same = values && launch_->allow_same_value_writes &&
+                                 std::memcmp(&content_[at], values + (at - address), count) == 0;
+            if (!is_same) {
+                report_race(w.write, kind, w.write.is_atomic ? "atomic operation" : "write", lane);
+            }
         }
         const Record record = recorded(warp, lane, touched, kind == Access::ATOMIC);
         if (kind == Access::READ) {
             remember_read(w, record, warp, lane);
         } else {
             for (const Record& read : w.reads) {
-                check(read, what, "read", touched, warp, lane);
+                if (read.bytes & touched && !is_before(read, warp, lane)) {
+                    report_race(read, kind, "read", lane);
+                }
             }
             w.write = record;
             w.written |= touched;
         }
         at += count;
     }
-    return content_.data() + address;
+    return &content_[address];
 }
 
 void SharedMemory::begin_copy(const Warp& warp, unsigned lane, uint32_t address, unsigned bytes) {
     access(warp, lane, address, bytes, Access::WRITE);
     for (uint32_t at = address; at < address + bytes; at += WORD) {
-        Word& w = word(at);
-        w.is_copied_to = true;
-        w.copy = recorded(warp, lane, 15, false);
+        word(at).is_copied_to = true;
     }
-    std::memset(content_.data() + address, 0xff, bytes);
+    std::memset(&content_[address], 0xff, bytes);
 }
 
 void SharedMemory::end_copy(const Warp& warp, unsigned lane, uint32_t address, unsigned bytes,
                             const void* value) {
     for (uint32_t at = address; at < address + bytes; at += WORD) {
         Word& w = word(at);
-        w.is_copied_to = false;
+        const uint32_t pc = w.write.pc;
         w.write = recorded(warp, lane, 15, false);
-        w.write.pc = w.copy.pc;
+        w.write.pc = pc;
+        w.is_copied_to = false;
     }
-    std::memcpy(content_.data() + address, value, bytes);
+    std::memcpy(&content_[address], value, bytes);
 }
 
 void SharedMemory::join_warps(uint32_t warps) {

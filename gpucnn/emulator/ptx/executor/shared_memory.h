@@ -17,6 +17,8 @@ namespace ptx {
 
 enum class Access : uint8_t { READ, WRITE, ATOMIC };
 
+const char* word_for(Access kind);
+
 class SharedMemory {
 public:
     // For the next block: nothing is written, nothing has been accessed.
@@ -38,28 +40,28 @@ public:
 
 private:
     struct Record {
-        uint32_t thread, pc, warp_clock, lane_clock;
+        uint16_t thread;
         uint8_t bytes;  // of the word, a bit each; 0: no access
         bool is_atomic;
+        uint32_t pc, warp_clock, lane_clock;
     };
     struct Word {
-        uint64_t block;  // of which all this is remembered
-        uint8_t written;  // bytes, a bit each
-        bool is_copied_to;
+        uint32_t block;     // of which all this is remembered
+        uint8_t written;    // bytes, a bit each
+        bool is_copied_to;  // by the copy that `write` remembers
         Record write, reads[2];
-        Record copy;
     };
 
     Word& word(uint32_t address);
     bool is_before(const Record& record, const Warp& warp, unsigned lane) const;
-    void check(const Record& record, const char* what, const char* other, uint8_t bytes,
-               const Warp& warp, unsigned lane) const;
+    [[noreturn]] void report_race(const Record& record, Access kind, const char* other,
+                                  unsigned lane) const;
     Record recorded(const Warp& warp, unsigned lane, uint8_t bytes, bool is_atomic) const;
     void remember_read(Word& word, const Record& record, const Warp& warp, unsigned lane);
-    void check_bounds(const Warp& warp, unsigned lane, uint32_t address, unsigned bytes);
+    void check_bounds(unsigned lane, uint32_t address, unsigned bytes) const;
 
     const Launch* launch_ = nullptr;
-    uint64_t block_ = 0;
+    uint32_t block_ = 0;
     std::vector<char> content_;
     std::vector<Word> words_;
     std::vector<uint32_t> warp_clocks_;  // (warp, other warp)
