@@ -259,7 +259,9 @@ def test_the_last_place_of_sums_of_tiny_products(compiled, architecture, last):
 
 @without_gpu
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", ["fast", "race", "sanitize"])
+@pytest.mark.parametrize(
+    "mode", ["fast", "race", "sanitize", pytest.param("ptx", marks=pytest.mark.nvrtc)]
+)
 def test_ieee_rounds_each_addition_to_nearest(compiled, rng, kind, mode):
     device = EmulatorDevice(mode, accumulation="ieee")
     depth = KINDS[kind] * 2
