@@ -7,13 +7,11 @@ table of instructions. Nothing here knows what an instruction does.
 
 from __future__ import annotations
 
-import re
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from gpucnn.emulator.errors import CompilationError, UnsupportedError
+from gpucnn.emulator.ptx.encoding import Encoded, Encoder, Entry
 from gpucnn.emulator.ptx.layout import (
     LOCAL_WINDOW,
     SHARED_WINDOW,
@@ -21,44 +19,25 @@ from gpucnn.emulator.ptx.layout import (
     Place,
     called_functions,
 )
-from gpucnn.emulator.ptx.opcodes import (
-    ADDRESS_64,
-    LOCAL,
-    SECOND_64,
-    SHARED,
-    Opcode,
-    take_apart,
-)
-from gpucnn.emulator.ptx.parser import TYPE_BYTES
+from gpucnn.emulator.ptx.opcodes import LOCAL, SHARED, take_apart
 from gpucnn.emulator.ptx.syntax import (
+    TYPE_BYTES,
     Address,
     Function,
     Group,
     Location,
     Module,
     Negated,
-    Number,
     Operand,
     Pair,
     Register,
-    Sink,
     Special,
     Statement,
     Symbol,
-    written,
 )
 
-LANES = 32
-NONE = 2**31 - 1
-"""An operand that is left out."""
 COLLECTIVE = 9
 """The control of instructions whose last operand names lanes (executor/executor.h)."""
-_OPERANDS = 24
-ENCODED = struct.Struct(f"<H6BIiII{_OPERANDS}i2q")
-"""``Encoded`` of executor/executor.h."""
-_ALIGNMENT = 64
-_KINDS = re.compile(r"(.)(\??)")
-_SIZES = {"2": 2, "4": 4, "8": 8, ":": 16}
 _WINDOWS = {SHARED: SHARED_WINDOW, LOCAL: LOCAL_WINDOW}
 _CLOCKS = {
     "%clock": "clock.32", "%clock_hi": "clock.32", "%clock64": "clock.64",
@@ -67,21 +46,6 @@ _CLOCKS = {
 _PAIRED = ("setp.", "shfl.", "match.all.", "elect.")
 """Instructions whose first operand may be two."""
 _END = Statement("ret", (), None, None)
-
-
-class Entry(NamedTuple):
-    """An instruction of the executor.
-
-    Attributes:
-        number: of its handler.
-        operands: bytes of each, "p" for a predicate, "a" for an address, "*" for a register of any
-            size, each with a question mark after it if it may be left out.
-        control: what the scheduler does about it.
-    """
-
-    number: int
-    operands: str
-    control: int
 
 
 @dataclass
@@ -135,52 +99,6 @@ def assemble(
     return assembler.assembled()
 
 
-@dataclass
-class _Encoded:
-    """An instruction before the places of labels are known.
-
-    Attributes:
-        entry: of the executor's table.
-        opcode: what its modifiers say.
-        statement: what it is made from.
-        label: where it jumps to: the name of a function and of a label in it, which is empty for
-            the function's beginning; None if it does not jump.
-    """
-
-    entry: Entry
-    opcode: Opcode
-    statement: Statement
-    guard: int = NONE
-    is_guard_negated: bool = False
-    label: tuple[str, str] | None = None
-    target: int = 0
-    count: int = 1
-    flags: int = 0
-    widths: list[int] = field(default_factory=list)
-    operands: list[int] = field(default_factory=list)
-    immediates: list[int] = field(default_factory=list)
-
-    def packed(self, target: int) -> bytes:
-        """The bytes that the executor takes."""
-        widths = (*self.widths, 0, 0)[:2]
-        operands = (*self.operands, *[NONE] * _OPERANDS)[:_OPERANDS]
-        immediates = (*self.immediates, 0, 0)[:2]
-        return ENCODED.pack(
-            self.entry.number,
-            self.opcode.space,
-            self.count,
-            self.opcode.comparison,
-            self.opcode.logic,
-            *widths,
-            self.flags,
-            self.guard,
-            self.is_guard_negated,
-            target,
-            *operands,
-            *immediates,
-        )
-
-
 class _Assembler:
     def __init__(
         self,
@@ -194,15 +112,10 @@ class _Assembler:
         self._functions = functions
         self._layout = layout
         self._table = table
-        self._special = {name: 4 * LANES * k for k, name in enumerate(special_registers)}
-        self._register_bytes = 4 * LANES * len(special_registers)
-        self._registers: dict[Register, int] = {}
-        self._constants = bytearray()
-        self._constant_places: dict[bytes, int] = {}
-        self._encoded: list[_Encoded] = []
+        self._encoder = Encoder(module, layout, special_registers)
+        self._encoded: list[Encoded] = []
         self._places: dict[tuple[str, str], int] = {}
         self._targets: list[tuple[str, str]] = []
-        self._temporaries = 0
         self._numbers = {function.name: number for number, function in enumerate(functions)}
 
     def assembled(self) -> Assembled:
@@ -214,11 +127,11 @@ class _Assembler:
         )
         return Assembled(
             code,
-            bytes(self._constants),
+            bytes(self._encoder.constants),
             [self._place_of(label) for label in self._targets],
             [each.statement for each in self._encoded],
             self._places[self._functions[0].name, ""],
-            -(-self._register_bytes // 64) * 64,
+            -(-self._encoder.register_bytes // 64) * 64,
             len(self._functions),
             self._layout,
         )
@@ -232,6 +145,7 @@ class _Assembler:
 
     def _add_function(self, function: Function) -> None:
         self._function = function
+        self._encoder.function = function.name
         self._places[function.name, ""] = len(self._encoded)
         labels: dict[int, list[str]] = {}
         for label, number in function.labels.items():
@@ -270,7 +184,7 @@ class _Assembler:
 
     def _emit(
         self, statement: Statement, operands: Sequence[Operand | None], instruction: str = ""
-    ) -> _Encoded:
+    ) -> Encoded:
         """Adds an instruction.
 
         Args:
@@ -278,14 +192,15 @@ class _Assembler:
             operands: in the executor's order, with None for one that is left out.
             instruction: the executor's name for it; empty for that of the statement's opcode.
         """
+        operands = [self._without_negation(statement, operand) for operand in operands]
         encoded = self._begin(statement, instruction)
-        self._encode(encoded, operands)
+        self._encoder.encode(encoded, operands)
         if encoded.entry.control == COLLECTIVE:
             encoded.count = len(encoded.operands) - 1
         self._encoded.append(encoded)
         return encoded
 
-    def _begin(self, statement: Statement, instruction: str = "") -> _Encoded:
+    def _begin(self, statement: Statement, instruction: str = "") -> Encoded:
         """An instruction that has no operands yet."""
         opcode = take_apart(statement.opcode)
         entry = self._table.get(instruction or opcode.instruction)
@@ -294,12 +209,21 @@ class _Assembler:
                 f"the PTX instruction {instruction or statement.opcode} is not one that the "
                 f"executor knows{self._at(statement.location)}"
             )
-        encoded = _Encoded(entry, opcode, statement, flags=opcode.flags, count=opcode.count)
+        encoded = Encoded(entry, opcode, statement, flags=opcode.flags, count=opcode.count)
         guard = statement.guard
         if guard is not None:
             encoded.is_guard_negated = isinstance(guard, Negated)
-            encoded.guard = self._register(guard.register if isinstance(guard, Negated) else guard)
+            predicate = guard.register if isinstance(guard, Negated) else guard
+            encoded.guard = self._encoder.register(predicate)
         return encoded
+
+    def _without_negation(self, statement: Statement, operand: Operand | None) -> Operand | None:
+        """An operand; of a negated predicate, a register that has the opposite."""
+        if not isinstance(operand, Negated):
+            return operand
+        opposite = self._encoder.temporary("pred")
+        self._emit(replace(statement, opcode="not.pred"), (opposite, operand.register))
+        return opposite
 
     def _at(self, location: Location | None) -> str:
         if location is None:
@@ -378,7 +302,7 @@ class _Assembler:
         done = 0
         while done < size:
             step = next(step for step in (8, 4, 2, 1) if done + step <= size)
-            register = self._temporary(f"b{8 * max(step, 2)}")
+            register = self._encoder.temporary(f"b{8 * max(step, 2)}")
             kind = f"local.b{8 * step}"
             load = Statement(f"ld.{kind}", (), statement.guard, statement.location)
             store = Statement(f"st.{kind}", (), statement.guard, statement.location)
@@ -412,153 +336,20 @@ class _Assembler:
         width = widths.pop() if widths else size
         if widths or width < size:
             raise CompilationError(f"PTX: {statement} has registers of the wrong size")
-        values = [self._memory_value(encoded, each, width) for each in data]
+        values = [self._encoder.memory_value(encoded, each, width) for each in data]
         if is_store:
-            self._encode_address(encoded, address)
+            self._encoder.encode_address(encoded, address)
             encoded.operands += values
         else:
             encoded.operands += values
-            self._encode_address(encoded, address)
+            self._encoder.encode_address(encoded, address)
         encoded.widths = [width]
         self._encoded.append(encoded)
-
-    def _memory_value(self, encoded: _Encoded, operand: Operand | None, width: int) -> int:
-        match operand:
-            case Register(type=type_name) if type_name != "pred":
-                return self._register(operand)
-            case Sink():
-                return NONE
-            case Number():
-                return self._constant(_number_bytes(operand, width) * LANES)
-        raise _misfit(encoded.statement, operand)
-
-    # Operands
-
-    def _encode(self, encoded: _Encoded, given: Sequence[Operand | None]) -> None:
-        kinds = _KINDS.findall(encoded.entry.operands)
-        least = len(kinds)
-        while least and kinds[least - 1][1]:
-            least -= 1
-        if not least <= len(given) <= len(kinds):
-            raise CompilationError(
-                f"PTX: {encoded.statement} has {len(given)} operands instead of {len(kinds)}"
-            )
-        for (kind, may_be_left_out), operand in zip(kinds, given, strict=False):
-            if operand is None or isinstance(operand, Sink):
-                if not may_be_left_out:
-                    raise _misfit(encoded.statement, operand)
-                encoded.operands.append(NONE)
-            elif kind == "a":
-                self._encode_address(encoded, operand)
-            elif kind == "p":
-                encoded.operands.append(self._predicate(encoded, operand))
-            elif kind == "*":
-                encoded.operands.append(self._of_any_size(encoded, operand))
-            else:
-                encoded.operands.append(self._value(encoded.statement, operand, _SIZES[kind]))
-
-    def _value(self, statement: Statement, operand: Operand, size: int) -> int:
-        """The place of an operand's value: of a register, or the complement of a constant's."""
-        match operand:
-            case Register(type=name) if name != "pred" and TYPE_BYTES[name] == size:
-                return self._register(operand)
-            case Special(name=name) if name in self._special and size == 4:
-                return self._special[name]
-            case Number():
-                return self._constant(_number_bytes(operand, size) * LANES)
-            case Symbol(name=name, offset=offset) if size in (4, 8):
-                if name in self._module.functions:
-                    raise pointer_to_function(name)
-                place = self._layout.find(self._function.name, name)
-                if place is not None:
-                    address = (place.address + offset) % (1 << 8 * size)
-                    return self._constant(address.to_bytes(size, "little") * LANES)
-        raise _misfit(statement, operand)
-
-    def _of_any_size(self, encoded: _Encoded, operand: Operand) -> int:
-        """An operand of a conversion, whose register may be wider than its type."""
-        if isinstance(operand, Register) and operand.type != "pred":
-            size = TYPE_BYTES[operand.type]
-        elif isinstance(operand, Special):
-            size = 4
-        else:
-            size = max(TYPE_BYTES[encoded.statement.opcode.rpartition(".")[2]], 2)
-        encoded.widths.append(size)
-        return self._value(encoded.statement, operand, size)
-
-    def _predicate(self, encoded: _Encoded, operand: Operand) -> int:
-        match operand:
-            case Register(type="pred"):
-                return self._register(operand)
-            case Negated(register=register):
-                opposite = self._temporary("pred")
-                self._emit(replace(encoded.statement, opcode="not.pred"), (opposite, register))
-                return self._register(opposite)
-            case Number(value=value):
-                return self._constant((b"\xff" if value else b"\0") * 4)
-        raise _misfit(encoded.statement, operand)
-
-    def _register(self, register: Register) -> int:
-        place = self._registers.get(register)
-        if place is None:
-            is_predicate = register.type == "pred"  # which is one word
-            size = 4 if is_predicate else max(TYPE_BYTES[register.type], 2) * LANES
-            place = _aligned(self._register_bytes, 4 if is_predicate else _ALIGNMENT)
-            self._registers[register] = place
-            self._register_bytes = place + size
-        return place
-
-    def _temporary(self, type_name: str) -> Register:
-        self._temporaries += 1
-        return Register(f"temporary {self._temporaries}", type_name, 0)
-
-    def _constant(self, content: bytes) -> int:
-        """The complement of the place of a constant; equal ones have one place."""
-        place = self._constant_places.get(content)
-        if place is None:
-            place = _aligned(len(self._constants), _ALIGNMENT)
-            self._constants += bytes(place - len(self._constants)) + content
-            self._constant_places[content] = place
-        return ~place
-
-    def _encode_address(self, encoded: _Encoded, operand: Operand | None) -> None:
-        if not isinstance(operand, Address):
-            raise _misfit(encoded.statement, operand)
-        register, offset = NONE, operand.offset
-        if isinstance(operand.base, Register):
-            register = self._register(operand.base)
-            if TYPE_BYTES[operand.base.type] == 8:
-                encoded.flags |= SECOND_64 if encoded.immediates else ADDRESS_64
-        elif isinstance(operand.base, Symbol):
-            place = self._layout.find(self._function.name, operand.base.name)
-            if place is None:
-                raise _misfit(encoded.statement, operand)
-            offset += place.address + operand.base.offset
-            encoded.opcode = replace(encoded.opcode, space=place.space)
-        encoded.operands.append(register)
-        encoded.immediates.append(offset)
 
 
 def line_of(module: Module, location: Location) -> str:
     """A line of the source, as messages write it."""
     return f"{module.files.get(location.file, '').rpartition('/')[2]}:{location.line}"
-
-
-def pointer_to_function(name: str) -> UnsupportedError:
-    """What to raise if the address of a function is taken."""
-    return UnsupportedError(
-        f"the address of the function {name} is taken; the executor of PTX does not support calls "
-        "through pointers, and so no virtual functions"
-    )
-
-
-def _aligned(place: int, alignment: int) -> int:
-    return -(-place // alignment) * alignment
-
-
-def _misfit(statement: Statement, operand: Operand | None) -> CompilationError:
-    what = "nothing" if operand is None else written(operand)
-    return CompilationError(f"PTX: {what} cannot be an operand of {statement}")
 
 
 def _name(statement: Statement, operand: Operand) -> str:
@@ -591,12 +382,3 @@ def _in_order_of_barriers(statement: Statement) -> Sequence[Operand | None]:
         return statement.operands
     result, number, *threads, predicate = statement.operands
     return (number, threads[0] if threads else None, predicate, result)
-
-
-def _number_bytes(number: Number, size: int) -> bytes:
-    """An immediate operand in so many bytes."""
-    if number.bits == 8 * size:
-        return number.pattern.to_bytes(size, "little")
-    if isinstance(number.value, int):
-        return (number.value % (1 << 8 * size)).to_bytes(size, "little")
-    return struct.pack({2: "<e", 4: "<f", 8: "<d"}[size], number.value)

@@ -14,7 +14,7 @@ from gpucnn.emulator.cache import Cache, cache_key, default_folder
 from gpucnn.emulator.compiler import compiler, native_option, processor
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.programs import Programs
-from gpucnn.emulator.ptx.assembler import ENCODED, Entry
+from gpucnn.emulator.ptx.encoding import ENCODED, Entry
 from gpucnn.emulator.scratch import scratch_folder
 
 _SOURCES = Path(__file__).parent / "executor"

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.ptx.syntax import (
+    TYPE_BYTES,
     Address,
     Function,
     Group,
@@ -29,31 +27,10 @@ from gpucnn.emulator.ptx.syntax import (
     Symbol,
     Variable,
 )
-
-TYPE_BYTES = {
-    "pred": 4, "b8": 1, "u8": 1, "s8": 1, "b16": 2, "u16": 2, "s16": 2, "f16": 2, "bf16": 2,
-    "b32": 4, "u32": 4, "s32": 4, "f32": 4, "f16x2": 4, "bf16x2": 4, "b64": 8, "u64": 8, "s64": 8,
-    "f64": 8, "b128": 16,
-}  # fmt: skip
-"""Bytes of a register or an element of each type; of a predicate, a word with a bit a lane."""
+from gpucnn.emulator.ptx.tokens import Token, Tokens
 
 _SPACES = ("global", "const", "shared", "local", "param")
 _LINKAGE = (".visible", ".extern", ".weak", ".common")
-_TOKEN = re.compile(
-    r"""\s+ | //[^\n]* | /\*.*?\*/
-    | (?P<location>\.loc\s[^\n]*)
-    | (?P<line>\.(?:file|version|target|address_size|alias)\b[^\n;]*;?)
-    | (?P<section>\.section\s[^{]*\{[^}]*\})
-    | (?P<word>[A-Za-z_$%][\w$]*(?:(?:\.|::)[\w$]+)*)
-    | (?P<directive>\.[A-Za-z_]\w*)
-    | (?P<bits>0[fF][0-9A-Fa-f]{8}|0[dD][0-9A-Fa-f]{16})
-    | (?P<float>\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)
-    | (?P<integer>0[xX][0-9A-Fa-f]+U?|0[bB][01]+U?|\d+U?)
-    | (?P<string>"[^"]*")
-    | (?P<mark>[{}()\[\],;:=+\-!|@<>~*&])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _LOCATION = re.compile(
     r"\.loc\s+(\d+)\s+(\d+)\s+\d+(?:.*?inlined_at\s+(\d+)\s+(\d+)\s+\d+)?", re.DOTALL
 )
@@ -67,27 +44,6 @@ def parse(text: str) -> Module:
         CompilationError: it is not PTX, or uses what this parser does not know.
     """
     return _Parser(text.rstrip("\0")).module()
-
-
-@dataclass(slots=True)
-class _Token:
-    kind: str
-    text: str
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    place = 0
-    while place < len(text):
-        match = _TOKEN.match(text, place)
-        if match is None:
-            line = text.count("\n", 0, place) + 1
-            raise CompilationError(
-                f"PTX, line {line}: {text[place : place + 20]!r} is not understood"
-            )
-        if match.lastgroup is not None:
-            yield _Token(match.lastgroup, match[0])
-        place = match.end()
-    yield _Token("end", "")
 
 
 class _Scope:
@@ -114,50 +70,25 @@ class _Scope:
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._tokens = list(_tokens(text))
-        self._place = 0
+        self._tokens = Tokens(text)
         self._module = Module()
         self._location: Location | None = None
         self._scopes = 0
 
-    # Tokens
-
-    def _peek(self) -> _Token:
-        return self._tokens[self._place]
-
-    def _next(self) -> _Token:
-        token = self._tokens[self._place]
-        self._place += 1
-        return token
-
-    def _accept(self, text: str) -> bool:
-        if self._tokens[self._place].text == text:
-            self._place += 1
-            return True
-        return False
-
-    def _expect(self, text: str) -> None:
-        if not self._accept(text):
-            raise self._unexpected(f'"{text}" is expected')
-
-    def _unexpected(self, expected: str) -> CompilationError:
-        nearby = " ".join(t.text for t in self._tokens[max(self._place - 6, 0) : self._place + 3])
-        return CompilationError(f"PTX: {expected} near {nearby!r}")
-
     # Modules
 
     def module(self) -> Module:
-        while self._peek().kind != "end":
-            token = self._peek()
+        while self._tokens.peek().kind != "end":
+            token = self._tokens.peek()
             if token.kind in ("line", "location", "section"):
-                self._line(self._next())
+                self._line(self._tokens.next())
             elif token.text == ".pragma":
                 self._skip_statement()
             else:
                 self._declaration()
         return self._module
 
-    def _line(self, token: _Token) -> None:
+    def _line(self, token: Token) -> None:
         words = token.text.split()
         if token.kind == "location":
             self._location = self._location_of(token.text)
@@ -176,29 +107,29 @@ class _Parser:
         return Location(int(match[1]), int(match[2]), caller)
 
     def _skip_statement(self) -> None:
-        while not self._accept(";"):
-            self._next()
+        while not self._tokens.accept(";"):
+            self._tokens.next()
 
     def _declaration(self) -> None:
         is_external = False
-        while self._peek().text in _LINKAGE:
-            is_external = self._next().text == ".extern"
-        directive = self._next().text
+        while self._tokens.peek().text in _LINKAGE:
+            is_external = self._tokens.next().text == ".extern"
+        directive = self._tokens.next().text
         if directive in (".entry", ".func"):
             self._function(is_kernel=directive == ".entry")
         elif directive.removeprefix(".") in _SPACES:
             for variable in self._variables(directive[1:], is_external):
                 self._module.variables[variable.name] = variable
         else:
-            raise self._unexpected(f"{directive} is not understood")
+            raise self._tokens.unexpected(f"{directive} is not understood")
 
     def _variables(self, space: str, is_external: bool) -> list[Variable]:
         """What follows the space: alignment, type, names, sizes and initial values."""
         alignment, kind = 0, ""
-        while self._peek().kind == "directive":
-            directive = self._next().text[1:]
+        while self._tokens.peek().kind == "directive":
+            directive = self._tokens.next().text[1:]
             if directive == "align":
-                alignment = int(self._next().text)
+                alignment = int(self._tokens.next().text)
             elif directive in TYPE_BYTES:
                 kind = directive
             elif directive in ("v2", "v4"):
@@ -206,29 +137,31 @@ class _Parser:
             elif directive == "attribute":
                 self._skip_parentheses()
         found = [self._variable(space, kind, alignment, is_external)]
-        while self._accept(","):
+        while self._tokens.accept(","):
             found.append(self._variable(space, kind, alignment, is_external))
-        self._expect(";")
+        self._tokens.expect(";")
         return found
 
     def _skip_parentheses(self) -> None:
-        self._expect("(")
-        while not self._accept(")"):
-            self._next()
+        self._tokens.expect("(")
+        while not self._tokens.accept(")"):
+            self._tokens.next()
 
     def _variable(self, space: str, kind: str, alignment: int, is_external: bool) -> Variable:
         count = 1
         if kind[:2] in ("v2", "v4"):
             count, kind = int(kind[1]), kind[2:]
         if kind not in TYPE_BYTES:
-            raise self._unexpected("a type is expected")
+            raise self._tokens.unexpected("a type is expected")
         size = TYPE_BYTES[kind] * count
-        name = self._next().text
+        name = self._tokens.next().text
         elements = 1
-        while self._accept("["):
-            elements *= 0 if self._peek().text == "]" else self._integer()
-            self._expect("]")
-        initial, symbols = self._initial(TYPE_BYTES[kind]) if self._accept("=") else (b"", ())
+        while self._tokens.accept("["):
+            elements *= 0 if self._tokens.peek().text == "]" else self._tokens.integer()
+            self._tokens.expect("]")
+        initial, symbols = (
+            self._initial(TYPE_BYTES[kind]) if self._tokens.accept("=") else (b"", ())
+        )
         return Variable(
             name,
             space,
@@ -245,10 +178,10 @@ class _Parser:
         symbols = []
 
         def value() -> None:
-            if self._accept("{"):
-                while not self._accept("}"):
+            if self._tokens.accept("{"):
+                while not self._tokens.accept("}"):
                     value()
-                    self._accept(",")
+                    self._tokens.accept(",")
                 return
             operand = self._operand(None)
             match operand:
@@ -259,38 +192,30 @@ class _Parser:
                 case Number(pattern=pattern):
                     content.extend(pattern.to_bytes(size, "little"))
                 case Symbol(name=name, offset=offset):
-                    if name == "generic" and self._accept("("):
+                    if name == "generic" and self._tokens.accept("("):
                         inner = self._operand(None)
-                        self._expect(")")
+                        self._tokens.expect(")")
                         if not isinstance(inner, Symbol):
-                            raise self._unexpected("the name of a variable is expected")
+                            raise self._tokens.unexpected("the name of a variable is expected")
                         name, offset = inner.name, inner.offset
                     symbols.append((len(content), name, offset))
                     content.extend(bytes(size))
                 case _:
-                    raise self._unexpected("an initial value is expected")
+                    raise self._tokens.unexpected("an initial value is expected")
 
         value()
         return bytes(content), tuple(symbols)
 
-    def _integer(self) -> int:
-        negative = self._accept("-")
-        token = self._next()
-        if token.kind != "integer":
-            raise self._unexpected("a whole number is expected")
-        value = _integer_of(token.text)
-        return -value if negative else value
-
     # Functions
 
     def _function(self, is_kernel: bool) -> None:
-        results = self._parameters() if self._peek().text == "(" else ()
-        name = self._next().text
+        results = self._parameters() if self._tokens.peek().text == "(" else ()
+        name = self._tokens.next().text
         function = Function(name, is_kernel, results=results)
-        if self._peek().text == "(":
+        if self._tokens.peek().text == "(":
             function.parameters = self._parameters()
         self._directives(function)
-        if not self._accept(";"):
+        if not self._tokens.accept(";"):
             self._body(function)
         known = self._module.functions.get(name)
         if known is None or not known.has_body:
@@ -298,27 +223,27 @@ class _Parser:
 
     def _parameters(self) -> tuple[Variable, ...]:
         found = []
-        self._expect("(")
-        while not self._accept(")"):
-            self._accept(",")
-            space = self._next().text[1:]  # .param, or .reg in a function
+        self._tokens.expect("(")
+        while not self._tokens.accept(")"):
+            self._tokens.accept(",")
+            space = self._tokens.next().text[1:]  # .param, or .reg in a function
             kind, alignment = "", 0
-            while self._peek().kind == "directive":
-                directive = self._next().text[1:]
+            while self._tokens.peek().kind == "directive":
+                directive = self._tokens.next().text[1:]
                 if directive == "align":
-                    alignment = int(self._next().text)
+                    alignment = int(self._tokens.next().text)
                 elif directive in TYPE_BYTES:
                     kind = directive
             found.append(self._variable(space, kind, alignment, False))
         return tuple(found)
 
     def _directives(self, function: Function) -> None:
-        while self._peek().kind == "directive":
-            name = self._next().text[1:]
+        while self._tokens.peek().kind == "directive":
+            name = self._tokens.next().text[1:]
             numbers = []
-            while self._peek().kind == "integer":
-                numbers.append(self._integer())
-                self._accept(",")
+            while self._tokens.peek().kind == "integer":
+                numbers.append(self._tokens.integer())
+                self._tokens.accept(",")
             function.directives[name] = tuple(numbers)
 
     def _body(self, function: Function) -> None:
@@ -330,24 +255,24 @@ class _Parser:
         """Statements in braces, and those of blocks within."""
         self._scopes += 1
         scope = _Scope(self._scopes, outer)
-        self._expect("{")
-        while not self._accept("}"):
-            token = self._peek()
+        self._tokens.expect("{")
+        while not self._tokens.accept("}"):
+            token = self._tokens.peek()
             if token.kind in ("line", "location", "section"):
-                self._line(self._next())
+                self._line(self._tokens.next())
             elif token.text == "{":
                 self._block(function, scope)
             elif token.kind == "directive":
                 self._declared(function, scope)
             elif token.kind == "end":
-                raise self._unexpected('"}" is expected')
-            elif self._tokens[self._place + 1].text == ":":
+                raise self._tokens.unexpected('"}" is expected')
+            elif self._tokens.peek(1).text == ":":
                 self._label(function)
             else:
                 self._statement(function, scope)
 
     def _declared(self, function: Function, scope: _Scope) -> None:
-        directive = self._next().text[1:]
+        directive = self._tokens.next().text[1:]
         if directive == "reg":
             self._registers(scope)
         elif directive in _SPACES:
@@ -355,64 +280,64 @@ class _Parser:
         elif directive in ("pragma", "callprototype"):
             self._skip_statement()
         else:
-            raise self._unexpected(f".{directive} is not understood")
+            raise self._tokens.unexpected(f".{directive} is not understood")
 
     def _registers(self, scope: _Scope) -> None:
-        kind = self._next().text[1:]
+        kind = self._tokens.next().text[1:]
         if kind not in TYPE_BYTES:
-            raise self._unexpected("a type of registers is expected")
+            raise self._tokens.unexpected("a type of registers is expected")
         while True:
-            name = self._next().text
-            if self._accept("<"):
-                scope.families[name] = kind, self._integer()
-                self._expect(">")
+            name = self._tokens.next().text
+            if self._tokens.accept("<"):
+                scope.families[name] = kind, self._tokens.integer()
+                self._tokens.expect(">")
             else:
                 scope.registers[name] = Register(name, kind, scope.number)
-            if self._accept(";"):
+            if self._tokens.accept(";"):
                 return
-            self._expect(",")
+            self._tokens.expect(",")
 
     def _label(self, function: Function) -> None:
-        name = self._next().text
-        self._expect(":")
-        if self._peek().text == ".branchtargets":
-            self._next()
+        name = self._tokens.next().text
+        self._tokens.expect(":")
+        if self._tokens.peek().text == ".branchtargets":
+            self._tokens.next()
             labels = []
-            while not self._accept(";"):
-                labels.append(self._next().text)
-                self._accept(",")
+            while not self._tokens.accept(";"):
+                labels.append(self._tokens.next().text)
+                self._tokens.accept(",")
             function.targets[name] = tuple(labels)
-        elif self._peek().text == ".callprototype":
+        elif self._tokens.peek().text == ".callprototype":
             self._skip_statement()
         else:
             function.labels[name] = len(function.statements)
 
     def _statement(self, function: Function, scope: _Scope) -> None:
-        guard = self._guard(scope) if self._accept("@") else None
-        opcode = self._next().text
+        guard = self._guard(scope) if self._tokens.accept("@") else None
+        opcode = self._tokens.next().text
         operands = []
-        while not self._accept(";"):
+        while not self._tokens.accept(";"):
             operands.append(self._operand(scope))
-            if not self._accept(","):
-                self._expect(";")
+            if not self._tokens.accept(","):
+                self._tokens.expect(";")
                 break
         function.statements.append(Statement(opcode, tuple(operands), guard, self._location))
 
     def _guard(self, scope: _Scope) -> Register | Negated:
-        is_negated = self._accept("!")
-        register = self._named(self._next().text, scope)
+        is_negated = self._tokens.accept("!")
+        register = self._named(self._tokens.next().text, scope)
         if not isinstance(register, Register):
-            raise self._unexpected("a predicate is expected")
+            raise self._tokens.unexpected("a predicate is expected")
         return Negated(register) if is_negated else register
 
     # Operands
 
     def _operand(self, scope: _Scope | None) -> Operand:
         operand = self._single(scope)
-        return Pair(operand, self._single(scope)) if self._accept("|") else operand
+        return Pair(operand, self._single(scope)) if self._tokens.accept("|") else operand
 
     def _single(self, scope: _Scope | None) -> Operand:
-        token = self._next()
+        token = self._tokens.next()
         if token.text in ("{", "("):
             return self._group(scope, "}" if token.text == "{" else ")")
         if token.text == "[":
@@ -430,17 +355,17 @@ class _Parser:
         if token.kind == "float":
             return Number(float(token.text))
         if token.kind == "integer":
-            self._place -= 1
-            return Number(self._integer())
+            self._tokens.back()
+            return Number(self._tokens.integer())
         if token.kind == "word":
             return self._with_offset(self._named(token.text, scope))
-        raise self._unexpected("an operand is expected")
+        raise self._tokens.unexpected("an operand is expected")
 
     def _group(self, scope: _Scope | None, end: str) -> Group:
         items = []
-        while not self._accept(end):
+        while not self._tokens.accept(end):
             items.append(self._operand(scope))
-            self._accept(",")
+            self._tokens.accept(",")
         return Group(tuple(items))
 
     def _named(self, name: str, scope: _Scope | None) -> Operand:
@@ -454,24 +379,24 @@ class _Parser:
         return Special(name) if name.startswith("%") else Symbol(name)
 
     def _with_offset(self, operand: Operand) -> Operand:
-        if isinstance(operand, Symbol) and self._peek().text in ("+", "-"):
+        if isinstance(operand, Symbol) and self._tokens.peek().text in ("+", "-"):
             return Symbol(operand.name, self._offset())
         return operand
 
     def _offset(self) -> int:
-        if self._accept("+"):
-            return self._integer()
-        return self._integer()  # with its sign
+        if self._tokens.accept("+"):
+            return self._tokens.integer()
+        return self._tokens.integer()  # with its sign
 
     def _address(self, scope: _Scope | None) -> Address:
         base: Operand | None = None
-        if self._peek().kind == "word":
-            base = self._named(self._next().text, scope)
-        has_offset = base is None or self._peek().text in ("+", "-")
+        if self._tokens.peek().kind == "word":
+            base = self._named(self._tokens.next().text, scope)
+        has_offset = base is None or self._tokens.peek().text in ("+", "-")
         offset = self._offset() if has_offset else 0
-        self._expect("]")
+        self._tokens.expect("]")
         if base is not None and not isinstance(base, (Register, Symbol)):
-            raise self._unexpected("an address is expected")
+            raise self._tokens.unexpected("an address is expected")
         return Address(base, offset)
 
 

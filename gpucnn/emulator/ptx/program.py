@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.ptx.arguments import Argument, Memory, as_buffer, passed
-from gpucnn.emulator.ptx.assembler import Assembled, assemble, pointer_to_function
+from gpucnn.emulator.ptx.assembler import Assembled, assemble
+from gpucnn.emulator.ptx.encoding import pointer_to_function
 from gpucnn.emulator.ptx.executor import LaunchArguments, Report, executor
 from gpucnn.emulator.ptx.layout import slot_address
 from gpucnn.emulator.ptx.messages import INTERRUPTED, Context, Failure, error

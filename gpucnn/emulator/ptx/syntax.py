@@ -6,6 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+TYPE_BYTES = {
+    "pred": 4, "b8": 1, "u8": 1, "s8": 1, "b16": 2, "u16": 2, "s16": 2, "f16": 2, "bf16": 2,
+    "b32": 4, "u32": 4, "s32": 4, "f32": 4, "f16x2": 4, "bf16x2": 4, "b64": 8, "u64": 8, "s64": 8,
+    "f64": 8, "b128": 16,
+}  # fmt: skip
+"""Bytes of a register or an element of each type; of a predicate, a word with a bit a lane."""
+
 
 @dataclass(frozen=True, slots=True)
 class Register:

@@ -36,6 +36,7 @@ private:
     uint32_t named_lanes(const Warp& warp, const Instruction& i, unsigned lane) const;
     void check_stuck(Warp& warp);
 
+    // Barriers (barriers.cpp)
     void arrive(Warp& warp);
     void arrive_without_waiting(Warp& warp, const Instruction& i, uint32_t active);
     void count_arrival(Warp& warp, const Instruction& i, uint32_t lanes);
@@ -48,5 +49,11 @@ private:
     Block& block_;
     unsigned patience_ = 0;
 };
+
+// Lanes are not where they should be; the words are for messages.py.
+[[noreturn]] inline void diverged(unsigned lane, std::string text, int64_t other_pc = -1,
+                                  int64_t other_thread = -1) {
+    throw Failure{DIVERGENCE, lane, std::move(text), other_pc, other_thread};
+}
 
 }  // namespace ptx
