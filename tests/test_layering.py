@@ -72,6 +72,48 @@ def test_imports_run_downwards(module):
     assert upwards == []
 
 
+EXECUTOR = "gpucnn.emulator.ptx"
+SHARED_WITH_THE_EXECUTOR = {
+    f"gpucnn.emulator.{name}"
+    for name in (
+        # Reading the author's text and options, and compiling and keeping what comes of it.
+        *("source", "options", "mangling", "cupy_headers"),
+        *("cache", "scratch", "programs", "compiler", "paths"),
+        # What a launch is, and what is shown and raised.
+        *("launch", "reporting", "errors"),
+    )
+}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(EXECUTOR)])
+def test_the_executor_shares_nothing_that_decides_what_a_kernel_does(module):
+    """Otherwise a mistake in the emulator of C++ could be one in the executor of PTX, too."""
+    others = {name for name in imports(MODULES[module]) if not name.startswith(EXECUTOR)}
+    assert others <= SHARED_WITH_THE_EXECUTOR
+
+
+def test_what_the_executor_shares_leads_to_nothing_else():
+    reached, waiting = set(), list(SHARED_WITH_THE_EXECUTOR)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += imports(MODULES[name])
+    assert reached == SHARED_WITH_THE_EXECUTOR
+
+
+def test_the_executors_cpp_includes_its_own_headers_alone():
+    folder = PACKAGE / "emulator" / "ptx"
+    files = [*folder.rglob("*.cpp"), *folder.rglob("*.h")]
+    assert files
+    for file in files:
+        for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', file.read_text("utf-8"), re.M):
+            included = (file.parent / name).resolve()
+            assert included.is_file() and included.is_relative_to(folder), (file.name, name)
+        others = re.findall(r"^\s*#\s*include\s*<([^>]+)>", file.read_text("utf-8"), re.M)
+        assert not [name for name in others if "emulator" in name or "/" in name], file.name
+
+
 def test_imports_form_no_cycle():
     graph = {name: imports(path) - {name} for name, path in MODULES.items() if part(name)}
     done, trail = set(), []
