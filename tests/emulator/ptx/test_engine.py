@@ -10,7 +10,7 @@ import pytest
 
 from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.devices.emulator_device import EmulatorDevice
-from gpucnn.backends.devices.source import KERNELS, KernelSource
+from gpucnn.backends.devices.source import KernelSource
 from gpucnn.emulator import RawKernel, RawModule
 from gpucnn.emulator.errors import (
     CompilationError,
@@ -197,48 +197,6 @@ def test_accumulation(accumulation, architecture, expected):
     kernel = RawKernel(MMA, "f", options, mode="ptx", accumulation=accumulation)
     kernel((1,), (32,), (a, b, d))
     assert np.unique(d).tolist() == [expected]
-
-
-PRODUCT = """
-#include "ptx/mma.cuh"
-__global__ void f(const float* a, const float* b, float* c) {
-    const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-    float d[4] = {};
-    unsigned fa[4], fb[2];
-    for (int i = 0; i < 4; ++i) {
-        fa[i] = __float_as_uint(a[(g + 8 * (i % 2)) * 8 + t + 4 * (i / 2)]);
-    }
-    for (int i = 0; i < 2; ++i) {
-        fb[i] = __float_as_uint(b[(t + 4 * i) * 8 + g]);
-    }
-    mma_m16n8k8_tf32(d, fa, fb);
-    for (int i = 0; i < 4; ++i) {
-        c[(g + 8 * (i / 2)) * 8 + 2 * t + i % 2] = d[i];
-    }
-}
-"""
-
-
-@pytest.mark.parametrize("planted", [False, True], ids=["right", "swapped"])
-def test_swapped_operands_of_a_tensor_core_are_seen_in_mode_ptx_alone(tmp_path, rng, planted):
-    (tmp_path / "own.cu").write_text(PRODUCT, "utf-8")
-    text = (KERNELS / "include" / "ptx" / "instruction.cuh").read_text("utf-8")
-    operands = '"r"((b)[0]), "r"((b)[1])'
-    assert text.count(operands) == 1
-    if planted:
-        text = text.replace(operands, '"r"((b)[1]), "r"((b)[0])')
-    (tmp_path / "include" / "ptx").mkdir(parents=True)
-    (tmp_path / "include" / "ptx" / "instruction.cuh").write_text(text, "utf-8")
-    a = rng.integers(-8, 8, (16, 8)).astype(np.float32)
-    b = rng.integers(-8, 8, (8, 8)).astype(np.float32)
-    seen = {}
-    for mode in ("fast", "race", "sanitize", "ptx"):
-        device = EmulatorDevice(mode)
-        c = np.zeros((16, 8), np.float32)
-        kernel = device.compile(KernelSource("own.cu", (), tmp_path))["f"]
-        device.launch(kernel, (1, 1, 1), (32, 1, 1), 0, (a, b, c))
-        seen[mode] = not (c == a @ b).all()
-    assert seen == {"fast": False, "race": False, "sanitize": False, "ptx": planted}
 
 
 def test_approximate_functions_err_if_asked_to():
