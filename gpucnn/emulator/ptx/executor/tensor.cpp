@@ -7,9 +7,10 @@
 // E·t + 4·E·(r / 2) and E·t + 4·E·r.
 //
 // How products are added is not documented, but has been found out by experiment (Fasi, Higham,
-// Mikaitis and Pranesh, 2021; Khattak and Mikaitis, 2025): products are exact, a few of them and the
-// accumulator are aligned to the largest exponent among them, what lies below the last bit kept is cut
-// off, and the sum is cut off to FP32.
+// Mikaitis and Pranesh, 2021; Khattak and Mikaitis, 2025; Xie and others, 2025): products are exact, a
+// few of them and the accumulator are aligned to the largest exponent among them, what lies below the
+// last bit kept is cut off, and the sum is cut off to FP32. The exponent of a product is the sum of
+// those of its factors, so a product of 1.5 and 1.5 has that of 1.
 #include <algorithm>
 
 #include "floats.h"
@@ -20,46 +21,57 @@ namespace {
 
 constexpr unsigned M = 16, N = 8, LARGEST_K = 16;
 
-// The exponent of a number, 1 <= |x| / 2^exponent < 2. Subnormal numbers have that of the smallest
-// normal one of FP32.
-int exponent_of(double x) {
+// A product of two elements, or an accumulator.
+struct Term {
+    double value;
+    int exponent;
+};
+
+// The exponent of a number, 1 <= |x| / 2^exponent < 2; of a subnormal one, its format's least.
+int exponent_of(double x, int least) {
     int exponent;
     std::frexp(x, &exponent);
-    return std::max(exponent - 1, -126);
+    return std::max(exponent - 1, least);
 }
 
 // The sum of exact products and an accumulator, cut off as hardware does.
-float cut_off_sum(const double* terms, unsigned count, float accumulator, unsigned extra_bits) {
-    double special = accumulator;
-    int largest = accumulator == 0 ? INT32_MIN : exponent_of(accumulator);
+float cut_off_sum(const Term* terms, unsigned count, float accumulator, int extra_bits) {
+    double sum_of_all = accumulator;  // infinite or NaN if the result is
+    int largest = -131 - extra_bits;
+    if (accumulator != 0) {
+        largest = std::max(largest, exponent_of(accumulator, -126));
+    }
     for (unsigned k = 0; k < count; ++k) {
-        special += terms[k];
-        if (terms[k] != 0) {
-            largest = std::max(largest, exponent_of(terms[k]));
+        sum_of_all += terms[k].value;
+        if (terms[k].value != 0) {
+            largest = std::max(largest, terms[k].exponent);
         }
     }
-    if (!std::isfinite(special) || largest == INT32_MIN) {
-        return canonical(float(special));
+    if (!std::isfinite(sum_of_all)) {
+        return canonical(float(sum_of_all));
     }
-    const int unit = largest - 23 - int(extra_bits);
-    const auto aligned = [&](double x) { return int64_t(std::trunc(std::ldexp(x, -unit))); };
+    const int unit = largest - 23 - extra_bits;
+    const auto aligned = [&](double x) { return int64_t(std::ldexp(x, -unit)); };
     int64_t sum = aligned(accumulator);
     for (unsigned k = 0; k < count; ++k) {
-        sum += aligned(terms[k]);
+        sum += aligned(terms[k].value);
     }
-    volatile double exact = std::ldexp(double(sum), unit);  // of fewer than 53 bits
-    return rounded(TO_ZERO, [&] { return float(exact); });
+    const double exact = std::ldexp(double(sum), unit);  // of fewer than 53 bits
+    volatile double in_range = exact;
+    return std::fabs(exact) >= 0x1p128 ? float(exact)
+                                       : rounded(TO_ZERO, [&] { return float(in_range); });
 }
 
-float nearest_sum(const double* terms, unsigned count, float accumulator) {
+float nearest_sum(const Term* terms, unsigned count, float accumulator) {
     for (unsigned k = 0; k < count; ++k) {
-        accumulator = float(sum_to_odd(terms[k], accumulator));
+        accumulator = float(sum_to_odd(terms[k].value, accumulator));
     }
     return canonical(accumulator);
 }
 
 struct Tf32 {
     static constexpr unsigned PER_REGISTER = 1;
+    static constexpr int LEAST = -126;
     static double element(uint32_t bits, unsigned) {
         return std::bit_cast<float>(bits & ~0x1fffu);
     }
@@ -69,6 +81,7 @@ struct Tf32 {
 template <class F>
 struct Pair {
     static constexpr unsigned PER_REGISTER = 2;
+    static constexpr int LEAST = F::LEAST;
     static double element(uint32_t bits, unsigned k) { return F::value(uint16_t(bits >> 16 * k)); }
     static unsigned terms(const Accumulation& a) { return a.terms_16_bit; }
 };
@@ -99,9 +112,10 @@ void gather(const Warp& w, const Instruction& i, unsigned first_a, Matrices& m) 
 // The dot product of a row and a column, added to their accumulator.
 template <class T, unsigned K>
 float dot(const Matrices& m, unsigned row, unsigned column, const Accumulation& accumulation) {
-    double terms[K];
+    Term terms[K];
     for (unsigned k = 0; k < K; ++k) {
-        terms[k] = m.a[row][k] * m.b[k][column];
+        const double a = m.a[row][k], b = m.b[k][column];
+        terms[k] = {a * b, exponent_of(a, T::LEAST) + exponent_of(b, T::LEAST)};
     }
     float sum = m.c[row][column];
     const unsigned at_once = T::terms(accumulation);
@@ -109,7 +123,7 @@ float dot(const Matrices& m, unsigned row, unsigned column, const Accumulation& 
         return nearest_sum(terms, K, sum);
     }
     for (unsigned k = 0; k < K; k += at_once) {
-        sum = cut_off_sum(terms + k, std::min(at_once, K - k), sum, accumulation.extra_bits);
+        sum = cut_off_sum(terms + k, std::min(at_once, K - k), sum, int(accumulation.extra_bits));
     }
     return sum;
 }
