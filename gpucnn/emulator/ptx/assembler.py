@@ -177,6 +177,8 @@ class _Assembler:
                 encoded.immediates = [_WINDOWS.get(encoded.opcode.space, 0)]
             case "bar" | "barrier":
                 self._emit(statement, _in_order_of_barriers(statement))
+            case "cp":
+                self._copy_asynchronously(statement)
             case "fence" | "membar" | "prefetch" | "prefetchu":
                 self._emit(statement, ())
             case _:
@@ -248,6 +250,13 @@ class _Assembler:
             self._emit(statement, (to,), _CLOCKS[source.name])
         else:
             self._emit(statement, operands)
+
+    def _copy_asynchronously(self, statement: Statement) -> None:
+        """cp.async, whose last operand may be a predicate: whether nothing is read."""
+        last = statement.operands[-1] if statement.operands else None
+        register = last.register if isinstance(last, Negated) else last
+        ignores = isinstance(register, Register) and register.type == "pred"
+        self._emit(statement, statement.operands, "cp.async.ignore_src" if ignores else "")
 
     def _branch(self, statement: Statement) -> None:
         encoded = self._emit(statement, ())

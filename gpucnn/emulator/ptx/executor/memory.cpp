@@ -105,17 +105,15 @@ void store(Warp& w, const Instruction& i, uint32_t active) {
 
 // cvta: between addresses of shared or local memory and generic ones; those of global memory are
 // generic. `immediate` is the address at which the window of the space begins.
-template <class T>
 void to_generic(Warp& w, const Instruction& i, uint32_t active) {
-    const T* a = w.in<T>(i, 1);
-    const T window = T(i.immediate[0]);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return T(a[l] + window); });
+    const uint64_t* a = w.in<uint64_t>(i, 1);
+    const uint64_t window = uint64_t(i.immediate[0]);
+    map_lanes(w.out<uint64_t>(i, 0), active, [=](unsigned l) { return a[l] + window; });
 }
-template <class T>
 void from_generic(Warp& w, const Instruction& i, uint32_t active) {
-    const T* a = w.in<T>(i, 1);
-    const T window = T(i.immediate[0]);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return T(a[l] - window); });
+    const uint64_t* a = w.in<uint64_t>(i, 1);
+    const uint64_t window = uint64_t(i.immediate[0]);
+    map_lanes(w.out<uint64_t>(i, 0), active, [=](unsigned l) { return a[l] - window; });
 }
 
 template <class F>
@@ -142,7 +140,9 @@ void nothing(Warp&, const Instruction&, uint32_t) {}
 template <class T>
 void add_type(Table& t, const char* type) {
     t.add(std::string("ld.") + type, "", load<T>);
-    t.add(std::string("st.") + type, "", store<T>);
+    if constexpr (!std::is_signed_v<T>) {  // st.s32 is st.u32
+        t.add(std::string("st.") + type, "", store<T>);
+    }
 }
 
 }  // namespace
@@ -176,16 +176,13 @@ void add_memory_instructions(Table& t) {
     add_type<uint64_t>(t, "u64");
     add_type<int64_t>(t, "s64");
     add_type<unsigned __int128>(t, "b128");
-    t.add("cvta.u64", "88", to_generic<uint64_t>);
-    t.add("cvta.to.u64", "88", from_generic<uint64_t>);
-    t.add("cvta.u32", "44", to_generic<uint32_t>);
-    t.add("cvta.to.u32", "44", from_generic<uint32_t>);
+    t.add("cvta.u64", "88", to_generic);
+    t.add("cvta.to.u64", "88", from_generic);
     t.add("isspacep.global", "p8", is_global);
-    t.add("isspacep.const", "p8", is_global);
     t.add("isspacep.shared", "p8", is_shared);
     t.add("isspacep.local", "p8", is_local);
-    t.add("prefetch", "a", nothing);
-    t.add("prefetchu", "a", nothing);
+    t.add("prefetch", "", nothing);
+    t.add("prefetchu", "", nothing);
     t.add("fence", "", nothing);
     t.add("membar", "", nothing);
 }
