@@ -107,7 +107,6 @@ template <class T>
 void add_order(Table& t) {
     add_operation<T, Min>(t, named<T>("min"));
     add_operation<T, Max>(t, named<T>("max"));
-    add_operation<T, Add>(t, named<T>("add"));
 }
 
 template <class T>
@@ -130,6 +129,9 @@ void add_atomic_instructions(Table& t) {
     add_bits<uint32_t>(t, "b32");
     add_bits<uint64_t>(t, "b64");
     t.add("atom.cas.b16", "2?a22", compare_and_swap<uint16_t>);
+    add_operation<uint32_t, Add>(t, "add.u32");
+    add_operation<int32_t, Add>(t, "add.s32");
+    add_operation<uint64_t, Add>(t, "add.u64");
     add_operation<float, Add>(t, "add.f32");
     add_operation<double, Add>(t, "add.f64");
     add_operation<uint32_t, Increment>(t, "inc.u32");

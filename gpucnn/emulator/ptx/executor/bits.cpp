@@ -284,10 +284,7 @@ void add_bit_instructions(Table& t) {
     add_signed<int64_t>(t);
     add_counts<uint32_t>(t, "b32");
     add_counts<uint64_t>(t, "b64");
-    t.add("mov.f16", "22", move<uint16_t>);
-    t.add("mov.bf16", "22", move<uint16_t>);
     t.add("mov.f32", "44", move<uint32_t>);
-    t.add("mov.f16x2", "44", move<uint32_t>);
     t.add("mov.f64", "88", move<uint64_t>);
     t.add("mov.b128", "::", move<unsigned __int128>);
     t.add("mov.pred", "pp", move_predicate);

@@ -122,7 +122,9 @@ void add_comparisons_of(Table& t, const std::string& type) {
     t.add("setp." + type, "pp?" + two + "p?", set_predicates<T>);
     t.add("set.u32." + type, "4" + two + "p?", set<uint32_t, T>);
     t.add("set.s32." + type, "4" + two + "p?", set<uint32_t, T>);
-    t.add("set.f32." + type, "4" + two + "p?", set<float, T>);
+    if constexpr (std::is_arithmetic_v<T>) {
+        t.add("set.f32." + type, "4" + two + "p?", set<float, T>);
+    }
 }
 
 template <class T>
@@ -148,7 +150,7 @@ void add_comparisons(Table& t) {
     add_comparisons_of<double>(t, "f64");
     add_comparisons_of<HalfBits>(t, "f16");
     add_comparisons_of<BfloatBits>(t, "bf16");
-    for (const char* type : {"b16", "u16", "s16", "f16", "bf16"}) {
+    for (const char* type : {"b16", "u16", "s16"}) {
         add_selections<uint16_t>(t, type);
     }
     for (const char* type : {"b32", "u32", "s32", "f32"}) {

@@ -228,7 +228,7 @@ void add_short_pair(Table& t) {
     if constexpr (std::is_floating_point_v<T>) {
         t.add(to, "**", float_to_short<F, T>);
         t.add(from, "**", short_to_float<F, T>);
-    } else {
+    } else if constexpr (sizeof(T) > 1 || std::is_same_v<F, Half>) {  // none of 8 bits for bfloat16
         t.add(to, "**", integer_to_short<F, T>);
         t.add(from, "**", short_to_integer<F, T>);
     }
