@@ -1,0 +1,97 @@
+"""Executes instructions and compares what they give with what they must."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from emulator.ptx.oracle.kernel import BLOCK, SCRATCH, Tried, kernel_text
+from numpy.typing import NDArray
+
+from gpucnn.emulator.ptx.program import IEEE, Accumulation, Program, Settings
+
+PER_KERNEL = 250  # instructions
+
+
+def width_of(kind: object) -> int:
+    return kind if isinstance(kind, int) else kind.bits
+
+
+def table(rows: Sequence[Sequence[int]]) -> NDArray[np.uint64]:
+    """A row for each thread; at least one element, since a kernel may need no operands."""
+    return np.array(rows, dtype=np.uint64).reshape(len(rows), -1)
+
+
+def executed(
+    instructions: Sequence[Tried],
+    cases: Sequence[Sequence[tuple[int, ...]]],
+    accumulation: Accumulation = IEEE,
+    jitter: bool = False,
+) -> NDArray[np.uint64]:
+    """A row of results for each lane, as they lie in memory."""
+    count = len(cases[0])
+    operands = table([[x for case in lane for x in case] for lane in zip(*cases, strict=True)])
+    results = np.full((count, sum(len(one.results) for one in instructions)), -1, np.int64)
+    results = results.view(np.uint64)
+    scratch = np.zeros(count * SCRATCH, np.uint8)
+    kernel = Program(kernel_text(instructions)).kernels["oracle"]
+    settings = Settings(
+        grid=(count // BLOCK, 1, 1),
+        block=(BLOCK, 1, 1),
+        time_limit=60,
+        accumulation=accumulation,
+        jitter=jitter,
+    )
+    kernel.run(settings, (operands, results, scratch))
+    return results
+
+
+def disagreements(
+    instructions: Sequence[Tried],
+    count: int,
+    accumulation: Accumulation = IEEE,
+    jitter: bool = False,
+) -> list[str]:
+    """A line for each instruction of which a result is wrong, with the first such case.
+
+    Args:
+        instructions: are executed by one thread after the other in the text of few kernels.
+        count: cases for each of them, a multiple of BLOCK.
+        accumulation: how tensor cores add.
+        jitter: whether approximate functions are as wrong as they may be.
+    """
+    lines = []
+    for start in range(0, len(instructions), PER_KERNEL):
+        part = instructions[start : start + PER_KERNEL]
+        cases = [one.cases(count) for one in part]
+        results = executed(part, cases, accumulation, jitter).tolist()
+        column = 0
+        for tried, drawn in zip(part, cases, strict=True):
+            widths = list(tried.results.values())
+            given = [
+                [row[column + i] & ((1 << width) - 1) for i, width in enumerate(widths)]
+                for row in results
+            ]
+            column += len(widths)
+            lines += wrong(tried, drawn, given)
+    return lines
+
+
+def wrong(
+    tried: Tried, cases: Sequence[tuple[int, ...]], given: Sequence[Sequence[int]]
+) -> list[str]:
+    """A line if a case is wrong."""
+    failures = [
+        (case, expected, results)
+        for case, expected, results in zip(cases, tried.expectations(cases), given, strict=True)
+        if not all(one.accepts(bits) for one, bits in zip(expected, results, strict=True))
+    ]
+    if not failures:
+        return []
+    case, expected, results = failures[0]
+    operands = ", ".join(f"{x:#x}" for x in case)
+    got = ", ".join(f"{x:#x}" for x in results)
+    return [
+        f"{tried.text} of ({operands}) gave {got}; expected {expected}"
+        f" ({len(failures)} of {len(cases)} cases)"
+    ]
