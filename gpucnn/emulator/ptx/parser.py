@@ -400,13 +400,6 @@ class _Parser:
         return Address(base, offset)
 
 
-def _integer_of(text: str) -> int:
-    """A number as in C: a leading zero means octal digits, a U at the end nothing here."""
-    digits = text.rstrip("U")
-    is_octal = digits.isdecimal() and digits.startswith("0")
-    return int(digits, 8 if is_octal else 0)
-
-
 def _float_of_bits(text: str) -> Number:
     pattern = int(text[2:], 16)
     if text[1] in "fF":

@@ -93,7 +93,7 @@ class Tokens:
             raise self.unexpected(f'"{text}" is expected')
 
     def integer(self) -> int:
-        """Passes a whole number.
+        """Passes a whole number, written as in C: a leading zero means octal digits.
 
         Raises:
             CompilationError: it is none.
@@ -103,7 +103,8 @@ class Tokens:
         if token.kind != "integer":
             raise self.unexpected("a whole number is expected")
         digits = token.text.rstrip("U")
-        value = int(digits) if digits.isdecimal() else int(digits, 0)
+        is_octal = digits.isdecimal() and digits.startswith("0")
+        value = int(digits, 8 if is_octal else 0)
         return -value if is_negative else value
 
     def unexpected(self, expected: str) -> CompilationError:
