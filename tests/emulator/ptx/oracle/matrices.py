@@ -23,7 +23,6 @@ from emulator.ptx.oracle.floats import (
     Format,
     Number,
     decoded,
-    exponent_of,
     integral,
     number,
     product,
@@ -104,12 +103,36 @@ def register_element(of: Format, bits: int, random: Random) -> int:
 
 
 @dataclass(frozen=True)
+class Term:
+    """A product of two elements, with the sum of their exponents.
+
+    That is one less than the exponent of the product if their significands multiply to two or more.
+    """
+
+    x: Number
+    exponent: int
+
+
+def exponent_in(of: Format, bits: int) -> int:
+    """Of a number of a format; subnormal ones have the least."""
+    return max((bits & ~of.sign) >> of.fraction_bits, 1) - of.bias
+
+
+def term(of: Format, a: int, b: int) -> Term:
+    return Term(product(decoded(of, a), decoded(of, b)), exponent_in(of, a) + exponent_in(of, b))
+
+
+Addition = Callable[[Format, int, list[Term]], Expectation]
+"""Of the format of the accumulator, its bits, and the terms."""
+
+
+@dataclass(frozen=True)
 class Product:
     """Random matrices for a shape, and what the registers of the result must be."""
 
     shape: Shape
     element: Callable[[Format, Random], int]
-    add: Callable[[Format, Number, list[Number]], Expectation]
+    add: Addition
 
     def draw(self, random: Random) -> list[Operands]:
         shape = self.shape
@@ -139,11 +162,8 @@ class Product:
         sums = {}
         for i in range(ROWS):
             for j in range(COLUMNS):
-                terms = [
-                    product(decoded(shape.of, a[i, k]), decoded(shape.of, b[k, j]))
-                    for k in range(shape.depth)
-                ]
-                sums[i, j] = self.add(shape.accumulator, decoded(shape.accumulator, c[i, j]), terms)
+                terms = [term(shape.of, a[i, k], b[k, j]) for k in range(shape.depth)]
+                sums[i, j] = self.add(shape.accumulator, c[i, j], terms)
         results: list[object] = []
         for lane in range(GROUP):
             own = [sums[place] for place in places_of_sums(*divmod(lane, 4))]
@@ -208,11 +228,15 @@ def small_integer(of: Format, random: Random) -> int:
 
 
 def any_size(of: Format, random: Random) -> int:
-    """A normal number within some powers of two of one, so that terms are cut off in every way."""
-    bits = of.bias + random.randint(-7, 7) << of.fraction_bits | random.getrandbits(
-        of.fraction_bits
-    )
-    return random.choice([0, of.sign]) | bits if random.random() < 0.9 else 0
+    """A number within some powers of two of one, so that terms are cut off in every way.
+
+    In half precision there are subnormal numbers, too. Those of other formats would be lost.
+    """
+    fraction, sign = random.getrandbits(of.fraction_bits), random.choice([0, of.sign])
+    if of is F16 and random.random() < 0.1:
+        return sign | fraction
+    exponent = of.bias + random.randint(-7, 7)
+    return sign | exponent << of.fraction_bits | fraction if random.random() < 0.9 else sign
 
 
 def with_special(of: Format, random: Random) -> int:
@@ -224,54 +248,61 @@ def with_special(of: Format, random: Random) -> int:
 # --- Sums
 
 
-def special_sum(of: Format, accumulator: Number, terms: list[Number]) -> Expectation | None:
+def special_sum(of: Format, accumulator: Number, terms: list[Term]) -> Expectation | None:
     """NaN and infinities, if there are any."""
-    addends = [accumulator, *terms]
+    addends = [accumulator, *(each.x for each in terms)]
     signs = {x.negative for x in addends if x.is_infinite}
     if any(x.is_nan for x in addends) or len(signs) == 2:
         return AnyNan(of)
     return Exactly((of.sign if True in signs else 0) | of.infinity) if signs else None
 
 
-def exact_sum(of: Format, accumulator: Number, terms: list[Number]) -> Expectation:
-    """For sums that are numbers of the format; the sign of zero is left open."""
-    special = special_sum(of, accumulator, terms)
+def with_any_zero(of: Format, x: Number) -> Expectation:
+    """A number rounded to nearest; the sign of zero is left open."""
+    bits = rounded(of, x, "rn")
+    return Exactly(0, of.sign) if x.is_zero else Exactly(bits)
+
+
+def exact_sum(of: Format, accumulator: int, terms: list[Term]) -> Expectation:
+    """For sums that are numbers of the format."""
+    start = decoded(of, accumulator)
+    special = special_sum(of, start, terms)
     if special:
         return special
-    exact = sum((x.value for x in terms), accumulator.value)
-    bits = rounded(of, number(exact), "rn")
-    assert decoded(of, bits).value == exact
-    return Exactly(bits) if exact else Exactly(0, of.sign)
+    exact = sum((each.x.value for each in terms), start.value)
+    assert decoded(of, rounded(of, number(exact), "rn")).value == exact
+    return with_any_zero(of, number(exact))
 
 
-def nearest(of: Format, accumulator: Number, terms: list[Number]) -> Expectation:
+def nearest(of: Format, accumulator: int, terms: list[Term]) -> Expectation:
     """Each term is added in order, and each sum rounded to nearest."""
-    for term in terms:
-        accumulator = decoded(F32, rounded(F32, total(accumulator, term, "rn"), "rn"))
-    bits = rounded(of, accumulator, "rn")
-    return Exactly(bits, bits ^ of.sign) if accumulator.is_zero else Exactly(bits)
+    sum_of = decoded(of, accumulator)
+    for each in terms:
+        sum_of = decoded(F32, rounded(F32, total(sum_of, each.x, "rn"), "rn"))
+    return with_any_zero(of, sum_of)
 
 
 def cut_off(
-    at_once: int, extra_bits: int, of: Format, accumulator: Number, terms: list[Number]
+    at_once: int, extra_bits: int, of: Format, accumulator: int, terms: list[Term]
 ) -> Expectation:
     """Several terms and the accumulator are cut off to multiples of one unit, and so is their sum.
 
-    The unit is the last bit of a float that is as large as the largest addend, or some bits below
-    it. A sum is cut off to single precision each time, and rounded to half precision at the end.
+    The unit is the last bit of a float with the largest exponent among them, or some bits below it.
+    A sum is cut off to single precision each time, and rounded to half precision at the end.
     """
+    sum_of, exponent = decoded(of, accumulator), exponent_in(of, accumulator)
     for start in range(0, len(terms), at_once):
-        addends = [accumulator, *terms[start : start + at_once]]
-        sizes = [x.size for x in addends if not x.is_zero]
-        if not sizes:
+        addends = [Term(sum_of, exponent), *terms[start : start + at_once]]
+        exponents = [each.exponent for each in addends if not each.x.is_zero]
+        if not exponents:
             continue
-        unit = scaled(1, max(map(exponent_of, sizes)) - F32.fraction_bits - extra_bits)
-        units = sum(
-            (-1 if x.negative else 1) * integral(x.size / unit, "rz", x.negative) for x in addends
-        )
-        accumulator = decoded(F32, rounded(F32, number(units * unit), "rz"))
-    bits = rounded(of, accumulator, "rn")
-    return Exactly(bits, bits ^ of.sign) if accumulator.is_zero else Exactly(bits)
+        unit = scaled(1, max(exponents) - F32.fraction_bits - extra_bits)
+        units = [integral(each.x.size / unit, "rz", False) for each in addends]
+        signs = [-1 if each.x.negative else 1 for each in addends]
+        exact = sum(sign * size for sign, size in zip(signs, units, strict=True)) * unit
+        bits = rounded(F32, number(exact), "rz")
+        sum_of, exponent = decoded(F32, bits), exponent_in(F32, bits)
+    return with_any_zero(of, sum_of)
 
 
 def small_products() -> Iterator[Collective]:
@@ -285,7 +316,7 @@ def special_products() -> Iterator[Collective]:
 
 
 def rounded_products(
-    add: Callable[[Shape], Callable[[Format, Number, list[Number]], Expectation]],
+    add: Callable[[Shape], Addition],
 ) -> Iterator[Collective]:
     for shape in SHAPES:
         yield Product(shape, any_size, add(shape)).instruction()
