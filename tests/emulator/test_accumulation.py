@@ -181,6 +181,7 @@ def expected_bits(machine, kind, a, b, c):
         *(("fast", architecture) for architecture in WITH_MMA),
         ("race", "sm_90a"),
         ("sanitize", "sm_80"),
+        *(pytest.param("ptx", name, marks=pytest.mark.nvrtc) for name in ("sm_80", "sm_90a")),
     ],
 )
 def test_sums_to_the_bit(compiled, rng, kind, mode, architecture):
