@@ -12,7 +12,7 @@ from gpucnn.emulator.ptx.program import Program, Settings
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
 SEEDS = pytest.mark.parametrize(
-    "seeds", [range(60), pytest.param(range(60, 1500), marks=pytest.mark.slow)], ids=["few", "many"]
+    "seeds", [range(60), pytest.param(range(60, 500), marks=pytest.mark.slow)], ids=["few", "many"]
 )
 
 

@@ -6,8 +6,9 @@ The quick suite tries few cases of each; the slow one many.
 import pytest
 from emulator.ptx.oracle.coverage import offered
 from emulator.ptx.oracle.families import FAMILIES, members
+from emulator.ptx.oracle.instruction import Instruction
 from emulator.ptx.oracle.kernel import BLOCK
-from emulator.ptx.oracle.trial import disagreements, executed
+from emulator.ptx.oracle.trial import Conditions, disagreements, executed
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
 
@@ -24,11 +25,19 @@ def test_instructions(family, cases):
     assert disagreements(offered(members(family)), cases) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_instructions_of_a_part_of_a_warp(family):
+    """Those of single lanes, where other lanes have left."""
+    instructions = [one for one in offered(members(family)) if isinstance(one, Instruction)]
+    assert disagreements(instructions, BLOCK, Conditions(in_full_warps=False)) == []
+
+
 @CASES
 def test_approximate_functions_are_within_their_errors_with_jitter(cases):
     instructions = members("approximations")
-    assert disagreements(instructions, cases, jitter=True) == []
+    assert disagreements(instructions, cases, Conditions(jitter=True)) == []
     operands = [one.cases(cases) for one in instructions]
     exact = executed(instructions, operands)
-    differs = (executed(instructions, operands, jitter=True) != exact).any(axis=0)
+    differs = (executed(instructions, operands, Conditions(jitter=True)) != exact).any(axis=0)
     assert differs.all()

@@ -6,10 +6,10 @@ import pytest
 from emulator.ptx.oracle.floats import TF32
 from emulator.ptx.oracle.kernel import BLOCK
 from emulator.ptx.oracle.matrices import cut_off, nearest, rounded_products, small_products
-from emulator.ptx.oracle.trial import disagreements
+from emulator.ptx.oracle.trial import Conditions, disagreements
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
-from gpucnn.emulator.ptx.program import IEEE, Accumulation
+from gpucnn.emulator.ptx.program import Accumulation
 
 pytestmark = pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())
 
@@ -27,15 +27,15 @@ def test_sums_are_cut_off(accumulation, cases):
         at_once = accumulation.terms_tf32 if is_short else accumulation.terms_16_bit
         return partial(cut_off, at_once, accumulation.extra_bits)
 
-    assert disagreements(list(rounded_products(sum_of)), cases, accumulation) == []
+    assert disagreements(list(rounded_products(sum_of)), cases, Conditions(accumulation)) == []
 
 
 @CASES
 def test_sums_are_rounded_to_nearest(cases):
     products = list(rounded_products(lambda _shape: nearest))
-    assert disagreements(products, cases, IEEE) == []
+    assert disagreements(products, cases) == []
 
 
 @pytest.mark.parametrize("accumulation", ACCUMULATIONS, ids=str)
 def test_exact_sums_do_not_depend_on_it(accumulation):
-    assert disagreements(list(small_products()), BLOCK, accumulation) == []
+    assert disagreements(list(small_products()), BLOCK, Conditions(accumulation)) == []

@@ -94,8 +94,27 @@ def scratch(registers: Registers, texts: str, index: str) -> tuple[dict[str, str
     return names, body
 
 
-def kernel_text(instructions: Sequence[Tried], name: str = "oracle") -> str:
-    """PTX of a kernel with pointers to the operands, to the results and to scratch memory."""
+def leave(registers: Registers, thread: str) -> list[str]:
+    """Every fourth thread exits, those for which `has_left` holds."""
+    rest, leaves = registers.new(32), registers.new(1)
+    return [
+        f"and.b32 {rest}, {thread}, 3;",
+        f"setp.eq.u32 {leaves}, {rest}, 1;",
+        f"@{leaves} exit;",
+    ]
+
+
+def has_left(thread: int) -> bool:
+    return thread % 4 == 1
+
+
+def kernel_text(instructions: Sequence[Tried], in_full_warps: bool = True) -> str:
+    """PTX of a kernel with pointers to the operands, to the results and to scratch memory.
+
+    Args:
+        instructions: what it executes.
+        in_full_warps: whether all threads do; else some leave before.
+    """
     registers = Registers()
     block, threads, thread, index = (registers.new(32) for _ in range(4))
     operands, results = registers.new(64), registers.new(64)
@@ -114,6 +133,8 @@ def kernel_text(instructions: Sequence[Tried], name: str = "oracle") -> str:
         f"mul.wide.u32 {result_offset}, {index}, {result_count * SLOT};",
         f"add.u64 {results}, {results}, {result_offset};",
     ]
+    if not in_full_warps:
+        body += leave(registers, thread)
     texts = "".join(one.text for one in instructions)
     memory, lines = scratch(registers, texts, index)
     body += lines
@@ -139,7 +160,7 @@ def kernel_text(instructions: Sequence[Tried], name: str = "oracle") -> str:
     parameters = ", ".join(f".param .u64 {which}" for which in ("operands", "results", "scratch"))
     return "\n".join(
         [
-            f"{HEADER}.visible .entry {name}({parameters})",
+            f"{HEADER}.visible .entry oracle({parameters})",
             "{",
             *declarations,
             *body,
