@@ -51,7 +51,17 @@ def _why_no_nvrtc():
     return ""
 
 
-NEEDS = {"gpu": lambda: why_unavailable("cuda"), "nvrtc": _why_no_nvrtc}
+def _why_no_headers():
+    if reason := _why_no_nvrtc():
+        return reason
+    return "" if nvrtc.toolkit_version() else "CUDA's headers are not installed"
+
+
+NEEDS = {
+    "gpu": lambda: why_unavailable("cuda"),
+    "nvrtc": _why_no_nvrtc,
+    "cuda_headers": _why_no_headers,
+}
 """Why tests with such a mark cannot run here; empty where they can."""
 
 

@@ -7,7 +7,6 @@ from gpucnn.backends.devices.cuda.nvrtc import compute_capability
 from gpucnn.backends.devices.emulator_device import EmulatorDevice, why_unavailable
 from gpucnn.backends.devices.source import KernelSource
 
-MODES = ("fast", "race", "sanitize")
 OF_THE_LANGUAGE = (
     "test_cooperative_groups",
     "test_features",
@@ -29,12 +28,20 @@ def pytest_itemcollected(item):
         item.add_marker(pytest.mark.slow)
 
 
+class _Devices(dict):
+    """A device by mode, made when it is first asked for."""
+
+    def __missing__(self, mode):
+        self[mode] = EmulatorDevice(mode)
+        return self[mode]
+
+
 @pytest.fixture(scope="session")
 def emulators():
     """A device by mode."""
     if reason := why_unavailable():
         pytest.skip(reason)
-    return {mode: EmulatorDevice(mode) for mode in MODES}
+    return _Devices()
 
 
 def modern_gpu():

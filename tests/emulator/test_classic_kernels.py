@@ -26,7 +26,10 @@ EPSILON = float(np.finfo(np.float32).eps)
 
 
 @pytest.fixture(
-    params=[(mode, seed) for mode in MODES for seed in SEEDS[mode]],
+    params=[
+        *((mode, seed) for mode in MODES for seed in SEEDS[mode]),
+        pytest.param(("ptx", 0), marks=[pytest.mark.nvrtc, pytest.mark.cuda_headers]),
+    ],
     ids=lambda mode_and_seed: "{}-{}".format(*mode_and_seed),
 )
 def schedule(request):

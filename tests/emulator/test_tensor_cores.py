@@ -12,8 +12,9 @@ import pytest
 from gpucnn.errors import BackendError
 
 GPU = pytest.param("cuda", marks=pytest.mark.gpu)
-MODES = ["fast", "race", "sanitize", GPU]
-on_both = pytest.mark.parametrize("mode", ["fast", GPU])
+PTX = pytest.param("ptx", marks=[pytest.mark.nvrtc, pytest.mark.cuda_headers])
+MODES = ["fast", "race", "sanitize", PTX, GPU]
+on_both = pytest.mark.parametrize("mode", ["fast", PTX, GPU])
 ONE = (1, 1, 1)
 
 # C (M, N) = A (M, K) · B (K, N): a warp a tile of 16×8, several warps a block, several blocks.

@@ -188,7 +188,7 @@ def _refuse_float_atomics(source: Source, ptx: str) -> None:
     line = max(_LINE.finditer(ptx, 0, found.start()), key=lambda m: m.start(), default=None)
     place = f", line {line[2]}" if line else ""
     raise CompilationError(
-        f"{source}{place}: {found[0]}: the sum of floats depends on the order, which is another "
-        "one each time, so the emulator refuses it; write partial sums, and add them up in order, "
-        "or allow it with float_atomics=True"
+        f"{source}{place}: atomicAdd of floats ({found[0]}): their sum depends on the order, which "
+        "is another one each time, so the emulator refuses it; write partial sums, and add them up "
+        "in order, or allow it with float_atomics=True"
     )

@@ -72,9 +72,8 @@ def test_constants_and_headers(write, tmp_path):
     assert program.usage["fill"].shared_bytes == 256
 
 
+@pytest.mark.cuda_headers
 def test_cudas_own_headers(write):
-    if not nvrtc.toolkit_headers():
-        pytest.skip("CUDA's headers are not installed")
     source = write("#include <cuda_fp16.h>\n__global__ void f(half* x) { x[0] = x[1]; }")
     assert compile_to_cubin(source, "sm_80").names
 
