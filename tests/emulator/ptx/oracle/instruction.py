@@ -47,20 +47,43 @@ class Instruction:
         return [as_expectations(self.expected(*operands)) for operands in cases]
 
     def cases(self, count: int) -> list[Operands]:
-        """Operands for so many lanes, the same ones each time."""
-        random = Random(self.text)
-        return [self._drawn(random, case) for case in range(count)]
+        """Operands for so many lanes, the same ones each time.
 
-    def _drawn(self, random: Random, case: int) -> Operands:
-        """The first cases have each special value of an operand in turn, then of another one."""
+        Every second case has special values only, as long as there are some: first each of them
+        with its neighbour in the list, such as a zero with the other zero, then with itself.
+        """
+        random = Random(self.text)
         kinds = list(self.operands.values())
-        number, turn = divmod(case, len(kinds)) if kinds else (0, 0)
-        drawn: list[int] = []
-        for place, kind in enumerate(kinds):
-            similar = [x for x, before in zip(drawn, kinds, strict=False) if before == kind]
-            is_special = place == turn and number < len(kind.special)
-            drawn.append(kind.special[number] if is_special else kind.draw(random, similar))
-        return tuple(drawn)
+        longest = max((len(kind.special) for kind in kinds), default=0)
+        cases = []
+        for case in range(count):
+            number = case // 2
+            if case % 2 == 0 and number < 2 * longest:
+                distance = 1 if number < longest else 0
+                cases.append(special(kinds, random, number % longest, distance))
+            else:
+                cases.append(drawn(kinds, random))
+        return cases
+
+
+def special(kinds: Sequence[Kind], random: Random, number: int, distance: int) -> Operands:
+    """The special value of a number for every other operand, and its neighbour for the rest."""
+    values = []
+    for place, kind in enumerate(kinds):
+        index = number ^ (distance if place % 2 else 0)
+        values.append(
+            kind.special[index % len(kind.special)] if kind.special else kind.draw(random, values)
+        )
+    return tuple(values)
+
+
+def drawn(kinds: Sequence[Kind], random: Random) -> Operands:
+    """Random operands, each of which may depend on those before of its kind."""
+    values: list[int] = []
+    for kind in kinds:
+        similar = [x for x, before in zip(values, kinds, strict=False) if before == kind]
+        values.append(kind.draw(random, similar))
+    return tuple(values)
 
 
 @dataclass(frozen=True)
