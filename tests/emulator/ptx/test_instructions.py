@@ -36,6 +36,12 @@ def test_instructions_of_a_part_of_a_warp(family):
     assert disagreements(instructions, BLOCK, Conditions(in_full_warps=False)) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_instructions_whose_results_replace_operands(family):
+    assert disagreements(offered(members(family)), BLOCK, Conditions(in_place=True)) == []
+
+
 @CASES
 def test_approximate_functions_are_within_their_errors_with_jitter(cases):
     instructions = members("approximations")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from emulator.ptx.oracle.instruction import Collective, Instruction
+from emulator.ptx.oracle.instruction import Collective, Instruction, statements_of
 
 HEADER = ".version 8.4\n.target sm_90\n.address_size 64\n\n"
 SLOT = 8
@@ -108,12 +108,33 @@ def has_left(thread: int) -> bool:
     return thread % 4 == 1
 
 
-def kernel_text(instructions: Sequence[Tried], in_full_warps: bool = True) -> str:
+def width_of(kind: object) -> int:
+    return kind if isinstance(kind, int) else kind.bits
+
+
+def in_operands(tried: Tried) -> dict[str, str]:
+    """An operand for each result that can take its place, for as many as there are."""
+    if len(statements_of(tried.text)) > 1:  # a result may be there before an operand is read
+        return {}
+    free = {letter: width_of(kind) for letter, kind in tried.operands.items()}
+    places = {}
+    for result, width in tried.results.items():
+        operand = next((letter for letter, bits in free.items() if bits == width), None)
+        if operand is not None:
+            places[result] = operand
+            del free[operand]
+    return places
+
+
+def kernel_text(
+    instructions: Sequence[Tried], in_full_warps: bool = True, in_place: bool = False
+) -> str:
     """PTX of a kernel with pointers to the operands, to the results and to scratch memory.
 
     Args:
         instructions: what it executes.
         in_full_warps: whether all threads do; else some leave before.
+        in_place: whether registers of operands get the results.
     """
     registers = Registers()
     block, threads, thread, index = (registers.new(32) for _ in range(4))
@@ -142,12 +163,14 @@ def kernel_text(instructions: Sequence[Tried], in_full_warps: bool = True) -> st
     for tried in instructions:
         names = dict(memory)
         for letter, kind in tried.operands.items():
-            width = kind if isinstance(kind, int) else kind.bits
-            names[letter], lines = load(registers, f"{operands}+{operand * SLOT}", width)
+            address = f"{operands}+{operand * SLOT}"
+            names[letter], lines = load(registers, address, width_of(kind))
             body += lines
             operand += 1
         for letter, width in (tried.results | tried.temporaries).items():
             names[letter] = registers.new(width)
+        if in_place:
+            names |= {result: names[place] for result, place in in_operands(tried).items()}
         body.append(substituted(tried.text, names))
         for letter, width in tried.results.items():
             body += store(registers, f"{results}+{result * SLOT}", width, names[letter])

@@ -30,11 +30,13 @@ class Conditions:
         accumulation: how tensor cores add.
         jitter: whether approximate functions are as wrong as they may be.
         in_full_warps: whether all threads execute them; else some leave before.
+        in_place: whether registers of operands get the results.
     """
 
     accumulation: Accumulation = IEEE
     jitter: bool = False
     in_full_warps: bool = True
+    in_place: bool = False
 
 
 USUAL = Conditions()
@@ -51,7 +53,7 @@ def executed(
     results = np.full((count, sum(len(one.results) for one in instructions)), -1, np.int64)
     results = results.view(np.uint64)
     scratch = np.zeros(count * SCRATCH, np.uint8)
-    text = kernel_text(instructions, conditions.in_full_warps)
+    text = kernel_text(instructions, conditions.in_full_warps, conditions.in_place)
     settings = Settings(
         grid=(count // BLOCK, 1, 1),
         block=(BLOCK, 1, 1),
