@@ -24,6 +24,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 from gpucnn.backends import get_backend, why_unavailable
 from gpucnn.backends.devices.cuda import nvrtc
+from gpucnn.emulator.ptx import nvrtc as binding
 from gpucnn.errors import BackendError
 
 pytest_plugins = ["gpucnn.emulator.pytest_plugin"]
@@ -137,6 +138,13 @@ def exact():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def without_nvrtc(monkeypatch):
+    """As if NVIDIA's compiler were not installed."""
+    monkeypatch.setattr("gpucnn.emulator.ptx.nvrtc.compiler_libraries", lambda: ["no library"])
+    binding.nvrtc.cache_clear()
 
 
 @pytest.fixture

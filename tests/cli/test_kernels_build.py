@@ -242,9 +242,10 @@ def test_a_folder_without_kernels(cli, tmp_path):
     assert "there is no .cu file in it" in answer.err
 
 
-def test_without_cupy(cli, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+@pytest.mark.usefixtures("without_nvrtc")
+def test_without_nvrtc(cli):
     answer = cli("kernels", "build")
     assert answer.status == 2
-    assert 'pip install -e ".[cuda12]"' in answer.err
+    assert "NVRTC is missing (no library: " in answer.err
+    assert 'pip install "nvidia-cuda-nvrtc-cu12==12.*"' in answer.err
     assert len(answer.err.splitlines()) == 1

@@ -9,7 +9,6 @@ import pytest
 
 from gpucnn.backends import why_unavailable
 from gpucnn.backends.devices.source import KERNELS
-from gpucnn.emulator.ptx.nvrtc import nvrtc
 from gpucnn.errors import BackendError
 
 if reason := why_unavailable("emulator"):
@@ -96,9 +95,8 @@ def test_operands_that_inline_assembly_swaps_are_found_in_mode_ptx_alone(cli, tm
     assert "times the bound" in result.out or "must be exact" in result.out
 
 
-def test_without_nvrtc_mode_ptx_says_what_to_install(cli, monkeypatch):
-    monkeypatch.setattr("gpucnn.emulator.ptx.nvrtc.compiler_libraries", lambda: ["no library"])
-    nvrtc.cache_clear()
+@pytest.mark.usefixtures("without_nvrtc")
+def test_without_nvrtc_mode_ptx_says_what_to_install(cli):
     result = cli("kernels", "check", "--quick", "--operation", "add", "--mode", "ptx")
     assert result.status == 2
     assert 'pip install "nvidia-cuda-nvrtc-cu12==12.*"' in result.err

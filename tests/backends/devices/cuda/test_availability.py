@@ -164,11 +164,10 @@ def test_a_gpu_that_this_compiler_does_not_know(installed):
     assert "no code for sm_130a; a newer one may" in why_unavailable()
 
 
+@pytest.mark.usefixtures("without_nvrtc")
 def test_no_compiler(installed, monkeypatch):
     installed()
     monkeypatch.setattr("gpucnn.backends.devices.cuda.nvrtc.nvrtc", nvrtc)
-    monkeypatch.setattr("gpucnn.emulator.ptx.nvrtc.compiler_libraries", lambda: ["no library"])
-    nvrtc.cache_clear()
     assert "NVRTC is missing" in why_unavailable()
     assert "pip install" in why_unavailable()
 
