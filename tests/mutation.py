@@ -40,7 +40,7 @@ _DRAWN = 30
 """Cases of each operation and variant, from which a file's are taken."""
 _SECONDS = 10
 """Of processor time that a mutant may take; the kernels themselves take hundredths."""
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 """Seconds until one that takes no processor time, or gets none, is given up."""
 _LIFETIME = 60
 """Mutants a process: each has libraries that stay loaded."""

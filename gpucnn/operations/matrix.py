@@ -156,13 +156,20 @@ class Matmul(Problem):
     def draw(rng: Generator, number: int) -> Arguments:
         """Every third inner length is long, so that the sum may be cut into slices.
 
+        If a is transposed, those sums have two shards of that length, so of many slices.
+
         All four transpositions are among the first four problems, and among the odd ones, which
         may be those of other tiles.
         """
         M, N, K = (chosen(rng, *_SIZES) for _ in range(3))
-        if number % 3 == 2:
+        is_long = number % 3 == 2
+        if is_long:
             M, N, K = chosen(rng, 1, 3, 17), chosen(rng, 1, 5, 32), integer(rng, 512, 1500)
         transpose_a, transpose_b = number % 4 in (1, 2), number % 8 in (2, 3, 4, 5)
+        shards = 1
+        if transpose_a:
+            shards = 2 if is_long else drawn_shards(number)
+            K *= shards if is_long else 1
         return {
             "a": speckled(number, normal(rng, *((K, M) if transpose_a else (M, K)))),
             "b": normal(rng, *((N, K) if transpose_b else (K, N))),
@@ -170,7 +177,7 @@ class Matmul(Problem):
             "transpose_b": transpose_b,
             "bias": normal(rng, N) if rng.random() < 0.5 else None,
             "relu": bool(number & 4),
-            "shards": drawn_shards(number) if transpose_a else 1,
+            "shards": shards,
         }
 
     @staticmethod
