@@ -284,11 +284,13 @@ class _Assembler:
         name = _name(statement, operands[0])
         arguments = operands[1] if len(operands) > 1 else Group(())
         callee = self._module.functions.get(name)
-        if callee is None or not callee.has_body:
-            self._emit(statement, (), name)  # one of CUDA's own
-            return
         if not isinstance(results, Group) or not isinstance(arguments, Group):
             raise CompilationError(f"PTX: {statement} is not understood")
+        if callee is None or not callee.has_body:  # one of the driver's own
+            encoded = self._emit(statement, (), name)
+            places = [self._place(statement, argument) for argument in arguments.items[:2]]
+            encoded.immediates = [place.address for place in places if place is not None]
+            return
         for argument, parameter in zip(arguments.items, callee.parameters, strict=True):
             to = self._layout.find(name, parameter.name)
             self._copy(statement, self._place(statement, argument), to, parameter.bytes)

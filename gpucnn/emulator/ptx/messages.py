@@ -229,7 +229,11 @@ def _uninitialised(failure: Failure, context: Context) -> str:
 
 
 def _assertion(failure: Failure, context: Context) -> str:
-    what = "assertion has failed" if failure.words[0] == "assert" else "kernel has stopped itself"
+    match failure.words:
+        case ["assert", *words]:  # which may have the mark that parts are joined with
+            what = f"assertion {'|'.join(words)} has failed"
+        case _:
+            what = "kernel has stopped itself"
     return f"{what} {_here(failure, context)}"
 
 

@@ -322,3 +322,36 @@ def test_arguments_that_do_not_fit(argument, words):
 def test_the_number_of_arguments():
     with pytest.raises(LaunchError, match="1 arguments for 2 parameters"):
         run(text("", 2), zeros(1))
+
+
+CALL = """{ .param .b64 first; .param .b64 second; .param .b32 third; .param .b32 result;
+mov.u64 %rd1, WORDS; cvta.global.u64 %rd2, %rd1; st.param.b64 [first], %rd2;
+FUNCTION
+}"""
+WORDS = "\n.global .align 1 .b8 words[6] = {105, 32, 60, 32, 110, 0};"
+
+
+def test_a_failed_assertion_has_its_words():
+    call = "st.param.b64 [second], %rd2; call.uni __assertfail, (first, second, third);"
+    declaration = (
+        WORDS + "\n.extern .func __assertfail (.param .b64 a, .param .b64 b, .param .b32 c);"
+    )
+    body = CALL.replace("WORDS", "words").replace("FUNCTION", call)
+    with pytest.raises(AssertionFailedError, match=r"assertion i < n has failed at kernel\.cu:2"):
+        run(text(body, 0, declaration))
+
+
+def test_printf_writes_to_stderr(capfd):
+    """Values lie where C puts them: each at a multiple of its size."""
+    letters = ", ".join(str(byte) for byte in b"%d|%5.2f|%*u|%%\n\0")
+    declaration = f"""
+.global .align 1 .b8 words[20] = {{{letters}}};
+.extern .func (.param .b32 r) vprintf (.param .b64 a, .param .b64 b);"""
+    values = """.local .align 8 .b8 values[24];
+st.local.u32 [values], -7; mov.f64 %value, 0d4004000000000000; st.local.f64 [values+8], %value;
+st.local.u32 [values+16], 4; st.local.u32 [values+20], 42;
+mov.u64 %rd3, values; cvta.local.u64 %rd3, %rd3; st.param.b64 [second], %rd3;
+call.uni (result), vprintf, (first, second);"""
+    body = ".reg .f64 %value; " + CALL.replace("WORDS", "words").replace("FUNCTION", values)
+    run(text(body, 0, declaration), block=1)
+    assert capfd.readouterr().err == "-7| 2.50|  42|%\n"

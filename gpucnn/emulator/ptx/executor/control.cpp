@@ -10,11 +10,6 @@ void trap(Warp&, const Instruction&, uint32_t active) {
     throw Failure{ASSERTION, unsigned(std::countr_zero(active)), "trap"};
 }
 
-// __assertfail(message, file, line, function, size of a character).
-void failed_assertion(Warp&, const Instruction&, uint32_t active) {
-    throw Failure{ASSERTION, unsigned(std::countr_zero(active)), "assert"};
-}
-
 void count_of_ones(Warp& w, const Instruction& i, uint32_t active) {
     map_lanes(w.out<uint32_t>(i, 3), active, [&](unsigned) { return w.barrier_ones; });
 }
@@ -51,7 +46,6 @@ void add_control_instructions(Table& t) {
     t.add("bar.red.or.pred", "44?pp", one_is_one, BARRIER);
     t.add("trap", "", trap);
     t.add("brkpt", "", trap);
-    t.add("__assertfail", "", failed_assertion);
     t.add("nanosleep.u32", "4", nothing);
     t.add("pragma", "", nothing);
     t.add("clock.32", "4", clock_32);

@@ -278,6 +278,7 @@ void add_copy_instructions(Table&);
 void add_warp_instructions(Table&);
 void add_tensor_instructions(Table&);
 void add_control_instructions(Table&);
+void add_functions(Table&);
 
 // "s32" for int32_t, and so on.
 template <class T>

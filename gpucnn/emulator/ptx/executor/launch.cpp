@@ -35,6 +35,7 @@ const Table& table() {
         add_warp_instructions(t);
         add_tensor_instructions(t);
         add_control_instructions(t);
+        add_functions(t);
         return t;
     }();
     return all;
