@@ -176,10 +176,12 @@ class PtxEmulator:
         """
         keys = {source: self._key(source) for source in sources}
         self._compile({s: key for s, key in keys.items() if key not in self._modules})
-        modules = {source: self._module(source, key) for source, key in keys.items()}
-        for source, module in modules.items():
-            if module.warnings:
-                self._report(source, module.warnings)
+        for source, key in keys.items():
+            if key not in self._modules:
+                self._modules[key] = self._loaded(source, key)
+        modules = {source: self._modules[key] for source, key in keys.items()}
+        for module in modules.values():
+            self._tell_warnings(module)
         return modules
 
     def private_module(self, source: Source) -> PtxModule:
@@ -188,8 +190,11 @@ class PtxEmulator:
         Raises:
             EmulatorError: as ``modules``.
         """
-        module = self.modules([source])[source]
-        return self._loaded(source, self._key(source)) if module.variables else module
+        key = self._key(source)
+        self._compile({source: key})
+        module = self._loaded(source, key)
+        self._tell_warnings(module)
+        return module
 
     def launch(self, kernel: object, launch: Launch, arguments: Sequence[Argument]) -> Counter[str]:
         """Runs a kernel to its end.
@@ -248,10 +253,9 @@ class PtxEmulator:
     def _key(self, source: Source) -> str:
         return self._store.key(source, self._target(source))
 
-    def _module(self, source: Source, key: str) -> PtxModule:
-        if key not in self._modules:
-            self._modules[key] = self._loaded(source, key)
-        return self._modules[key]
+    def _tell_warnings(self, module: PtxModule) -> None:
+        if module.warnings:
+            self._report(module.source, module.warnings)
 
     def _loaded(self, source: Source, key: str) -> PtxModule:
         compiled = self._store.find(key)

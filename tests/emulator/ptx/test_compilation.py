@@ -62,6 +62,7 @@ def test_kernels_have_the_names_that_they_have_in_the_source():
 
 def test_the_architecture_is_that_of_the_text():
     assert ".target sm_90a" in compiled(ARITHMETIC).text
+    assert "\0" not in compiled(ARITHMETIC).text
     text = compiled(ARITHMETIC, architecture="sm_80").text
     assert re.search(r"^\.target sm_80$", text, re.MULTILINE)
 

@@ -138,6 +138,16 @@ def test_variables_are_a_modules_own():
         first.get_global("nothing")
 
 
+def test_modules_share_variables_unless_they_are_private():
+    source = Source("k.cu", "__device__ int count = 5;")
+    emulator = PtxEmulator()
+    shared, same = (emulator.modules([source])[source] for _ in range(2))
+    own, others = (emulator.private_module(source) for _ in range(2))
+    shared.variables["count"][0] = 7
+    own.variables["count"][0] = 9
+    assert [each.variables["count"][0] for each in (same, own, others)] == [7, 9, 5]
+
+
 def test_options_reach_the_compiler():
     code = """extern "C" __global__ void f(float* x, int* y) {
         x[0] = x[1] * x[2]; y[0] = __CUDA_ARCH__; y[1] = N;
@@ -247,6 +257,16 @@ def test_a_device_adds_up_the_instructions_of_its_launches():
     for launches in (1, 2):
         device.launch(kernel, (1, 1, 1), (256, 1, 1), 0, (x, y, np.int64(64)))
         assert device.instruction_counts["ret"] == 8 * launches
+
+
+def test_a_device_compiles_for_its_machine(tmp_path):
+    (tmp_path / "own.cu").write_text("__global__ void f(int* x) { x[0] = __CUDA_ARCH__; }", "utf-8")
+    for architecture, expected in (("sm_75", 750), ("sm_120a", 1200)):
+        device = EmulatorDevice("ptx", machine=MACHINES[architecture])
+        x = np.zeros(1, np.int32)
+        kernel = device.compile(KernelSource("own.cu", (), tmp_path))["f"]
+        device.launch(kernel, (1, 1, 1), (1, 1, 1), 0, (x,))
+        assert x[0] == expected
 
 
 def test_a_device_of_an_architecture():
