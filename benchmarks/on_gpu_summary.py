@@ -54,7 +54,10 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 def kernel_table(result: Json) -> list[str]:
     ceilings, version = result["ceilings"], result["torch"]
-    peer = f"PyTorch {version}, the better of its memory formats, TF32 off"
+    peer = (
+        f"PyTorch {version}, the better of its memory formats: with TF32 off, and of convolutions "
+        "as it computes them by itself, in TF32"
+    )
     rows = [
         [
             one["problem"],
@@ -64,14 +67,13 @@ def kernel_table(result: Json) -> list[str]:
             f"{one['tflops']:.3g}",
             f"{one['gb_per_second']:.4g}",
             f"{one['share_of_ceiling']:.0%}",
-            f"{one['ratio']:.2f} ({one['torch_best'].removeprefix('torch, ')})"
-            if one["ratio"]
-            else "",
+            compared(one["ratio"], one["torch_best"]),
+            compared(one["ratio_tf32"], one["torch_best_tf32"]),
         ]
         for one in result["measurements"]
     ]
     header = ["problem", "operation", "variant", "µs", "TFLOP/s", "GB/s", "of ceiling",
-              "ours / torch"]  # fmt: skip
+              "ours / torch", "ours / torch in TF32"]  # fmt: skip
     return [
         f"Ceilings measured in the same run: {ceilings['gb_per_second']:.4g} GB/s of memory, "
         f"{ceilings['tflops']:.3g} TFLOP/s of FP32. "
@@ -79,6 +81,13 @@ def kernel_table(result: Json) -> list[str]:
         "",
         *table(header, rows),
     ]
+
+
+def compared(ratio: float | None, name: str | None) -> str:
+    """A ratio, and in which memory format PyTorch was faster; empty without PyTorch."""
+    if ratio is None or name is None:
+        return ""
+    return f"{ratio:.2f} ({name.removeprefix('torch, ').removesuffix(', TF32')})"
 
 
 def step_table(result: Json) -> list[str]:

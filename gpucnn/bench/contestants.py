@@ -19,6 +19,7 @@ from gpucnn.bench.timing import Run
 from gpucnn.bench.torch_device import MEMORY_FORMATS, TorchDevice
 from gpucnn.launch.variants import Variant
 from gpucnn.operations import Operand, Timed
+from gpucnn.operations.convolution.problems import Convolution
 from gpucnn.operations.problem import Problem, Shape
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -102,16 +103,20 @@ def our_runs(
 def torch_runs(
     timed: Timed, torch: TorchDevice, arrays: Sequence[Floats], sets: int
 ) -> dict[str, Run]:
-    """A run of PyTorch, by name; one for each memory format if there are images."""
+    """Runs of PyTorch, by name: in each memory format if there are images.
+
+    Those of convolutions are in true FP32, and in TF32 if that is what PyTorch does by itself.
+    """
     there = [torch.upload(array) for array in arrays]
     has_images = any(array.ndim == 4 for array in arrays)
     runs: dict[str, Run] = {}
     for memory_format in MEMORY_FORMATS if has_images else MEMORY_FORMATS[:1]:
         first = [torch.in_format(tensor, memory_format) for tensor in there]
         copies = ([tensor.clone() for tensor in first] for _ in range(sets - 1))
-        runs[f"torch, {memory_format}"] = rotating(
-            [torch_run(timed, torch.torch, tensors) for tensors in (first, *copies)]
-        )
+        run = rotating([torch_run(timed, torch.torch, tensors) for tensors in (first, *copies)])
+        name = f"torch, {memory_format}"
+        is_convolution = isinstance(timed.problem, Convolution)
+        runs |= torch.in_both(name, run) if is_convolution else {name: run}
     return runs
 
 

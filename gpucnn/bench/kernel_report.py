@@ -8,7 +8,7 @@ from gpucnn.bench.kernels import KernelBenchmark
 from gpucnn.bench.measurement import Failure, Measurement
 from gpucnn.launch import variants_of
 
-_LAYOUTS = {"torch, contiguous": "NCHW", "torch, channels_last": "NHWC"}
+_LAYOUTS = {"contiguous": "NCHW", "channels_last": "NHWC"}
 """PyTorch's memory formats, as the order of the axes."""
 
 
@@ -22,7 +22,11 @@ def table_of(
     header = ["operation", "median", "spread", measurements[0].ceilings.unit[0], "GB/s", "ceiling"]
     if any(one.torch for one in measurements):
         header += ["torch", "layout", "ratio"]
-    rows = [(measurement.timed.name, _row(measurement)) for measurement in measurements]
+    if any(one.best_tf32 for one in measurements):
+        header += ["in TF32", "layout", "ratio"]
+    rows = [(one.timed.name, _row(one)) for one in measurements]
+    for _, row in rows:
+        row += [""] * (len(header) - len(row))
     rows += [(failure.timed.name, _failed(failure, len(header))) for failure in failures]
     order = list(dict.fromkeys(name for name, _ in rows))
     return header, sorted(rows, key=lambda row: order.index(row[0]))
@@ -38,7 +42,9 @@ def legend(measurements: Sequence[Measurement]) -> str:
         text += "; c: of the rate that its caches allow, for they may hold the data"
     text += "; *: the variant that is chosen"
     if any(one.torch for one in measurements):
-        text += "; torch: in its faster layout; ratio: ours / torch"
+        text += "; torch: in true FP32 and its faster layout; ratio: ours / torch"
+    if any(one.best_tf32 for one in measurements):
+        text += "; in TF32: convolutions in PyTorch as it computes them by itself on this GPU"
     return text
 
 
@@ -56,7 +62,7 @@ def duration(milliseconds: float) -> str:
 
 
 def _row(one: Measurement) -> list[str]:
-    best, (_, unit) = one.best_torch, one.ceilings.unit
+    _, unit = one.ceilings.unit
     star = "*" if one.variant and one.is_chosen and len(variants_of(one.timed.problem)) > 1 else ""
     row = [
         f"{one.timed.problem.operation} {one.variant}{star}".rstrip(),
@@ -66,8 +72,10 @@ def _row(one: Measurement) -> list[str]:
         f"{one.byte_rate / 1e9:.3g}",
         f"{one.share:.0%}{' c' if one.is_cached else ''}",
     ]
-    if best is not None:
-        row += [duration(best.median), _LAYOUTS[best.name], f"{one.ratio:.2f}"]
+    for best, ratio in ((one.best_torch, one.ratio), (one.best_tf32, one.tf32_ratio)):
+        if best is not None:
+            layout = best.name.split(", ")[1]
+            row += [duration(best.median), _LAYOUTS[layout], f"{ratio:.2f}"]
     return row
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from gpucnn.bench.ceilings import Ceilings
 from gpucnn.bench.timing import Timing
+from gpucnn.bench.torch_device import TF32
 from gpucnn.operations import Timed
 
 
@@ -18,7 +20,8 @@ class Measurement:
         variant: of the kernels; empty if the operation has only one.
         is_chosen: whether the backend chooses this variant by itself.
         ours: our time.
-        torch: PyTorch's, in each memory format that makes a difference; empty without PyTorch.
+        torch: PyTorch's, in each memory format that makes a difference, and of convolutions in
+            true FP32 and in TF32 if that is its default; empty without PyTorch.
         ceilings: the device's.
         is_cached: whether the caches hold the inputs and results from one run to the next.
     """
@@ -66,18 +69,30 @@ class Measurement:
 
     @property
     def best_torch(self) -> Timing | None:
-        """PyTorch's faster memory format."""
-        return min(self.torch, key=lambda timing: timing.median, default=None)
+        """PyTorch's faster memory format, in true FP32."""
+        return _fastest(one for one in self.torch if not one.name.endswith(TF32))
+
+    @property
+    def best_tf32(self) -> Timing | None:
+        """PyTorch's faster memory format in TF32; None if that is not what it does by itself."""
+        return _fastest(one for one in self.torch if one.name.endswith(TF32))
 
     @property
     def ratio(self) -> float | None:
-        """Our time over PyTorch's best: below 1 we are faster."""
-        best = self.best_torch
-        return None if best is None else self.ours.median / best.median
+        """Our time over PyTorch's best in true FP32: below 1 we are faster."""
+        return self._ratio(self.best_torch)
+
+    @property
+    def tf32_ratio(self) -> float | None:
+        """Our time over PyTorch's best in TF32."""
+        return self._ratio(self.best_tf32)
+
+    def _ratio(self, other: Timing | None) -> float | None:
+        return None if other is None else self.ours.median / other.median
 
     def as_json(self) -> dict[str, object]:
         """All of it, times in milliseconds."""
-        best, a_core = self.best_torch, self.flop_rate_a_core
+        best, tf32, a_core = self.best_torch, self.best_tf32, self.flop_rate_a_core
         return {
             "problem": self.timed.name,
             "operation": self.timed.problem.operation,
@@ -95,7 +110,13 @@ class Measurement:
             "torch": {timing.name: asdict(timing) for timing in self.torch},
             "torch_best": None if best is None else best.name,
             "ratio": self.ratio,
+            "torch_best_tf32": None if tf32 is None else tf32.name,
+            "ratio_tf32": self.tf32_ratio,
         }
+
+
+def _fastest(timings: Iterable[Timing]) -> Timing | None:
+    return min(timings, key=lambda timing: timing.median, default=None)
 
 
 @dataclass(frozen=True)

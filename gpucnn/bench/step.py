@@ -29,7 +29,7 @@ _STEPS_ON_A_GPU = 10
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result: ``ratio`` is ours over PyTorch's as it comes (contiguous), each a median."""
+    """The result: ``ratio`` is ours over PyTorch's in FP32, contiguous, each a median."""
 
     ours: Timing
     torch: tuple[Timing, ...]
@@ -91,7 +91,8 @@ def compare_steps(
         image_shape: (H, W, C).
         task: what is learned.
         backend: ours.
-        against_torch: whether PyTorch runs too, in both of its memory formats.
+        against_torch: whether PyTorch runs too, in both of its memory formats; in true FP32, and
+            on GPUs that have TF32 also as it computes convolutions by itself.
         repetitions: steps that are timed, of each.
 
     Raises:
@@ -103,9 +104,8 @@ def compare_steps(
     torch = TorchDevice(backend) if against_torch else None
     if torch is not None:
         for memory_format in MEMORY_FORMATS:
-            steps[memory_format] = _torch_step(
-                config, image_shape, task, backend, torch, memory_format
-            )
+            step = _torch_step(config, image_shape, task, backend, torch, memory_format)
+            steps |= torch.in_both(memory_format, step)
     meter = LoadMeter()
     in_a_row = 1 if cuda_device(backend) is None else _STEPS_ON_A_GPU
     timings = time_in_turns(

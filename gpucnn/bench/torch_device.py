@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 
 from gpucnn.backends.base import Backend
 from gpucnn.bench.device_clock import cuda_device
+from gpucnn.bench.timing import Run
 from gpucnn.bench.torch_peer import import_torch
 from gpucnn.errors import BackendError
 from gpucnn.processor import available_cores
 
 MEMORY_FORMATS = ("contiguous", "channels_last")
 """NCHW, PyTorch's default, and NHWC."""
+TF32 = ", TF32"
+"""The end of the name of what runs as PyTorch does by itself: with convolutions in TF32."""
+_FIRST_WITH_TF32 = (8, 0)
 
 
 class TorchDevice:
@@ -30,6 +34,7 @@ class TorchDevice:
     Attributes:
         torch: the module.
         name: "cpu", or "cuda:0".
+        has_tf32: whether PyTorch's own default is another one: convolutions in TF32.
 
     Raises:
         BackendError: PyTorch is not installed, or has no CUDA where the backend has a GPU.
@@ -42,6 +47,7 @@ class TorchDevice:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
         self.name = "cpu"
+        self.has_tf32 = False
         device = cuda_device(backend)
         if device is None:
             return
@@ -52,6 +58,7 @@ class TorchDevice:
                 "that fits the driver"
             )
         self.name = f"cuda:{device.ordinal}"
+        self.has_tf32 = torch.cuda.get_device_capability(device.ordinal) >= _FIRST_WITH_TF32
         torch.cuda.set_device(device.ordinal)
         torch.cuda.set_stream(
             torch.cuda.ExternalStream(device.stream.ptr, device=torch.device(self.name))
@@ -64,6 +71,22 @@ class TorchDevice:
         if self.name == "cpu":
             return version
         return f"{version}, cuDNN {self.torch.backends.cudnn.version()}"
+
+    def in_both(self, name: str, run: Run) -> dict[str, Run]:
+        """A run in true FP32, and one in PyTorch's own default if that is TF32, by name."""
+        return {name: run, name + TF32: self._in_tf32(run)} if self.has_tf32 else {name: run}
+
+    def _in_tf32(self, run: Run) -> Run:
+        flags = self.torch.backends.cudnn
+
+        def run_in_tf32() -> object:
+            flags.allow_tf32 = True
+            try:
+                return run()
+            finally:
+                flags.allow_tf32 = False
+
+        return run_in_tf32
 
     def memory_format(self, name: str) -> Any:
         """PyTorch's object for one of MEMORY_FORMATS."""

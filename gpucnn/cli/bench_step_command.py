@@ -52,8 +52,9 @@ def command(
 
     With --against torch the same network is trained by PyTorch in the same run, in turns, on the
     same GPU or as many threads, in both of its memory formats: contiguous (its default) and
-    channels_last. Times and ratios mean little on a busy machine: a warning says so, and a question
-    mark follows each ratio.
+    channels_last. It computes in true FP32, as gpucnn does; on a GPU that has TF32 also with
+    convolutions in TF32, which is its default there. Times and ratios mean little on a busy
+    machine: a warning says so, and a question mark follows each ratio.
 
     \b
     Example:

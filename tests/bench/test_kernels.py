@@ -11,6 +11,7 @@ from gpucnn.backends.devices.source import KERNELS
 from gpucnn.backends.kernel_backend import KernelBackend
 from gpucnn.bench import contestants, kernels
 from gpucnn.bench.ceilings import SOURCE, Ceilings, measure_ceilings, multiply_add
+from gpucnn.bench.contestants import draw_inputs, torch_runs
 from gpucnn.bench.device_clock import device_clock
 from gpucnn.bench.kernel_report import legend, table_of
 from gpucnn.bench.kernels import KernelBenchmark
@@ -18,10 +19,13 @@ from gpucnn.bench.load import Load
 from gpucnn.bench.measurement import Measurement
 from gpucnn.bench.problems import QUICK, select
 from gpucnn.bench.timing import Clock, Timing
+from gpucnn.bench.torch_device import TF32, TorchDevice, has_torch
 from gpucnn.errors import BackendError
 from gpucnn.launch import variants_of
 from gpucnn.operations import Timed
 from gpucnn.operations.matrix import Matmul
+
+needs_torch = pytest.mark.skipif(not has_torch(), reason="PyTorch is not installed")
 
 
 def product(M, N, K):
@@ -89,6 +93,48 @@ def test_rows_stand_under_their_titles():
     header, ((_, row),) = table_of([measurement(2.0, (torch,))])
     told = dict(zip(header, row, strict=True))
     assert (told["torch"], told["layout"], told["ratio"]) == ("4 ms", "NHWC", "0.50")
+
+
+def test_torch_in_tf32_has_columns_of_its_own():
+    """What PyTorch does by itself is never taken for true FP32."""
+    fp32 = Timing("torch, contiguous", 4.0, 3, 5)
+    tf32 = Timing("torch, channels_last, TF32", 1.0, 1, 2)
+    one = measurement(2.0, (fp32, tf32))
+    assert (one.best_torch, one.best_tf32) == (fp32, tf32)
+    assert (one.ratio, one.tf32_ratio) == (0.5, 2.0)
+    assert one.as_json()["ratio_tf32"] == 2.0
+    header, rows = table_of([one, measurement(2.0, (fp32,))])
+    assert header[-6:] == ["torch", "layout", "ratio", "in TF32", "layout", "ratio"]
+    assert rows[0][1][-6:] == ["4 ms", "NCHW", "0.50", "1 ms", "NHWC", "2.00"]
+    assert rows[1][1][-3:] == ["", "", ""]
+    assert "by itself" in legend([one])
+    assert "TF32" not in legend([measurement(2.0, (fp32,))])
+
+
+@needs_torch
+def test_torch_computes_convolutions_in_both_precisions(monkeypatch):
+    """On a GPU that has TF32; the flag is set for the run alone."""
+    torch = TorchDevice(get_backend("numpy"))
+    flags = torch.torch.backends.cudnn
+    (timed,) = select(QUICK, ["quick-1x1"], ["conv2d_forward"])
+    product = select(QUICK, ["quick-linear"], ["matmul"])[0]
+    assert not any(TF32 in name for name in torch_runs(timed, torch, draw_inputs(timed), 1))
+    monkeypatch.setattr(torch, "has_tf32", True)
+    seen, kind = [], type(timed.problem)
+    take = kind.in_torch
+
+    def noted(*given, **named):
+        seen.append(flags.allow_tf32)
+        return take(*given, **named)
+
+    monkeypatch.setattr(kind, "in_torch", noted)
+    runs = torch_runs(timed, torch, draw_inputs(timed), 1)
+    assert len(runs) == 4
+    for name, run in runs.items():
+        run()
+        assert seen.pop() == name.endswith(TF32)
+        assert not flags.allow_tf32
+    assert not any(TF32 in name for name in torch_runs(product, torch, draw_inputs(product), 1))
 
 
 def test_everyone_is_timed_equally_often():

@@ -6,7 +6,7 @@ import pytest
 from gpucnn.backends import get_backend
 from gpucnn.bench import step as module
 from gpucnn.bench.step import compare_steps
-from gpucnn.bench.torch_device import has_torch
+from gpucnn.bench.torch_device import TorchDevice, has_torch
 from gpucnn.config import Config
 from gpucnn.training.classification import Classification
 
@@ -68,3 +68,23 @@ def test_clips_as_the_config_says(monkeypatch):
 @pytest.mark.skipif(not has_torch(), reason="PyTorch is not installed")
 def test_torch_clips_as_the_config_says(monkeypatch):
     check(monkeypatch, "to_torch", of_torch, True)
+
+
+@pytest.mark.skipif(not has_torch(), reason="PyTorch is not installed")
+def test_torch_also_steps_as_it_does_by_itself(monkeypatch):
+    """On a GPU with TF32, each memory format twice; the ratio is that of true FP32."""
+
+    class WithTf32(TorchDevice):
+        def __init__(self, backend):
+            super().__init__(backend)
+            self.has_tf32 = True
+
+    three = Classification.of_count(3)
+    given = config(), (4, 4, 1), three, get_backend("numpy"), True, 2
+    assert [one.name for one in compare_steps(*given).torch] == ["contiguous", "channels_last"]
+    monkeypatch.setattr(module, "TorchDevice", WithTf32)
+    result = compare_steps(*given)
+    assert [one.name for one in result.torch] == [
+        "contiguous", "contiguous, TF32", "channels_last", "channels_last, TF32",
+    ]  # fmt: skip
+    assert result.as_json()["ratio"] == result.ratio(result.torch[0])

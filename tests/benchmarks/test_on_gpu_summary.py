@@ -19,3 +19,19 @@ def test_tables_without_pytorch_and_of_one_epoch(on_gpu_summary):
     run = {"name": "gpucnn", "accuracy": 0.5, "seconds": 1.0}
     assert on_gpu_summary.training_table([{**run, "epochs": 1}])[0].startswith("| 1 epoch |")
     assert on_gpu_summary.training_table([{**run, "epochs": 2}])[0].startswith("| 2 epochs |")
+
+
+def test_ratios_are_those_of_a_precision(on_gpu_summary):
+    measured = {
+        "problem": "one", "operation": "conv2d_forward", "variant": "", "chosen": True,
+        "ours": {"median": 0.001}, "tflops": 1.0, "gb_per_second": 1.0, "share_of_ceiling": 0.5,
+        "ratio": 0.5, "torch_best": "torch, contiguous",
+        "ratio_tf32": 2.0, "torch_best_tf32": "torch, channels_last, TF32",
+    }  # fmt: skip
+    without = {**measured, "ratio_tf32": None, "torch_best_tf32": None}
+    ceilings = {"gb_per_second": 1.0, "tflops": 2.0}
+    told = on_gpu_summary.kernel_table(
+        {"ceilings": ceilings, "torch": "2", "measurements": [measured, without]}
+    )
+    assert told[-2].endswith("| 0.50 (contiguous) | 2.00 (channels_last) |")
+    assert told[-1].endswith("| 0.50 (contiguous) |  |")
