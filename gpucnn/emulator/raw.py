@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -22,8 +21,8 @@ from gpucnn.emulator.errors import (
     UnsupportedError,
 )
 from gpucnn.emulator.interface import Engine, Kernel, Module
+from gpucnn.emulator.kernel_lookup import find_kernel
 from gpucnn.emulator.launch import HARDWARE, Grid, Launch, check_accumulation
-from gpucnn.emulator.mangling import source_name
 from gpucnn.emulator.options import parse_options
 from gpucnn.emulator.programs import Programs
 from gpucnn.emulator.scratch import scratch_folder
@@ -36,7 +35,6 @@ _DYNAMIC_WITHOUT_OPTING_IN = 48 * 1024
 _GUARDED_BYTES = 2**16
 """The largest array that lies between gaps in fast mode, too: copying a larger one takes long."""
 _BACKENDS = ("nvrtc", "nvcc")
-_MANGLED = re.compile(r"_Z(?:N\d+\w+|\d+\w+)")
 
 
 class Log(Protocol):
@@ -286,7 +284,7 @@ class RawKernel:
         Raises:
             CompilationError: it does not compile, or there is no such kernel.
         """
-        return _find(self._of_module._compiled(), self.name)
+        return find_kernel(self._of_module._compiled(), self.name)
 
     def compile(self, log_stream: Log | None = None) -> None:
         """As ``RawModule.compile``."""
@@ -420,28 +418,3 @@ def _sizes(name: str, given: Sequence[int]) -> Grid:
         raise LaunchError(f"a {name} of {given!r}; it takes one to three whole numbers")
     x, y, z = (*map(int, sizes), 1, 1)[:3]
     return x, y, z
-
-
-def _find(module: Module, name: str) -> Kernel:
-    kernel = module.kernels.get(name)
-    if kernel is not None and kernel.is_plain:
-        return kernel
-    if _MANGLED.match(name):
-        kernel = module.kernels.get(source_name(name))
-        if kernel is not None and not kernel.is_plain:
-            return kernel
-        kernel = None
-    if kernel is not None:
-        raise CompilationError(
-            f'{module.source}: {name} is not extern "C", so that a GPU knows it by its mangled '
-            f'name alone; write extern "C" before it, or pass name_expressions=("{name}",)'
-        )
-    if name in module.templates:
-        raise CompilationError(
-            f"{module.source}: {name} is a template; pass an instance of it, such as "
-            f'name_expressions=("{name}<float>",), and ask for that'
-        )
-    known = [*module.kernels, *(f"{template}<…>" for template in module.templates)]
-    raise CompilationError(
-        f"{module.source} has no kernel {name}; it has {', '.join(known) or 'none'}"
-    )

@@ -58,6 +58,17 @@ def test_kernels_by_plain_names_and_by_expressions():
     assert z.tolist() == [3] * 4
 
 
+def test_kernels_that_share_a_name():
+    made = module("""
+        __global__ void f(int* x) { x[0] = 1; }
+        __global__ void f(float* x) { x[0] = 2; }
+    """)
+    for name, dtype, expected in (("_Z1fPi", np.int32, 1), ("_Z1fPf", np.float32, 2)):
+        x = np.zeros(1, dtype)
+        made.get_function(name)((1,), (1,), (x,))
+        assert x[0] == expected
+
+
 def test_names_that_find_no_kernel():
     with pytest.raises(CompilationError, match='mangled is not extern "C"'):
         module().get_function("mangled")
