@@ -5,7 +5,13 @@ from functools import partial
 import pytest
 from emulator.ptx.oracle.floats import TF32
 from emulator.ptx.oracle.kernel import BLOCK
-from emulator.ptx.oracle.matrices import cut_off, nearest, rounded_products, small_products
+from emulator.ptx.oracle.matrices import (
+    cut_off,
+    nearest,
+    rounded_products,
+    small_products,
+    special_products,
+)
 from emulator.ptx.oracle.trial import Conditions, disagreements
 
 from gpucnn.backends.devices.emulator_device import why_unavailable
@@ -37,5 +43,6 @@ def test_sums_are_rounded_to_nearest(cases):
 
 
 @pytest.mark.parametrize("accumulation", ACCUMULATIONS, ids=str)
-def test_exact_sums_do_not_depend_on_it(accumulation):
-    assert disagreements(list(small_products()), BLOCK, Conditions(accumulation)) == []
+@pytest.mark.parametrize("products", [small_products, special_products])
+def test_exact_and_special_sums_do_not_depend_on_it(products, accumulation):
+    assert disagreements(list(products()), BLOCK, Conditions(accumulation)) == []

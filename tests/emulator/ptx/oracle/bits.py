@@ -7,7 +7,7 @@ from functools import partial
 
 from emulator.ptx.oracle.instruction import Instruction, one
 from emulator.ptx.oracle.integers import fields, read, signed, wrapped
-from emulator.ptx.oracle.operands import PREDICATE, below, choice, integer, shift
+from emulator.ptx.oracle.operands import PREDICATE, Kind, below, choice, integer, shift
 
 ALL = 0xFFFFFFFF
 TABLES = (0x00, 0x01, 0x80, 0x96, 0xE8, 0xCA, 0xAC, 0xD8, 0xB8, 0x1E, 0x78, 0x6A, 0x3C, 0xF8, 0xFF)
@@ -74,7 +74,9 @@ def funnel(direction: str, mode: str, a: int, b: int, c: int) -> int:
     return wrapped(both >> by if direction == "r" else both << by >> 32, 32)
 
 
-POSITION = choice(32, [0, 1, 7, 8, 15, 16, 30, 31, 32, 33, 40, 62, 63, 64, 65, 255, 256, 259])
+# Where bit fields begin, and how long they are; what is above 255, PTX rules out.
+PLACES = [0, 1, 7, 8, 15, 16, 30, 31, 32, 33, 40, 62, 63, 64, 65, 255]
+POSITION = Kind(32, choice(8, PLACES).draw, tuple(PLACES))
 
 
 def bit_fields() -> Iterator[Instruction]:
@@ -95,30 +97,31 @@ def bit_fields() -> Iterator[Instruction]:
     for mode in ("clamp", "wrap"):
         for kind in "us":
             yield one(
-                f"szext.{mode}.{kind}32", [integer(32), POSITION], 32, partial(extended, mode, kind)
+                f"szext.{mode}.{kind}32",
+                [integer(32), shift(32)],
+                32,
+                partial(extended, mode, kind),
             )
-        yield one(f"bmsk.{mode}.b32", [POSITION, POSITION], 32, partial(mask_of, mode))
+        yield one(f"bmsk.{mode}.b32", [shift(32), shift(32)], 32, partial(mask_of, mode))
 
 
 def extracted(kind: str, bits: int, a: int, b: int, c: int) -> int:
-    """A field of c bits from bit b, of which only the lowest 8 bits count.
+    """A field of c bits from bit b.
 
     A signed one is extended by its own highest bit, or by a's if it reaches beyond a.
     """
-    start, length = b & 0xFF, c & 0xFF
-    if length == 0:
+    if c == 0:
         return 0
     # Bits beyond the highest are copies of the sign, as Python has them of a signed number.
-    field = (signed(a, bits) if kind == "s" else a) >> start
-    if kind == "s" and start + length > bits:
+    field = (signed(a, bits) if kind == "s" else a) >> b
+    if kind == "s" and b + c > bits:
         return wrapped(field, bits)
-    return wrapped(read(kind, min(length, bits), field), bits)
+    return wrapped(read(kind, min(c, bits), field), bits)
 
 
 def inserted(bits: int, a: int, b: int, c: int, d: int) -> int:
-    start, length = c & 0xFF, d & 0xFF
-    field = ((1 << length) - 1) << start
-    return wrapped((b & ~field) | (a << start & field), bits)
+    field = ((1 << d) - 1) << c
+    return wrapped((b & ~field) | (a << c & field), bits)
 
 
 def extended(mode: str, kind: str, a: int, b: int) -> int:
