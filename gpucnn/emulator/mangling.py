@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+_LOCAL = re.compile(r"_ZZ.*E(\d+)(\w+)")
+"""What a function has: the function, "E", and the length and the letters of its name."""
+
 
 def is_mangled(name: str) -> bool:
     """Whether a name is not as its author has written it, as that of an ``extern "C"`` function."""
@@ -20,7 +23,12 @@ def identifiers(mangled: str) -> list[str]:
 
 
 def source_name(name: str) -> str:
-    """What an author calls what a compiler gave a name to, without arguments: "outer::scale"."""
+    """What an author calls what a compiler gave a name to, without arguments: "outer::scale".
+
+    A variable of a function has its own name alone.
+    """
+    if local := _LOCAL.match(name):
+        return local[2][: int(local[1])]
     return "::".join(identifiers(name)) if is_mangled(name) else name
 
 

@@ -127,22 +127,25 @@ def _misfit(value: NDArray[Any] | np.generic | None, parameter: Variable) -> str
     is_pointer = parameter.type in ("u64", "s64", "b64") and parameter.bytes == 8
     if value is None or isinstance(value, np.ndarray):
         what = "None" if value is None else "an array"
-        return "" if is_pointer else f"is {what}, the parameter has {_described(parameter)}"
+        return "" if is_pointer else f"is {what}, the parameter is {_described(parameter)}"
     if value.dtype.itemsize != parameter.bytes:
         return (
-            f"is a {value.dtype} of {value.dtype.itemsize} bytes, the parameter has "
+            f"is a {value.dtype} of {value.dtype.itemsize} bytes, the parameter is "
             f"{_described(parameter)}; on a GPU it would be garbage"
         )
     if (value.dtype.kind == "f") != (parameter.type in ("f32", "f64")) and parameter.type in (
         "f32", "f64", "u32", "u64", "u16",
     ):  # fmt: skip
-        return f"is a {value.dtype}, the parameter has {_described(parameter)}"
+        return f"is a {value.dtype}, the parameter is {_described(parameter)}"
     return ""
 
 
 def _described(parameter: Variable) -> str:
-    kind = "a floating-point number" if parameter.type in ("f32", "f64") else "no such number"
-    return f"{parameter.bytes} bytes" + (f" of {kind}" if kind[0] == "a" else "")
+    kinds = {
+        "f32": "a floating-point number", "f64": "a floating-point number", "u8": "an integer",
+        "u16": "an integer", "u32": "an integer", "u64": "an integer or a pointer",
+    }  # fmt: skip
+    return f"{kinds.get(parameter.type, 'something')} of {parameter.bytes} bytes"
 
 
 def _memories(

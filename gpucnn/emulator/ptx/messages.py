@@ -16,6 +16,7 @@ from gpucnn.emulator.errors import (
     UninitialisedError,
     UnsupportedError,
 )
+from gpucnn.emulator.mangling import source_name
 from gpucnn.emulator.ptx.arguments import Memory
 from gpucnn.emulator.ptx.assembler import line_of
 from gpucnn.emulator.ptx.layout import DEVICE, Place
@@ -168,7 +169,7 @@ def _in_shared(address: int, context: Context) -> str:
 def _named(place: Place) -> str:
     size = place.variable.bytes
     what = f"{size} bytes" if size else "dynamic"
-    return f"{place.variable.name} ({what})"
+    return f"{source_name(place.variable.name)} ({what})"
 
 
 def _misaligned(failure: Failure, context: Context) -> str:

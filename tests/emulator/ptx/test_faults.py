@@ -305,7 +305,7 @@ def test_an_unknown_instruction_is_named():
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        (np.float64(1), "8 bytes"),
+        (np.float64(1), "integer of 4 bytes"),
         (np.float32(1), "float32"),
         (np.zeros(3, np.float32), "an array"),
         (None, "None"),
@@ -355,3 +355,10 @@ call.uni (result), vprintf, (first, second);"""
     body = ".reg .f64 %value; " + CALL.replace("WORDS", "words").replace("FUNCTION", values)
     run(text(body, 0, declaration), block=1)
     assert capfd.readouterr().err == "-7| 2.50|  42|%\n"
+
+
+def test_a_variable_of_a_function_has_the_name_that_its_author_gave_it():
+    declaration = ".shared .align 4 .b8 _ZZ9transposePKfPfE4tile[64];"
+    body = "mov.u32 %r1, _ZZ9transposePKfPfE4tile; ld.shared.u32 %r2, [%r1+4];"
+    with pytest.raises(UninitialisedError, match=r"4 bytes .* of tile \(64 bytes\)"):
+        run(text(body, 0, declaration))
