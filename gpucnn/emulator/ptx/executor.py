@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -71,9 +71,6 @@ class Report(ctypes.Structure):
     )
 
 
-_POLL = ctypes.CFUNCTYPE(ctypes.c_int)
-
-
 class Executor:
     """The compiled executor.
 
@@ -88,6 +85,9 @@ class Executor:
         self._library.ptx_special_registers.restype = ctypes.c_char_p
         self._library.ptx_make_program.restype = ctypes.c_void_p
         self._library.ptx_free_program.argtypes = [ctypes.c_void_p]
+        self._library.ptx_make_run.restype = ctypes.c_void_p
+        self._library.ptx_wait.argtypes = [ctypes.c_void_p]
+        self._library.ptx_end_run.argtypes = [ctypes.c_void_p]
         self.table: Mapping[str, Entry] = {}
         lines = self._library.ptx_instructions().decode().splitlines()
         for number, line in enumerate(lines):
@@ -113,22 +113,24 @@ class Executor:
         """Gives back the memory of a program."""
         self._library.ptx_free_program(program)
 
-    def launch(
-        self,
-        arguments: LaunchArguments,
-        counts: ctypes.Array[ctypes.c_uint64],
-        is_interrupted: Callable[[], bool],
-    ) -> Report:
+    def launch(self, arguments: LaunchArguments, counts: ctypes.Array[ctypes.c_uint64]) -> Report:
         """Runs a launch to its end, or to its first failure.
 
         Args:
             arguments: of the launch.
             counts: how often each instruction has run is added here.
-            is_interrupted: is asked now and then whether the launch is to end.
+
+        Raises:
+            KeyboardInterrupt: the user has ended it; or what else a handler of signals raises.
         """
         report = Report()
-        poll = _POLL(is_interrupted)
-        self._library.ptx_launch(ctypes.byref(arguments), counts, ctypes.byref(report), poll)
+        run = self._library.ptx_make_run(ctypes.byref(arguments), counts, ctypes.byref(report))
+        try:
+            # Python calls its handlers of signals between two waits.
+            while not self._library.ptx_wait(run):
+                pass
+        finally:
+            self._library.ptx_end_run(run)
         return report
 
 
@@ -167,15 +169,15 @@ def _loaded(folder: Path | None) -> Executor:
 def _compiled() -> bytes:
     """The library, made of all files, several at a time."""
     programs = Programs()
-    with scratch_folder() as folder, programs.ended_by_errors():
+    workers = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    with scratch_folder() as folder, workers, programs.ended_by_errors():
         sources = sorted(_SOURCES.glob("*.cpp"))
         objects = [folder / f"{source.stem}.o" for source in sources]
 
         def compile_one(source: Path, to: Path) -> None:
             _run([*_OPTIONS, native_option(), "-c", str(source), "-o", str(to)], folder, programs)
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(compile_one, sources, objects))
+        list(workers.map(compile_one, sources, objects))
         library = folder / "executor.so"
         _run([*_OPTIONS, "-shared", *map(str, objects), "-o", str(library)], folder, programs)
         return library.read_bytes()

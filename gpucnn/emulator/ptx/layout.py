@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.ptx.opcodes import GLOBAL, LOCAL, PARAMETER, SHARED
 from gpucnn.emulator.ptx.syntax import Address, Function, Group, Module, Operand, Symbol, Variable
 
@@ -15,6 +16,9 @@ SHARED_WINDOW, LOCAL_WINDOW = DEVICE, DEVICE | 1 << SLOT_BITS
 """Generic addresses of shared and of local memory (executor/executor.h)."""
 _GAP = 256
 """Bytes between variables in shared memory, which belong to none; also before the first."""
+
+_MOST_LOCAL_BYTES = 512 * 1024
+"""Of a thread (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Layout:
             for name, address in addresses.items()
         }
         for variable in kernel.parameters:
-            self.parameter_bytes = _aligned(self.parameter_bytes, variable.alignment)
+            self.parameter_bytes = aligned(self.parameter_bytes, variable.alignment)
             place = Place(PARAMETER, self.parameter_bytes, variable)
             self._places[kernel.name, variable.name] = place
             self.parameter_bytes += variable.bytes
@@ -93,8 +97,13 @@ class Layout:
                     dynamic.append(variable)
                 else:
                     self._common[variable.name] = self._in_shared(variable)
+        if self.local_bytes > _MOST_LOCAL_BYTES:
+            raise CompilationError(
+                f"PTX: a thread of {kernel.name} has {self.local_bytes} bytes of local memory, a "
+                f"GPU's has {_MOST_LOCAL_BYTES}"
+            )
         alignment = max((variable.alignment for variable in dynamic), default=1)
-        self.dynamic_shared = _aligned(self._end_of_shared, max(alignment, 16))
+        self.dynamic_shared = aligned(self._end_of_shared, max(alignment, 16))
         for variable in dynamic:
             place = Place(SHARED, self.dynamic_shared, variable)
             self._common[variable.name] = place
@@ -118,21 +127,22 @@ class Layout:
                     self._places[key] = self._in_local(variable)
 
     def _in_shared(self, variable: Variable) -> Place:
-        place = Place(SHARED, _aligned(self._end_of_shared, variable.alignment), variable)
+        place = Place(SHARED, aligned(self._end_of_shared, variable.alignment), variable)
         self._end_of_shared = place.address + variable.bytes + _GAP
         self.static_shared_bytes = (
-            _aligned(self.static_shared_bytes, variable.alignment) + variable.bytes
+            aligned(self.static_shared_bytes, variable.alignment) + variable.bytes
         )
         self.shared.append(place)
         return place
 
     def _in_local(self, variable: Variable) -> Place:
-        place = Place(LOCAL, _aligned(self.local_bytes, max(variable.alignment, 16)), variable)
+        place = Place(LOCAL, aligned(self.local_bytes, max(variable.alignment, 16)), variable)
         self.local_bytes = place.address + variable.bytes
         return place
 
 
-def _aligned(place: int, alignment: int) -> int:
+def aligned(place: int, alignment: int) -> int:
+    """The first multiple of an alignment that is not below a place."""
     return -(-place // alignment) * alignment
 
 

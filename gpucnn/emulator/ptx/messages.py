@@ -22,7 +22,6 @@ from gpucnn.emulator.ptx.assembler import line_of
 from gpucnn.emulator.ptx.layout import DEVICE, Place
 from gpucnn.emulator.ptx.syntax import Module, Statement
 
-INTERRUPTED = 9
 _CLASSES: dict[int, type[EmulatorError]] = {
     1: RaceError,
     2: OutOfBoundsError,
@@ -32,6 +31,7 @@ _CLASSES: dict[int, type[EmulatorError]] = {
     6: AssertionFailedError,
     7: TimeLimitError,
     8: UnsupportedError,
+    9: EmulatorError,
 }
 """The class of each FailureKind of executor/executor.h."""
 
@@ -249,6 +249,10 @@ def _unsupported(failure: Failure, context: Context) -> str:
     return f"{failure.words[0]} is not supported by the executor of PTX {_here(failure, context)}"
 
 
+def _host(failure: Failure, _context: Context) -> str:
+    return f"this machine has no more {failure.words[0]} for it; let fewer workers run it"
+
+
 _DESCRIBE = {
     1: _race,
     2: _out_of_bounds,
@@ -258,4 +262,5 @@ _DESCRIBE = {
     6: _assertion,
     7: _time,
     8: _unsupported,
+    9: _host,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucnn.emulator.errors import CompilationError
+from gpucnn.emulator.errors import CompilationError, EmulatorError
 from gpucnn.emulator.ptx.arguments import Argument, Memory, as_buffer, passed
 from gpucnn.emulator.ptx.assembler import Assembled, assemble
 from gpucnn.emulator.ptx.encoding import pointer_to_function
 from gpucnn.emulator.ptx.executor import LaunchArguments, Report, executor
 from gpucnn.emulator.ptx.layout import slot_address
-from gpucnn.emulator.ptx.messages import INTERRUPTED, Context, Failure, error
+from gpucnn.emulator.ptx.messages import Context, Failure, error
 from gpucnn.emulator.ptx.parser import parse
 from gpucnn.emulator.ptx.syntax import Function, Variable
 
@@ -124,10 +125,8 @@ class Program:
         assembled: Assembled,
         settings: Settings,
         memories: Sequence[Memory],
-    ) -> BaseException:
-        """The exception that a failure is."""
-        if report.kind == INTERRUPTED:
-            return KeyboardInterrupt()
+    ) -> EmulatorError:
+        """The error that a failure is."""
         context = Context(
             kernel,
             self._module,
@@ -150,7 +149,12 @@ class Program:
         return error(failure, context)
 
     def _initialised(self, variable: Variable) -> NDArray[np.uint8]:
-        memory = np.zeros(max(variable.bytes, 1) + 16, np.uint8)
+        try:
+            memory = np.zeros(variable.bytes + 16, np.uint8)
+        except (MemoryError, ValueError) as error:
+            raise CompilationError(
+                f"PTX: this machine has no memory for {variable.name} of {variable.bytes} bytes"
+            ) from error
         begin = -memory.ctypes.data % 16
         memory = memory[begin : begin + variable.bytes]
         memory[: len(variable.initial)] = np.frombuffer(variable.initial, np.uint8)
@@ -161,7 +165,7 @@ class Program:
                 raise CompilationError(
                     f"PTX: {variable.name} has the address of {name}, which is not in the module"
                 )
-            address = self._globals[name] + offset
+            address = (self._globals[name] + offset) % 2**64
             memory[place : place + 8] = np.frombuffer(address.to_bytes(8, "little"), np.uint8)
         return memory
 
@@ -180,7 +184,7 @@ class ProgramKernel:
     def __init__(self, program: Program, function: Function) -> None:
         self.name = function.name
         self.parameters: tuple[Variable, ...] = function.parameters
-        self.most_threads = int(np.prod(function.directives.get("maxntid", (0,))))
+        self.most_threads = math.prod(function.directives.get("maxntid", (0,)))
         required = function.directives.get("reqntid")
         self.required_block: Grid | None = None
         if required is not None:
@@ -264,7 +268,7 @@ class ProgramKernel:
             terms_tf32=settings.accumulation.terms_tf32,
             extra_bits=settings.accumulation.extra_bits,
         )
-        report = executor().launch(launch, counts, _was_interrupted)
+        report = executor().launch(launch, counts)
         if report.kind:
             raise self._program.error(report, self.described, assembled, settings, memories)
         found: Counter[str] = Counter()
@@ -279,13 +283,3 @@ class ProgramKernel:
         words = [word for p in layout.shared for word in (p.address, p.variable.bytes)]
         words += [layout.dynamic_shared, dynamic_bytes]
         return (ctypes.c_uint32 * len(words))(*words)
-
-
-def _was_interrupted() -> bool:
-    """Whether the user has pressed Ctrl-C: Python finds out when it runs anything at all."""
-    try:
-        for _ in range(1):
-            pass
-    except KeyboardInterrupt:
-        return True
-    return False

@@ -112,7 +112,7 @@ constexpr uint64_t OFFSET_MASK = (uint64_t(1) << SLOT_BITS) - 1;
 
 enum FailureKind : int {
     NO_FAILURE, RACE, OUT_OF_BOUNDS, MISALIGNED, DIVERGENCE, UNINITIALISED, ASSERTION, TIME_LIMIT,
-    UNSUPPORTED, INTERRUPTED,
+    UNSUPPORTED, HOST,
 };
 
 // What ends a launch. `other` is a second instruction that the message is about, or -1.

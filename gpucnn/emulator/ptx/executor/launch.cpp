@@ -3,6 +3,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 
 #include "block.h"
@@ -51,7 +53,7 @@ struct Report {
 };
 
 constexpr unsigned LONGEST_TURN = 256;  // instructions that a warp executes before another may
-constexpr auto POLLING = std::chrono::milliseconds(50);
+constexpr auto TURN = std::chrono::milliseconds(50);  // of the host's waiting
 
 // A launch that is under way.
 class Run {
@@ -64,22 +66,29 @@ public:
         first_ = random.next() % blocks_;
     }
 
-    void work();
-    void wait_for_workers(std::vector<std::thread>& workers, int (*poll)());
+    ~Run();
+
+    // Waits for a short time; returns whether the launch has ended. Begins it if it has not.
+    bool wait();
 
 private:
     using Clock = std::chrono::steady_clock;
 
+    void begin();
+    void work();
+    void run_blocks(std::vector<uint64_t>& counts);
     void run_block(Block& block, uint64_t number);
     void prepare(Block& block, uint64_t number);
     void set_special_registers(Block& block, Warp& warp);
     void check_time(const Block& block);
     void fail(const Block& block, unsigned warp, const Failure& failure);
+    void fail_for_want_of(const char* what);
 
-    const Launch& launch_;
+    const Launch launch_;
     Report& report_;
     uint64_t* counts_;
     const uint64_t blocks_;
+    std::vector<std::thread> workers_;
     uint64_t first_ = 0;
     const Clock::time_point start_;
     std::atomic<uint64_t> next_{0};
@@ -156,6 +165,7 @@ void Run::check_time(const Block& block) {
 
 void Run::run_block(Block& block, uint64_t number) {
     prepare(block, number);
+    check_time(block);
     Schedule schedule(block);
     for (unsigned turn = 1; !stops_; ++turn) {
         if (!schedule.advance(1 + block.random.below(LONGEST_TURN))) {
@@ -183,8 +193,17 @@ void Run::fail(const Block& block, unsigned index, const Failure& failure) {
     stops_ = true;
 }
 
-void Run::work() {
-    std::vector<uint64_t> counts(launch_.program->code.size());
+// The host lacks what the executor needs.
+void Run::fail_for_want_of(const char* what) {
+    const std::lock_guard lock(mutex_);
+    if (report_.kind == NO_FAILURE) {
+        report_.kind = HOST;
+        std::snprintf(report_.text, sizeof report_.text, "%s", what);
+    }
+    stops_ = true;
+}
+
+void Run::run_blocks(std::vector<uint64_t>& counts) {
     Block block{};
     block.launch = &launch_;
     block.program = launch_.program;
@@ -201,6 +220,16 @@ void Run::work() {
             fail(block, block.running_warp, failure);
         }
     }
+}
+
+void Run::work() {
+    std::vector<uint64_t> counts;
+    try {
+        counts.resize(launch_.program->code.size());
+        run_blocks(counts);
+    } catch (const std::bad_alloc&) {
+        fail_for_want_of("memory");
+    }
     const std::lock_guard lock(mutex_);
     for (size_t k = 0; k < counts.size(); ++k) {
         counts_[k] += counts[k];
@@ -209,18 +238,28 @@ void Run::work() {
     one_has_finished_.notify_one();
 }
 
-// Meanwhile `poll` says now and then whether the user wants to end the launch.
-void Run::wait_for_workers(std::vector<std::thread>& workers, int (*poll)()) {
-    std::unique_lock lock(mutex_);
-    while (!one_has_finished_.wait_for(lock, POLLING, [&] { return finished_ == workers.size(); })) {
-        lock.unlock();
-        if (poll() && !stops_.exchange(true)) {
-            report_.kind = INTERRUPTED;
+void Run::begin() {
+    try {
+        for (uint64_t k = 0; k < std::min<uint64_t>(launch_.workers, blocks_); ++k) {
+            workers_.emplace_back(&Run::work, this);
         }
-        lock.lock();
+    } catch (const std::system_error&) {
+        fail_for_want_of("threads");
     }
-    lock.unlock();
-    for (std::thread& each : workers) {
+}
+
+bool Run::wait() {
+    if (workers_.empty()) {
+        begin();
+    }
+    std::unique_lock lock(mutex_);
+    return one_has_finished_.wait_for(lock, TURN, [&] { return finished_ == workers_.size(); });
+}
+
+// Ends what is still running.
+Run::~Run() {
+    stops_ = true;
+    for (std::thread& each : workers_) {
         each.join();
     }
 }
@@ -271,13 +310,14 @@ EXPORTED ptx::Program* ptx_make_program(const ptx::Encoded* code, uint64_t count
 
 EXPORTED void ptx_free_program(ptx::Program* program) { delete program; }
 
-// Adds to `counts` how often each instruction has run, for a warp each time.
-EXPORTED void ptx_launch(const ptx::Launch* launch, uint64_t* counts, ptx::Report* report,
-                         int (*poll)()) {
-    ptx::Run run(*launch, counts, *report);
-    std::vector<std::thread> workers;
-    for (uint32_t k = 0; k < launch->workers; ++k) {
-        workers.emplace_back(&ptx::Run::work, &run);
-    }
-    run.wait_for_workers(workers, poll);
+// A launch that has not begun. What is given must stay until `ptx_end_run`. How often each instruction
+// has run, for a warp each time, is added to `counts`.
+EXPORTED ptx::Run* ptx_make_run(const ptx::Launch* launch, uint64_t* counts, ptx::Report* report) {
+    return new ptx::Run(*launch, counts, *report);
 }
+
+// Lets a launch run for a short time; returns whether it has ended.
+EXPORTED int ptx_wait(ptx::Run* run) { return run->wait(); }
+
+// Ends a launch, which may still be running.
+EXPORTED void ptx_end_run(ptx::Run* run) { delete run; }
