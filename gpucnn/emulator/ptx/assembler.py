@@ -20,6 +20,15 @@ from gpucnn.emulator.ptx.layout import (
     called_functions,
 )
 from gpucnn.emulator.ptx.opcodes import LOCAL, SHARED, take_apart
+from gpucnn.emulator.ptx.operands import (
+    check_count,
+    check_first,
+    flat,
+    in_order_of_barriers,
+    name_of,
+    so_many,
+    with_second,
+)
 from gpucnn.emulator.ptx.syntax import (
     TYPE_BYTES,
     Address,
@@ -28,12 +37,11 @@ from gpucnn.emulator.ptx.syntax import (
     Location,
     Module,
     Negated,
+    Number,
     Operand,
-    Pair,
     Register,
     Special,
     Statement,
-    Symbol,
 )
 
 COLLECTIVE = 9
@@ -43,8 +51,7 @@ _CLOCKS = {
     "%clock": "clock.32", "%clock_hi": "clock.32", "%clock64": "clock.64",
     "%globaltimer": "clock.64", "%globaltimer_lo": "clock.32",
 }  # fmt: skip
-_PAIRED = ("setp.", "shfl.", "match.all.", "elect.")
-"""Instructions whose first operand may be two."""
+_COPY_BYTES = (4, 8, 16)
 _END = Statement("ret", (), None, None)
 
 
@@ -157,6 +164,7 @@ class _Assembler:
             self._add(statement)
 
     def _add(self, statement: Statement) -> None:
+        check_first(statement)
         match statement.opcode.partition(".")[0]:
             case "mov":
                 self._move(statement)
@@ -176,13 +184,13 @@ class _Assembler:
                 encoded = self._emit(statement, statement.operands)
                 encoded.immediates = [_WINDOWS.get(encoded.opcode.space, 0)]
             case "bar" | "barrier":
-                self._emit(statement, _in_order_of_barriers(statement))
+                self._emit(statement, in_order_of_barriers(statement))
             case "cp":
                 self._copy_asynchronously(statement)
             case "fence" | "membar" | "prefetch" | "prefetchu":
                 self._emit(statement, ())
             case _:
-                self._emit(statement, _flat(_with_second(statement)))
+                self._emit(statement, flat(with_second(statement)))
 
     def _emit(
         self, statement: Statement, operands: Sequence[Operand | None], instruction: str = ""
@@ -235,39 +243,45 @@ class _Assembler:
     # Instructions with operands of their own kind
 
     def _move(self, statement: Statement) -> None:
-        operands = statement.operands
-        if len(operands) != 2:
-            raise CompilationError(f"PTX: {statement} has {len(operands)} operands instead of 2")
-        to, source = operands
+        to, source = so_many(statement, 2)
         bits = 8 * TYPE_BYTES.get(statement.opcode.rpartition(".")[2], 0)
-        if isinstance(source, Group):
+        if isinstance(source, Group) and source.items:
             parts = len(source.items)
             self._emit(statement, (to, *source.items), f"pack.{parts}x{bits // parts}")
-        elif isinstance(to, Group):
+        elif isinstance(to, Group) and to.items:
             parts = len(to.items)
             self._emit(statement, (*to.items, source), f"unpack.{parts}x{bits // parts}")
         elif isinstance(source, Special) and source.name in _CLOCKS:
             self._emit(statement, (to,), _CLOCKS[source.name])
         else:
-            self._emit(statement, operands)
+            self._emit(statement, (to, source))
 
     def _copy_asynchronously(self, statement: Statement) -> None:
-        """cp.async, whose last operand may be a predicate: whether nothing is read."""
+        """cp.async, whose last operand may be a predicate: whether nothing is read.
+
+        The third operand of a copy is its size, a constant.
+        """
+        match statement.operands:
+            case [Address(), _, Number(value=size), *_] if size in _COPY_BYTES:
+                pass
+            case [Address(), *_]:
+                raise CompilationError(f"PTX: {statement} does not copy 4, 8 or 16 bytes")
         last = statement.operands[-1] if statement.operands else None
         register = last.register if isinstance(last, Negated) else last
         ignores = isinstance(register, Register) and register.type == "pred"
         self._emit(statement, statement.operands, "cp.async.ignore_src" if ignores else "")
 
     def _branch(self, statement: Statement) -> None:
+        (label,) = so_many(statement, 1)
         encoded = self._emit(statement, ())
-        encoded.label = self._function.name, _name(statement, statement.operands[0])
+        encoded.label = self._function.name, name_of(statement, label)
 
     def _branch_by_index(self, statement: Statement) -> None:
-        index, table = statement.operands
-        labels = self._function.targets.get(_name(statement, table), ())
+        index, table = so_many(statement, 2)
+        labels = self._function.targets.get(name_of(statement, table), ())
         encoded = self._emit(statement, (index,))
         encoded.target = len(self._targets)
-        encoded.count = len(labels)
+        encoded.immediates = [len(labels)]
         self._targets += [(self._function.name, label) for label in labels]
 
     def _return(self, statement: Statement) -> None:
@@ -280,8 +294,10 @@ class _Assembler:
     def _call(self, statement: Statement) -> None:
         """The arguments are copied to the function's parameters, and its result back."""
         operands = list(statement.operands)
-        results = operands.pop(0) if isinstance(operands[0], Group) else Group(())
-        name = _name(statement, operands[0])
+        results = operands.pop(0) if operands and isinstance(operands[0], Group) else Group(())
+        if not operands:
+            raise CompilationError(f"PTX: {statement} calls no function")
+        name = name_of(statement, operands[0])
         arguments = operands[1] if len(operands) > 1 else Group(())
         callee = self._module.functions.get(name)
         if not isinstance(results, Group) or not isinstance(arguments, Group):
@@ -291,6 +307,8 @@ class _Assembler:
             places = [self._place(statement, argument) for argument in arguments.items[:2]]
             encoded.immediates = [place.address for place in places if place is not None]
             return
+        check_count(statement, arguments.items, len(callee.parameters))
+        check_count(statement, results.items, len(callee.results))
         for argument, parameter in zip(arguments.items, callee.parameters, strict=True):
             to = self._layout.find(name, parameter.name)
             self._copy(statement, self._place(statement, argument), to, parameter.bytes)
@@ -302,7 +320,7 @@ class _Assembler:
             self._copy(statement, source, self._place(statement, result), value.bytes)
 
     def _place(self, statement: Statement, operand: Operand) -> Place | None:
-        return self._layout.find(self._function.name, _name(statement, operand))
+        return self._layout.find(self._function.name, name_of(statement, operand))
 
     def _copy(
         self, statement: Statement, source: Place | None, to: Place | None, size: int
@@ -322,11 +340,11 @@ class _Assembler:
             done += step
 
     def _load(self, statement: Statement) -> None:
-        *data, address = _flat(statement.operands)
+        *data, address = flat(statement.operands) or [None]
         self._encode_memory(statement, data, address, False)
 
     def _store(self, statement: Statement) -> None:
-        address, *data = _flat(statement.operands)
+        address, *data = flat(statement.operands) or [None]
         self._encode_memory(statement, data, address, True)
 
     def _encode_memory(
@@ -361,35 +379,3 @@ class _Assembler:
 def line_of(module: Module, location: Location) -> str:
     """A line of the source, as messages write it."""
     return f"{module.files.get(location.file, '').rpartition('/')[2]}:{location.line}"
-
-
-def _name(statement: Statement, operand: Operand) -> str:
-    if not isinstance(operand, Symbol):
-        raise CompilationError(f"PTX: {statement} names neither a function nor a label")
-    return operand.name
-
-
-def _flat(operands: Sequence[Operand | None]) -> list[Operand | None]:
-    """The operands one by one, without braces."""
-    found: list[Operand | None] = []
-    for operand in operands:
-        found += operand.items if isinstance(operand, Group) else (operand,)
-    return found
-
-
-def _with_second(statement: Statement) -> list[Operand | None]:
-    """The operands with the second destination that some instructions may have."""
-    first, *rest = statement.operands or (None,)
-    if isinstance(first, Pair):
-        return [first.first, first.second, *rest]
-    if statement.opcode.startswith(_PAIRED):
-        return [first, None, *rest]
-    return list(statement.operands)
-
-
-def _in_order_of_barriers(statement: Statement) -> Sequence[Operand | None]:
-    """The operands of a barrier: its number, threads, a predicate, and where the result goes."""
-    if ".red." not in statement.opcode:
-        return statement.operands
-    result, number, *threads, predicate = statement.operands
-    return (number, threads[0] if threads else None, predicate, result)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gpucnn.emulator.errors import CompilationError, UnsupportedError
-from gpucnn.emulator.ptx.layout import Layout
+from gpucnn.emulator.ptx.layout import Layout, aligned
 from gpucnn.emulator.ptx.opcodes import ADDRESS_64, SECOND_64, Opcode
 from gpucnn.emulator.ptx.syntax import (
     TYPE_BYTES,
@@ -162,7 +162,7 @@ class Encoder:
             case Special(name=name) if name in self._special and size == 4:
                 return self._special[name]
             case Number():
-                return self._constant(_number_bytes(operand, size) * LANES)
+                return self._constant(operand.in_bytes(size) * LANES)
             case Symbol(name=name, offset=offset) if size in (4, 8):
                 if name in self._module.functions:
                     raise pointer_to_function(name)
@@ -197,7 +197,7 @@ class Encoder:
         if place is None:
             is_predicate = register.type == "pred"  # which is one word
             size = 4 if is_predicate else max(TYPE_BYTES[register.type], 2) * LANES
-            place = _aligned(self.register_bytes, 4 if is_predicate else _ALIGNMENT)
+            place = aligned(self.register_bytes, 4 if is_predicate else _ALIGNMENT)
             self._registers[register] = place
             self.register_bytes = place + size
         return place
@@ -211,7 +211,7 @@ class Encoder:
         """The complement of the place of a constant; equal ones have one place."""
         place = self._constant_places.get(content)
         if place is None:
-            place = _aligned(len(self.constants), _ALIGNMENT)
+            place = aligned(len(self.constants), _ALIGNMENT)
             self.constants += bytes(place - len(self.constants)) + content
             self._constant_places[content] = place
         return ~place
@@ -226,6 +226,8 @@ class Encoder:
             raise misfit(encoded.statement, operand)
         register, offset = NONE, operand.offset
         if isinstance(operand.base, Register):
+            if operand.base.type == "pred" or TYPE_BYTES[operand.base.type] not in (4, 8):
+                raise misfit(encoded.statement, operand)
             register = self.register(operand.base)
             if TYPE_BYTES[operand.base.type] == 8:
                 encoded.flags |= SECOND_64 if encoded.immediates else ADDRESS_64
@@ -255,7 +257,7 @@ class Encoder:
             case Sink():
                 return NONE
             case Number():
-                return self._constant(_number_bytes(operand, width) * LANES)
+                return self._constant(operand.in_bytes(width) * LANES)
         raise misfit(encoded.statement, operand)
 
 
@@ -271,16 +273,3 @@ def misfit(statement: Statement, operand: Operand | None) -> CompilationError:
     """What to raise of an operand that does not fit its instruction."""
     what = "nothing" if operand is None else written(operand)
     return CompilationError(f"PTX: {what} cannot be an operand of {statement}")
-
-
-def _aligned(place: int, alignment: int) -> int:
-    return -(-place // alignment) * alignment
-
-
-def _number_bytes(number: Number, size: int) -> bytes:
-    """An immediate operand in so many bytes."""
-    if number.bits == 8 * size:
-        return number.pattern.to_bytes(size, "little")
-    if isinstance(number.value, int):
-        return (number.value % (1 << 8 * size)).to_bytes(size, "little")
-    return struct.pack({2: "<e", 4: "<f", 8: "<d"}[size], number.value)

@@ -120,7 +120,7 @@ def _memory(words: list[str]) -> Opcode:
     for word in words[1:]:
         if word in SPACES:
             space = SPACES[word]
-        elif word in ("v2", "v4", "v8"):
+        elif word in ("v2", "v4", "v8") and name in ("ld", "ldu", "st"):
             count = int(word[1])
         elif not _is_hint(word):
             kept.append(word)
@@ -129,7 +129,8 @@ def _memory(words: list[str]) -> Opcode:
         kept = [_BY_SIZE.get(word, word) for word in kept]
         if name == "st":
             kept = [word.replace("s", "u") if word[1:].isdecimal() else word for word in kept]
-    return Opcode(".".join([name, *kept]), space=space, count=count, type_name=kept[-1])
+    type_name = kept[-1] if kept else ""
+    return Opcode(".".join([name, *kept]), space=space, count=count, type_name=type_name)
 
 
 def _address_conversion(words: list[str]) -> Opcode:
@@ -164,7 +165,7 @@ def _matrix_load(words: list[str]) -> Opcode:
 def _barrier(words: list[str]) -> Opcode:
     """bar and barrier: ``barrier.sync.aligned`` is ``bar.sync``."""
     kept = [word for word in words if word not in ("cta", "aligned")]
-    if kept[0] == "barrier" and ("aligned" in words or kept[1] != "sync"):
+    if kept[0] == "barrier" and ("aligned" in words or kept[1:2] != ["sync"]):
         kept[0] = "bar"
     return Opcode(".".join(kept))
 

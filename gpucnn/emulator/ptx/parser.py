@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 
+from gpucnn.emulator.errors import CompilationError
 from gpucnn.emulator.ptx.syntax import (
     TYPE_BYTES,
     Address,
@@ -30,11 +31,15 @@ from gpucnn.emulator.ptx.syntax import (
 from gpucnn.emulator.ptx.tokens import Token, Tokens
 
 _SPACES = ("global", "const", "shared", "local", "param")
+_ALIGNMENTS = tuple(1 << k for k in range(13))
+"""Powers of two, in bytes."""
+_POINTER_BYTES = 8
 _LINKAGE = (".visible", ".extern", ".weak", ".common")
 _LOCATION = re.compile(
-    r"\.loc\s+(\d+)\s+(\d+)\s+\d+(?:.*?inlined_at\s+(\d+)\s+(\d+)\s+\d+)?", re.DOTALL
+    r"\.loc\s+(\d{1,9})\s+(\d{1,9})\s+\d+(?:.*?inlined_at\s+(\d{1,9})\s+(\d{1,9})\s+\d+)?",
+    re.DOTALL,
 )
-_FILE = re.compile(r'\.file\s+(\d+)\s+"([^"]*)"')
+_FILE = re.compile(r'\.file\s+(\d{1,9})\s+"([^"]*)"')
 
 
 def parse(text: str) -> Module:
@@ -43,7 +48,10 @@ def parse(text: str) -> Module:
     Raises:
         CompilationError: it is not PTX, or uses what this parser does not know.
     """
-    return _Parser(text.rstrip("\0")).module()
+    try:
+        return _Parser(text.rstrip("\0")).module()
+    except RecursionError as error:
+        raise CompilationError("PTX: braces lie in one another too deeply") from error
 
 
 class _Scope:
@@ -60,8 +68,9 @@ class _Scope:
         found = self.registers.get(name)
         if found is None:
             prefix = name.rstrip("0123456789")
+            number = name[len(prefix) :]
             family = self.families.get(prefix)
-            if family is not None and name != prefix and int(name[len(prefix) :]) < family[1]:
+            if family is not None and 0 < len(number) < 10 and int(number) < family[1]:
                 found = self.registers[name] = Register(name, family[0], self.number)
         if found is None and self.outer is not None:
             return self.outer.find(name)
@@ -83,20 +92,15 @@ class _Parser:
             if token.kind in ("line", "location", "section"):
                 self._line(self._tokens.next())
             elif token.text == ".pragma":
-                self._skip_statement()
+                self._tokens.pass_to(";")
             else:
                 self._declaration()
         return self._module
 
     def _line(self, token: Token) -> None:
-        words = token.text.split()
         if token.kind == "location":
             self._location = self._location_of(token.text)
-        elif words[0] == ".version":
-            self._module.version = words[1]
-        elif words[0] == ".target":
-            self._module.target = words[1].rstrip(",")
-        elif words[0] == ".file" and (match := _FILE.match(token.text)):
+        elif match := _FILE.match(token.text):
             self._module.files[int(match[1])] = match[2]
 
     def _location_of(self, text: str) -> Location | None:
@@ -105,10 +109,6 @@ class _Parser:
             return None
         caller = (int(match[3]), int(match[4])) if match[3] else None
         return Location(int(match[1]), int(match[2]), caller)
-
-    def _skip_statement(self) -> None:
-        while not self._tokens.accept(";"):
-            self._tokens.next()
 
     def _declaration(self) -> None:
         is_external = False
@@ -129,23 +129,24 @@ class _Parser:
         while self._tokens.peek().kind == "directive":
             directive = self._tokens.next().text[1:]
             if directive == "align":
-                alignment = int(self._tokens.next().text)
+                alignment = self._alignment()
             elif directive in TYPE_BYTES:
                 kind = directive
             elif directive in ("v2", "v4"):
                 kind = directive + kind
             elif directive == "attribute":
-                self._skip_parentheses()
+                self._tokens.pass_to(")")
         found = [self._variable(space, kind, alignment, is_external)]
         while self._tokens.accept(","):
             found.append(self._variable(space, kind, alignment, is_external))
         self._tokens.expect(";")
         return found
 
-    def _skip_parentheses(self) -> None:
-        self._tokens.expect("(")
-        while not self._tokens.accept(")"):
-            self._tokens.next()
+    def _alignment(self) -> int:
+        alignment = self._tokens.integer()
+        if alignment not in _ALIGNMENTS:
+            raise self._tokens.unexpected("an alignment is expected")
+        return alignment
 
     def _variable(self, space: str, kind: str, alignment: int, is_external: bool) -> Variable:
         count = 1
@@ -162,6 +163,8 @@ class _Parser:
         initial, symbols = (
             self._initial(TYPE_BYTES[kind]) if self._tokens.accept("=") else (b"", ())
         )
+        if len(initial) > size * elements:
+            raise self._tokens.unexpected(f"no more values than {name} has are expected")
         return Variable(
             name,
             space,
@@ -185,19 +188,15 @@ class _Parser:
                 return
             operand = self._operand(None)
             match operand:
-                case Number(bits=0, value=int(number)):
-                    content.extend((number % (1 << 8 * size)).to_bytes(size, "little"))
-                case Number(bits=0, value=number):
-                    content.extend(struct.pack("<f" if size == 4 else "<d", number))
-                case Number(pattern=pattern):
-                    content.extend(pattern.to_bytes(size, "little"))
-                case Symbol(name=name, offset=offset):
+                case Number():
+                    content.extend(operand.in_bytes(size))
+                case Symbol(name=name, offset=offset) if size == _POINTER_BYTES:
                     if name == "generic" and self._tokens.accept("("):
                         inner = self._operand(None)
                         self._tokens.expect(")")
                         if not isinstance(inner, Symbol):
                             raise self._tokens.unexpected("the name of a variable is expected")
-                        name, offset = inner.name, inner.offset
+                        name, offset = inner.name, inner.offset + self._offset()
                     symbols.append((len(content), name, offset))
                     content.extend(bytes(size))
                 case _:
@@ -231,7 +230,7 @@ class _Parser:
             while self._tokens.peek().kind == "directive":
                 directive = self._tokens.next().text[1:]
                 if directive == "align":
-                    alignment = int(self._tokens.next().text)
+                    alignment = self._alignment()
                 elif directive in TYPE_BYTES:
                     kind = directive
             found.append(self._variable(space, kind, alignment, False))
@@ -278,7 +277,7 @@ class _Parser:
         elif directive in _SPACES:
             function.variables += self._variables(directive, False)
         elif directive in ("pragma", "callprototype"):
-            self._skip_statement()
+            self._tokens.pass_to(";")
         else:
             raise self._tokens.unexpected(f".{directive} is not understood")
 
@@ -302,15 +301,21 @@ class _Parser:
         self._tokens.expect(":")
         if self._tokens.peek().text == ".branchtargets":
             self._tokens.next()
-            labels = []
-            while not self._tokens.accept(";"):
-                labels.append(self._tokens.next().text)
-                self._tokens.accept(",")
-            function.targets[name] = tuple(labels)
+            function.targets[name] = self._labels()
         elif self._tokens.peek().text == ".callprototype":
-            self._skip_statement()
+            self._tokens.pass_to(";")
         else:
             function.labels[name] = len(function.statements)
+
+    def _labels(self) -> tuple[str, ...]:
+        labels = []
+        while not self._tokens.accept(";"):
+            token = self._tokens.next()
+            if token.kind != "word":
+                raise self._tokens.unexpected("a label is expected")
+            labels.append(token.text)
+            self._tokens.accept(",")
+        return tuple(labels)
 
     def _statement(self, function: Function, scope: _Scope) -> None:
         guard = self._guard(scope) if self._tokens.accept("@") else None
@@ -326,7 +331,7 @@ class _Parser:
     def _guard(self, scope: _Scope) -> Register | Negated:
         is_negated = self._tokens.accept("!")
         register = self._named(self._tokens.next().text, scope)
-        if not isinstance(register, Register):
+        if not isinstance(register, Register) or register.type != "pred":
             raise self._tokens.unexpected("a predicate is expected")
         return Negated(register) if is_negated else register
 
@@ -379,21 +384,19 @@ class _Parser:
         return Special(name) if name.startswith("%") else Symbol(name)
 
     def _with_offset(self, operand: Operand) -> Operand:
-        if isinstance(operand, Symbol) and self._tokens.peek().text in ("+", "-"):
-            return Symbol(operand.name, self._offset())
-        return operand
+        return Symbol(operand.name, self._offset()) if isinstance(operand, Symbol) else operand
 
     def _offset(self) -> int:
-        if self._tokens.accept("+"):
+        """What is added to a name, with its sign; 0 if nothing is."""
+        if self._tokens.accept("+") or self._tokens.peek().text == "-":
             return self._tokens.integer()
-        return self._tokens.integer()  # with its sign
+        return 0
 
     def _address(self, scope: _Scope | None) -> Address:
         base: Operand | None = None
         if self._tokens.peek().kind == "word":
             base = self._named(self._tokens.next().text, scope)
-        has_offset = base is None or self._tokens.peek().text in ("+", "-")
-        offset = self._offset() if has_offset else 0
+        offset = self._tokens.integer() if base is None else self._offset()
         self._tokens.expect("]")
         if base is not None and not isinstance(base, (Register, Symbol)):
             raise self._tokens.unexpected("an address is expected")

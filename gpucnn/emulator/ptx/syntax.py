@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from gpucnn.emulator.errors import CompilationError
 
 TYPE_BYTES = {
     "pred": 4, "b8": 1, "u8": 1, "s8": 1, "b16": 2, "u16": 2, "s16": 2, "f16": 2, "bf16": 2,
@@ -12,6 +15,9 @@ TYPE_BYTES = {
     "f64": 8, "b128": 16,
 }  # fmt: skip
 """Bytes of a register or an element of each type; of a predicate, a word with a bit a lane."""
+
+_FLOATS = {2: "<e", 4: "<f", 8: "<d"}
+"""For ``struct``, by the number of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,23 @@ class Number:
     value: int | float
     bits: int = 0
     pattern: int = 0
+
+    def in_bytes(self, size: int) -> bytes:
+        """The number in so many bytes: an integer modulo what fits, a float rounded.
+
+        Raises:
+            CompilationError: a float that is too large, or for which there is no format.
+        """
+        if self.bits == 8 * size:
+            return self.pattern.to_bytes(size, "little")
+        if isinstance(self.value, int):
+            return (self.value % (1 << 8 * size)).to_bytes(size, "little")
+        try:
+            return struct.pack(_FLOATS[size], self.value)
+        except (KeyError, OverflowError) as error:
+            raise CompilationError(
+                f"PTX: {self.value} cannot be a number of {8 * size} bits"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +219,11 @@ class Module:
     """A text of PTX.
 
     Attributes:
-        version: of the language.
-        target: the architecture.
         files: names of source files, by number.
         variables: of the module.
         functions: by name.
     """
 
-    version: str = ""
-    target: str = ""
     files: dict[int, str] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)

@@ -15,8 +15,8 @@ _TOKEN = re.compile(
     | (?P<word>[A-Za-z_$%][\w$]*(?:(?:\.|::)[\w$]+)*)
     | (?P<directive>\.[A-Za-z_]\w*)
     | (?P<bits>0[fF][0-9A-Fa-f]{8}|0[dD][0-9A-Fa-f]{16})
-    | (?P<float>\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)
-    | (?P<integer>0[xX][0-9A-Fa-f]+U?|0[bB][01]+U?|\d+U?)
+    | (?P<float>[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)
+    | (?P<integer>0[xX][0-9A-Fa-f]+U?|0[bB][01]+U?|[0-9]+U?)
     | (?P<string>"[^"]*")
     | (?P<mark>[{}()\[\],;:=+\-!|@<>~*&])
     """,
@@ -77,6 +77,16 @@ class Tokens:
         """Returns to the token before."""
         self._place -= 1
 
+    def pass_to(self, text: str) -> None:
+        """Passes all tokens up to this one, and it.
+
+        Raises:
+            CompilationError: it does not come.
+        """
+        while not self.accept(text):
+            if self.next().kind == "end":
+                raise self.unexpected(f'"{text}" is expected')
+
     def accept(self, text: str) -> bool:
         """Passes the next token if it is this one; returns whether it was."""
         is_it = self.peek().text == text
@@ -104,7 +114,12 @@ class Tokens:
             raise self.unexpected("a whole number is expected")
         digits = token.text.rstrip("U")
         is_octal = digits.isdecimal() and digits.startswith("0")
-        value = int(digits, 8 if is_octal else 0)
+        try:
+            value = int(digits, 8 if is_octal else 0)
+        except ValueError as error:
+            raise self.unexpected("a number of 64 bits is expected") from error
+        if value >= 1 << 64:
+            raise self.unexpected("a number of 64 bits is expected")
         return -value if is_negative else value
 
     def unexpected(self, expected: str) -> CompilationError:

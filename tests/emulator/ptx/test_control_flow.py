@@ -127,3 +127,23 @@ ret;
 def test_a_trap_is_an_error_of_the_thread_that_runs_into_it(instruction):
     with pytest.raises(AssertionFailedError, match=r"thread \(5, ?0, ?0\)"):
         run(f"setp.eq.u32 %p1, %r1, 5; @%p1 {instruction}; ret;", 32)
+
+
+def test_a_branch_by_index_with_many_targets():
+    """A switch of 300 cases."""
+    labels = [f"CASE_{number}" for number in range(300)]
+    cases = "\n".join(f"{label}: add.u32 %r4, %r4, 3; bra END;" for label in labels[:-1])
+    words = run(
+        f"""
+mul.lo.u32 %r4, %r1, 4;
+brx.idx %r4, LIST;
+LIST: .branchtargets {", ".join(labels)};
+{cases}
+{labels[-1]}: trap;
+END:
+st.global.u32 [%q1], %r4;
+ret;
+""",
+        64,
+    )
+    np.testing.assert_array_equal(words, np.arange(64) * 4 + 3)

@@ -362,3 +362,14 @@ def test_a_variable_of_a_function_has_the_name_that_its_author_gave_it():
     body = "mov.u32 %r1, _ZZ9transposePKfPfE4tile; ld.shared.u32 %r2, [%r1+4];"
     with pytest.raises(UninitialisedError, match=r"4 bytes .* of tile \(64 bytes\)"):
         run(text(body, 0, declaration))
+
+
+def test_printf_prints_what_is_no_conversion(capfd):
+    letters = ", ".join(str(byte) for byte in b"100%, %n %s\n\0")
+    declaration = f"""
+.global .align 1 .b8 words[13] = {{{letters}}};
+.extern .func (.param .b32 r) vprintf (.param .b64 a, .param .b64 b);"""
+    call = "st.param.b64 [second], 0; call.uni (result), vprintf, (first, second);"
+    body = CALL.replace("WORDS", "words").replace("FUNCTION", call)
+    run(text(body, 0, declaration), block=1)
+    assert capfd.readouterr().err == "100%, %n %s\n"

@@ -7,6 +7,17 @@ namespace ptx {
 namespace {
 
 struct Add { template <class T> T operator()(T a, T b) const { return a + b; } };
+// In FP16 or bfloat16, of one number or of two side by side.
+template <class F>
+struct AddShort {
+    uint16_t operator()(uint16_t a, uint16_t b) const {
+        return to_short<F>(F::value(a) + F::value(b));
+    }
+    uint32_t operator()(uint32_t a, uint32_t b) const {
+        return uint32_t((*this)(uint16_t(a >> 16), uint16_t(b >> 16))) << 16 |
+               (*this)(uint16_t(a), uint16_t(b));
+    }
+};
 struct And { template <class T> T operator()(T a, T b) const { return a & b; } };
 struct Or { template <class T> T operator()(T a, T b) const { return a | b; } };
 struct Xor { template <class T> T operator()(T a, T b) const { return a ^ b; } };
@@ -103,6 +114,13 @@ void add_operation(Table& t, const std::string& operation) {
     t.add("red." + operation, "a" + size, reduction<T, F>);
 }
 
+template <class F>
+void add_short_sums(Table& t) {
+    const std::string name = std::string("add.") + F::name;
+    add_operation<uint16_t, AddShort<F>>(t, name);
+    add_operation<uint32_t, AddShort<F>>(t, name + "x2");
+}
+
 template <class T>
 void add_order(Table& t) {
     add_operation<T, Min>(t, named<T>("min"));
@@ -134,6 +152,8 @@ void add_atomic_instructions(Table& t) {
     add_operation<uint64_t, Add>(t, "add.u64");
     add_operation<float, Add>(t, "add.f32");
     add_operation<double, Add>(t, "add.f64");
+    add_short_sums<Half>(t);
+    add_short_sums<Bfloat>(t);
     add_operation<uint32_t, Increment>(t, "inc.u32");
     add_operation<uint32_t, Decrement>(t, "dec.u32");
 }

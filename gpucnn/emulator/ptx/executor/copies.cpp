@@ -37,7 +37,7 @@ void end_copy(Warp& w, unsigned lane, PendingCopy& copy) {
 // With a predicate as the last operand nothing is read where it is true.
 template <bool MAY_IGNORE>
 void copy(Warp& w, const Instruction& i, uint32_t active) {
-    const unsigned bytes = *w.in<uint32_t>(i, 2);
+    const unsigned bytes = *w.in<uint32_t>(i, 2);  // 4, 8 or 16 (assembler.py)
     for_lanes(active, [&](unsigned lane) {
         unsigned given = bytes;
         if (MAY_IGNORE) {

@@ -11,6 +11,9 @@ namespace ptx {
 namespace {
 
 constexpr unsigned LONGEST_TEXT = 4096;
+constexpr const char* LETTERS = "diouxXcsfFeEgGaAp%";
+constexpr const char* LENGTHS = "hljztL";
+constexpr const char* BEFORE_A_LETTER = " +-#.*0123456789hljztL";
 
 template <class T>
 T read(Warp& w, const Instruction& i, unsigned lane, Space space, uint64_t address) {
@@ -67,13 +70,15 @@ std::string converted(std::string format, Values& values) {
         format.replace(star, 1, std::to_string(values.next<int32_t>()));
     }
     const bool is_long = format.find_first_of("ljzt") != std::string::npos;
-    switch (format.back()) {
-        case 'd': case 'i': case 'c':
-            return is_long ? printed(format, values.next<int64_t>())
-                           : printed(format, values.next<int32_t>());
-        case 'u': case 'x': case 'X': case 'o':
-            return is_long ? printed(format, values.next<uint64_t>())
-                           : printed(format, values.next<uint32_t>());
+    std::erase_if(format, [](char c) { return std::strchr(LENGTHS, c); });
+    const char letter = format.back();
+    if (is_long && std::strchr("diuxXo", letter)) {
+        format.insert(format.size() - 1, "ll");
+        return printed(format, values.next<int64_t>());
+    }
+    switch (letter) {
+        case 'd': case 'i': case 'c': return printed(format, values.next<int32_t>());
+        case 'u': case 'x': case 'X': case 'o': return printed(format, values.next<uint32_t>());
         case 'p': return printed(format, reinterpret_cast<void*>(values.next<uint64_t>()));
         case 's': return printed(format, values.next_text().c_str());
         case '%': return "%";
@@ -88,9 +93,9 @@ std::string formatted(const std::string& format, Values& values) {
             text += format[k];
             continue;
         }
-        const size_t end = format.find_first_of("diouxXcsfFeEgGaAp%", k + 1);
-        if (end == std::string::npos) {
-            break;
+        const size_t end = format.find_first_not_of(BEFORE_A_LETTER, k + 1);
+        if (end == std::string::npos || !std::strchr(LETTERS, format[end])) {
+            return text + format.substr(k);  // which is no conversion
         }
         text += converted(format.substr(k, end + 1 - k), values);
         k = end;

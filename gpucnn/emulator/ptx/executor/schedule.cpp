@@ -161,7 +161,7 @@ void Schedule::branch_by_index(Warp& warp, size_t number, const Instruction& i, 
     const uint32_t pc = warp.groups[number].pc;
     warp.groups[number] = {pc + 1, warp.groups[number].lanes & ~active, false};
     for_lanes(active, [&](unsigned lane) {
-        if (index[lane] >= i.count) {
+        if (index[lane] >= uint64_t(i.immediate[0])) {
             throw Failure{OUT_OF_BOUNDS, lane, "branch|" + std::to_string(index[lane])};
         }
         const uint32_t target = block_.program->branch_targets[i.target + index[lane]];

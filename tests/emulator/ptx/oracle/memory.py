@@ -12,12 +12,12 @@ from functools import partial
 from itertools import product as combinations
 from random import Random
 
-from emulator.ptx.oracle.arithmetic import computed
+from emulator.ptx.oracle.arithmetic import computed, in_halves
 from emulator.ptx.oracle.expectations import Expectation
-from emulator.ptx.oracle.floats import F32, F64
+from emulator.ptx.oracle.floats import BF16, F16, F32, F64
 from emulator.ptx.oracle.instruction import GROUP, Collective, Instruction, Operands
 from emulator.ptx.oracle.integers import read, wrapped
-from emulator.ptx.oracle.operands import PREDICATE, Kind, below, choice, floating, integer
+from emulator.ptx.oracle.operands import PREDICATE, Kind, below, choice, floating, integer, packed
 
 TYPES = [f"{kind}{bits}" for kind in "bus" for bits in (8, 16, 32, 64)] + ["f32", "f64"]
 SPACES = {"global": "G", "shared": "S", "local": "L"}
@@ -190,6 +190,10 @@ def sums_of_floats(space: str) -> Iterator[tuple[str, Kind, Change]]:
     ftz = ("ftz",) if space == "global" else ()
     yield "add.f32", floating(F32), partial(computed, F32, "add", "rn", ftz)
     yield "add.f64", floating(F64), partial(computed, F64, "add", "rn", ())
+    for of in (F16, BF16):
+        function = partial(computed, of, "add", "rn", ())
+        yield f"add.noftz.{of.name}", floating(of), function
+        yield f"add.noftz.{of.name}x2", packed(floating(of)), in_halves(function)
 
 
 def atomic_operations() -> Iterator[Instruction]:
