@@ -81,6 +81,8 @@ SHARED_WITH_THE_EXECUTOR = {
         *("cache", "scratch", "programs", "compiler", "paths"),
         # What a launch is, and what is shown and raised.
         *("launch", "reporting", "errors"),
+        # Numbers that others have measured on GPUs.
+        "tensor_core",
     )
 }
 

@@ -25,18 +25,10 @@ from gpucnn.emulator.ptx.program import Accumulation, Program, ProgramKernel, Se
 from gpucnn.emulator.ptx.syntax import Variable
 from gpucnn.emulator.reporting import Progress, Report, no_progress, no_report
 from gpucnn.emulator.source import Source
+from gpucnn.emulator.tensor_core import tensor_core_of
 
-_ACCUMULATIONS = {
-    70: Accumulation(4, 2, 0),
-    75: Accumulation(8, 4, 1),
-    90: Accumulation(16, 8, 2),
-}
-"""How tensor cores add up products, by the first compute capability that does so.
-
-M. Fasi, N. J. Higham, M. Mikaitis, S. Pranesh, "Numerical behavior of NVIDIA tensor cores", PeerJ
-Computer Science 7:e330, 2021, for the first two; F. A. Khattak, M. Mikaitis, "Accurate models of
-NVIDIA tensor cores", arXiv:2512.07004, 2025, for all.
-"""
+_MANTISSA_BITS = 23
+"""Of FP32."""
 
 
 class PtxParameter(NamedTuple):
@@ -290,6 +282,5 @@ def _accumulation(name: str, architecture: str) -> Accumulation:
     """How products are added up: as by the tensor cores of an architecture, or as IEEE 754 says."""
     if name == IEEE:
         return TO_NEAREST
-    capability = capability_of(architecture)
-    known = [each for each in _ACCUMULATIONS if each <= capability]
-    return _ACCUMULATIONS[max(known, default=min(_ACCUMULATIONS))]
+    core = tensor_core_of(capability_of(architecture))
+    return Accumulation(core.products, core.products // 2, core.fraction_bits - _MANTISSA_BITS)
