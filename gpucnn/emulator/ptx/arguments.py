@@ -19,8 +19,8 @@ from gpucnn.emulator.ptx.layout import slot_address
 from gpucnn.emulator.ptx.syntax import Variable
 
 _PAGE = 4096
-_LOWEST_HOST_ADDRESS = 1 << 32
-"""Smaller integers are numbers; larger ones may be addresses of the host's memory."""
+_HOST_ADDRESSES = range(1 << 32, 1 << 47)
+"""What may be addresses of the host's memory (executor/executor.h); others are numbers."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Passed(NamedTuple):
     Attributes:
         parameters: the bytes that the kernel reads.
         memories: the arrays among the arguments; those that overlap are one.
-        has_addresses: whether an integer may be an address of the host.
+        has_addresses: whether an integer, or an array of integers, may be addresses of the host.
     """
 
     parameters: bytes
@@ -93,10 +93,10 @@ def passed(
             content += bytes(parameter.bytes)
         elif isinstance(value, np.ndarray):
             content += _device_address(value, memories).to_bytes(8, "little")
+            has_addresses |= _are_addresses(value)
         else:
             content += value.tobytes()
-            if value.dtype.kind in "iu" and parameter.bytes == 8:
-                has_addresses |= int(value) >= _LOWEST_HOST_ADDRESS
+            has_addresses |= _are_addresses(np.asarray(value))
     return Passed(bytes(content), memories, has_addresses)
 
 
@@ -153,11 +153,10 @@ def _memories(
 ) -> list[Memory]:
     """The memory of all arrays: that of those that overlap, which are views of one, is one."""
     found: list[tuple[int, int, list[str]]] = []
-    ranges = sorted(
-        (*_range(kernel, number, value), _name(number, value))
-        for number, value in enumerate(values, 1)
-        if isinstance(value, np.ndarray)
-    )
+    arrays = [(n, value) for n, value in enumerate(values, 1) if isinstance(value, np.ndarray)]
+    for number, array in arrays:
+        _warn_of_strides(kernel, number, array)
+    ranges = sorted((*_range(array), _name(number, array)) for number, array in arrays)
     for low, high, name in ranges:
         if found and (low < found[-1][1] or (low, high) == found[-1][:2]):
             begin, end, names = found[-1]
@@ -171,17 +170,20 @@ def _memories(
     ]
 
 
-def _range(kernel: str, number: int, array: NDArray[Any]) -> tuple[int, int]:
-    """The first address of an array's memory, and the one after the last."""
-    if array.flags.c_contiguous:
-        return array.ctypes.data, array.ctypes.data + array.nbytes
-    if not array.flags.f_contiguous:
+def _warn_of_strides(kernel: str, number: int, array: NDArray[Any]) -> None:
+    if not array.flags.forc:
         warnings.warn(
             f"{kernel}: argument {number} is a view with strides of {array.strides} bytes; the "
             "kernel sees the memory below it, as on a GPU",
             EmulatorWarning,
             stacklevel=6,
         )
+
+
+def _range(array: NDArray[Any]) -> tuple[int, int]:
+    """The first address of an array's memory, and the one after the last."""
+    if array.flags.c_contiguous:
+        return array.ctypes.data, array.ctypes.data + array.nbytes
     low, high = np.lib.array_utils.byte_bounds(array)
     return int(low), int(high)
 
@@ -191,12 +193,19 @@ def _name(number: int, array: NDArray[Any]) -> str:
 
 
 def _device_address(array: NDArray[Any], memories: Sequence[Memory]) -> int:
-    address = array.ctypes.data
+    low, high = _range(array)
     # An empty array may begin where another one ends.
-    memory = next(
-        m for m in memories if m.host <= address and address + array.nbytes <= m.host + m.bytes
-    )
-    return memory.begin + address - memory.host
+    memory = next(m for m in memories if m.host <= low and high <= m.host + m.bytes)
+    return memory.begin + array.ctypes.data - memory.host
+
+
+def _are_addresses(values: NDArray[Any]) -> bool:
+    """Whether integers may be addresses of the host, or null."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize != 8:
+        return False
+    given = values[values != 0]
+    low, high = _HOST_ADDRESSES[0], _HOST_ADDRESSES[-1]
+    return given.size > 0 and bool((given >= low).all() and (given <= high).all())
 
 
 def as_buffer(memories: Sequence[Memory]) -> ctypes.Array[ctypes.c_uint64]:

@@ -173,13 +173,16 @@ class Encoder:
         raise misfit(statement, operand)
 
     def _of_any_size(self, encoded: Encoded, operand: Operand) -> int:
-        """An operand of a conversion, whose register may be wider than its type."""
+        """An operand of a conversion: of an integer, the register may be wider than its type."""
+        *_, to, source = encoded.statement.opcode.split(".")
+        type_name = source if encoded.widths else to
+        least = max(TYPE_BYTES[type_name], 2)
         if isinstance(operand, Register) and operand.type != "pred":
             size = TYPE_BYTES[operand.type]
-        elif isinstance(operand, Special):
-            size = 4
         else:
-            size = max(TYPE_BYTES[encoded.statement.opcode.rpartition(".")[2]], 2)
+            size = 4 if isinstance(operand, Special) else least
+        if size < least or (size > least and "f" in type_name):
+            raise misfit(encoded.statement, operand)
         encoded.widths.append(size)
         return self._value(encoded.statement, operand, size)
 

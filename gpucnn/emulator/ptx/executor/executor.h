@@ -110,6 +110,9 @@ constexpr uint64_t SHARED_WINDOW = DEVICE | SHARED_SLOT << SLOT_BITS;
 constexpr uint64_t LOCAL_WINDOW = DEVICE | LOCAL_SLOT << SLOT_BITS;
 constexpr uint64_t OFFSET_MASK = (uint64_t(1) << SLOT_BITS) - 1;
 
+// What may be an address of the host's memory (arguments.py).
+constexpr uint64_t LOWEST_HOST_ADDRESS = uint64_t(1) << 32;
+
 enum FailureKind : int {
     NO_FAILURE, RACE, OUT_OF_BOUNDS, MISALIGNED, DIVERGENCE, UNINITIALISED, ASSERTION, TIME_LIMIT,
     UNSUPPORTED, HOST,

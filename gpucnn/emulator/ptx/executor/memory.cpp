@@ -37,7 +37,8 @@ char* global_memory(const Launch& launch, unsigned lane, uint64_t address, unsig
         if (offset <= array.bytes && bytes <= array.bytes - offset) {
             return array.host + offset;
         }
-    } else if (!(address & DEVICE) && address != 0 && launch.may_use_host_addresses) {
+    } else if (launch.may_use_host_addresses && !(address & DEVICE) &&
+               address >= LOWEST_HOST_ADDRESS) {
         return reinterpret_cast<char*>(address);
     }
     out_of_bounds(lane, kind, bytes, "global", address);
