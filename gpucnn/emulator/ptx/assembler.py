@@ -164,7 +164,6 @@ class _Assembler:
             self._add(statement)
 
     def _add(self, statement: Statement) -> None:
-        check_first(statement)
         match statement.opcode.partition(".")[0]:
             case "mov":
                 self._move(statement)
@@ -191,6 +190,7 @@ class _Assembler:
                 self._emit(statement, ())
             case _:
                 self._emit(statement, flat(with_second(statement)))
+        check_first(statement)
 
     def _emit(
         self, statement: Statement, operands: Sequence[Operand | None], instruction: str = ""
@@ -303,6 +303,11 @@ class _Assembler:
         if not isinstance(results, Group) or not isinstance(arguments, Group):
             raise CompilationError(f"PTX: {statement} is not understood")
         if callee is None or not callee.has_body:  # one of the driver's own
+            if name not in self._table:
+                raise UnsupportedError(
+                    f"the function {name} is not one that the executor of PTX knows"
+                    f"{self._at(statement.location)}"
+                )
             encoded = self._emit(statement, (), name)
             places = [self._place(statement, argument) for argument in arguments.items[:2]]
             encoded.immediates = [place.address for place in places if place is not None]

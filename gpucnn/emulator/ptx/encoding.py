@@ -161,6 +161,10 @@ class Encoder:
                 return self.register(operand)
             case Special(name=name) if name in self._special and size == 4:
                 return self._special[name]
+            case Special(name=name) if name not in self._special:
+                raise UnsupportedError(
+                    f"the register {name} is not declared, nor one that the executor of PTX knows"
+                )
             case Number():
                 return self._constant(operand.in_bytes(size) * LANES)
             case Symbol(name=name, offset=offset) if size in (4, 8):

@@ -10,6 +10,7 @@ import re
 import struct
 
 from gpucnn.emulator.errors import CompilationError
+from gpucnn.emulator.ptx.scopes import Scope
 from gpucnn.emulator.ptx.syntax import (
     TYPE_BYTES,
     Address,
@@ -52,29 +53,6 @@ def parse(text: str) -> Module:
         return _Parser(text.rstrip("\0")).module()
     except RecursionError as error:
         raise CompilationError("PTX: braces lie in one another too deeply") from error
-
-
-class _Scope:
-    """The registers and labels that a block of statements declares."""
-
-    def __init__(self, number: int, outer: _Scope | None) -> None:
-        self.number = number
-        self.outer = outer
-        self.registers: dict[str, Register] = {}
-        self.families: dict[str, tuple[str, int]] = {}
-
-    def find(self, name: str) -> Register | None:
-        """The register of a name, declared here or further out."""
-        found = self.registers.get(name)
-        if found is None:
-            prefix = name.rstrip("0123456789")
-            number = name[len(prefix) :]
-            family = self.families.get(prefix)
-            if family is not None and 0 < len(number) < 10 and int(number) < family[1]:
-                found = self.registers[name] = Register(name, family[0], self.number)
-        if found is None and self.outer is not None:
-            return self.outer.find(name)
-        return found
 
 
 class _Parser:
@@ -250,10 +228,10 @@ class _Parser:
         self._location = None
         self._block(function, None)
 
-    def _block(self, function: Function, outer: _Scope | None) -> None:
+    def _block(self, function: Function, outer: Scope | None) -> None:
         """Statements in braces, and those of blocks within."""
         self._scopes += 1
-        scope = _Scope(self._scopes, outer)
+        scope = Scope(self._scopes, outer)
         self._tokens.expect("{")
         while not self._tokens.accept("}"):
             token = self._tokens.peek()
@@ -270,7 +248,7 @@ class _Parser:
             else:
                 self._statement(function, scope)
 
-    def _declared(self, function: Function, scope: _Scope) -> None:
+    def _declared(self, function: Function, scope: Scope) -> None:
         directive = self._tokens.next().text[1:]
         if directive == "reg":
             self._registers(scope)
@@ -281,7 +259,7 @@ class _Parser:
         else:
             raise self._tokens.unexpected(f".{directive} is not understood")
 
-    def _registers(self, scope: _Scope) -> None:
+    def _registers(self, scope: Scope) -> None:
         kind = self._tokens.next().text[1:]
         if kind not in TYPE_BYTES:
             raise self._tokens.unexpected("a type of registers is expected")
@@ -317,7 +295,7 @@ class _Parser:
             self._tokens.accept(",")
         return tuple(labels)
 
-    def _statement(self, function: Function, scope: _Scope) -> None:
+    def _statement(self, function: Function, scope: Scope) -> None:
         guard = self._guard(scope) if self._tokens.accept("@") else None
         opcode = self._tokens.next().text
         operands = []
@@ -328,7 +306,7 @@ class _Parser:
                 break
         function.statements.append(Statement(opcode, tuple(operands), guard, self._location))
 
-    def _guard(self, scope: _Scope) -> Register | Negated:
+    def _guard(self, scope: Scope) -> Register | Negated:
         is_negated = self._tokens.accept("!")
         register = self._named(self._tokens.next().text, scope)
         if not isinstance(register, Register) or register.type != "pred":
@@ -337,11 +315,11 @@ class _Parser:
 
     # Operands
 
-    def _operand(self, scope: _Scope | None) -> Operand:
+    def _operand(self, scope: Scope | None) -> Operand:
         operand = self._single(scope)
         return Pair(operand, self._single(scope)) if self._tokens.accept("|") else operand
 
-    def _single(self, scope: _Scope | None) -> Operand:
+    def _single(self, scope: Scope | None) -> Operand:
         token = self._tokens.next()
         if token.text in ("{", "("):
             return self._group(scope, "}" if token.text == "{" else ")")
@@ -366,14 +344,14 @@ class _Parser:
             return self._with_offset(self._named(token.text, scope))
         raise self._tokens.unexpected("an operand is expected")
 
-    def _group(self, scope: _Scope | None, end: str) -> Group:
+    def _group(self, scope: Scope | None, end: str) -> Group:
         items = []
         while not self._tokens.accept(end):
             items.append(self._operand(scope))
             self._tokens.accept(",")
         return Group(tuple(items))
 
-    def _named(self, name: str, scope: _Scope | None) -> Operand:
+    def _named(self, name: str, scope: Scope | None) -> Operand:
         if name == "_":
             return Sink()
         if name == "WARP_SZ":
@@ -392,15 +370,19 @@ class _Parser:
             return self._tokens.integer()
         return 0
 
-    def _address(self, scope: _Scope | None) -> Address:
+    def _address(self, scope: Scope | None) -> Address | Group:
+        """What is in brackets; of a texture, a list that begins with its address."""
         base: Operand | None = None
         if self._tokens.peek().kind == "word":
             base = self._named(self._tokens.next().text, scope)
         offset = self._tokens.integer() if base is None else self._offset()
-        self._tokens.expect("]")
         if base is not None and not isinstance(base, (Register, Symbol)):
             raise self._tokens.unexpected("an address is expected")
-        return Address(base, offset)
+        address = Address(base, offset)
+        if self._tokens.accept(","):
+            return Group((address, *self._group(scope, "]").items))
+        self._tokens.expect("]")
+        return address
 
 
 def _float_of_bits(text: str) -> Number:

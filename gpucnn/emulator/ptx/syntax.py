@@ -118,6 +118,7 @@ class Pair:
 
 
 Content: TypeAlias = bytes
+"""Where ``Variable`` has an attribute of that name."""
 
 Operand: TypeAlias = Register | Special | Number | Symbol | Address | Negated | Sink | Group | Pair
 

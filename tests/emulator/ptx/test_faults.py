@@ -300,6 +300,14 @@ def test_an_unknown_instruction_is_named():
         run(text("wgmma.fence.sync.aligned;", 0))
     with pytest.raises(UnsupportedError, match=r"add\.mystery\.u32"):
         run(text("add.mystery.u32 %r1, %r2, %r3;", 0))
+    with pytest.raises(UnsupportedError, match=r"mbarrier\.init\.shared\.b64 "):
+        run(text("mbarrier.init.shared.b64 [%r1], 1;", 0))
+    with pytest.raises(UnsupportedError, match=r"tex\.1d\.v4\.s32\.s32 "):
+        run(text("tex.1d.v4.s32.s32 {%r1, %r2, %r3, %r4}, [%rd1, {%r5}];", 0))
+    with pytest.raises(UnsupportedError, match=r"register %cluster_ctarank "):
+        run(text("mov.u32 %r1, %cluster_ctarank;", 0))
+    with pytest.raises(UnsupportedError, match=r"function malloc .*kernel\.cu:0"):
+        run(text("call malloc;", 0))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ constexpr int32_t NONE = INT32_MAX;  // an operand that is left out
 
 enum Rounding : unsigned { TO_NEAREST, TO_ZERO, DOWN, UP, TO_NEAREST_AWAY };
 
-// Modifiers that are no part of a handler's name; assembler.py has the same numbers.
+// Modifiers that are no part of a handler's name; opcodes.py has the same numbers.
 enum Flag : uint32_t {
     ROUNDING = 7,          // one of Rounding
     FTZ = 1 << 3,          // subnormal operands and results are zero
@@ -70,7 +70,7 @@ using Handler = void (*)(Warp&, const Instruction&, uint32_t active);
 
 constexpr unsigned OPERANDS = 24;
 
-// As assembler.py packs it.
+// As encoding.py packs it.
 struct Encoded {
     uint16_t handler;
     uint8_t space, count, comparison, logic;
@@ -244,7 +244,7 @@ void map_lanes(T* d, uint32_t active, F&& f) {
     }
 }
 
-// A handler and what assembler.py has to know of it: the bytes of each operand, "p" for a
+// A handler and what encoding.py has to know of it: the bytes of each operand, "p" for a
 // predicate, "a" for an address; "?" after it if it may be left out.
 struct Entry {
     const char* opcode;
