@@ -142,7 +142,7 @@ class ArgumentPacker:
                 f"{self._kernel}: argument {number + 1} is a view with strides of {array.strides} "
                 "bytes; the kernel sees the memory below it, as on a GPU",
                 EmulatorWarning,
-                stacklevel=4,
+                stacklevel=7,
             )
         name = self._parameters[number].name
         named = f"{name}, " if name else ""

@@ -230,8 +230,11 @@ def test_a_kernel_can_be_pickled():
 
 def test_a_view_with_gaps_is_warned_about(modules):
     kernel = modules["race"].get_function("fixed")
-    with pytest.warns(EmulatorWarning, match="argument 1 is a view with strides of .8,. bytes"):
+    with pytest.warns(
+        EmulatorWarning, match="argument 1 is a view with strides of .8,. bytes"
+    ) as told:
         kernel((1,), (4,), (np.zeros(8, np.float32)[::2],))
+    assert told[0].filename == __file__  # where the kernel is called
 
 
 def test_what_the_compiler_says_reaches_the_user():

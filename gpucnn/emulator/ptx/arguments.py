@@ -176,7 +176,7 @@ def _warn_of_strides(kernel: str, number: int, array: NDArray[Any]) -> None:
             f"{kernel}: argument {number} is a view with strides of {array.strides} bytes; the "
             "kernel sees the memory below it, as on a GPU",
             EmulatorWarning,
-            stacklevel=6,
+            stacklevel=8,
         )
 
 

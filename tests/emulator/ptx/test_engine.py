@@ -337,3 +337,10 @@ def test_an_error_in_one_of_several_sources():
 def test_fewer_workers_than_one():
     with pytest.raises(BackendError, match="workers is 0"):
         EmulatorDevice("ptx", workers=0)
+
+
+def test_a_warning_of_a_view_names_the_line_of_the_launch():
+    kernel = module().get_function("plain")
+    with pytest.warns(EmulatorWarning, match="argument 1 is a view with strides") as told:
+        kernel((1,), (4,), (np.zeros(8, np.float32)[::2],))
+    assert told[0].filename == __file__
