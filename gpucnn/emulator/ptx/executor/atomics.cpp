@@ -148,7 +148,7 @@ void add_atomic_instructions(Table& t) {
     add_bits<uint64_t>(t, "b64");
     t.add("atom.cas.b16", "2?a22", compare_and_swap<uint16_t>);
     add_operation<uint32_t, Add>(t, "add.u32");
-    add_operation<int32_t, Add>(t, "add.s32");
+    add_operation<uint32_t, Add>(t, "add.s32");  // whose overflows are defined
     add_operation<uint64_t, Add>(t, "add.u64");
     add_operation<float, Add>(t, "add.f32");
     add_operation<double, Add>(t, "add.f64");
