@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucnn.errors import ShapeError
 from gpucnn.operations.problem import (
@@ -166,13 +167,14 @@ class Matmul(Problem):
         if is_long:
             M, N, K = chosen(rng, 1, 3, 17), chosen(rng, 1, 5, 32), integer(rng, 512, 1500)
         transpose_a, transpose_b = number % 4 in (1, 2), number % 8 in (2, 3, 4, 5)
-        shards = 1
-        if transpose_a:
-            shards = 2 if is_long else drawn_shards(number)
-            K *= shards if is_long else 1
+        a = speckled(number, normal(rng, *((K, M) if transpose_a else (M, K))))
+        b = normal(rng, *((N, K) if transpose_b else (K, N)))
+        shards = drawn_shards(number) if transpose_a else 1
+        if is_long and transpose_a:
+            shards, a, b = 2, _there_and_back(a, 0), _there_and_back(b, int(transpose_b))
         return {
-            "a": speckled(number, normal(rng, *((K, M) if transpose_a else (M, K)))),
-            "b": normal(rng, *((N, K) if transpose_b else (K, N))),
+            "a": a,
+            "b": b,
             "transpose_a": transpose_a,
             "transpose_b": transpose_b,
             "bias": normal(rng, N) if rng.random() < 0.5 else None,
@@ -215,6 +217,11 @@ class Matmul(Problem):
         """The same in PyTorch; a bias is the first of three inputs."""
         y = torch.addmm(*inputs) if len(inputs) == 3 else torch.mm(*inputs)
         return torch.relu_(y) if relu else y
+
+
+def _there_and_back(array: NDArray[Any], axis: int) -> NDArray[Any]:
+    """An array, and after it along an axis the same in reverse."""
+    return np.concatenate([array, np.flip(array, axis)], axis)
 
 
 def _dot(row: Tracked, matrix: Tracked, terms: slice) -> Tracked:
