@@ -12,7 +12,8 @@
 // - F. A. Khattak, M. Mikaitis, "Accurate models of NVIDIA tensor cores", arXiv:2512.07004, 2025
 //   (V100, A100, Ada, H100, B200), and P. Xie and others, "MMA-Sim: bit-accurate reference model of
 //   tensor cores and matrix cores", arXiv:2511.10909, 2025 (Volta to Blackwell): independent models,
-//   each compared with GPUs to the bit, which agree on all that is below.
+//   each compared with GPUs to the bit, which agree on what is below; the least exponents of 7.x and
+//   8.x were only found in a description of the second.
 //
 // The model: of each element of D, `products` products are added to the accumulator at once, then the
 // next ones. A term is a significand times a power of two, with an exponent: of the accumulator its
