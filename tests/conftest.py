@@ -29,6 +29,7 @@ from gpucnn.errors import BackendError
 
 pytest_plugins = ["gpucnn.emulator.pytest_plugin"]
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNCOMPILED = [("numpy", "fp32"), ("numpy", "fp64")]
 CUDA = pytest.param(("cuda", "fp32"), marks=pytest.mark.gpu)
 BACKENDS = [*UNCOMPILED, ("emulator", "fp32"), CUDA]
@@ -74,6 +75,15 @@ def pytest_itemcollected(item):
     marked = item.get_closest_marker("compiles_each")
     if marked and item.callspec.params["backend"] == ("emulator", "fp32"):
         item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def same_handlers_of_signals():
+    """What a test calls may handle signals in its own way; the tests after it must not notice."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(trylast=True)
