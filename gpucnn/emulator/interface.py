@@ -75,7 +75,7 @@ class Module(Protocol):
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """Kernels that are templates, of which none is compiled by itself, as far as is known."""
+        """Kernels that are templates; only instances that are asked for are compiled."""
 
     @property
     def variables(self) -> Mapping[str, NDArray[np.uint8]]:

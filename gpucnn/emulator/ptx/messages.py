@@ -47,7 +47,7 @@ class Failure:
         thread: in the block.
         block: in the grid.
         other_instruction: that the first one conflicts with; -1 without.
-        other_thread: likewise.
+        other_thread: the thread of that instruction; -1 without.
     """
 
     kind: int
@@ -130,7 +130,7 @@ def _out_of_bounds(failure: Failure, context: Context) -> str:
         case ["branch", index]:
             what = f"branch by index {index}, which its list does not have,"
         case ["barrier", number]:
-            what = f"barrier {number}, of which there are 0 to 15,"
+            what = f"barrier {number}, although only 0 to 15 exist,"
         case ["copy", given, size]:
             what = f"copy of {given} bytes to a place for {size}"
         case [kind, size, space, address]:
@@ -203,7 +203,9 @@ def _divergence(failure: Failure, context: Context) -> str:
         case ["unnamed", mask]:
             return f"collective whose mask (lanes {_lanes(mask)}) lacks its own lane {here}"
         case ["partial", mask]:
-            return f"collective of a whole warp of which only lanes {_lanes(mask)} are left {here}"
+            return (
+                f"collective that needs a whole warp, with only lanes {_lanes(mask)} left, {here}"
+            )
         case ["missing", mask]:
             elsewhere = f"; one of them waits{there}" if there else ""
             return (

@@ -4,18 +4,6 @@
 namespace ptx {
 namespace {
 
-template <class T, auto F>
-void unary(Warp& w, const Instruction& i, uint32_t active) {
-    const T* a = w.in<T>(i, 1);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l]); });
-}
-
-template <class T, auto F>
-void binary(Warp& w, const Instruction& i, uint32_t active) {
-    const T *a = w.in<T>(i, 1), *b = w.in<T>(i, 2);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l], b[l]); });
-}
-
 // Shifts: the second operand has 32 bits.
 template <class T, auto F>
 void shift(Warp& w, const Instruction& i, uint32_t active) {
@@ -28,12 +16,6 @@ template <class T, auto F>
 void counting(Warp& w, const Instruction& i, uint32_t active) {
     const T* a = w.in<T>(i, 1);
     map_lanes(w.out<uint32_t>(i, 0), active, [=](unsigned l) { return uint32_t(F(a[l])); });
-}
-
-template <auto F>
-void ternary(Warp& w, const Instruction& i, uint32_t active) {
-    const uint32_t *a = w.in<uint32_t>(i, 1), *b = w.in<uint32_t>(i, 2), *c = w.in<uint32_t>(i, 3);
-    map_lanes(w.out<uint32_t>(i, 0), active, [=](unsigned l) { return F(a[l], b[l], c[l]); });
 }
 
 template <class T> constexpr unsigned WIDTH = 8 * sizeof(T);
@@ -300,21 +282,21 @@ void add_bit_instructions(Table& t) {
     t.add("unpack.4x16", "2?2?2?2?8", unpack<uint16_t, uint64_t>);
     t.add("unpack.2x32", "4?4?8", unpack<uint32_t, uint64_t>);
     t.add("unpack.2x64", "8?8?:", unpack<uint64_t, unsigned __int128>);
-    t.add("shf.l.clamp.b32", "4444", ternary<funnel<true, false>>);
-    t.add("shf.l.wrap.b32", "4444", ternary<funnel<true, true>>);
-    t.add("shf.r.clamp.b32", "4444", ternary<funnel<false, false>>);
-    t.add("shf.r.wrap.b32", "4444", ternary<funnel<false, true>>);
-    t.add("prmt.b32", "4444", ternary<permuted<Permutation::INDEXED>>);
-    t.add("prmt.b32.f4e", "4444", ternary<permuted<Permutation::F4E>>);
-    t.add("prmt.b32.b4e", "4444", ternary<permuted<Permutation::B4E>>);
-    t.add("prmt.b32.rc8", "4444", ternary<permuted<Permutation::RC8>>);
-    t.add("prmt.b32.ecl", "4444", ternary<permuted<Permutation::ECL>>);
-    t.add("prmt.b32.ecr", "4444", ternary<permuted<Permutation::ECR>>);
-    t.add("prmt.b32.rc16", "4444", ternary<permuted<Permutation::RC16>>);
+    t.add("shf.l.clamp.b32", "4444", ternary<uint32_t, funnel<true, false>>);
+    t.add("shf.l.wrap.b32", "4444", ternary<uint32_t, funnel<true, true>>);
+    t.add("shf.r.clamp.b32", "4444", ternary<uint32_t, funnel<false, false>>);
+    t.add("shf.r.wrap.b32", "4444", ternary<uint32_t, funnel<false, true>>);
+    t.add("prmt.b32", "4444", ternary<uint32_t, permuted<Permutation::INDEXED>>);
+    t.add("prmt.b32.f4e", "4444", ternary<uint32_t, permuted<Permutation::F4E>>);
+    t.add("prmt.b32.b4e", "4444", ternary<uint32_t, permuted<Permutation::B4E>>);
+    t.add("prmt.b32.rc8", "4444", ternary<uint32_t, permuted<Permutation::RC8>>);
+    t.add("prmt.b32.ecl", "4444", ternary<uint32_t, permuted<Permutation::ECL>>);
+    t.add("prmt.b32.ecr", "4444", ternary<uint32_t, permuted<Permutation::ECR>>);
+    t.add("prmt.b32.rc16", "4444", ternary<uint32_t, permuted<Permutation::RC16>>);
     t.add("lop3.b32", "44444", logic_of_three);
     t.add("bmsk.clamp.b32", "444", binary<uint32_t, bit_mask<false>>);
     t.add("bmsk.wrap.b32", "444", binary<uint32_t, bit_mask<true>>);
-    t.add("fns.b32", "4444", ternary<nth_set>);
+    t.add("fns.b32", "4444", ternary<uint32_t, nth_set>);
 }
 
 }  // namespace ptx

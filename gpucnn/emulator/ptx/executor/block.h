@@ -8,7 +8,7 @@
 
 namespace ptx {
 
-// A barrier of a block, of which there are 16.
+// One of a block's 16 barriers.
 struct Barrier {
     uint32_t arrived_warps = 0;  // a bit a warp
     uint32_t waiting_warps = 0;  // those of them that wait

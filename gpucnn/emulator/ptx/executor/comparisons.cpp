@@ -53,7 +53,7 @@ uint32_t combined(Logic logic, uint32_t a, uint32_t b) {
     return logic == AND ? a & b : logic == OR ? a | b : logic == XOR ? a ^ b : a;
 }
 
-// The lanes of which the comparison of operands `first` and `first + 1` holds.
+// The lanes for which the comparison of operands `first` and `first + 1` holds.
 template <class T>
 uint32_t compared(const Warp& w, const Instruction& i, uint32_t active, unsigned first) {
     const T *a = w.in<T>(i, first), *b = w.in<T>(i, first + 1);

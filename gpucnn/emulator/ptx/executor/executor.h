@@ -244,6 +244,25 @@ void map_lanes(T* d, uint32_t active, F&& f) {
     }
 }
 
+// Instructions that are a function of one, two or three operands of one type.
+template <class T, auto F>
+void unary(Warp& w, const Instruction& i, uint32_t active) {
+    const T* a = w.in<T>(i, 1);
+    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l]); });
+}
+
+template <class T, auto F>
+void binary(Warp& w, const Instruction& i, uint32_t active) {
+    const T *a = w.in<T>(i, 1), *b = w.in<T>(i, 2);
+    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l], b[l]); });
+}
+
+template <class T, auto F>
+void ternary(Warp& w, const Instruction& i, uint32_t active) {
+    const T *a = w.in<T>(i, 1), *b = w.in<T>(i, 2), *c = w.in<T>(i, 3);
+    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l], b[l], c[l]); });
+}
+
 // A handler and what encoding.py has to know of it: the bytes of each operand, "p" for a
 // predicate, "a" for an address; "?" after it if it may be left out.
 struct Entry {

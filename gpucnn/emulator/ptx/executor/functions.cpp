@@ -1,7 +1,7 @@
 // Functions that the driver provides: vprintf, and __assertfail, which an assert calls.
 //
 // Their arguments lie in local memory, at the places that the call's displacements name. vprintf is
-// given the addresses of a format and of the values, each of which lies at the next multiple of its
+// given the addresses of a format and of the values; each value lies at the next multiple of its
 // size, as C passes them to a function with any number of arguments.
 #include <cstdio>
 

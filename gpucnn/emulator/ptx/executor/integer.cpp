@@ -46,24 +46,6 @@ template <class T> T remainder(T a, T b) {
     return T(a % b);
 }
 
-template <class T, auto F>
-void unary(Warp& w, const Instruction& i, uint32_t active) {
-    const T* a = w.in<T>(i, 1);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l]); });
-}
-
-template <class T, auto F>
-void binary(Warp& w, const Instruction& i, uint32_t active) {
-    const T *a = w.in<T>(i, 1), *b = w.in<T>(i, 2);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l], b[l]); });
-}
-
-template <class T, auto F>
-void ternary(Warp& w, const Instruction& i, uint32_t active) {
-    const T *a = w.in<T>(i, 1), *b = w.in<T>(i, 2), *c = w.in<T>(i, 3);
-    map_lanes(w.out<T>(i, 0), active, [=](unsigned l) { return F(a[l], b[l], c[l]); });
-}
-
 // add, sub: with .sat (s32) and with .cc, which keeps the carry or borrow.
 template <class T, bool SUBTRACT>
 void add(Warp& w, const Instruction& i, uint32_t active) {

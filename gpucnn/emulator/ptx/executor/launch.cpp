@@ -43,7 +43,7 @@ const Table& table() {
     return all;
 }
 
-// What executor.py is told of a failure.
+// How a launch has failed, for executor.py.
 struct Report {
     int32_t kind;
     uint32_t pc;

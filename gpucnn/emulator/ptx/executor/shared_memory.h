@@ -46,7 +46,7 @@ private:
         uint32_t pc, warp_clock, lane_clock;
     };
     struct Word {
-        uint32_t block;     // of which all this is remembered
+        uint32_t block;     // that the rest of this is about
         uint8_t written;    // bytes, a bit each
         bool is_copied_to;  // by the copy that `write` remembers
         Record write, reads[2];

@@ -151,7 +151,7 @@ void multiply(Warp& w, const Instruction& i, uint32_t) {
     }
 }
 
-// With accumulators in FP16, of which a register holds two of a row.
+// With accumulators in FP16. A register holds two neighbours of a row.
 template <unsigned K>
 void multiply_to_half(Warp& w, const Instruction& i, uint32_t) {
     using T = Pair<Half>;
